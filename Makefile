@@ -1,0 +1,58 @@
+# Understudy. `make help` lists what there is.
+
+GO      ?= go
+BIN     := bin/understudy
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -X main.version=$(VERSION)
+
+# Packages whose tests need the kernel: network namespaces, so root.
+KERNEL  := ./vrrp/vrrpnet/... ./vrrp/election/... ./garp/garpnet/... ./nat/nft/... ./nat/conntrack/... \
+           ./appliance/kernel/... ./appliance/replica/... ./appliance/lab/... ./appliance/demo/... ./appliance/daemon/...
+TOTAL   := $(or $(TEST_TOTAL),/tmp/understudy-test-total.$(shell id -u))
+SUM     := $(GO) run ./.ci/testsum -total $(TOTAL)
+
+.PHONY: help build demo test test-unit test-kernel verify bench fuzz soak clean tools
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+build: ## build bin/understudy
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/understudy
+
+demo: build ## two gateways in namespaces, one crash, flows survive (root)
+	$(BIN) demo
+
+tools: ## install what the tests need (Debian, root)
+	@.ci/tools
+
+test: tools ## everything: unit, then kernel (root)
+	@rm -f $(TOTAL)
+	@ok=0; $(MAKE) --no-print-directory test-unit || ok=1; \
+	$(MAKE) --no-print-directory test-kernel || ok=1; \
+	awk '{p+=$$1; f+=$$2; s+=$$3} END {printf "%d passed, %d failed, %d skipped\n", p, f, s; exit p==0}' $(TOTAL) || ok=1; \
+	rm -f $(TOTAL); exit $$ok
+
+test-unit: ## pure packages and the ones that need no root, with the race detector
+	@$(GO) list ./... | grep -vFx "$$($(GO) list $(KERNEL))" | xargs $(GO) test -race -shuffle=on -json | $(SUM) -part unit
+
+# One package at a time: these tests share two cores with the gateways they run.
+test-kernel: build ## real kernel, in network namespaces (root)
+	@UNDERSTUDY_REQUIRE_NETNS=$(if $(CI),1,$(UNDERSTUDY_REQUIRE_NETNS)) UNDERSTUDY_BINARY=$(CURDIR)/$(BIN) \
+		$(GO) test -p 1 -timeout 14m -json $(KERNEL) | $(SUM) -part namespaces $(if $(CI),-no-skip)
+
+verify: ## gofmt, vet, staticcheck, tidy, import rules, docs in step
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	$(GO) mod tidy -diff
+	$(GO) test -count=1 -run 'TestImports|TestDocs|TestReference' . ./appliance/config ./cmd/understudy
+
+bench: build ## micro-benchmarks of the hot paths, then crashes side by side (root)
+	$(GO) test -run '^$$' -bench . -benchmem ./vrrp/... ./nat/... ./garp/... ./appliance/...
+
+FUZZTIME ?= 20s
+fuzz: ## every fuzz target for FUZZTIME each
+	@.ci/fuzz $(FUZZTIME)
+
+clean: ## remove what was built
+	rm -rf bin dist
