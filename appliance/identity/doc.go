@@ -1,0 +1,11 @@
+// Package identity is the value that says what a gateway holds while it is
+// Active: for now, addresses on interfaces.
+//
+// It is pure and only compares. Whoever decides builds the wanted [Identity] of
+// all groups the node is Active for; package kernel makes the machine look like
+// it. Two identities are the same exactly if their String is the same.
+//
+//	Core ── Identity (wanted) ──▶ kernel.Apply ──▶ the machine
+//	            │
+//	            └─ Diff(have, want) ──▶ which announcements start and stop
+package identity
