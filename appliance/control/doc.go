@@ -1,0 +1,11 @@
+// Package control is how an operator talks to a running node: HTTP over a unix
+// socket, so that the command line, curl and (later) the web page use one door.
+//
+//	GET  /v1/status            the node as JSON (appliance.Status)
+//	POST /v1/failover          {"group": "", "force": false}
+//	POST /v1/reload            load the configuration file again
+//
+// A refusal is a status code above 399 with {"error": "…"}; the socket is only
+// for root (mode 0600). The package knows no decisions: [Handler] is what the
+// daemon gives it.
+package control

@@ -1,0 +1,123 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"understudy/appliance"
+)
+
+// DefaultSocket is where a node listens unless it is told otherwise.
+const DefaultSocket = "/run/understudy/control.sock"
+
+// Handler does what an operator asks for. Every method may be called at any time
+// from several goroutines, and honours ctx.
+type Handler interface {
+	Status(ctx context.Context) (appliance.Status, error)
+	Failover(ctx context.Context, group string, force bool) error
+	Reload(ctx context.Context) error
+}
+
+// Server answers on a unix socket.
+type Server struct {
+	listener net.Listener
+	http     *http.Server
+}
+
+// Listen makes the socket at path. A socket file that nobody answers on is what
+// a crashed predecessor left and is replaced; one that is answered is an error.
+func Listen(path string, h Handler) (*Server, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, fmt.Errorf("control: %w", err)
+	}
+	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		c.Close()
+		return nil, fmt.Errorf("control: %s: another process answers there; give --control another path", path)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("control: %w", err)
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("control: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("control: %w", err)
+	}
+	return &Server{listener: l, http: &http.Server{Handler: mux(h), ReadHeaderTimeout: 5 * time.Second}}, nil
+}
+
+// Serve answers until ctx ends; it removes the socket on return.
+func (s *Server) Serve(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() {
+		bound, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if s.http.Shutdown(bound) != nil {
+			s.http.Close()
+		}
+	})
+	defer stop()
+	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("control: %w", err)
+	}
+	return nil
+}
+
+// failoverRequest is the body of POST /v1/failover.
+type failoverRequest struct {
+	Group string `json:"group"`
+	Force bool   `json:"force"`
+}
+
+func mux(h Handler) *http.ServeMux {
+	m := http.NewServeMux()
+	m.HandleFunc("GET /v1/status", func(w http.ResponseWriter, r *http.Request) {
+		s, err := h.Status(r.Context())
+		if err != nil {
+			refuse(w, err)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		json.NewEncoder(w).Encode(s)
+	})
+	m.HandleFunc("POST /v1/failover", func(w http.ResponseWriter, r *http.Request) {
+		var req failoverRequest
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(&req); err != nil {
+			http.Error(w, `{"error":"malformed request"}`, http.StatusBadRequest)
+			return
+		}
+		answer(w, h.Failover(r.Context(), req.Group, req.Force))
+	})
+	m.HandleFunc("POST /v1/reload", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, h.Reload(r.Context()))
+	})
+	return m
+}
+
+func answer(w http.ResponseWriter, err error) {
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	fmt.Fprintln(w, "{}")
+}
+
+func refuse(w http.ResponseWriter, err error) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusConflict)
+	json.NewEncoder(w).Encode(refusal{Error: err.Error()})
+}
+
+type refusal struct {
+	Error string `json:"error"`
+}

@@ -1,0 +1,205 @@
+package appliance
+
+import (
+	"time"
+
+	"understudy/appliance/identity"
+	"understudy/vrrp"
+)
+
+// Bounds of the decisions below. They are bounds, not periods: each ends early
+// when what it waits for has come.
+const (
+	// syncBound is how long a box that is not in sync refrains from preempting.
+	syncBound = 30 * time.Second
+	// drainBound is how long a hand-over waits for the peer to have every session.
+	drainBound = time.Second
+	// unknownGrace is how long after an activation segments of unknown
+	// connections are dropped in silence instead of answered with a reset.
+	unknownGrace = 5 * time.Second
+	// stopBound is how long an orderly stop may take before it is cut short.
+	stopBound = 4 * time.Second
+	// faultRetry is the first pause after the kernel refused an identity; it
+	// doubles up to faultRetryMax.
+	faultRetry    = 2 * time.Second
+	faultRetryMax = time.Minute
+	// lagAlarm is the replication lag above which a crash is said to lose flows.
+	lagAlarm = time.Second
+)
+
+// Config is what Core needs to know of the configuration.
+type Config struct {
+	Node     string
+	Groups   []GroupConfig
+	Sessions bool // sessions are replicated, so readiness counts
+	// Unknown is the answer to segments of unknown connections once the grace
+	// after an activation is over.
+	Unknown UnknownPolicy
+}
+
+// GroupConfig is one group: what it holds while Active.
+type GroupConfig struct {
+	Name     string
+	Identity identity.Identity
+}
+
+// Core decides. Create it with NewCore, give it every event, do the actions it
+// returns, and step it with Tick when Deadline has passed.
+type Core struct {
+	cfg    Config
+	groups []*group
+	alarms alarms
+
+	gen       uint64 // generation of the last Want
+	electable bool   // ElectReady was sent
+
+	sync     Synced
+	preempt  time.Time // zero, or until when not being in sync forbids to preempt
+	unknown  time.Time // end of the grace after an activation
+	retry    time.Time // when to try a failed application again
+	stopping time.Time // zero, or the time by which the daemon ends
+	respawn  bool      // the election is to be started again once all is let go of
+
+	out []Action
+}
+
+// group is what Core knows of one group.
+type group struct {
+	GroupConfig
+	GroupState
+
+	announced  bool
+	told       bool // eligibility has been told
+	eligible   bool
+	fault      time.Time // zero, or when the fault is lifted
+	faultPause time.Duration
+	handOver   *handOver
+}
+
+// handOver is a requested hand-over in progress.
+type handOver struct {
+	id    uint64 // of the request; 0: our own stop
+	began bool   // the election was told
+}
+
+// NewCore returns the machine in its first state: nothing held, no group Active,
+// not yet electable.
+func NewCore(now time.Time, cfg Config) *Core {
+	c := &Core{cfg: cfg, preempt: now.Add(syncBound)}
+	for _, g := range cfg.Groups {
+		c.groups = append(c.groups, newGroup(g))
+	}
+	return c
+}
+
+func newGroup(cfg GroupConfig) *group {
+	return &group{GroupConfig: cfg, GroupState: GroupState{Group: cfg.Name, State: vrrp.Initialize}}
+}
+
+// Deadline is when Step wants a Tick; zero if nothing is waited for.
+func (c *Core) Deadline() time.Time {
+	var d time.Time
+	sooner := func(t time.Time) {
+		if !t.IsZero() && (d.IsZero() || t.Before(d)) {
+			d = t
+		}
+	}
+	sooner(c.unknown)
+	sooner(c.retry)
+	sooner(c.stopping)
+	sooner(c.preempt)
+	for _, g := range c.groups {
+		sooner(g.fault)
+	}
+	return d
+}
+
+// Step takes one event and returns what is to be done about it, in order. The
+// slice is valid until the next Step.
+func (c *Core) Step(now time.Time, ev Event) []Action {
+	c.out = c.out[:0]
+	switch ev := ev.(type) {
+	case Attached:
+		c.onAttached(now, ev)
+	case Transition:
+		c.onTransition(now, ev)
+	case Fenced:
+		c.hold()
+	case ElectionLost:
+		c.onElectionLost(now, ev)
+	case Applied:
+		c.onApplied(now, ev)
+	case Synced:
+		c.onSynced(now, ev)
+	case TermHeard:
+		c.onTermHeard(ev)
+	case Drifted:
+		c.hold()
+	case Drained:
+		c.onDrained(ev)
+	case Failover:
+		c.onFailover(ev)
+	case Reloaded:
+		c.onReloaded(now, ev)
+	case Stop:
+		c.onStop(now)
+	}
+	c.onTime(now)
+	c.tellEligible()
+	return c.out
+}
+
+func (c *Core) do(a Action) { c.out = append(c.out, a) }
+
+func (c *Core) group(name string) *group {
+	for _, g := range c.groups {
+		if g.Name == name {
+			return g
+		}
+	}
+	return nil
+}
+
+// hold hands the lane a new Want. Asking for what is already held is how drift
+// is repaired, so no attempt is made to notice that nothing changed.
+func (c *Core) hold() {
+	c.gen++
+	c.retry = time.Time{}
+	w := Want{Gen: c.gen, Unknown: c.cfg.Unknown}
+	if !c.unknown.IsZero() {
+		w.Unknown = UnknownDrop
+	}
+	for _, g := range c.groups {
+		gw := GroupWant{Name: g.Name, Active: g.State == vrrp.Active, Term: g.Term}
+		if gw.Active {
+			gw.Identity = g.Identity
+		}
+		w.Groups = append(w.Groups, gw)
+	}
+	c.do(Hold{Want: w})
+}
+
+// onTime does what has become due, whatever event brought the time.
+func (c *Core) onTime(now time.Time) {
+	due := func(t *time.Time) bool {
+		if t.IsZero() || now.Before(*t) {
+			return false
+		}
+		*t = time.Time{}
+		return true
+	}
+	due(&c.preempt)
+	again := due(&c.retry)
+	if due(&c.unknown) || again {
+		c.hold()
+	}
+	for _, g := range c.groups {
+		if due(&g.fault) {
+			c.do(ElectFault{Group: g.Name})
+		}
+	}
+	if due(&c.stopping) {
+		c.do(ElectStop{})
+		c.do(Finish{})
+	}
+}

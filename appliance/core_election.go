@@ -1,0 +1,162 @@
+package appliance
+
+import (
+	"time"
+
+	"understudy/vrrp"
+)
+
+// onAttached takes over the election's view: a restarted daemon finds its groups
+// Active and goes on holding them.
+func (c *Core) onAttached(now time.Time, ev Attached) {
+	for _, s := range ev.Groups {
+		if g := c.group(s.Group); g != nil {
+			g.GroupState = s
+			g.told = false
+		}
+	}
+	c.electable = false // a new election process has to be told again
+	c.hold()
+}
+
+func (c *Core) onTransition(now time.Time, ev Transition) {
+	g := c.group(ev.Group)
+	if g == nil {
+		return // a group that a reload has just taken away
+	}
+	was := g.State
+	g.GroupState = ev.GroupState
+	switch {
+	case was != vrrp.Active && g.State == vrrp.Active:
+		c.becomeActive(now, g)
+	case was == vrrp.Active && g.State != vrrp.Active:
+		c.becomeStandby(now, g)
+	}
+}
+
+func (c *Core) becomeActive(now time.Time, g *group) {
+	g.announced = false
+	c.unknown = now.Add(unknownGrace)
+	c.hold()
+}
+
+func (c *Core) becomeStandby(now time.Time, g *group) {
+	c.letGo(now, g)
+	c.hold()
+}
+
+func (c *Core) letGo(now time.Time, g *group) {
+	if g.announced {
+		g.announced = false
+		c.do(Withdraw{Group: g.Name})
+	}
+	if h := g.handOver; h != nil {
+		g.handOver = nil
+		c.reply(h, nil)
+	}
+	// What the other box now owns has to be learned from it again.
+	c.preempt = now.Add(syncBound)
+}
+
+// onElectionLost: without an election process nothing announces us. Either a new
+// one resumes before the peer notices, or we let go first and start as Backup:
+// never serve while another box may.
+func (c *Core) onElectionLost(now time.Time, ev ElectionLost) {
+	if ev.Held {
+		c.do(ElectRespawn{Resume: c.active()})
+		return
+	}
+	for _, g := range c.groups {
+		was := g.State
+		g.State, g.Leaving = vrrp.Initialize, false
+		if was == vrrp.Active {
+			c.letGo(now, g)
+		}
+	}
+	c.respawn = true
+	c.hold()
+}
+
+func (c *Core) active() (out []GroupState) {
+	for _, g := range c.groups {
+		if g.State == vrrp.Active {
+			out = append(out, g.GroupState)
+		}
+	}
+	return out
+}
+
+func (c *Core) onTermHeard(ev TermHeard) {
+	if g := c.group(ev.Group); g != nil && ev.Term > g.Term {
+		c.do(ElectTerm{Group: ev.Group, Term: ev.Term})
+	}
+}
+
+// onApplied hears what the holder lane achieved.
+func (c *Core) onApplied(now time.Time, ev Applied) {
+	if ev.Gen != c.gen {
+		return // a newer Want is on its way
+	}
+	for _, g := range c.groups {
+		if err := ev.Failed[g.Name]; err != nil {
+			c.onFailed(now, g, err)
+		} else {
+			c.onHeld(g, ev.Restored)
+		}
+	}
+	if len(ev.Failed) > 0 {
+		return
+	}
+	if !c.faulted() {
+		c.alarms.clear(AlarmApplyFailed)
+	}
+	switch {
+	case c.respawn:
+		c.respawn = false
+		c.do(ElectRespawn{})
+	case !c.electable:
+		c.electable = true
+		c.do(ElectReady{})
+	}
+	if !c.stopping.IsZero() && len(c.active()) == 0 {
+		c.stopping = time.Time{}
+		c.do(ElectStop{})
+		c.do(Finish{})
+	}
+}
+
+func (c *Core) faulted() bool {
+	for _, g := range c.groups {
+		if !g.fault.IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *Core) onHeld(g *group, restored []string) {
+	if g.State != vrrp.Active {
+		return
+	}
+	again := false
+	for _, name := range restored {
+		again = again || name == g.Name
+	}
+	if !g.announced || again {
+		g.announced = true
+		g.faultPause = 0
+		c.do(Announce{Group: g.Name, Addresses: g.Identity.Addresses})
+	}
+}
+
+// onFailed: a box that cannot hold the identity must not claim it.
+func (c *Core) onFailed(now time.Time, g *group, err error) {
+	c.alarms.raise(now, AlarmApplyFailed, "group "+g.Name+": "+err.Error())
+	if g.State != vrrp.Active {
+		c.retry = now.Add(faultRetry)
+		return
+	}
+	g.faultPause = min(max(2*g.faultPause, faultRetry), faultRetryMax)
+	g.fault = now.Add(g.faultPause)
+	c.do(ElectFault{Group: g.Name, On: true, Reason: "apply-failed"})
+}

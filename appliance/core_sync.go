@@ -1,0 +1,34 @@
+package appliance
+
+import (
+	"time"
+
+	"understudy/vrrp"
+)
+
+func (c *Core) onSynced(now time.Time, ev Synced) {
+	if c.sync.InSync && !ev.InSync {
+		c.preempt = now.Add(syncBound)
+	}
+	c.sync = ev
+	c.alarms.set(now, AlarmNoPeer, !ev.Connected, "no session link to any peer: a crash now loses every flow")
+	c.alarms.set(now, AlarmNotInSync, ev.Connected && !ev.InSync, "the peer's sessions are not all here yet")
+	c.alarms.set(now, AlarmLag, ev.Connected && ev.Lag > lagAlarm, "the peer is behind by more than a second of sessions")
+}
+
+// tellEligible lets the election know, when it changes, whether a group may
+// preempt: a box that does not have the sessions yet leaves a live Active alone,
+// but only for a bounded time, and it says so.
+func (c *Core) tellEligible() {
+	ok, reason := true, ""
+	if c.cfg.Sessions && !c.sync.InSync && !c.preempt.IsZero() {
+		ok, reason = false, "not-in-sync"
+	}
+	for _, g := range c.groups {
+		if g.State == vrrp.Active || (g.told && g.eligible == ok) {
+			continue
+		}
+		g.told, g.eligible = true, ok
+		c.do(ElectEligible{Group: g.Name, OK: ok, Reason: reason})
+	}
+}

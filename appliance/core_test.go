@@ -1,0 +1,230 @@
+package appliance
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+
+	"understudy/appliance/identity"
+	"understudy/vrrp"
+)
+
+// TestCore runs the transcripts in testdata/core: a command is an event (or the
+// passing of time), the answer is everything Core wants done about it. Rewrite
+// them with -rewrite and read the diff.
+//
+//	node groups=gateway[,other] [sessions]      a fresh Core
+//	attached gateway=backup:3                   the election's view, state:term
+//	transition gateway active term=4 [leaving]
+//	applied [fail=gateway] [restored=gateway]   the lane answers the latest Hold
+//	applied stale                               … an old one
+//	synced [connected] [insync] [lag=2s]
+//	advance 5s                                  time passes, ticks included
+//	failover [gateway] [force] · drained gateway [err] · stop · drift · fenced gateway
+//	election-lost [held] · term gateway 9 · reload groups=… · alarms
+func TestCore(t *testing.T) {
+	datadriven.Walk(t, "testdata/core", func(t *testing.T, path string) {
+		s := &script{}
+		datadriven.RunTest(t, path, s.run)
+	})
+}
+
+type script struct {
+	core *Core
+	now  time.Time
+	gen  uint64
+}
+
+func (s *script) run(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	arg := func(key string) string {
+		var v string
+		if d.HasArg(key) {
+			d.ScanArgs(t, key, &v)
+		}
+		return v
+	}
+	first := ""
+	if len(d.CmdArgs) > 0 {
+		first = d.CmdArgs[0].Key
+	}
+	switch d.Cmd {
+	case "node":
+		s.now = time.Unix(0, 0)
+		s.core = NewCore(s.now, testConfig(arg("groups"), d.HasArg("sessions")))
+		return ""
+	case "attached":
+		var ev Attached
+		for _, a := range d.CmdArgs {
+			state, term, _ := strings.Cut(a.Vals[0], ":")
+			g := GroupState{Group: a.Key}
+			g.State.UnmarshalText([]byte(state))
+			fmt.Sscan(term, &g.Term)
+			ev.Groups = append(ev.Groups, g)
+		}
+		return s.step(ev)
+	case "transition":
+		ev := Transition{Cause: "test"}
+		ev.Group, ev.Leaving = first, d.HasArg("leaving")
+		if err := ev.State.UnmarshalText([]byte(d.CmdArgs[1].Key)); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Sscan(arg("term"), &ev.Term)
+		return s.step(ev)
+	case "applied":
+		ev := Applied{Gen: s.gen}
+		if d.HasArg("stale") {
+			ev.Gen--
+		}
+		if g := arg("fail"); g != "" {
+			ev.Failed = map[string]error{g: errors.New("no such device")}
+		}
+		if g := arg("restored"); g != "" {
+			ev.Restored = []string{g}
+		}
+		return s.step(ev)
+	case "synced":
+		ev := Synced{Connected: d.HasArg("connected"), InSync: d.HasArg("insync")}
+		ev.Lag, _ = time.ParseDuration(arg("lag"))
+		return s.step(ev)
+	case "advance":
+		by, err := time.ParseDuration(first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.advance(by)
+	case "failover":
+		ev := Failover{ID: 1, Force: d.HasArg("force")}
+		if first != "force" {
+			ev.Group = first
+		}
+		return s.step(ev)
+	case "drained":
+		ev := Drained{Group: first}
+		if d.HasArg("err") {
+			ev.Err = errors.New("42 sessions are still under way")
+		}
+		return s.step(ev)
+	case "term":
+		ev := TermHeard{Group: first}
+		fmt.Sscan(d.CmdArgs[1].Key, &ev.Term)
+		return s.step(ev)
+	case "reload":
+		return s.step(Reloaded{Config: testConfig(arg("groups"), d.HasArg("sessions"))})
+	case "election-lost":
+		return s.step(ElectionLost{Held: d.HasArg("held")})
+	case "fenced":
+		return s.step(Fenced{Group: first})
+	case "drift":
+		return s.step(Drifted{Why: "test"})
+	case "stop":
+		return s.step(Stop{})
+	case "alarms":
+		var b strings.Builder
+		for _, a := range s.core.Alarms() {
+			fmt.Fprintf(&b, "%s since %s: %s\n", a.Name, a.Since.Sub(time.Unix(0, 0)), a.Detail)
+		}
+		return b.String()
+	}
+	t.Fatalf("unknown command %q", d.Cmd)
+	return ""
+}
+
+// advance ticks Core at each of its deadlines on the way.
+func (s *script) advance(by time.Duration) string {
+	var b strings.Builder
+	end := s.now.Add(by)
+	for {
+		d := s.core.Deadline()
+		if d.IsZero() || d.After(end) {
+			break
+		}
+		s.now = d
+		if out := s.step(Tick{}); out != "" {
+			fmt.Fprintf(&b, "at %s\n%s", s.now.Sub(time.Unix(0, 0)), out)
+		}
+		if s.core.Deadline().Equal(d) {
+			b.WriteString("a deadline that a tick does not clear\n")
+			break
+		}
+	}
+	s.now = end
+	return b.String()
+}
+
+func (s *script) step(ev Event) string {
+	var b strings.Builder
+	for _, a := range s.core.Step(s.now, ev) {
+		if h, ok := a.(Hold); ok {
+			s.gen = h.Want.Gen
+			fmt.Fprintf(&b, "hold %s", h.Want)
+			continue
+		}
+		fmt.Fprintf(&b, "%s\n", strings.TrimPrefix(fmt.Sprintf("%T%+v", a, a), "appliance."))
+	}
+	return b.String()
+}
+
+func testConfig(groups string, sessions bool) Config {
+	cfg := Config{Node: "gw1", Sessions: sessions, Unknown: UnknownReset}
+	for i, name := range strings.Split(groups, ",") {
+		// A "+" asks for one more address, so that a reload can add one.
+		bare := strings.TrimSuffix(name, "+")
+		addrs := []identity.Address{{Interface: "lan0", Prefix: netip.MustParsePrefix(fmt.Sprintf("10.0.%d.1/24", i))}}
+		if bare != name {
+			addrs = append(addrs, identity.Address{Interface: "lan0", Prefix: netip.MustParsePrefix(fmt.Sprintf("10.0.%d.2/24", i))})
+		}
+		cfg.Groups = append(cfg.Groups, GroupConfig{Name: bare, Identity: identity.New(addrs...)})
+	}
+	return cfg
+}
+
+// TestCoreTotal gives every event to a Core in every state it can reach in a few
+// steps: none may panic, and an address is wanted only where the group is Active.
+func TestCoreTotal(t *testing.T) {
+	events := []Event{
+		Tick{}, Attached{}, Attached{Groups: []GroupState{{Group: "a", State: vrrp.Active, Term: 2}}},
+		Transition{GroupState: GroupState{Group: "a", State: vrrp.Active, Term: 3}},
+		Transition{GroupState: GroupState{Group: "a", State: vrrp.Active, Term: 3, Leaving: true}},
+		Transition{GroupState: GroupState{Group: "a", State: vrrp.Backup, Term: 3}},
+		Transition{GroupState: GroupState{Group: "a", State: vrrp.Fault, Term: 3}},
+		Transition{GroupState: GroupState{Group: "unheard-of", State: vrrp.Active}},
+		Fenced{Group: "a"}, ElectionLost{}, ElectionLost{Held: true}, Applied{Gen: 1}, Applied{Gen: 2, Failed: map[string]error{"a": errors.New("x")}},
+		Synced{}, Synced{Connected: true, InSync: true}, TermHeard{Group: "a", Term: 9}, TermHeard{Group: "nobody"}, Drifted{},
+		Drained{Group: "a"}, Drained{Group: "a", Err: errors.New("x")}, Drained{Group: "nobody"}, Failover{ID: 1}, Failover{ID: 2, Group: "nobody"},
+		Reloaded{Config: testConfig("b", true)}, Stop{},
+	}
+	steps := 0
+	var walk func(path []Event, depth int)
+	walk = func(path []Event, depth int) {
+		for _, ev := range events {
+			c := NewCore(time.Unix(0, 0), testConfig("a,b", true))
+			now := time.Unix(0, 0)
+			for _, e := range append(path, ev) {
+				now = now.Add(time.Second)
+				for _, a := range c.Step(now, e) {
+					steps++
+					if h, ok := a.(Hold); ok {
+						for _, g := range h.Want.Groups {
+							if len(g.Identity.Addresses) > 0 != g.Active {
+								t.Fatalf("after %+v: group %s active=%t wants %v", path, g.Name, g.Active, g.Identity)
+							}
+						}
+					}
+				}
+			}
+			if depth > 0 {
+				walk(append(path[:len(path):len(path)], ev), depth-1)
+			}
+		}
+	}
+	walk(nil, 2)
+	if steps == 0 {
+		t.Fatal("nothing happened")
+	}
+}

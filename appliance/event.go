@@ -1,0 +1,105 @@
+package appliance
+
+import (
+	"time"
+
+	"understudy/vrrp"
+)
+
+// Event is something that happened. Core.Step is total: it is defined for every
+// event in every state.
+type Event interface{ event() }
+
+type (
+	// Tick tells that Deadline has passed.
+	Tick struct{}
+
+	// Attached is the election process saying how things stand, at start and
+	// after either process was restarted. Groups that are Active there stay so.
+	Attached struct {
+		Groups []GroupState
+	}
+
+	// Transition is one group's change of state in the election. Leaving marks
+	// the start of a hand-over: still Active, priority 0 already sent.
+	Transition struct {
+		GroupState
+		Cause string
+	}
+
+	// Fenced tells that the election process took a group's identity out of
+	// service by itself, with the prepared messages.
+	Fenced struct{ Group string }
+
+	// ElectionLost tells that the election process is gone. Held is true when it
+	// is being replaced soon enough to go on (its last advert is young); false
+	// means that everything must be let go of before a new one starts.
+	ElectionLost struct{ Held bool }
+
+	// Applied is a lane's answer to Hold{Want}. Failed maps a group to why its
+	// part could not be done.
+	Applied struct {
+		Gen      uint64
+		Failed   map[string]error
+		Restored []string // groups in which an address had to be put back
+	}
+
+	// Synced is the session plane's readiness. Without [sessions] it never comes.
+	Synced struct {
+		Connected bool // at least one peer's link is up
+		InSync    bool // every record of the peers has been applied here
+		Lag       time.Duration
+	}
+
+	// TermHeard is a term that a peer uses for a group of ours.
+	TermHeard struct {
+		Group string
+		Term  uint64
+	}
+
+	// Drifted tells that the kernel no longer shows what was applied: someone
+	// removed an address, or an interface came back empty.
+	Drifted struct{ Why string }
+
+	// Drained answers DrainSessions.
+	Drained struct {
+		Group string
+		Err   error
+	}
+
+	// Failover is the operator asking to hand a group over; all groups if Group
+	// is empty. ID comes back in Reply.
+	Failover struct {
+		ID    uint64
+		Group string
+		Force bool // do not ask whether the peer is ready
+	}
+
+	// Reloaded brings a new, already validated configuration.
+	Reloaded struct{ Config Config }
+
+	// Stop asks for an orderly end: hand over, let go, tidy up.
+	Stop struct{}
+)
+
+// GroupState is a group as the election sees it.
+type GroupState struct {
+	Group   string
+	State   vrrp.State
+	Term    uint64
+	Leaving bool
+}
+
+func (Tick) event()         {}
+func (Attached) event()     {}
+func (Transition) event()   {}
+func (Fenced) event()       {}
+func (ElectionLost) event() {}
+func (Applied) event()      {}
+func (Synced) event()       {}
+func (TermHeard) event()    {}
+func (Drifted) event()      {}
+func (Drained) event()      {}
+func (Failover) event()     {}
+func (Reloaded) event()     {}
+func (Stop) event()         {}

@@ -1,0 +1,160 @@
+package appliance
+
+import "time"
+
+// Status is the whole node at one moment, in the form that `understudy status
+// --json` prints. The form is a contract: keys may be added, never removed;
+// arrays are always present; times are RFC 3339, durations are seconds.
+type Status struct {
+	Node          string          `json:"node"`
+	Version       string          `json:"version"`
+	UptimeSeconds float64         `json:"uptime_seconds"`
+	Routers       []RouterStatus  `json:"routers"`
+	Groups        []GroupStatus   `json:"groups"`
+	Sessions      *SessionsStatus `json:"sessions"` // null without [sessions]
+	NAT           NATStatus       `json:"nat"`
+	Checks        []CheckStatus   `json:"checks"`
+	Bonds         []BondStatus    `json:"bonds"`
+	Alarms        []Alarm         `json:"alarms"`
+	// ReloadError is why the last reload was refused; empty if it was not. The
+	// configuration from before it is the one that runs.
+	ReloadError string `json:"reload_error,omitempty"`
+}
+
+// RouterStatus is one virtual router.
+type RouterStatus struct {
+	Name                  string            `json:"name"`
+	Interface             string            `json:"interface"`
+	VRID                  uint8             `json:"vrid"`
+	Family                string            `json:"family"` // ipv4 | ipv6
+	Version               uint8             `json:"version"`
+	State                 string            `json:"state"` // initialize | backup | active | fault
+	Reason                string            `json:"reason"`
+	Priority              uint8             `json:"priority"`
+	EffectivePriority     uint8             `json:"effective_priority"`
+	AdvertIntervalSeconds float64           `json:"advert_interval_seconds"`
+	ActiveAddress         string            `json:"active_address"` // who is Active, as far as heard; empty if unknown
+	Addresses             []string          `json:"addresses"`
+	Transitions           uint64            `json:"transitions"`
+	LastTransition        *time.Time        `json:"last_transition"` // null before the first
+	Adverts               AdvertStatus      `json:"adverts"`
+	Drops                 map[string]uint64 `json:"drops"` // every reason, also those at zero
+}
+
+// AdvertStatus counts adverts.
+type AdvertStatus struct {
+	Sent     uint64 `json:"sent"`
+	Received uint64 `json:"received"`
+}
+
+// GroupStatus is one group of routers that move together.
+type GroupStatus struct {
+	Name    string   `json:"name"`
+	State   string   `json:"state"`
+	Term    uint64   `json:"term"`
+	Members []string `json:"members"`
+	Leaving bool     `json:"leaving,omitempty"`
+}
+
+// SessionsStatus is the session plane.
+type SessionsStatus struct {
+	Mode         string          `json:"mode"`
+	Local        int             `json:"local"`   // records of groups that are Active here
+	Foreign      int             `json:"foreign"` // records held for a peer
+	InSync       bool            `json:"in_sync"`
+	LagSeconds   *float64        `json:"lag_seconds"` // null when no peer is connected
+	Dirty        int             `json:"dirty"`       // records a peer does not have yet
+	Peers        []PeerStatus    `json:"peers"`
+	LastTakeover *TakeoverStatus `json:"last_takeover"` // null before the first
+	// Counters are the session plane's running totals, by name.
+	Counters map[string]uint64 `json:"counters,omitempty"`
+}
+
+// PeerStatus is the link to one peer.
+type PeerStatus struct {
+	Name       string     `json:"name"`
+	Connected  bool       `json:"connected"`
+	LagSeconds *float64   `json:"lag_seconds"`
+	LastResync *time.Time `json:"last_resync"`
+}
+
+// TakeoverStatus is the last activation here.
+type TakeoverStatus struct {
+	At              time.Time `json:"at"`
+	Installed       int       `json:"installed"` // sessions that had still to be put into the kernel
+	DurationSeconds float64   `json:"duration_seconds"`
+}
+
+// NATStatus is what is translated here.
+type NATStatus struct {
+	Static   int           `json:"static"`
+	Source   int           `json:"source"`
+	Forwards int           `json:"forwards"`
+	Entries  []EntryStatus `json:"entries"`
+	// Drops counts packets refused by the gate and the leak guard, by name.
+	Drops map[string]uint64 `json:"drops,omitempty"`
+}
+
+// EntryStatus is one entry point and its servers.
+type EntryStatus struct {
+	Name    string         `json:"name"`
+	Address string         `json:"address"`
+	Servers []ServerStatus `json:"servers"`
+}
+
+// ServerStatus is one server behind an entry point.
+type ServerStatus struct {
+	Address string `json:"address"`
+	State   string `json:"state"`
+	Weight  int    `json:"weight"`
+}
+
+// CheckStatus is one health check.
+type CheckStatus struct {
+	Name      string    `json:"name"`
+	Kind      string    `json:"kind"`
+	State     string    `json:"state"` // unknown | up | down
+	Since     time.Time `json:"since"`
+	LastError string    `json:"last_error"`
+}
+
+// BondStatus is one link aggregate.
+type BondStatus struct {
+	Name     string        `json:"name"`
+	State    string        `json:"state"` // ok | degraded | failed | unknown
+	Findings []BondFinding `json:"findings"`
+	Members  []BondMember  `json:"members"`
+}
+
+// BondFinding is something wrong with an aggregate.
+type BondFinding struct {
+	Name     string    `json:"name"`
+	Severity string    `json:"severity"`
+	Since    time.Time `json:"since"`
+	Detail   string    `json:"detail"`
+}
+
+// BondMember is one port of an aggregate.
+type BondMember struct {
+	Interface     string `json:"interface"`
+	PartnerSystem string `json:"partner_system"`
+	Synchronized  bool   `json:"synchronized"`
+}
+
+// NewStatus returns a Status whose arrays are present and empty.
+func NewStatus() Status {
+	return Status{
+		Routers: []RouterStatus{},
+		Groups:  []GroupStatus{},
+		NAT:     NATStatus{Entries: []EntryStatus{}},
+		Checks:  []CheckStatus{},
+		Bonds:   []BondStatus{},
+		Alarms:  []Alarm{},
+	}
+}
+
+// Seconds is d in the unit of the contract.
+func Seconds(d time.Duration) *float64 {
+	s := d.Seconds()
+	return &s
+}

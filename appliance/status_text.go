@@ -1,0 +1,115 @@
+package appliance
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// WriteText prints s for people: what is held, how safe it is, what is wrong.
+func (s Status) WriteText(w io.Writer, now time.Time) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "%s\tunderstudy %s, up %s\n", s.Node, s.Version, shortDuration(time.Duration(s.UptimeSeconds*float64(time.Second))))
+	fmt.Fprintln(t)
+	fmt.Fprintln(t, "GROUP\tSTATE\tTERM\tMEMBERS")
+	for _, g := range s.Groups {
+		state := g.State
+		if g.Leaving {
+			state += " (leaving)"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\n", g.Name, state, g.Term, strings.Join(g.Members, " "))
+	}
+	fmt.Fprintln(t)
+	fmt.Fprintln(t, "ROUTER\tINTERFACE\tVRID\tSTATE\tPRIORITY\tINTERVAL\tSENT\tRECEIVED\tDROPPED\tSINCE\tWHY\tADDRESSES")
+	for _, r := range s.Routers {
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\n", r.Name, r.Interface, r.VRID, r.State, priorityText(r),
+			time.Duration(r.AdvertIntervalSeconds*float64(time.Second)), r.Adverts.Sent, r.Adverts.Received, total(r.Drops),
+			ago(now, r.LastTransition), dash(r.Reason), strings.Join(r.Addresses, " "))
+	}
+	if n := s.NAT; n.Source+n.Static+n.Forwards+len(n.Entries) > 0 {
+		fmt.Fprintf(t, "\nNAT\t%d source, %d forward, %d static, %d entry points\n", n.Source, n.Forwards, n.Static, len(n.Entries))
+	}
+	if s.Sessions != nil {
+		s.Sessions.writeText(t, now)
+	}
+	fmt.Fprintln(t)
+	if len(s.Alarms) == 0 {
+		fmt.Fprintln(t, "ALARMS\tnone")
+	}
+	for _, a := range s.Alarms {
+		fmt.Fprintf(t, "ALARM\t%s\t%s\t%s\n", a.Name, ago(now, &a.Since), a.Detail)
+	}
+	if s.ReloadError != "" {
+		fmt.Fprintf(t, "RELOAD REFUSED\t%s\n", s.ReloadError)
+	}
+	return t.Flush()
+}
+
+func (s *SessionsStatus) writeText(t io.Writer, now time.Time) {
+	sync := "in sync"
+	if !s.InSync {
+		sync = "NOT in sync"
+	}
+	fmt.Fprintf(t, "\nSESSIONS\t%s, %d own, %d held for peers, %s, %d not yet at a peer\n", s.Mode, s.Local, s.Foreign, sync, s.Dirty)
+	for _, p := range s.Peers {
+		state := "not connected"
+		if p.Connected {
+			state = "connected"
+		}
+		if p.LagSeconds != nil {
+			state += fmt.Sprintf(", lag %.1f ms", *p.LagSeconds*1000)
+		}
+		if p.LastResync != nil {
+			state += ", last resync " + ago(now, p.LastResync)
+		}
+		fmt.Fprintf(t, "peer %s\t%s\n", p.Name, state)
+	}
+	if l := s.LastTakeover; l != nil {
+		fmt.Fprintf(t, "last takeover\t%s, %d sessions installed in %.1f ms\n", ago(now, &l.At), l.Installed, l.DurationSeconds*1000)
+	}
+}
+
+func priorityText(r RouterStatus) string {
+	if r.Priority == r.EffectivePriority {
+		return fmt.Sprint(r.Priority)
+	}
+	return fmt.Sprintf("%d (of %d)", r.EffectivePriority, r.Priority)
+}
+
+func total(m map[string]uint64) (n uint64) {
+	for _, v := range m {
+		n += v
+	}
+	return n
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func ago(now time.Time, t *time.Time) string {
+	if t == nil || t.IsZero() {
+		return "-"
+	}
+	return shortDuration(now.Sub(*t)) + " ago"
+}
+
+// shortDuration keeps the two largest units: 3d4h, 5m10s, 420ms.
+func shortDuration(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return d.Round(time.Millisecond).String()
+	case d < time.Minute:
+		return fmt.Sprintf("%.1fs", d.Seconds())
+	case d < time.Hour:
+		return d.Round(time.Second).String()
+	case d < 24*time.Hour:
+		return strings.TrimSuffix(d.Round(time.Minute).String(), "0s")
+	}
+	return fmt.Sprintf("%dd%dh", int(d.Hours())/24, int(d.Hours())%24)
+}
