@@ -1,0 +1,222 @@
+package vrrp
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// ChecksumMode chooses the form of the IPv4 checksum that a version 3 router sends. Both are always accepted.
+type ChecksumMode string
+
+// The modes.
+const (
+	ChecksumAuto    ChecksumMode = "auto"    // rfc5798 until a rival is heard in the other form, then that one
+	ChecksumRFC9568 ChecksumMode = "rfc9568" // the message only
+	ChecksumRFC5798 ChecksumMode = "rfc5798" // with the pseudo-header
+)
+
+// SetConfig is everything an election needs to know. It is plain data: it crosses a socket pair as JSON.
+type SetConfig struct {
+	Node    string
+	Routers []RouterConfig
+	Groups  []GroupConfig
+}
+
+// RouterConfig is one virtual router of one family. A dual-stack router is two of them with one name.
+type RouterConfig struct {
+	Name, Interface string
+	VRID            uint8         // 1-255
+	Priority        uint8         // 1-254; 255: owner of the addresses
+	Version         uint8         // 2 or 3; 0 is 3
+	Interval        time.Duration // 10 ms to 40.95 s in whole 1/100 s; version 2: whole seconds; 0 is 1 s
+	Preempt         bool
+	PreemptDelay    time.Duration // after start or repair, a live lower Active is left alone so long
+	Accept          bool          // carried for the data plane; the election does not look at it
+	Checksum        ChecksumMode  // "" is auto
+	Addresses       []netip.Addr  // 1-255 of one family; IPv6: the first is link-local
+	Family          uint8         // 4 or 6; 0: that of the addresses
+	Track           []string      // interfaces: one down is a fault of this router
+	Auth            string        // version 2 simple text password, at most 8 octets; "" is none
+}
+
+// GroupConfig names routers that are Active together or not at all. A dual-stack router's name brings both of it.
+type GroupConfig struct {
+	Name    string
+	Routers []string
+}
+
+func (r RouterConfig) withDefaults() RouterConfig {
+	if r.Version == 0 {
+		r.Version = 3
+	}
+	if r.Interval == 0 {
+		r.Interval = time.Second
+	}
+	if r.Checksum == "" {
+		r.Checksum = ChecksumAuto
+	}
+	if r.Family == 0 && len(r.Addresses) > 0 {
+		r.Family = 6
+		if r.Addresses[0].Is4() {
+			r.Family = 4
+		}
+	}
+	return r
+}
+
+func (r RouterConfig) validate() error {
+	var errs []error
+	bad := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("vrrp: router %q: "+format, append([]any{r.Name}, args...)...))
+	}
+	if r.VRID == 0 {
+		bad("vrid 0: it must be 1 to 255")
+	}
+	if r.Priority == 0 {
+		bad("priority 0 is the word for giving up: it must be 1 to 255")
+	}
+	if r.Interface == "" {
+		bad("no interface")
+	}
+	switch {
+	case r.Version != 2 && r.Version != 3:
+		bad("version %d: it must be 2 or 3", r.Version)
+	case r.Version == 2 && r.Family != 4:
+		bad("version 2 is IPv4 only")
+	case r.Version == 2 && (r.Interval%time.Second != 0 || r.Interval < time.Second || r.Interval > 255*time.Second):
+		bad("interval %v: version 2 has whole seconds, 1 to 255", r.Interval)
+	case r.Version == 3 && (r.Interval != CentisOf(r.Interval).Duration()):
+		bad("interval %v: it must be 10ms to 40.95s in steps of 10ms", r.Interval)
+	}
+	if len(r.Auth) > 8 || (r.Auth != "" && r.Version != 2) {
+		bad("auth: version 2 only, at most 8 octets")
+	}
+	switch r.Checksum {
+	case ChecksumAuto, ChecksumRFC9568, ChecksumRFC5798:
+	default:
+		bad("checksum %q: it must be auto, rfc9568 or rfc5798", string(r.Checksum))
+	}
+	if len(r.Addresses) == 0 || len(r.Addresses) > 255 {
+		bad("%d addresses: it must be 1 to 255", len(r.Addresses))
+	}
+	for _, a := range r.Addresses {
+		if a.Is4() != (r.Family == 4) || a.Is4In6() || a.Zone() != "" {
+			bad("address %v is not of family %d", a, r.Family)
+		}
+	}
+	if r.Family == 6 && len(r.Addresses) > 0 && !r.Addresses[0].IsLinkLocalUnicast() {
+		bad("the first IPv6 address must be link-local (RFC 9568, 5.2.9)")
+	}
+	return errors.Join(errs...)
+}
+
+// normalize fills defaults, gives a group of its own to a router no group names, and returns for each group the
+// indexes of its members in ascending order of VRID: the first is the group's anchor, the same on every node.
+func (c SetConfig) normalize() (SetConfig, [][]int, error) {
+	var errs []error
+	routers := make([]RouterConfig, len(c.Routers))
+	type wire struct {
+		iface        string
+		vrid, family uint8
+	}
+	onWire := make(map[wire]string)
+	seen := make(map[routerKey]bool)
+	for i, r := range c.Routers {
+		r = r.withDefaults()
+		routers[i] = r
+		errs = append(errs, r.validate())
+		w := wire{r.Interface, r.VRID, r.Family}
+		if other, dup := onWire[w]; dup {
+			errs = append(errs, fmt.Errorf("vrrp: routers %q and %q share vrid %d on %s", other, r.Name, r.VRID, r.Interface))
+		}
+		if onWire[w] = r.Name; seen[r.key()] {
+			errs = append(errs, fmt.Errorf("vrrp: two routers of family %d are called %q", r.Family, r.Name))
+		}
+		seen[r.key()] = true
+	}
+	c.Routers = routers
+	members, groups, groupErrs := c.members()
+	c.Groups = groups
+	return c, members, errors.Join(append(errs, groupErrs...)...)
+}
+
+func (c SetConfig) members() ([][]int, []GroupConfig, []error) {
+	var errs []error
+	groups := append([]GroupConfig(nil), c.Groups...)
+	owner := make(map[string]string)
+	for i, g := range groups {
+		for _, other := range groups[:i] {
+			if other.Name == g.Name {
+				errs = append(errs, fmt.Errorf("vrrp: two groups are called %q", g.Name))
+			}
+		}
+		for _, name := range g.Routers {
+			if first, taken := owner[name]; taken {
+				errs = append(errs, fmt.Errorf("vrrp: router %q is in groups %q and %q", name, first, g.Name))
+			}
+			owner[name] = g.Name
+		}
+	}
+	for _, r := range c.Routers {
+		if _, ok := owner[r.Name]; !ok {
+			groups = append(groups, GroupConfig{Name: r.Name, Routers: []string{r.Name}})
+			owner[r.Name] = r.Name
+		}
+	}
+	members := make([][]int, len(groups))
+	for i, g := range groups {
+		for _, name := range g.Routers {
+			found := false
+			for k, r := range c.Routers {
+				if r.Name == name {
+					members[i] = insertByVRID(members[i], c.Routers, k)
+					found = true
+				}
+			}
+			if !found {
+				errs = append(errs, fmt.Errorf("vrrp: group %q: there is no router %q", g.Name, name))
+			}
+		}
+		if len(g.Routers) == 0 {
+			errs = append(errs, fmt.Errorf("vrrp: group %q has no routers", g.Name))
+		}
+	}
+	return members, groups, errs
+}
+
+func insertByVRID(at []int, routers []RouterConfig, k int) []int {
+	at = append(at, k)
+	for i := len(at) - 1; i > 0 && routers[at[i]].VRID < routers[at[i-1]].VRID; i-- {
+		at[i], at[i-1] = at[i-1], at[i]
+	}
+	return at
+}
+
+// routerKey is what makes a router the same one across a Reconfigure.
+type routerKey struct {
+	name   string
+	family uint8
+}
+
+func (r RouterConfig) key() routerKey { return routerKey{r.Name, r.Family} }
+
+// sameOnWire says whether b can go on where a is: the election's own identity has not changed.
+func sameOnWire(a, b RouterConfig) bool {
+	return a.Interface == b.Interface && a.VRID == b.VRID && a.Version == b.Version
+}
+
+func (r RouterConfig) expect() Expect {
+	e := Expect{Version: r.Version, VRID: r.VRID, Interval: r.Interval, Addresses: r.Addresses, Owner: r.Priority == 255}
+	if r.Auth != "" {
+		e.AuthType = AuthSimple
+		copy(e.Auth[:], r.Auth)
+	}
+	return e
+}
+
+func (r RouterConfig) machine(src netip.Addr) MachineConfig {
+	return MachineConfig{Version: r.Version, Priority: r.Priority, Interval: r.Interval,
+		Preempt: r.Preempt, PreemptDelay: r.PreemptDelay, Source: src, Grouped: true}
+}

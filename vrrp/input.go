@@ -1,0 +1,74 @@
+package vrrp
+
+import (
+	"net/netip"
+	"time"
+)
+
+// InputKind is the kind of a SetInput.
+type InputKind uint8
+
+// The kinds, each with the fields of SetInput that it reads. Where Group is read, "" means every group.
+const (
+	InStart    InputKind = iota // the daemon is ready and every link was told: Initialize -> Backup (or owner -> Active)
+	InTick                      // the time of Deadline has come. Drain the sockets first, if late
+	InAdvert                    // Router, Src, Advert, Rx: ParseAdvert accepted it and it is for that router's interface, VRID and family
+	InLink                      // Interface, Up, Primary, LinkLocal: the whole truth about an interface
+	InEligible                  // Group, OK, Reason: not OK does not preempt a live lower Active; it still takes over from nobody
+	InFault                     // Group, On, Reason, Fence: out of service until cleared
+	InHandOver                  // Group: graceful; see Set
+	InTerm                      // Group, Term, Raise: a term heard of from elsewhere; the highest is kept
+	InResume                    // Group, Term: a respawned election goes on as Active under that term (the caller checked the age)
+	InStop                      // Fence: shut everything down
+)
+
+// SetInput is one event for a Set. A plain struct, so that passing one allocates nothing.
+type SetInput struct {
+	Kind   InputKind
+	Router int // index in the configuration's Routers
+	Src    netip.Addr
+	Advert *Advert   // not kept
+	Rx     time.Time // when the packet came in, monotonic; zero: now
+
+	Interface string
+	Up        bool       // administratively up and carrier
+	Primary   netip.Addr // IPv4 source address (an IPv6 one is taken for LinkLocal)
+	LinkLocal netip.Addr // IPv6 source address
+
+	Group  string
+	OK     bool
+	On     bool
+	Reason string
+	Term   uint64
+	Raise  bool // InTerm: an Active group whose term is not above Term takes a new one (after a healed split)
+	Fence  bool // InFault, InStop: the daemon cannot be relied on, so OpFence instead of OpGateClose
+}
+
+// OpKind is the kind of an Op.
+type OpKind uint8
+
+// The kinds. The order of the Ops of one step is part of the contract: see Set.
+const (
+	OpSend       OpKind = iota // Router, Priority: send an advert now; Set.AppendMessage builds it
+	OpGateClose                // Group: execute the prepared gate-close
+	OpFence                    // Group: execute the whole prepared fence (gate, addresses, links)
+	OpTransition               // Group, From, To, Term, Cause, Leaving: tell the daemon
+	OpDrop                     // Router, Reason: the packet just given was dropped (and is counted)
+)
+
+// Op is one thing to do.
+type Op struct {
+	Kind     OpKind
+	Router   int
+	Old      bool // OpSend: Router counts in the configuration before the Reconfigure that returned this
+	Priority uint8
+	Group    string
+	From, To State
+	Leaving  bool // OpTransition: still Active and serving, but priority 0 is out
+	Term     uint64
+	Cause    string
+	Reason   Reason
+}
+
+// SetOutput is what a step asks for, to be done in order. Ops is reused by the next Step.
+type SetOutput struct{ Ops []Op }

@@ -1,0 +1,211 @@
+package vrrp
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Set is all virtual routers of a node, and the groups in which they move. It decides; its caller owns sockets,
+// clock and kernel, and does the Ops in order:
+//
+//   - on activation: every member's advert, then OpTransition with a new term;
+//   - on a yield: OpGateClose, then priority 0 on the members whose successor has not been heard, then OpTransition;
+//   - on a fault or stop: OpGateClose (or OpFence), priority 0 where the link allows, then OpTransition;
+//   - on a hand-over: priority 0 on every member, then OpTransition with Leaving. The group serves on, silent, until
+//     the successor's first advert on any member, or one Active_Down_Interval; then OpGateClose and OpTransition. It
+//     does not preempt the successor afterwards, until it was Active again or InEligible clears that.
+//
+// A group is Active only as a whole: when the Active_Down_Timer of every member has run out. A member that hears a
+// better Active takes the group to Backup, a member in fault takes it to Fault.
+//
+// A Set is not safe for concurrent use, allocates nothing in steady state and never reads the clock.
+type Set struct {
+	cfg     SetConfig
+	routers []*router
+	groups  []*group
+	links   map[string]link
+	started bool
+	ops     []Op
+	old     []*router // routers before the last Reconfigure, for Ops with Old
+}
+
+type link struct {
+	up              bool
+	primary, locals netip.Addr
+}
+
+// router is a machine with everything around it that RFC 9568 does not know.
+type router struct {
+	cfg    RouterConfig
+	expect Expect
+	index  int
+	group  *group
+	m      *Machine
+	broken string // why it cannot take part; "" if it can
+	form   ChecksumForm
+	rival  rival
+	facts  routerFacts
+}
+
+// rival is the last other router heard.
+type rival struct {
+	src      netip.Addr
+	priority uint8
+	heard    time.Time
+}
+
+// group moves its routers as one.
+type group struct {
+	name    string
+	members []*router // ascending VRID; the first is the anchor
+	state   State
+	term    uint64 // of the last activation
+	highest uint64 // heard of or used
+
+	fault      string // told by the daemon; "" is none
+	ineligible string // why the daemon does not want it to preempt; "" is none
+	handedOver bool
+	leaveUntil time.Time // Active, after a hand-over; zero: not leaving
+
+	facts groupFacts
+}
+
+// NewSet returns a Set with everything in Initialize. The error names every mistake of cfg.
+func NewSet(cfg SetConfig) (*Set, error) {
+	cfg, members, err := cfg.normalize()
+	if err != nil {
+		return nil, err
+	}
+	s := &Set{links: make(map[string]link)}
+	s.cfg = cfg
+	for i := range cfg.Routers {
+		s.routers = append(s.routers, s.newRouter(i, cfg.Routers[i]))
+	}
+	for i, g := range cfg.Groups {
+		s.groups = append(s.groups, &group{name: g.Name})
+		s.populate(s.groups[i], members[i])
+	}
+	return s, nil
+}
+
+func (s *Set) newRouter(i int, cfg RouterConfig) *router {
+	r := &router{index: i, m: NewMachine(cfg.machine(netip.Addr{})), form: FormPseudo}
+	r.configure(cfg)
+	return r
+}
+
+func (r *router) configure(cfg RouterConfig) {
+	if cfg.Checksum != r.cfg.Checksum {
+		r.form = FormPseudo
+		if cfg.Checksum == ChecksumRFC9568 {
+			r.form = FormMessage
+		}
+	}
+	r.cfg = cfg
+	r.expect = cfg.expect()
+}
+
+func (s *Set) populate(g *group, members []int) {
+	g.members = g.members[:0]
+	for _, i := range members {
+		g.members = append(g.members, s.routers[i])
+		s.routers[i].group = g
+	}
+}
+
+// Config is what the Set runs with: defaults filled, and every router in a group.
+func (s *Set) Config() SetConfig { return s.cfg }
+
+// Deadline is when to call Step with InTick next; zero: no timer runs.
+func (s *Set) Deadline() time.Time {
+	var first time.Time
+	earlier := func(t time.Time) {
+		if !t.IsZero() && (first.IsZero() || t.Before(first)) {
+			first = t
+		}
+	}
+	for _, r := range s.routers {
+		earlier(r.m.Deadline())
+	}
+	for _, g := range s.groups {
+		earlier(g.leaveUntil)
+	}
+	return first
+}
+
+// Step applies one event. It is defined for every input in every state; an index or name that does not exist, and
+// an advert before InStart, do nothing.
+func (s *Set) Step(now time.Time, in SetInput) SetOutput {
+	s.ops = s.ops[:0]
+	switch in.Kind {
+	case InStart:
+		s.onStart(now)
+	case InTick:
+		s.onTick(now)
+	case InAdvert:
+		s.onAdvert(now, in)
+	case InLink:
+		s.onLink(now, in)
+	case InTerm:
+		s.each(in.Group, func(g *group) { s.onTerm(now, g, in.Term, in.Raise) })
+	case InEligible:
+		s.each(in.Group, func(g *group) { s.onEligible(g, in.OK, in.Reason) })
+	case InFault:
+		s.each(in.Group, func(g *group) { s.onFault(now, g, in) })
+	case InHandOver:
+		s.each(in.Group, func(g *group) { s.onHandOver(now, g) })
+	case InResume:
+		s.each(in.Group, func(g *group) { s.onResume(now, g, in.Term) })
+	case InStop:
+		s.started = false
+		s.each("", func(g *group) { s.stop(now, g, CauseShutdown, in.Fence) })
+	}
+	return SetOutput{Ops: s.ops}
+}
+
+func (s *Set) each(name string, do func(*group)) {
+	for _, g := range s.groups {
+		if name == "" || g.name == name {
+			do(g)
+		}
+	}
+}
+
+// AppendMessage appends the VRRP message that op, an OpSend of the last step, asks for: the IP payload.
+func (s *Set) AppendMessage(b []byte, op Op) []byte {
+	r, a := s.outgoing(op)
+	return AppendAdvert(b, &a, r.cfg.Addresses, r.m.cfg.Source)
+}
+
+// AppendPacket is AppendMessage with the IP header before it.
+func (s *Set) AppendPacket(b []byte, op Op) []byte {
+	r, a := s.outgoing(op)
+	return AppendPacket(b, &a, r.cfg.Addresses, r.m.cfg.Source)
+}
+
+func (s *Set) outgoing(op Op) (*router, Advert) {
+	r := s.routers
+	if op.Old {
+		r = s.old
+	}
+	cfg := &r[op.Router].cfg
+	return r[op.Router], Advert{Version: cfg.Version, VRID: cfg.VRID, Priority: op.Priority, Interval: cfg.Interval,
+		Form: r[op.Router].form, AuthType: r[op.Router].expect.AuthType, Auth: r[op.Router].expect.Auth}
+}
+
+// CountDrop counts a packet that never became an input: ParseAdvert gave the reason, but its VRID was this router's.
+func (s *Set) CountDrop(router int, reason Reason) {
+	if router >= 0 && router < len(s.routers) && reason < numReasons {
+		s.routers[router].facts.drops[reason]++
+	}
+}
+
+// Source is the address that adverts of a router are sent from; invalid until its link was told.
+func (s *Set) Source(router int) netip.Addr { return s.routers[router].m.cfg.Source }
+
+func (s *Set) op(o Op) { s.ops = append(s.ops, o) }
+
+func (s *Set) send(r *router, priority uint8) {
+	r.facts.sent++
+	s.op(Op{Kind: OpSend, Router: r.index, Group: r.group.name, Priority: priority})
+}

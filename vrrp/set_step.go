@@ -1,0 +1,232 @@
+package vrrp
+
+import "time"
+
+// step drives one machine and collects what it wants sent. What the change means for the group is settle's affair.
+func (s *Set) step(now time.Time, r *router, in Input) Output {
+	out := r.m.Step(now, in)
+	if out.Send {
+		s.send(r, out.Priority)
+	}
+	if out.From != out.To {
+		r.note(now, string(out.Cause))
+	}
+	return out
+}
+
+func (s *Set) onStart(now time.Time) {
+	s.started = true
+	for _, g := range s.groups {
+		if g.state == Initialize {
+			s.start(now, g, CauseStartup)
+		}
+	}
+}
+
+// start takes a group out of Initialize or Fault, if nothing is wrong with it; else into Fault.
+func (s *Set) start(now time.Time, g *group, cause Cause) {
+	if why := g.trouble(); why != "" {
+		s.enterFault(now, g, why, false)
+		return
+	}
+	for _, r := range g.members {
+		s.step(now, r, Input{Event: EventStartup})
+	}
+	s.transition(now, g, Backup, string(cause))
+	s.settle(now, g)
+}
+
+func (s *Set) onTick(now time.Time) {
+	for _, g := range s.groups {
+		if !g.leaveUntil.IsZero() && !now.Before(g.leaveUntil) {
+			s.yield(now, g, CauseNoSuccessor)
+			continue
+		}
+		fired := false
+		for _, r := range g.members {
+			if t := r.m.Deadline(); !t.IsZero() && !now.Before(t) {
+				s.step(now, r, Input{Event: EventTick})
+				fired = true
+			}
+		}
+		if fired {
+			s.settle(now, g)
+		}
+	}
+}
+
+func (s *Set) onAdvert(now time.Time, in SetInput) {
+	if in.Router < 0 || in.Router >= len(s.routers) || in.Advert == nil {
+		return
+	}
+	r := s.routers[in.Router]
+	if r.m.State() == Initialize {
+		return
+	}
+	if reason := r.admit(in); reason != ReasonNone {
+		r.facts.drops[reason]++
+		s.op(Op{Kind: OpDrop, Router: r.index, Group: r.group.name, Reason: reason})
+		return
+	}
+	a := in.Advert
+	r.observe(a)
+	src := in.Src.WithZone("")
+	event := Input{Event: EventAdvert, Priority: a.Priority, Interval: a.Interval, Source: src, Rx: in.Rx}
+	event.Stand = r.group.stands(now, r)
+	r.rival = rival{src: src, priority: a.Priority, heard: now}
+	out := s.step(now, r, event)
+	switch g := r.group; {
+	case out.From == Active && out.To == Backup:
+		s.yield(now, g, out.Cause)
+	case out.Rearmed:
+		for _, other := range g.members {
+			if other != r {
+				s.step(now, other, Input{Event: EventAnnounce})
+			}
+		}
+	}
+}
+
+// admit is what of RFC 9568, 7.1 (and RFC 3768, 7.1) needs the router's configuration.
+func (r *router) admit(in SetInput) Reason {
+	switch {
+	case in.Src.Is4() != (r.cfg.Family == 4):
+		return ReasonSource
+	case in.Src.WithZone("") == r.m.cfg.Source:
+		return ReasonOwn
+	}
+	return r.expect.Check(in.Advert)
+}
+
+// observe keeps what an accepted advert tells beside the election.
+func (r *router) observe(a *Advert) {
+	f := &r.facts
+	f.received++
+	if a.Version != 3 {
+		return
+	}
+	if a.Interval != r.cfg.Interval {
+		f.intervalMismatch++
+	}
+	if !a.Lists(r.cfg.Addresses) {
+		f.addressMismatch++
+	}
+	if r.cfg.Family != 4 {
+		return
+	}
+	f.heard[a.Form] = true
+	if r.cfg.Checksum == ChecksumAuto && !f.heard[FormPseudo] {
+		r.form = FormMessage
+	}
+}
+
+func (s *Set) onLink(now time.Time, in SetInput) {
+	l := link{up: in.Up, primary: in.Primary, locals: in.LinkLocal}
+	if in.Primary.Is6() {
+		l.locals = in.Primary
+	}
+	s.links[in.Interface] = l
+	for _, r := range s.routers {
+		if r.dependsOn(in.Interface) {
+			s.refresh(r)
+		}
+	}
+	for _, g := range s.groups {
+		s.health(now, g)
+	}
+}
+
+func (r *router) dependsOn(iface string) bool {
+	if r.cfg.Interface == iface {
+		return true
+	}
+	for _, t := range r.cfg.Track {
+		if t == iface {
+			return true
+		}
+	}
+	return false
+}
+
+// refresh takes the router's source address and its health from the links.
+func (s *Set) refresh(r *router) {
+	l := s.links[r.cfg.Interface]
+	src := l.primary
+	if r.cfg.Family == 6 {
+		src = l.locals.WithZone("")
+	}
+	r.broken = ""
+	switch {
+	case !l.up:
+		r.broken = "link " + r.cfg.Interface + " down"
+	case !src.IsValid():
+		r.broken = "no address on " + r.cfg.Interface
+	default:
+		cfg := r.m.Config()
+		cfg.Source = src
+		r.m.Reconfigure(cfg)
+	}
+	for _, t := range r.cfg.Track {
+		if r.broken == "" && !s.links[t].up {
+			r.broken = "tracked " + t + " down"
+		}
+	}
+}
+
+// health moves a group into or out of Fault after something changed that may matter.
+func (s *Set) health(now time.Time, g *group) {
+	if !s.started && g.state == Initialize {
+		return
+	}
+	why := g.trouble()
+	switch {
+	case why != "" && g.state != Fault:
+		s.enterFault(now, g, why, false)
+	case why != "":
+		g.facts.cause = why
+	case g.state == Fault:
+		s.start(now, g, CauseRepaired)
+	}
+}
+
+func (s *Set) onFault(now time.Time, g *group, in SetInput) {
+	was := g.fault
+	g.fault = ""
+	if in.On {
+		g.fault = in.Reason
+		if g.fault == "" {
+			g.fault = "fault"
+		}
+	}
+	if in.On && in.Fence && was == "" && g.state == Fault {
+		s.op(Op{Kind: OpFence, Group: g.name}) // a link fault closed the gate only
+		return
+	}
+	if in.On && g.state != Fault && (s.started || g.state != Initialize) {
+		s.enterFault(now, g, g.fault, in.Fence)
+		return
+	}
+	s.health(now, g)
+}
+
+func (s *Set) onEligible(g *group, ok bool, reason string) {
+	g.ineligible = ""
+	if !ok {
+		g.ineligible = reason
+		if reason == "" {
+			g.ineligible = "not eligible"
+		}
+	} else {
+		g.handedOver = false
+	}
+	g.hold()
+}
+
+func (s *Set) onTerm(now time.Time, g *group, term uint64, raise bool) {
+	g.highest = max(g.highest, term)
+	if raise && g.state == Active && g.leaveUntil.IsZero() && term >= g.term {
+		g.highest++
+		g.term = g.highest
+		s.announce(now, g, Active, CauseTerm)
+	}
+}

@@ -1,0 +1,127 @@
+package vrrp
+
+import (
+	"net/netip"
+	"time"
+)
+
+// routerFacts and groupFacts count and remember; the election never reads them.
+type routerFacts struct {
+	sent, received                    uint64
+	intervalMismatch, addressMismatch uint64
+	drops                             [numReasons]uint64
+	heard                             [2]bool // checksum forms, by ChecksumForm
+	transitions                       uint64
+	at                                time.Time
+	cause                             string
+}
+
+type groupFacts struct {
+	transitions uint64
+	at          time.Time
+	cause       string
+}
+
+func (r *router) note(now time.Time, cause string) {
+	r.facts.transitions++
+	r.facts.at, r.facts.cause = now, cause
+}
+
+// Status is a copy of everything worth showing.
+type Status struct {
+	Node    string
+	Routers []RouterStatus
+	Groups  []GroupStatus
+}
+
+// RouterStatus is one virtual router. Times are zero where nothing happened.
+type RouterStatus struct {
+	Name, Interface, Group string
+	VRID, Version, Family  uint8
+	State                  State
+	Reason                 string // why it is in this state
+	Priority               uint8
+	Interval, Learned      time.Duration // ours, and the Active's as last heard
+	Addresses              []netip.Addr
+	Source                 netip.Addr // what we send from
+	Active                 netip.Addr // who is Active, as far as known: ourselves or the last one heard
+	ActivePriority         uint8
+	Ready                  bool // Backup, and only waiting for the rest of its group
+	Form                   ChecksumForm
+	HeardRFC9568           bool // an advert with this form of checksum came in
+	HeardRFC5798           bool
+	Sent, Received         uint64
+	IntervalMismatch       uint64 // adverts accepted though their interval is not ours
+	AddressMismatch        uint64 // adverts accepted though their list is not ours
+	Drops                  map[string]uint64
+	Transitions            uint64
+	LastTransition         time.Time
+}
+
+// GroupStatus is one group.
+type GroupStatus struct {
+	Name           string
+	Members        []string
+	State          State
+	Leaving        bool
+	Term           uint64 // of the last activation here
+	HighestTerm    uint64
+	Reason         string
+	Ineligible     string // why it does not preempt; "" if it may
+	Transitions    uint64
+	LastTransition time.Time
+}
+
+// Snapshot copies the status. It allocates; call it for people, not in the loop.
+func (s *Set) Snapshot(now time.Time) Status {
+	st := Status{Node: s.cfg.Node, Routers: []RouterStatus{}, Groups: []GroupStatus{}}
+	for _, r := range s.routers {
+		st.Routers = append(st.Routers, r.status(now))
+	}
+	for _, g := range s.groups {
+		st.Groups = append(st.Groups, g.status())
+	}
+	return st
+}
+
+func (r *router) status(now time.Time) RouterStatus {
+	f := &r.facts
+	st := RouterStatus{
+		Name: r.cfg.Name, Interface: r.cfg.Interface, Group: r.group.name,
+		VRID: r.cfg.VRID, Version: r.cfg.Version, Family: r.cfg.Family,
+		State: r.m.State(), Reason: f.cause, Priority: r.cfg.Priority,
+		Interval: r.cfg.Interval, Learned: r.m.Learned(),
+		Addresses: append([]netip.Addr{}, r.cfg.Addresses...), Source: r.m.cfg.Source,
+		Ready: r.m.Ready(), Form: r.form, HeardRFC9568: f.heard[FormMessage], HeardRFC5798: f.heard[FormPseudo],
+		Sent: f.sent, Received: f.received, IntervalMismatch: f.intervalMismatch, AddressMismatch: f.addressMismatch,
+		Drops: make(map[string]uint64), Transitions: f.transitions, LastTransition: f.at,
+	}
+	for reason, n := range f.drops {
+		if Reason(reason) != ReasonNone {
+			st.Drops[Reason(reason).String()] = n
+		}
+	}
+	if r.group.state == Fault {
+		st.State, st.Reason = Fault, r.group.facts.cause
+	}
+	switch alive := ActiveDown(r.cfg.Version, r.cfg.Priority, r.m.Learned()); {
+	case r.m.State() == Active:
+		st.Active, st.ActivePriority = r.m.cfg.Source, r.cfg.Priority
+	case r.rival.priority != 0 && now.Sub(r.rival.heard) <= alive:
+		st.Active, st.ActivePriority = r.rival.src, r.rival.priority
+	}
+	return st
+}
+
+func (g *group) status() GroupStatus {
+	st := GroupStatus{Name: g.name, Members: []string{}, State: g.state, Leaving: !g.leaveUntil.IsZero(),
+		Term: g.term, HighestTerm: g.highest, Reason: g.facts.cause, Ineligible: g.ineligible,
+		Transitions: g.facts.transitions, LastTransition: g.facts.at}
+	for _, r := range g.members {
+		st.Members = append(st.Members, r.cfg.Name)
+	}
+	if st.Ineligible == "" && g.handedOver {
+		st.Ineligible = "handed-over"
+	}
+	return st
+}
