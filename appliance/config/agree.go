@@ -1,0 +1,59 @@
+package config
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Agreement returns, as sorted lines of text, what all nodes must have in
+// common to be able to stand in for each other: virtual routers and their
+// addresses, groups, translation. Interfaces, priorities and timers are each
+// node's own affair, and so are the names of routers, except that a router in no
+// [[group]] gives its group its name. Where two nodes differ, the difference of
+// their texts says in what.
+func (c *Config) Agreement() string {
+	var lines []string
+	refs := map[string]string{} // name of a router -> what all nodes call it
+	for _, r := range c.Routers {
+		var addrs []string
+		for _, p := range r.Addresses {
+			addrs = append(addrs, p.String())
+		}
+		slices.Sort(addrs)
+		refs[r.Name] = fmt.Sprintf("ipv4/%d/%s", r.VRID, addrs[0])
+		lines = append(lines, fmt.Sprintf("router ipv4/%d addresses %s", r.VRID, strings.Join(addrs, " ")))
+	}
+	for _, g := range c.Groups {
+		var members []string
+		for _, name := range g.Routers {
+			members = append(members, refs[name])
+		}
+		slices.Sort(members)
+		lines = append(lines, fmt.Sprintf("group %s members %s", g.Name, strings.Join(members, " ")))
+	}
+	if c.Mappings != nil {
+		for _, s := range c.Mappings.Sources {
+			var out []string
+			for _, r := range c.Routers {
+				if r.Interface == s.Out {
+					out = append(out, refs[r.Name])
+				}
+			}
+			slices.Sort(out)
+			lines = append(lines, fmt.Sprintf("source %s out %s to %s with %s", s.From, strings.Join(out, " "), s.To, refs[s.Router]))
+		}
+		for _, f := range c.Mappings.Forwards {
+			lines = append(lines, fmt.Sprintf("forward %s/%s to %s with %s", f.Address, f.Proto, f.To, refs[f.Router]))
+		}
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n") + "\n"
+}
+
+// Hash returns the SHA-256 of [Config.Agreement]. It is the same on all nodes
+// whose configurations fit together, whatever the order of their files.
+func (c *Config) Hash() [sha256.Size]byte {
+	return sha256.Sum256([]byte(c.Agreement()))
+}

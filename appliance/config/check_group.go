@@ -1,0 +1,67 @@
+package config
+
+import "fmt"
+
+// checkGroups reads the groups, and makes one for each router that is in none.
+func (c *checker) checkGroups(raw []*rawGroup) {
+	var routers []string
+	for _, r := range c.routers {
+		if r.Name != "" {
+			routers = append(routers, r.Name)
+		}
+	}
+	groupAt := map[string]string{}  // name of a group -> path of it
+	memberOf := map[string]string{} // name of a router -> path of its mention
+	for i, rg := range raw {
+		if rg == nil {
+			continue
+		}
+		path := at("group", i)
+		g := Group{Name: c.name(join(path, "name"), rg.Name, `name the group, like name = "gateway"`)}
+		if first, ok := groupAt[g.Name]; ok && g.Name != "" {
+			c.add(join(path, "name"), fmt.Sprintf("%s is also the group in line %d", quote(g.Name), c.line(first)), "give each group a name of its own")
+		} else {
+			groupAt[g.Name] = join(path, "name")
+		}
+		if len(rg.Routers) == 0 {
+			c.add(join(path, "routers"), "missing: a group without routers", `list the routers that move together, like routers = ["lan", "wan"]`)
+		}
+		for j, name := range rg.Routers {
+			if name == nil {
+				continue
+			}
+			p := at(join(path, "routers"), j)
+			first, taken := memberOf[*name]
+			switch {
+			case !c.hasRouter(*name):
+				c.add(p, fmt.Sprintf("there is no router %s", quote(*name)), suggest(*name, routers, "name a router of this file"))
+			case taken:
+				c.add(p, fmt.Sprintf("router %s is in a group already (line %d)", quote(*name), c.line(first)), "name it in one group, once")
+			default:
+				memberOf[*name] = p
+				g.Routers = append(g.Routers, *name)
+			}
+		}
+		c.config.Groups = append(c.config.Groups, g)
+	}
+	for _, name := range routers {
+		if _, ok := memberOf[name]; ok {
+			continue
+		}
+		if first, ok := groupAt[name]; ok {
+			c.add(first, fmt.Sprintf("router %s is in no group, so its own group has this name", quote(name)), "name the group otherwise, or list the router in it")
+			continue
+		}
+		memberOf[name] = name
+		c.config.Groups = append(c.config.Groups, Group{Name: name, Routers: []string{name}})
+	}
+}
+
+func (c *checker) hasRouter(name string) bool {
+	for _, r := range c.routers {
+		if r.Name == name && name != "" {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,241 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+func (c *checker) checkNAT(raw *rawNAT) {
+	if raw == nil {
+		return
+	}
+	m := &Mappings{}
+	c.config.Mappings = m
+	for i, rs := range raw.Source {
+		if rs != nil {
+			m.Sources = append(m.Sources, c.source(at("nat.source", i), rs))
+		} else {
+			m.Sources = append(m.Sources, Source{}) // keeps positions; never matches anything
+		}
+	}
+	c.overlappingSources(m.Sources)
+	for i, rf := range raw.Forward {
+		if rf != nil {
+			m.Forwards = append(m.Forwards, c.forward(at("nat.forward", i), rf))
+		} else {
+			m.Forwards = append(m.Forwards, Forward{})
+		}
+	}
+	c.overlappingForwards(m.Forwards)
+	m.Unknown = known(c, "nat.unknown", raw.Unknown, c.defaults.Mappings.Unknown, []Unknown{UnknownReset, UnknownDrop})
+}
+
+func (c *checker) source(path string, raw *rawSource) Source {
+	s := Source{From: c.sourcePrefix(join(path, "from"), raw.From)}
+	s.Out = c.outInterface(join(path, "out"), raw.Out)
+	to, ok := c.host(join(path, "to"), raw.To, "name the public address that the network gets")
+	if !ok {
+		return s
+	}
+	s.To = to
+	s.Router = c.routerOfAddress(path, "to", to, raw.Router)
+	if s.From.IsValid() && s.From.Contains(to) {
+		c.add(join(path, "from"), fmt.Sprintf("%s holds the public address %s itself", s.From, to), "name only the networks inside, or translate to an address outside of them")
+	}
+	return s
+}
+
+// sourcePrefix reads the network whose addresses are translated.
+func (c *checker) sourcePrefix(path string, v *string) netip.Prefix {
+	if v == nil {
+		c.add(path, "missing", `name the network inside, like from = "10.0.0.0/24"`)
+		return netip.Prefix{}
+	}
+	if a, err := netip.ParseAddr(*v); err == nil {
+		if !c.familyLater(path, a) {
+			c.add(path, *v+" has no prefix length", fmt.Sprintf("write %s/32 for this one host", a))
+		}
+		return netip.Prefix{}
+	}
+	p, err := netip.ParsePrefix(*v)
+	if err != nil {
+		c.add(path, quote(*v)+" is not a network", `write it like "10.0.0.0/24"`)
+		return netip.Prefix{}
+	}
+	if c.familyLater(path, p.Addr()) {
+		return netip.Prefix{}
+	}
+	if p != p.Masked() {
+		c.add(path, *v+" has bits set beyond its prefix length", fmt.Sprintf("write %s, or %s/32 for this one host", p.Masked(), p.Addr()))
+		return netip.Prefix{}
+	}
+	return p
+}
+
+// outInterface checks that out is where a router is: the address that flows get
+// must live on the node that carries them.
+func (c *checker) outInterface(path string, v *string) string {
+	out := c.interfaceName(path, v, `name the interface towards the world, like out = "wan0"`)
+	if out == "" {
+		return ""
+	}
+	var interfaces []string
+	for _, r := range c.routers {
+		if r.Interface == out {
+			return out
+		}
+		if r.Interface != "" {
+			interfaces = append(interfaces, r.Interface)
+		}
+	}
+	c.add(path, quote(out)+" is the interface of no router", suggest(out, interfaces, "name the interface of a router of this file"))
+	return ""
+}
+
+// routerOfAddress returns the name of the router that a public address moves
+// with: the one that is named; else the one that has the address itself; else
+// the only one whose subnet it is in.
+func (c *checker) routerOfAddress(path, key string, a netip.Addr, named *string) string {
+	if named != nil {
+		if c.hasRouter(*named) {
+			return *named
+		}
+		var names []string
+		for _, r := range c.routers {
+			names = append(names, r.Name)
+		}
+		c.add(join(path, "router"), fmt.Sprintf("there is no router %s", quote(*named)), suggest(*named, names, "name a router of this file"))
+		return ""
+	}
+	if c.bad(join(path, "router")) {
+		return ""
+	}
+	var near []string
+	for _, r := range c.routers {
+		for _, p := range r.Addresses {
+			if p.Addr() == a {
+				return r.Name
+			}
+		}
+		for _, p := range r.Addresses {
+			if p.Contains(a) && r.Name != "" {
+				near = append(near, r.Name)
+				break
+			}
+		}
+	}
+	switch len(near) {
+	case 1:
+		return near[0]
+	case 0:
+		c.add(join(path, key), fmt.Sprintf("%s is in the subnet of no router", a), "write router = NAME to say which router it moves with")
+	default:
+		c.add(join(path, key), fmt.Sprintf("%s is in the subnets of several routers (%s)", a, strings.Join(near, ", ")), "write router = NAME to say which router it moves with")
+	}
+	return ""
+}
+
+// overlappingSources refuses two rules for one packet: which of them wins would
+// depend on their order.
+func (c *checker) overlappingSources(sources []Source) {
+	for i, s := range sources {
+		if !s.From.IsValid() || s.Out == "" {
+			continue
+		}
+		for j, first := range sources[:i] {
+			if first.Out == s.Out && first.From.IsValid() && first.From.Overlaps(s.From) {
+				c.add(join(at("nat.source", i), "from"),
+					fmt.Sprintf("%s overlaps %s of line %d on %s", s.From, first.From, c.line(join(at("nat.source", j), "from")), s.Out),
+					"make the networks disjoint")
+				break
+			}
+		}
+	}
+}
+
+func (c *checker) forward(path string, raw *rawForward) Forward {
+	var f Forward
+	if raw.Name != nil {
+		f.Name = c.name(join(path, "name"), raw.Name, "")
+	}
+	if raw.Address == nil {
+		c.add(join(path, "address"), "missing", `name the public address, port and protocol, like address = "203.0.113.1:8080/tcp"`)
+	} else {
+		f.Address, f.Proto = c.service(join(path, "address"), *raw.Address)
+	}
+	if f.Address.IsValid() {
+		f.Router = c.routerOfAddress(path, "address", f.Address.Addr(), raw.Router)
+		if raw.Name == nil {
+			f.Name = f.Address.String() + "/" + string(f.Proto)
+		}
+	}
+	if raw.To == nil {
+		c.add(join(path, "to"), "missing", `name the server's address and port, like to = "10.0.0.20:80"`)
+	} else if to, ok := c.addrPort(join(path, "to"), *raw.To, "10.0.0.20:80"); ok && c.hostAddr(join(path, "to"), to.Addr()) {
+		f.To = to
+		c.notOurs(join(path, "to"), to.Addr())
+	}
+	return f
+}
+
+// service reads ADDRESS:PORT/PROTOCOL.
+func (c *checker) service(path, v string) (netip.AddrPort, Proto) {
+	addr, proto, ok := strings.Cut(v, "/")
+	if !ok {
+		c.add(path, quote(v)+" has no protocol", fmt.Sprintf("write %s or %s", quote(v+"/tcp"), quote(v+"/udp")))
+		return netip.AddrPort{}, ""
+	}
+	if p := Proto(proto); p != TCP && p != UDP {
+		c.add(path, quote(proto)+" is not a protocol that can be forwarded", fmt.Sprintf("write %s or %s", quote(addr+"/tcp"), quote(addr+"/udp")))
+		return netip.AddrPort{}, ""
+	}
+	ap, ok := c.addrPort(path, addr, "203.0.113.1:8080")
+	if !ok || !c.hostAddr(path, ap.Addr()) {
+		return netip.AddrPort{}, ""
+	}
+	return ap, Proto(proto)
+}
+
+// notOurs refuses a server that is one of the routers' addresses: the forward
+// would lead back to the gateway.
+func (c *checker) notOurs(path string, a netip.Addr) {
+	for _, r := range c.routers {
+		for _, p := range r.Addresses {
+			if p.Addr() == a {
+				c.add(path, fmt.Sprintf("%s is an address of router %s, so of the gateway itself", a, quote(r.Name)), "name a server behind it")
+				return
+			}
+		}
+	}
+}
+
+func (c *checker) overlappingForwards(forwards []Forward) {
+	type service struct {
+		netip.AddrPort
+		Proto
+	}
+	names := map[string]int{}
+	services := map[service]int{}
+	for i, f := range forwards {
+		path := at("nat.forward", i)
+		if !f.Address.IsValid() {
+			continue
+		}
+		key := service{f.Address, f.Proto}
+		if j, ok := services[key]; ok {
+			c.add(join(path, "address"),
+				fmt.Sprintf("%s/%s is forwarded in line %d already", f.Address, f.Proto, c.line(join(at("nat.forward", j), "address"))),
+				"use another address or port")
+			continue
+		}
+		services[key] = i
+		if j, ok := names[f.Name]; ok && f.Name != "" {
+			c.add(join(path, "name"),
+				fmt.Sprintf("%s is also the forward in line %d", quote(f.Name), c.line(at("nat.forward", j))),
+				"give each forward a name of its own")
+			continue
+		}
+		names[f.Name] = i
+	}
+}

@@ -1,0 +1,227 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+const (
+	minAdvertise = 10 * time.Millisecond
+	maxAdvertise = 4095 * centisecond // 12 bits on the wire, RFC 9568 section 5.2.7
+	centisecond  = 10 * time.Millisecond
+
+	maxPreemptDelay = time.Hour
+	maxAddresses    = 255 // the count is a byte, RFC 9568 section 5.2.5
+)
+
+func (c *checker) checkRouters(raw []*rawRouter) {
+	if len(raw) == 0 {
+		c.add("router", "missing: nothing to keep alive", "add a [[router]] with name, interface, vrid and addresses")
+		return
+	}
+	for i, rr := range raw {
+		if rr != nil {
+			c.routers = append(c.routers, c.router(at("router", i), rr))
+		}
+	}
+	c.duplicateRouters()
+	c.duplicateAddresses()
+	for i, rr := range raw {
+		if rr != nil {
+			c.track(at("router", i), rr)
+		}
+	}
+	for _, r := range c.routers {
+		c.config.Routers = append(c.config.Routers, r.Router)
+	}
+}
+
+// router reads one router by itself.
+func (c *checker) router(path string, raw *rawRouter) routerAt {
+	def := c.defaults.Router
+	r := routerAt{Router: def, path: path}
+	r.Name = c.name(join(path, "name"), raw.Name, `name the router, like name = "lan"`)
+	r.Interface = c.interfaceName(join(path, "interface"), raw.Interface, `name the interface it runs on, like interface = "eth0"`)
+	r.VRID = c.vrid(join(path, "vrid"), raw.VRID)
+	r.Priority = c.priority(join(path, "priority"), raw.Priority)
+	r.Advertise = c.advertise(join(path, "advertise"), raw.Advertise)
+	r.addresses = c.addresses(join(path, "addresses"), raw.Addresses)
+	for _, a := range r.addresses {
+		r.Addresses = append(r.Addresses, a.Prefix)
+	}
+	r.MAC = known(c, join(path, "mac"), raw.MAC, def.MAC, []MAC{MACInterface}, "virtual")
+	r.Preempt = or(raw.Preempt, def.Preempt)
+	r.PreemptDelay = c.preemptDelay(path, raw)
+	r.Accept = or(raw.Accept, def.Accept)
+	if !r.Accept {
+		c.add(join(path, "accept"), "accept = false: not supported yet", "remove it, or write true: the active node answers on the router's addresses")
+	}
+	r.Checksum = known(c, join(path, "checksum"), raw.Checksum, def.Checksum, []Checksum{ChecksumAuto, ChecksumRFC9568, ChecksumRFC5798})
+	switch v := or(raw.Version, int64(def.Version)); v {
+	case 3:
+	case 2:
+		c.add(join(path, "version"), "VRRP version 2: not supported yet", "use 3, on all nodes of the virtual router")
+	default:
+		c.add(join(path, "version"), fmt.Sprintf("%d is not a version of VRRP", v), "use 3")
+	}
+	return r
+}
+
+func (c *checker) vrid(path string, v *int64) uint8 {
+	switch {
+	case v == nil:
+		c.add(path, "missing", "number the virtual router from 1 to 255, as on the other nodes; one number once on a network")
+		return 0
+	case *v < 1 || *v > 255:
+		c.add(path, fmt.Sprintf("%d is not a VRID", *v), "use 1 to 255")
+		return 0
+	}
+	return uint8(*v)
+}
+
+func (c *checker) priority(path string, v *int64) uint8 {
+	p := or(v, int64(c.defaults.Router.Priority))
+	switch {
+	case p == 255:
+		c.add(path, "255 says that the interface owns the addresses; Understudy moves them", "use 1 to 254")
+	case p == 0:
+		c.add(path, "0 says that the active node resigns", "use 1 to 254")
+	case p < 1 || p > 255:
+		c.add(path, fmt.Sprintf("%d is not a priority", p), "use 1 to 254; the highest is active")
+	default:
+		return uint8(p)
+	}
+	return 0
+}
+
+func (c *checker) advertise(path string, v *string) time.Duration {
+	d := c.duration(path, v, "100ms")
+	if d == nil {
+		return c.defaults.Router.Advertise
+	}
+	switch rest := *d % centisecond; {
+	case *d < minAdvertise:
+		c.add(path, *v+" is too short", "use at least 10ms, the least VRRPv3 can say")
+	case *d > maxAdvertise:
+		c.add(path, *v+" is too long", "use at most 40.95s, the most VRRPv3 can say")
+	case rest != 0:
+		low := *d - rest
+		c.add(path, *v+" is not a whole number of centiseconds, which VRRPv3 counts in", fmt.Sprintf("use %v or %v", low, min(low+centisecond, maxAdvertise)))
+	}
+	return *d
+}
+
+func (c *checker) preemptDelay(router string, raw *rawRouter) time.Duration {
+	path := join(router, "preempt_delay")
+	d := c.duration(path, raw.PreemptDelay, "30s")
+	if d == nil {
+		return c.defaults.Router.PreemptDelay
+	}
+	switch {
+	case *d < 0 || *d > maxPreemptDelay:
+		c.add(path, *raw.PreemptDelay+" is out of range", "use 0s to 1h")
+	case *d > 0 && !or(raw.Preempt, c.defaults.Router.Preempt):
+		c.add(path, "preempt = false leaves nothing to delay", "remove it, or write preempt = true")
+	}
+	return *d
+}
+
+// duplicateRouters refuses names and VRIDs that are used twice. A VRID is the
+// name of a virtual router on a network, for each address family; the file knows
+// a network by its interface.
+func (c *checker) duplicateRouters() {
+	type network struct {
+		iface string
+		vrid  uint8
+	}
+	names := map[string]string{}
+	vrids := map[network]routerAt{}
+	for _, r := range c.routers {
+		if first, ok := names[r.Name]; ok && r.Name != "" {
+			c.add(join(r.path, "name"), fmt.Sprintf("%s is also the router in line %d", quote(r.Name), c.line(first)), "give each router a name of its own")
+		} else {
+			names[r.Name] = join(r.path, "name")
+		}
+		key := network{r.Interface, r.VRID}
+		if first, ok := vrids[key]; ok && r.Interface != "" && r.VRID != 0 {
+			c.add(join(r.path, "vrid"),
+				fmt.Sprintf("%d is also the VRID of router %s on %s (line %d)", r.VRID, quote(first.Name), r.Interface, c.line(join(first.path, "vrid"))),
+				"use another number, the same on all nodes")
+		} else {
+			vrids[key] = r
+		}
+	}
+}
+
+func (c *checker) track(router string, raw *rawRouter) {
+	path := join(router, "track")
+	var list []string
+	seen := map[string]bool{}
+	for i, v := range raw.Track {
+		if v == nil {
+			continue
+		}
+		name := c.tracked(at(path, i), *v)
+		if seen[name] {
+			c.add(at(path, i), name+" is tracked already", "remove it")
+		}
+		if name != "" {
+			seen[name] = true
+			list = append(list, name)
+		}
+	}
+	for i := range c.routers {
+		if c.routers[i].path == router {
+			c.routers[i].Track = list
+		}
+	}
+}
+
+// tracked reads [check:|bond:|interface:]NAME[:WEIGHT] and returns the name of
+// the interface. A bare name must be one that the file knows: a slip there would
+// otherwise track an interface that nobody has, and be in fault for ever.
+func (c *checker) tracked(path, v string) string {
+	kind, name, typed := strings.Cut(v, ":")
+	if !typed || kind != "interface" && kind != "check" && kind != "bond" {
+		kind, name = "", v
+	}
+	name, weight, weighted := strings.Cut(name, ":")
+	if kind == "check" || kind == "bond" {
+		c.later(path, "tracking a "+kind)
+		return ""
+	}
+	if weighted {
+		c.add(path, fmt.Sprintf("the weight %s: not supported yet", quote(weight)), fmt.Sprintf("write %s: while that interface is down the router is in fault", quote("interface:"+name)))
+		return ""
+	}
+	if !validInterface(name) {
+		c.interfaceName(path, &name, "")
+		return ""
+	}
+	if kind == "interface" {
+		return name
+	}
+	var interfaces []string
+	for _, r := range c.routers {
+		if r.Interface == name {
+			return name
+		}
+		if r.Interface != "" {
+			interfaces = append(interfaces, r.Interface)
+		}
+	}
+	if near := nearest(name, interfaces); near != "" {
+		c.add(path, quote(name)+" is the interface of no router", fmt.Sprintf("did you mean %s? Else write %s", quote(near), quote("interface:"+name)))
+		return ""
+	}
+	c.add(path, quote(name)+" is the interface of no router", fmt.Sprintf("write %s if it is an interface (checks and bonds cannot be tracked yet)", quote("interface:"+name)))
+	return ""
+}
+
+// addressAt is an address of a router and its place in the file.
+type addressAt struct {
+	netip.Prefix
+	path string
+}

@@ -1,0 +1,127 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"path/filepath"
+)
+
+func (c *checker) checkSessions(raw *rawSessions) {
+	if raw == nil {
+		return
+	}
+	s := &Sessions{}
+	c.config.Sessions = s
+	if raw.Listen == nil {
+		c.add("sessions.listen", "missing", `name the address and port the other node connects to, like listen = "10.255.0.1:7788"`)
+	} else if ap, ok := c.addrPort("sessions.listen", *raw.Listen, "10.255.0.1:7788"); ok {
+		s.Listen = ap
+		c.notMoving("sessions.listen", ap.Addr(), "this node")
+	}
+	s.Peers = c.peers(raw.Peers, s.Listen)
+	s.SecretFile, s.Secret = c.secret(raw.SecretFile)
+	def := c.defaults.Sessions
+	if raw.Mode != nil && *raw.Mode != string(ModeIncremental) {
+		c.add("sessions.mode", quote(*raw.Mode)+": not supported yet", "use "+quote(string(ModeIncremental)))
+	}
+	s.Mode = def.Mode
+	s.Install = known(c, "sessions.install", raw.Install, def.Install, []Install{InstallHot}, "takeover")
+}
+
+func (c *checker) peers(raw []*rawPeer, listen netip.AddrPort) []Peer {
+	if len(raw) == 0 {
+		c.add("sessions.peers", "missing: sessions go to nobody", `name the other node, like peers = [{ name = "gw2", address = "10.255.0.2:7788" }]`)
+		return nil
+	}
+	var peers []Peer
+	names := map[string]string{}
+	addresses := map[netip.AddrPort]string{}
+	for i, rp := range raw {
+		if rp == nil {
+			continue
+		}
+		path := at("sessions.peers", i)
+		p := Peer{Name: c.name(join(path, "name"), rp.Name, `write the name that the other node has in its own file, like name = "gw2"`)}
+		if p.Name != "" && p.Name == c.config.Node {
+			c.add(join(path, "name"), fmt.Sprintf("%s is this node (line %d)", quote(p.Name), c.line("node")), "write the name of the other node")
+		} else if first, ok := names[p.Name]; ok && p.Name != "" {
+			c.add(join(path, "name"), fmt.Sprintf("%s is also the peer in line %d", quote(p.Name), c.line(first)), "name each peer once")
+		} else {
+			names[p.Name] = join(path, "name")
+		}
+		if rp.Address == nil {
+			c.add(join(path, "address"), "missing", `write the address that it listens on, like address = "10.255.0.2:7788"`)
+		} else if ap, ok := c.addrPort(join(path, "address"), *rp.Address, "10.255.0.2:7788"); ok {
+			p.Address = ap
+			c.peerAddress(join(path, "address"), ap, listen)
+			if first, ok := addresses[ap]; ok {
+				c.add(join(path, "address"), fmt.Sprintf("%s is also the address of the peer in line %d", ap, c.line(first)), "write the address of this peer")
+			} else {
+				addresses[ap] = join(path, "address")
+			}
+		}
+		peers = append(peers, p)
+	}
+	return peers
+}
+
+func (c *checker) peerAddress(path string, ap, listen netip.AddrPort) {
+	switch {
+	case ap == listen:
+		c.add(path, fmt.Sprintf("%s is where this node listens (line %d)", ap, c.line("sessions.listen")), "write the address of the other node")
+	case ap.Addr().IsUnspecified():
+		c.add(path, ap.Addr().String()+" is no particular host", "write the address of the other node")
+	default:
+		c.notMoving(path, ap.Addr(), "that node")
+	}
+}
+
+// notMoving refuses a router's address where one is needed that stays: the link
+// between the nodes would move away from under itself.
+func (c *checker) notMoving(path string, a netip.Addr, whose string) {
+	for _, r := range c.routers {
+		for _, p := range r.Addresses {
+			if p.Addr() == a.Unmap() {
+				c.add(path, fmt.Sprintf("%s moves between the nodes with router %s", a, quote(r.Name)), "use an address of "+whose+" alone")
+				return
+			}
+		}
+	}
+}
+
+// secret reads the cluster secret, unless the options say to leave it alone.
+func (c *checker) secret(v *string) (string, Secret) {
+	const path = "sessions.secret_file"
+	if v == nil || *v == "" {
+		c.add(path, "missing", "make a secret with `understudy keygen`, put the same file on all nodes and name it here")
+		return "", nil
+	}
+	file := *v
+	if !filepath.IsAbs(file) {
+		file = filepath.Join(c.dir, file)
+	}
+	if c.options.ReadSecret == nil {
+		return file, nil
+	}
+	content, mode, err := c.options.ReadSecret(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		c.add(path, file+" does not exist", "copy it from the other node, or make it there and here with `understudy keygen`")
+		return file, nil
+	}
+	if err != nil {
+		c.add(path, "cannot be read: "+err.Error(), "make it a file that the user who runs understudy can read")
+		return file, nil
+	}
+	if mode.Perm()&0o077 != 0 {
+		c.add(path, fmt.Sprintf("%s has mode %04o: others than its owner can use it", file, mode.Perm()), "chmod 600 "+file)
+		return file, nil
+	}
+	secret, err := ParseSecret(content)
+	if err != nil {
+		c.add(path, fmt.Sprintf("%s: %v", file, err), "write it with `understudy keygen`, the same on all nodes")
+		return file, nil
+	}
+	return file, secret
+}

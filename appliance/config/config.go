@@ -1,0 +1,172 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Config is a configuration file that has been checked: every name in it
+// exists, every value is in range, every default is filled in.
+type Config struct {
+	File     string // as it was given to Load or Parse
+	Node     string
+	Routers  []Router
+	Groups   []Group // every router is in exactly one
+	Mappings *Mappings
+	Sessions *Sessions // nil: no session checkpointing
+}
+
+// Router is one VRRP virtual router of one address family.
+type Router struct {
+	Name         string
+	Interface    string
+	VRID         uint8
+	Priority     uint8
+	Advertise    time.Duration // whole centiseconds, as VRRPv3 has them on the wire
+	Addresses    []netip.Prefix
+	MAC          MAC
+	Track        []string // interfaces: one that is down puts the router in fault
+	Preempt      bool
+	PreemptDelay time.Duration
+	Accept       bool
+	Checksum     Checksum
+	Version      uint8
+}
+
+// MAC tells which hardware address a router's addresses answer with.
+type MAC string
+
+// MACInterface is the interface's own address; takeover is announced.
+const MACInterface MAC = "interface"
+
+// Checksum tells how the checksum of IPv4 adverts is made. Both forms are
+// always accepted.
+type Checksum string
+
+const (
+	ChecksumAuto    Checksum = "auto"    // as RFC 5798, until a rival is heard in the other form
+	ChecksumRFC9568 Checksum = "rfc9568" // over the message alone
+	ChecksumRFC5798 Checksum = "rfc5798" // with the pseudo-header
+)
+
+// Group names routers that are active on the same node at any time.
+type Group struct {
+	Name    string
+	Routers []string
+}
+
+// Mappings is the address translation.
+type Mappings struct {
+	Sources  []Source
+	Forwards []Forward
+	Unknown  Unknown
+}
+
+// Source rewrites the source address of what leaves for the world.
+type Source struct {
+	From   netip.Prefix // masked
+	Out    string       // interface of a router
+	To     netip.Addr
+	Router string // the router that the address To moves with
+}
+
+// Forward passes one port of a public address on to a server.
+type Forward struct {
+	Name    string
+	Address netip.AddrPort
+	Proto   Proto
+	To      netip.AddrPort
+	Router  string // the router that Address moves with
+}
+
+// Proto is the transport protocol of a forward.
+type Proto string
+
+const (
+	TCP Proto = "tcp"
+	UDP Proto = "udp"
+)
+
+// Unknown tells what happens to packets of translated TCP connections that the
+// new active node does not know, after the first seconds of a takeover.
+type Unknown string
+
+const (
+	UnknownReset Unknown = "reset" // answer with a reset, so that the ends give up at once
+	UnknownDrop  Unknown = "drop"
+)
+
+// Sessions says how established flows are kept on the other nodes.
+type Sessions struct {
+	Listen     netip.AddrPort
+	Peers      []Peer
+	SecretFile string // absolute, or relative to the configuration file's directory and joined with it
+	Secret     Secret // what was in SecretFile; empty if the options said not to read it
+	Mode       Mode
+	Install    Install
+}
+
+// Peer is another node.
+type Peer struct {
+	Name    string
+	Address netip.AddrPort
+}
+
+// Mode is the way sessions are checkpointed.
+type Mode string
+
+// ModeIncremental sends what changed, when it changed.
+const ModeIncremental Mode = "incremental"
+
+// Install tells where a standby keeps the sessions of others.
+type Install string
+
+// InstallHot keeps them in the kernel, so that a takeover has nothing to do.
+const InstallHot Install = "hot"
+
+// Defaults holds the value of each key that may be left out.
+type Defaults struct {
+	Router   Router
+	Mappings Mappings
+	Sessions Sessions
+}
+
+// Default returns the defaults. There is no other place for them;
+// etc/understudy.toml and docs/configuration.md are compared with it.
+func Default() Defaults {
+	return Defaults{
+		Router: Router{
+			Priority:  100,         // RFC 9568 section 5.2.4
+			Advertise: time.Second, // RFC 9568 section 6.1
+			MAC:       MACInterface,
+			Preempt:   true,
+			Accept:    true, // the RFC says false; a gateway that does not answer a ping of its address surprises people
+			Checksum:  ChecksumAuto,
+			Version:   3,
+		},
+		Mappings: Mappings{Unknown: UnknownReset},
+		Sessions: Sessions{Mode: ModeIncremental, Install: InstallHot},
+	}
+}
+
+// GroupOf returns the group of the router with that name, nil if there is none.
+func (c *Config) GroupOf(router string) *Group {
+	for i := range c.Groups {
+		for _, name := range c.Groups[i].Routers {
+			if name == router {
+				return &c.Groups[i]
+			}
+		}
+	}
+	return nil
+}
+
+// Router returns the router with that name, nil if there is none.
+func (c *Config) Router(name string) *Router {
+	for i := range c.Routers {
+		if c.Routers[i].Name == name {
+			return &c.Routers[i]
+		}
+	}
+	return nil
+}

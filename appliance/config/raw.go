@@ -1,0 +1,96 @@
+package config
+
+// The raw structs are the grammar of the file, one field a key, in the order in
+// which the documentation lists them. Every field is a pointer, a list of
+// pointers or any, so that a key that is not written, or that was refused, is
+// nil and nothing else is.
+//
+// Tags:
+//
+//	toml   the key
+//	like   an example value, shown when the type is wrong
+//	later  what the key is for, if that is not built yet: the key is known but
+//	       refused, with all that is in it
+type (
+	rawFile struct {
+		Node     *string      `toml:"node" like:"\"gw1\""`
+		Routers  []*rawRouter `toml:"router"`
+		Groups   []*rawGroup  `toml:"group"`
+		NAT      *rawNAT      `toml:"nat"`
+		Sessions *rawSessions `toml:"sessions"`
+
+		Checks     any `toml:"check" later:"health checks"`
+		Bonds      any `toml:"bond" later:"bond monitoring"`
+		Guard      any `toml:"guard" later:"the split-brain guard"`
+		GuardLimit any `toml:"guard_limit" later:"the split-brain guard"`
+		GuardCheck any `toml:"guard_check" later:"the split-brain guard"`
+	}
+
+	rawRouter struct {
+		Name         *string   `toml:"name" like:"\"lan\""`
+		Interface    *string   `toml:"interface" like:"\"eth0\""`
+		VRID         *int64    `toml:"vrid" like:"51"`
+		Priority     *int64    `toml:"priority" like:"200"`
+		Advertise    *string   `toml:"advertise" like:"\"100ms\""`
+		Addresses    []*string `toml:"addresses" like:"[\"10.0.0.1/24\"]"`
+		MAC          *string   `toml:"mac" like:"\"interface\""`
+		Track        []*string `toml:"track" like:"[\"interface:eth1\"]"`
+		Preempt      *bool     `toml:"preempt" like:"true"`
+		PreemptDelay *string   `toml:"preempt_delay" like:"\"30s\""`
+		Accept       *bool     `toml:"accept" like:"true"`
+		Checksum     *string   `toml:"checksum" like:"\"auto\""`
+		Version      *int64    `toml:"version" like:"3"`
+
+		Unicast any `toml:"unicast" later:"adverts by unicast"`
+		Source  any `toml:"source" later:"choosing the source address of adverts"`
+		Routes  any `toml:"routes" later:"routes that move with the router"`
+		Rules   any `toml:"rules" later:"routing rules that move with the router"`
+		Notify  any `toml:"notify" later:"notification programs"`
+	}
+
+	rawGroup struct {
+		Name    *string   `toml:"name" like:"\"gateway\""`
+		Routers []*string `toml:"routers" like:"[\"lan\", \"wan\"]"`
+	}
+
+	rawNAT struct {
+		Source  []*rawSource  `toml:"source"`
+		Forward []*rawForward `toml:"forward"`
+		Unknown *string       `toml:"unknown" like:"\"reset\""`
+
+		Static any `toml:"static" later:"one-to-one translation"`
+		Entry  any `toml:"entry" later:"entry points with several servers"`
+	}
+
+	rawSource struct {
+		From   *string `toml:"from" like:"\"10.0.0.0/24\""`
+		Out    *string `toml:"out" like:"\"wan0\""`
+		To     *string `toml:"to" like:"\"203.0.113.1\""`
+		Router *string `toml:"router" like:"\"wan\""`
+
+		Ports  any `toml:"ports" later:"choosing how source ports are divided"`
+		Onlink any `toml:"onlink" later:"translating to a routed block"`
+	}
+
+	rawForward struct {
+		Name    *string `toml:"name" like:"\"web\""`
+		Address *string `toml:"address" like:"\"203.0.113.1:8080/tcp\""`
+		To      *string `toml:"to" like:"\"10.0.0.20:80\""`
+		Router  *string `toml:"router" like:"\"wan\""`
+
+		Onlink any `toml:"onlink" later:"forwarding from a routed block"`
+	}
+
+	rawSessions struct {
+		Listen     *string    `toml:"listen" like:"\"10.255.0.1:7788\""`
+		Peers      []*rawPeer `toml:"peers"`
+		SecretFile *string    `toml:"secret_file" like:"\"/etc/understudy/secret\""`
+		Mode       *string    `toml:"mode" like:"\"incremental\""`
+		Install    *string    `toml:"install" like:"\"hot\""`
+	}
+
+	rawPeer struct {
+		Name    *string `toml:"name" like:"\"gw2\""`
+		Address *string `toml:"address" like:"\"10.255.0.2:7788\""`
+	}
+)
