@@ -1,0 +1,222 @@
+package nat
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Kind says which list of a [Config] a problem was found in. Its String is the
+// key of that list in the configuration file.
+type Kind uint8
+
+const (
+	KindSource Kind = iota
+	KindForward
+	KindGroup
+)
+
+func (k Kind) String() string { return [...]string{"source", "forward", "group"}[k] }
+
+// Problem is one mistake in a [Config]. Kind and Index place it in its list, so
+// that a parser that knows lines can point at one.
+type Problem struct {
+	Kind    Kind
+	Index   int
+	Key     string // the field that is wrong, as the file spells it
+	Mapping string // the mapping's name
+	Reason  string // what is wrong, and the fix
+}
+
+func (p Problem) Error() string { return p.Mapping + ": " + p.Key + ": " + p.Reason }
+
+// longestGroupName keeps a group's name within what the kernel stores beside a
+// set element (128 bytes with its header).
+const longestGroupName = 64
+
+type checker struct {
+	cfg      Config
+	group    map[netip.Addr]int // address -> the group that holds it
+	problems []Problem
+}
+
+// Check returns everything that is wrong with c, in the order of its lists. Nil
+// means that [New] takes it.
+func Check(c Config) []Problem {
+	k := checker{cfg: c, group: map[netip.Addr]int{}}
+	k.groups()
+	for i := range c.Sources {
+		k.source(i)
+	}
+	k.overlaps()
+	k.forwards()
+	slices.SortStableFunc(k.problems, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Index, b.Index))
+	})
+	return k.problems
+}
+
+func (k *checker) add(kind Kind, i int, key, format string, args ...any) {
+	var name string
+	switch kind {
+	case KindSource:
+		name = k.cfg.Sources[i].String()
+	case KindForward:
+		name = k.cfg.Forwards[i].String()
+	case KindGroup:
+		name = fmt.Sprintf("group %q", k.cfg.Groups[i].Name)
+	}
+	k.problems = append(k.problems, Problem{kind, i, key, name, fmt.Sprintf(format, args...)})
+}
+
+func (k *checker) groups() {
+	names := map[string]int{}
+	for i, g := range k.cfg.Groups {
+		switch _, dup := names[g.Name]; {
+		case g.Name == "" || len(g.Name) > longestGroupName:
+			k.add(KindGroup, i, "name", "want 1 to %d bytes", longestGroupName)
+		case dup:
+			k.add(KindGroup, i, "name", "used twice; merge the two groups or rename one")
+		}
+		names[g.Name] = i
+		for _, a := range g.Addresses {
+			if why := notUnicast(a); why != "" {
+				k.add(KindGroup, i, "addresses", "%v %s", a, why)
+				continue
+			}
+			if j, held := k.group[a]; held {
+				k.add(KindGroup, i, "addresses", "%v is in group %q already; an address moves with one group", a, k.cfg.Groups[j].Name)
+				continue
+			}
+			k.group[a] = i
+		}
+	}
+}
+
+func (k *checker) source(i int) {
+	s := k.cfg.Sources[i]
+	switch {
+	case !s.From.IsValid() || !s.From.Addr().Is4():
+		k.add(KindSource, i, "from", "want an IPv4 network such as 10.0.0.0/24")
+	case s.From != s.From.Masked():
+		k.add(KindSource, i, "from", "has host bits; write %v", s.From.Masked())
+	case s.From.Bits() == 0:
+		// It would take in the gateway's own adverts, which must keep their source.
+		k.add(KindSource, i, "from", "every address there is; name the networks behind the gateway")
+	}
+	if why := badInterface(s.Out); why != "" {
+		k.add(KindSource, i, "out", "%s", why)
+	}
+	k.held(KindSource, i, "to", s.To)
+	if p := s.Ports; p != (Ports{}) && (p.First == 0 || p.First > p.Last) {
+		k.add(KindSource, i, "ports", "%v is no range; write FIRST-LAST with 1 <= FIRST <= LAST", p)
+	}
+}
+
+// held checks an address that flows are translated to or from.
+func (k *checker) held(kind Kind, i int, key string, a netip.Addr) {
+	if why := notUnicast(a); why != "" {
+		k.add(kind, i, key, "%v %s", a, why)
+		return
+	}
+	if _, ok := k.group[a]; !ok {
+		// Without a gate it would attract packets of flows that are not installed yet.
+		k.add(kind, i, key, "%v belongs to no group; add it to the router whose subnet holds it", a)
+	}
+}
+
+// overlaps finds inside networks that share addresses on one outside interface:
+// which of the two would apply, the file does not say.
+func (k *checker) overlaps() {
+	order := make([]int, 0, len(k.cfg.Sources))
+	for i, s := range k.cfg.Sources {
+		if s.From.IsValid() && s.From == s.From.Masked() {
+			order = append(order, i)
+		}
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		return compareSource(k.cfg.Sources[a], k.cfg.Sources[b])
+	})
+	// Two networks are disjoint or nested, and a larger one sorts before those
+	// inside it: comparing with the last outermost one finds every overlap.
+	outer := -1
+	for _, i := range order {
+		s := k.cfg.Sources[i]
+		if outer >= 0 {
+			if o := k.cfg.Sources[outer]; o.Out == s.Out && o.From.Overlaps(s.From) {
+				k.add(KindSource, i, "from", "overlaps %v on the same interface; keep one of them or split the larger", o.From)
+				continue
+			}
+		}
+		outer = i
+	}
+}
+
+func (k *checker) forwards() {
+	type key struct {
+		netip.AddrPort
+		Proto
+	}
+	pools := map[netip.Addr][]Ports{}
+	for _, s := range k.cfg.Sources {
+		pools[s.To] = append(pools[s.To], cmp.Or(s.Ports, DefaultPorts()))
+	}
+	seen := map[key]int{}
+	for i, f := range k.cfg.Forwards {
+		k.held(KindForward, i, "address", f.Address)
+		switch f.Proto {
+		case TCP, UDP, SCTP:
+		default:
+			k.add(KindForward, i, "address", "protocol %v; want tcp, udp or sctp", f.Proto)
+		}
+		if f.Port == 0 {
+			k.add(KindForward, i, "address", "port 0; want 1 to 65535")
+		}
+		if why := notUnicast(f.To.Addr()); why != "" || f.To.Port() == 0 {
+			k.add(KindForward, i, "to", "%v is no server; want IPV4:PORT", f.To)
+		} else if _, ours := k.group[f.To.Addr()]; ours {
+			k.add(KindForward, i, "to", "%v is an address of the gateways; name the server behind them", f.To.Addr())
+		}
+		at := key{netip.AddrPortFrom(f.Address, f.Port), f.Proto}
+		if j, dup := seen[at]; dup {
+			k.add(KindForward, i, "address", "already forwarded to %v; keep one of the two", k.cfg.Forwards[j].To)
+		} else {
+			seen[at] = i
+		}
+		for _, p := range pools[f.Address] {
+			if p.Contains(f.Port) {
+				// A reply of a translated flow that is not installed yet would be
+				// taken for a new flow to the server.
+				k.add(KindForward, i, "address", "port %d lies in the pool %v of source NAT on this address; leave it out with ports = \"FIRST-LAST\" there, or forward another address", f.Port, p)
+				break
+			}
+		}
+	}
+}
+
+func notUnicast(a netip.Addr) string {
+	switch {
+	case !a.IsValid():
+		return "is missing"
+	case !a.Is4():
+		return "is not IPv4: IPv6 translation is not supported yet"
+	case a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return "cannot be held by a gateway; want a unicast address"
+	}
+	return ""
+}
+
+// badInterface applies the kernel's rules for a name (15 bytes, no slash, no space).
+func badInterface(name string) string {
+	switch {
+	case name == "":
+		return "missing; name the outside interface"
+	case len(name) > 15:
+		return fmt.Sprintf("%q is longer than the 15 bytes an interface name can have", name)
+	case name == "." || name == ".." || strings.ContainsAny(name, "/: \t\n\x00"):
+		return fmt.Sprintf("%q cannot be an interface name", name)
+	}
+	return ""
+}

@@ -1,0 +1,96 @@
+package nat
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+)
+
+// Config is what the configuration file asks for. It may be wrong: see [Check].
+type Config struct {
+	Sources  []Source
+	Forwards []Forward
+	Groups   []Group
+
+	// Sessions says that flows are replicated. A kernel translates a flow that
+	// was installed from outside only if a NAT chain of its family exists, so
+	// the applier then keeps empty ones even where nothing is mapped here.
+	Sessions bool
+}
+
+// Source translates the source of flows that come from an inside network and
+// leave by an outside interface.
+type Source struct {
+	From  netip.Prefix // inside network, without host bits
+	Out   string       // outside interface, by name
+	To    netip.Addr   // address of the pair that the flows get
+	Ports Ports        // pool for TCP, UDP and SCTP ports and ICMP identifiers; zero: DefaultPorts
+}
+
+// Forward gives a port of an address of the pair to a server.
+type Forward struct {
+	Address netip.Addr
+	Proto   Proto
+	Port    uint16 // host byte order
+	To      netip.AddrPort
+}
+
+// Group is what moves together from one node to the other.
+type Group struct {
+	Name      string
+	Addresses []netip.Addr // virtual addresses and the NAT addresses that follow them
+}
+
+// Ports is a closed range of ports, or of ICMP identifiers, in host byte order.
+type Ports struct{ First, Last uint16 }
+
+// DefaultPorts is the pool of a source that names none. It leaves the ports
+// below to services on the same address.
+func DefaultPorts() Ports { return Ports{16384, 65535} }
+
+// Contains tells whether port lies in the range.
+func (p Ports) Contains(port uint16) bool { return p.First <= port && port <= p.Last }
+
+func (p Ports) String() string {
+	return strconv.Itoa(int(p.First)) + "-" + strconv.Itoa(int(p.Last))
+}
+
+// Proto is an IP protocol that has ports.
+type Proto uint8
+
+// The protocols a forward can name (IANA protocol numbers).
+const (
+	TCP  Proto = 6
+	UDP  Proto = 17
+	SCTP Proto = 132
+)
+
+func (p Proto) String() string {
+	switch p {
+	case TCP:
+		return "tcp"
+	case UDP:
+		return "udp"
+	case SCTP:
+		return "sctp"
+	}
+	return strconv.Itoa(int(p))
+}
+
+// ParseProto is the inverse of [Proto.String] for the protocols that have a name.
+func ParseProto(s string) (Proto, error) {
+	for _, p := range [...]Proto{TCP, UDP, SCTP} {
+		if s == p.String() {
+			return p, nil
+		}
+	}
+	return 0, fmt.Errorf("protocol %q: want tcp, udp or sctp", s)
+}
+
+// String is the mapping as messages name it: "source 10.0.0.0/24 out wan0".
+func (s Source) String() string { return "source " + s.From.String() + " out " + s.Out }
+
+// String is the mapping as messages name it: "forward 203.0.113.1:443/tcp".
+func (f Forward) String() string {
+	return "forward " + netip.AddrPortFrom(f.Address, f.Port).String() + "/" + f.Proto.String()
+}

@@ -1,0 +1,70 @@
+package nat
+
+import "strings"
+
+// Delta is what changes in one list: remove first, then add. A mapping whose
+// target changed is in both.
+type Delta[T any] struct{ Remove, Add []T }
+
+// Empty tells whether nothing changes.
+func (d Delta[T]) Empty() bool { return len(d.Remove)+len(d.Add) == 0 }
+
+// Changes is the difference of two plans.
+type Changes struct {
+	Sources  Delta[Source]
+	Forwards Delta[Forward]
+	Gates    Delta[Gate]
+	Modes    bool // leak guard or session chains come or go
+}
+
+// Diff returns what turns have into want. It is empty exactly if both have the
+// same String.
+func Diff(have, want Plan) Changes {
+	return Changes{
+		Sources:  delta(have.Sources, want.Sources, compareSource),
+		Forwards: delta(have.Forwards, want.Forwards, compareForward),
+		Gates:    delta(have.Gates, want.Gates, compareGate),
+		Modes:    have.Guard() != want.Guard() || have.Sessions != want.Sessions,
+	}
+}
+
+// Empty tells whether nothing changes.
+func (c Changes) Empty() bool {
+	return c.Sources.Empty() && c.Forwards.Empty() && c.Gates.Empty() && !c.Modes
+}
+
+// String is the change as a log or a person reads it: a line an entry, with -
+// for what goes and + for what comes.
+func (c Changes) String() string {
+	var b strings.Builder
+	lines(&b, c.Sources, Source.line)
+	lines(&b, c.Forwards, Forward.line)
+	lines(&b, c.Gates, Gate.line)
+	return b.String()
+}
+
+func lines[T any](b *strings.Builder, d Delta[T], line func(T) string) {
+	for _, x := range d.Remove {
+		b.WriteString("- " + line(x) + "\n")
+	}
+	for _, x := range d.Add {
+		b.WriteString("+ " + line(x) + "\n")
+	}
+}
+
+// delta walks two sorted lists once.
+func delta[T any](have, want []T, compare func(a, b T) int) (d Delta[T]) {
+	for len(have) > 0 && len(want) > 0 {
+		switch c := compare(have[0], want[0]); {
+		case c < 0:
+			d.Remove, have = append(d.Remove, have[0]), have[1:]
+		case c > 0:
+			d.Add, want = append(d.Add, want[0]), want[1:]
+		default:
+			have, want = have[1:], want[1:]
+		}
+	}
+	d.Remove = append(d.Remove, have...)
+	d.Add = append(d.Add, want...)
+	return d
+}

@@ -1,0 +1,133 @@
+package nat
+
+import (
+	"cmp"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Plan is a valid configuration in canonical form: lists sorted, defaults
+// filled in. Two plans that ask the same of a kernel have the same [Plan.String].
+// Its slices are shared and must not be changed.
+type Plan struct {
+	Sources  []Source
+	Forwards []Forward
+	Gates    []Gate
+	Sessions bool
+}
+
+// Gate is an address that is shut while its group is not Active here.
+type Gate struct {
+	Address netip.Addr
+	Group   string
+}
+
+// New makes the plan for c. The error joins every [Problem] that [Check] finds.
+func New(c Config) (Plan, error) {
+	if problems := Check(c); len(problems) > 0 {
+		errs := make([]error, len(problems))
+		for i, p := range problems {
+			errs[i] = p
+		}
+		return Plan{}, errors.Join(errs...)
+	}
+	p := Plan{Sources: slices.Clone(c.Sources), Forwards: slices.Clone(c.Forwards), Sessions: c.Sessions}
+	for i := range p.Sources {
+		p.Sources[i].Ports = cmp.Or(p.Sources[i].Ports, DefaultPorts())
+	}
+	for _, g := range c.Groups {
+		for _, a := range g.Addresses {
+			p.Gates = append(p.Gates, Gate{a, g.Name})
+		}
+	}
+	slices.SortFunc(p.Sources, compareSource)
+	slices.SortFunc(p.Forwards, compareForward)
+	slices.SortFunc(p.Gates, compareGate)
+	return p, nil
+}
+
+// Guard tells whether the plan has a leak guard: only where something is mapped.
+func (p Plan) Guard() bool { return len(p.Sources)+len(p.Forwards) > 0 }
+
+// Group returns the addresses that move with the named group, sorted: those
+// whose gates open and close together.
+func (p Plan) Group(name string) []netip.Addr {
+	var out []netip.Addr
+	for _, g := range p.Gates {
+		if g.Group == name {
+			out = append(out, g.Address)
+		}
+	}
+	return out
+}
+
+// String is the plan as text, a line an entry, in a fixed order: for golden
+// files, logs and comparison.
+func (p Plan) String() string {
+	var b strings.Builder
+	for _, s := range p.Sources {
+		b.WriteString(s.line() + "\n")
+	}
+	for _, f := range p.Forwards {
+		b.WriteString(f.line() + "\n")
+	}
+	for _, g := range p.Gates {
+		b.WriteString(g.line() + "\n")
+	}
+	b.WriteString(p.modes())
+	return b.String()
+}
+
+func (s Source) line() string  { return s.String() + " to " + s.To.String() + ":" + s.Ports.String() }
+func (f Forward) line() string { return f.String() + " to " + f.To.String() }
+func (g Gate) line() string    { return "gate " + g.Address.String() + " group " + g.Group }
+
+func (p Plan) modes() string {
+	onOff := map[bool]string{true: "on", false: "off"}
+	return "guard " + onOff[p.Guard()] + "\nsessions " + onOff[p.Sessions] + "\n"
+}
+
+// Pool is a part of the ports that translated flows can come back to.
+type Pool struct {
+	Address netip.Addr
+	Ports   Ports
+}
+
+// Pools returns the union of the sources' pools per address, sorted, as ranges
+// that neither overlap nor touch.
+func (p Plan) Pools() []Pool {
+	all := make([]Pool, 0, len(p.Sources))
+	for _, s := range p.Sources {
+		all = append(all, Pool{s.To, s.Ports})
+	}
+	slices.SortFunc(all, func(a, b Pool) int {
+		return cmp.Or(a.Address.Compare(b.Address), cmp.Compare(a.Ports.First, b.Ports.First))
+	})
+	var out []Pool
+	for _, q := range all {
+		if n := len(out); n > 0 && out[n-1].Address == q.Address && int(q.Ports.First) <= int(out[n-1].Ports.Last)+1 {
+			out[n-1].Ports.Last = max(out[n-1].Ports.Last, q.Ports.Last)
+			continue
+		}
+		out = append(out, q)
+	}
+	return out
+}
+
+func compareSource(a, b Source) int {
+	return cmp.Or(
+		cmp.Compare(a.Out, b.Out), a.From.Addr().Compare(b.From.Addr()), cmp.Compare(a.From.Bits(), b.From.Bits()),
+		a.To.Compare(b.To), cmp.Compare(a.Ports.First, b.Ports.First), cmp.Compare(a.Ports.Last, b.Ports.Last))
+}
+
+func compareForward(a, b Forward) int {
+	return cmp.Or(
+		a.Address.Compare(b.Address), cmp.Compare(a.Proto, b.Proto), cmp.Compare(a.Port, b.Port),
+		a.To.Compare(b.To))
+}
+
+func compareGate(a, b Gate) int {
+	return cmp.Or(cmp.Compare(a.Group, b.Group), a.Address.Compare(b.Address))
+}
