@@ -87,6 +87,11 @@ func TestDiffTurnsOnePlanIntoTheOther(t *testing.T) {
 		if !Diff(have, have).Empty() {
 			t.Error("a plan differs from itself")
 		}
+		flipped := have
+		flipped.Sessions = !have.Sessions
+		if Diff(have, flipped).Empty() {
+			t.Error("the session chains come or go unseen")
+		}
 	})
 }
 
