@@ -48,7 +48,7 @@ func startCell(sp *space, name string) (*cell, error) {
 	c.init = &exec.Cmd{
 		Path:       "/proc/self/exe",
 		Args:       []string{cellArg0, name},
-		Env:        []string{"GOMAXPROCS=1"},
+		Env:        []string{"GOMAXPROCS=1", "GORACE=atexit_sleep_ms=0"},
 		Stdin:      cmdR,
 		Stderr:     os.Stderr,
 		ExtraFiles: []*os.File{ansW},

@@ -229,7 +229,7 @@ func TestProcessesLiveInTheNode(t *testing.T) {
 	}
 }
 
-func TestCrashFreezesBeforeItKills(t *testing.T) {
+func TestCrashLetsNobodySayGoodbye(t *testing.T) {
 	_, a, _ := twoNodes(t)
 	// A parent that says goodbye when its child dies: what a crash must not allow.
 	p, err := a.Start("/bin/sh", "-c", `sleep 1000 & echo up; wait; echo goodbye`)
