@@ -1,0 +1,206 @@
+package understudy_test
+
+import (
+	"encoding/json"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// layer says what a package may import of this module. A package that is not
+// listed fails the test: it has to be given its place first.
+var layers = map[string][]string{
+	// Pure: values that decide.
+	"vrrp":               nil,
+	"garp":               nil,
+	"nat":                nil,
+	"nat/session":        nil,
+	"appliance/identity": nil,
+	"appliance":          {"vrrp", "appliance/identity"},
+
+	// Edges: one pure side, one facility; they have never heard of Core.
+	"vrrp/vrrpnet":      {"vrrp"},
+	"garp/garpnet":      {"garp"},
+	"nat/nft":           {"nat"},
+	"nat/conntrack":     {"nat/session"},
+	"appliance/kernel":  {"appliance/identity"},
+	"appliance/replica": {"nat/session", "nat/conntrack"},
+	"appliance/config":  {"vrrp", "nat", "appliance/identity"},
+	"appliance/control": {"appliance"},
+	"appliance/runner":  {"appliance", "appliance/identity"},
+	"vrrp/election":     {"vrrp", "vrrp/vrrpnet"},
+	"appliance/daemon":  {"*"}, // the wiring knows all
+	"vrrp/vrrptest":     {"vrrp"},
+	"appliance/lab":     nil,
+	"appliance/demo":    {"appliance", "appliance/lab", "appliance/control"},
+	"cmd/understudy":    {"appliance/daemon", "appliance/config", "appliance/control", "appliance/replica", "appliance/demo", "appliance/lab"},
+	".ci/testsum":       nil,
+}
+
+// pure packages decide and do nothing else.
+var pure = []string{"vrrp", "garp", "nat", "nat/session", "appliance", "appliance/identity"}
+
+// notPure is what a pure package may not import of the standard library.
+var notPure = []string{"os", "net", "syscall", "sync", "context", "log", "math/rand", "math/rand/v2", "unsafe", "runtime"}
+
+const module = "understudy"
+
+type listed struct {
+	ImportPath string
+	Imports    []string
+	Standard   bool
+}
+
+// TestImportsPointDown holds the layers.
+func TestImportsPointDown(t *testing.T) {
+	for _, p := range list(t, "./...") {
+		name := strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/")
+		if name == "" {
+			continue // this test
+		}
+		allowed, ok := layers[name]
+		if !ok {
+			t.Errorf("%s has no place in the layers: add it to imports_test.go, then to docs/architecture.md", name)
+			continue
+		}
+		for _, imp := range p.Imports {
+			inner, ours := strings.CutPrefix(imp, module+"/")
+			if ours && !slices.Contains(allowed, inner) && !slices.Contains(allowed, "*") {
+				t.Errorf("%s imports %s, which is not below it", name, inner)
+			}
+		}
+	}
+}
+
+// TestImportsOfPurePackages: pure packages use the standard library only, and
+// not the parts that act, wait or look at the world. Their dependencies inside
+// the module are pure too.
+func TestImportsOfPurePackages(t *testing.T) {
+	for _, name := range pure {
+		for _, p := range list(t, "./"+name) {
+			for _, imp := range p.Imports {
+				inner, ours := strings.CutPrefix(imp, module+"/")
+				switch {
+				case ours && !slices.Contains(pure, inner):
+					t.Errorf("%s is pure and imports %s, which is not", name, inner)
+				case !ours && strings.Contains(strings.Split(imp, "/")[0], "."):
+					t.Errorf("%s is pure and imports %s; pure packages use the standard library only", name, imp)
+				case forbidden(imp):
+					t.Errorf("%s is pure and imports %s", name, imp)
+				}
+			}
+		}
+		scan(t, name)
+	}
+}
+
+func forbidden(imp string) bool {
+	if imp == "net/netip" {
+		return false
+	}
+	for _, f := range notPure {
+		if imp == f || strings.HasPrefix(imp, f+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// scan finds goroutines, channels and clocks in a pure package's source.
+func scan(t *testing.T, dir string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%s: no source found: %v", dir, err)
+	}
+	set := token.NewFileSet()
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(set, file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.GoStmt:
+				t.Errorf("%s: a goroutine in a pure package", set.Position(n.Pos()))
+			case *ast.ChanType, *ast.SelectStmt, *ast.SendStmt:
+				t.Errorf("%s: a channel in a pure package", set.Position(n.Pos()))
+			case *ast.SelectorExpr:
+				if x, ok := n.X.(*ast.Ident); ok && x.Name == "time" {
+					switch n.Sel.Name {
+					case "Now", "After", "Sleep", "Since", "Until", "Tick", "NewTimer", "NewTicker", "AfterFunc":
+						t.Errorf("%s: time.%s in a pure package; time comes as an argument", set.Position(n.Pos()), n.Sel.Name)
+					}
+				}
+			}
+			return true
+		})
+	}
+}
+
+func list(t *testing.T, pattern string) (out []listed) {
+	t.Helper()
+	b, err := exec.Command("go", "list", "-json=ImportPath,Imports,Standard", pattern).Output()
+	if err != nil {
+		t.Fatalf("go list %s: %v", pattern, err)
+	}
+	d := json.NewDecoder(strings.NewReader(string(b)))
+	for {
+		var p listed
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, p)
+	}
+	if len(out) == 0 {
+		t.Fatalf("go list %s named nothing", pattern)
+	}
+	return out
+}
+
+// TestDocsNameEveryPackage keeps the map in step with the house.
+func TestDocsNameEveryPackage(t *testing.T) {
+	doc, err := os.ReadFile("docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range layers {
+		if strings.HasPrefix(name, ".") {
+			continue
+		}
+		if !strings.Contains(string(doc), "`"+name+"`") {
+			t.Errorf("docs/architecture.md does not name the package %s", name)
+		}
+	}
+}
+
+// TestDocsNameEveryDependency: a direct dependency without its line is one that
+// nobody has argued for.
+func TestDocsNameEveryDependency(t *testing.T) {
+	doc, err := os.ReadFile("docs/dependencies.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := exec.Command("go", "list", "-m", "-f", "{{if not (or .Indirect .Main)}}{{.Path}}{{end}}", "all").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range strings.Fields(string(b)) {
+		if !strings.Contains(string(doc), "| "+m+" |") {
+			t.Errorf("docs/dependencies.md has no line for %s", m)
+		}
+	}
+}
