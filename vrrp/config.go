@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -101,7 +102,10 @@ func (r RouterConfig) validate() error {
 	if len(r.Addresses) == 0 || len(r.Addresses) > 255 {
 		bad("%d addresses: it must be 1 to 255", len(r.Addresses))
 	}
-	for _, a := range r.Addresses {
+	for i, a := range r.Addresses {
+		if slices.Contains(r.Addresses[:i], a) {
+			bad("address %v is there twice", a)
+		}
 		if a.Is4() != (r.Family == 4) || a.Is4In6() || a.Zone() != "" {
 			bad("address %v is not of family %d", a, r.Family)
 		}

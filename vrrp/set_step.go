@@ -1,6 +1,9 @@
 package vrrp
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // step drives one machine and collects what it wants sent. What the change means for the group is settle's affair.
 func (s *Set) step(now time.Time, r *router, in Input) Output {
@@ -137,15 +140,7 @@ func (s *Set) onLink(now time.Time, in SetInput) {
 }
 
 func (r *router) dependsOn(iface string) bool {
-	if r.cfg.Interface == iface {
-		return true
-	}
-	for _, t := range r.cfg.Track {
-		if t == iface {
-			return true
-		}
-	}
-	return false
+	return r.cfg.Interface == iface || slices.Contains(r.cfg.Track, iface)
 }
 
 // refresh takes the router's source address and its health from the links.
