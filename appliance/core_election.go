@@ -104,6 +104,10 @@ func (c *Core) onApplied(now time.Time, ev Applied) {
 			c.onHeld(g, ev.Restored)
 		}
 	}
+	if err := ev.Failed[""]; err != nil {
+		c.alarms.raise(now, AlarmApplyFailed, err.Error())
+		c.retry = now.Add(faultRetry)
+	}
 	if len(ev.Failed) > 0 {
 		return
 	}

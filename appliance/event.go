@@ -37,7 +37,7 @@ type (
 	ElectionLost struct{ Held bool }
 
 	// Applied is a lane's answer to Hold{Want}. Failed maps a group to why its
-	// part could not be done.
+	// part could not be done; "" stands for what belongs to no group.
 	Applied struct {
 		Gen      uint64
 		Failed   map[string]error
