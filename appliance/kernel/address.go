@@ -1,0 +1,126 @@
+package kernel
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// Mark is the IFA_PROTO value of each address that Understudy added. The kernel
+// itself uses 1 to 3; the rest is free, like the protocols of routes.
+const Mark = 0x75
+
+// ifaProto is IFA_PROTO (Linux 5.18), which x/sys does not name.
+const ifaProto = 11
+
+// infinite is the lifetime of an address that does not expire, in seconds.
+const infinite = 0xffffffff
+
+// holding is an address that an interface has now.
+type holding struct {
+	index     int
+	prefix    netip.Prefix // with host part
+	ours      bool
+	secondary bool
+}
+
+// parseAddress reads an RTM_NEWADDR or RTM_DELADDR; false if it is neither
+// IPv4 nor IPv6.
+func parseAddress(b []byte) (h holding, ok bool) {
+	if len(b) < unix.SizeofIfAddrmsg {
+		return h, false
+	}
+	family, bits, flags := b[0], int(b[1]), b[2]
+	h.index = int(binary.NativeEndian.Uint32(b[4:]))
+	// For IPv6 the same bit means "temporary"; there is no primary there.
+	h.secondary = family == unix.AF_INET && flags&unix.IFA_F_SECONDARY != 0
+	var addr netip.Addr
+	for typ, v := range attributes(b[unix.SizeofIfAddrmsg:]) {
+		switch typ {
+		case unix.IFA_LOCAL:
+			addr, _ = netip.AddrFromSlice(v)
+		case unix.IFA_ADDRESS:
+			// Of a point-to-point interface this is the far end, if
+			// IFA_LOCAL is there too.
+			if !addr.IsValid() {
+				addr, _ = netip.AddrFromSlice(v)
+			}
+		case ifaProto:
+			h.ours = len(v) == 1 && v[0] == Mark
+		}
+	}
+	h.prefix = netip.PrefixFrom(addr, bits)
+	return h, h.prefix.IsValid()
+}
+
+// change is one address to be added or removed, exactly as the kernel is to
+// have it or has it.
+type change struct {
+	remove bool
+	index  int
+	prefix netip.Prefix
+}
+
+// message returns the netlink message of the change.
+func (c change) message(flags int, seq uint32) []byte {
+	typ := unix.RTM_NEWADDR
+	flags |= unix.NLM_F_REQUEST
+	if c.remove {
+		typ = unix.RTM_DELADDR
+	} else {
+		flags |= unix.NLM_F_CREATE | unix.NLM_F_EXCL
+	}
+	addr := c.prefix.Addr()
+	family := unix.AF_INET
+	if addr.Is6() {
+		family = unix.AF_INET6
+	}
+	head := nl.NewIfAddrmsg(family)
+	head.Prefixlen = uint8(c.prefix.Bits())
+	head.Index = uint32(c.index)
+	head.Scope = unix.RT_SCOPE_UNIVERSE
+	if addr.IsLinkLocalUnicast() && addr.Is6() {
+		head.Scope = unix.RT_SCOPE_LINK
+	}
+	if addr.Is6() && !c.remove {
+		head.Flags = unix.IFA_F_NODAD
+	}
+	req := nl.NetlinkRequest{NlMsghdr: unix.NlMsghdr{Type: uint16(typ), Flags: uint16(flags), Seq: seq}}
+	req.AddData(head)
+	req.AddData(nl.NewRtAttr(unix.IFA_LOCAL, addr.AsSlice()))
+	req.AddData(nl.NewRtAttr(unix.IFA_ADDRESS, addr.AsSlice()))
+	if !c.remove {
+		req.AddData(nl.NewRtAttr(ifaProto, []byte{Mark}))
+		if addr.Is6() {
+			life := nl.IfaCacheInfo{IfaCacheinfo: unix.IfaCacheinfo{Prefered: 0, Valid: infinite}}
+			req.AddData(nl.NewRtAttr(unix.IFA_CACHEINFO, life.Serialize()))
+		}
+	}
+	return req.Serialize()
+}
+
+// addresses returns what the interface with the index has; all interfaces'
+// addresses for index 0.
+func (s *socket) addresses(index int) (all []holding, err error) {
+	build := func(seq uint32) []byte {
+		head := nl.NewIfAddrmsg(unix.AF_UNSPEC)
+		head.Index = uint32(index)
+		return dump(unix.RTM_GETADDR, seq, head)
+	}
+	err = s.request(unix.RTM_NEWADDR, build, func() { all = all[:0] }, func(m message) {
+		if h, ok := parseAddress(m.data); ok {
+			all = append(all, h)
+		}
+	})
+	return all, err
+}
+
+func dump(typ int, seq uint32, head nl.NetlinkRequestData) []byte {
+	req := nl.NetlinkRequest{NlMsghdr: unix.NlMsghdr{
+		Type: uint16(typ), Flags: unix.NLM_F_REQUEST | unix.NLM_F_DUMP, Seq: seq,
+	}}
+	req.AddData(head)
+	return req.Serialize()
+}

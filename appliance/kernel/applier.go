@@ -1,0 +1,253 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"understudy/appliance/identity"
+)
+
+// rounds bounds how often Apply looks again. One is enough but for corner
+// cases: an IPv6 address whose prefix length changes can be added only after the
+// old one is gone, and removing a primary may take secondaries along.
+const rounds = 4
+
+var (
+	// ErrNoInterface is in the error of Apply for an address whose interface
+	// does not exist.
+	ErrNoInterface = errors.New("no such interface")
+	// ErrNoMark is returned on a kernel that does not keep IFA_PROTO (before
+	// Linux 5.18): what we add could not be told from the operator's.
+	ErrNoMark = errors.New("this kernel does not mark addresses (IFA_PROTO, Linux 5.18)")
+)
+
+// Applier changes the addresses of this machine. It is safe for concurrent use.
+type Applier struct {
+	mu sync.Mutex
+	s  *socket
+}
+
+// Open returns an Applier for the network namespace of the calling thread.
+func Open() (*Applier, error) {
+	s, err := openSocket()
+	if err != nil {
+		return nil, fmt.Errorf("kernel: rtnetlink: %w", err)
+	}
+	return &Applier{s: s}, nil
+}
+
+// Close releases the socket. Addresses stay.
+func (a *Applier) Close() error { return a.s.close() }
+
+// PortID is the netlink port of the Applier: what it causes carries this number
+// in notifications.
+func (a *Applier) PortID() uint32 { return a.s.portID }
+
+// Apply makes the addresses of ours in this kernel exactly those of want, reads
+// them back and returns those it added. It is idempotent. What cannot be done
+// for one address does not keep back the others; the error joins all.
+func (a *Applier) Apply(want identity.Identity) (added []identity.Address, err error) {
+	return a.ApplyEach(want, nil)
+}
+
+// ApplyEach is Apply, and calls each after every batch of at most 128 additions
+// with the addresses that were added: the first of a thousand can be announced
+// before the last is in place. each may be nil.
+func (a *Applier) ApplyEach(want identity.Identity, each func([]identity.Address)) (added []identity.Address, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	index, err := a.s.indexes(want.Addresses)
+	if err != nil {
+		return nil, fmt.Errorf("kernel: %w", err)
+	}
+	var failures map[identity.Address]error
+	for range rounds {
+		have, err := a.s.addresses(0)
+		if err != nil {
+			return added, fmt.Errorf("kernel: reading addresses: %w", err)
+		}
+		if lost := unmarked(have, added, index); len(lost) > 0 {
+			err := a.remove(lost)
+			return nil, fmt.Errorf("kernel: %w", errors.Join(ErrNoMark, err))
+		}
+		w := plan(have, want.Addresses, index)
+		if w.done() {
+			return added, missing(w.missing)
+		}
+		var fresh []identity.Address
+		fresh, failures, err = a.add(w.add, each)
+		added = merge(added, fresh)
+		if err != nil {
+			return added, fmt.Errorf("kernel: adding addresses: %w", err)
+		}
+		if err := a.remove(w.remove); err != nil {
+			return added, fmt.Errorf("kernel: removing addresses: %w", err)
+		}
+		if len(failures) > 0 && len(w.remove) == 0 {
+			break // another round would end the same
+		}
+	}
+	return added, a.unfinished(want, index, failures)
+}
+
+// unfinished reads back once more and returns what is still not as wanted.
+func (a *Applier) unfinished(want identity.Identity, index map[string]int, failures map[identity.Address]error) error {
+	have, err := a.s.addresses(0)
+	if err != nil {
+		return fmt.Errorf("kernel: reading addresses: %w", err)
+	}
+	w := plan(have, want.Addresses, index)
+	errs := []error{missing(w.missing)}
+	for _, s := range w.add {
+		err := failures[s.want]
+		if err == nil {
+			err = errors.New("added, but gone again")
+		}
+		errs = append(errs, fmt.Errorf("kernel: %s: %w", s.want, err))
+	}
+	for _, c := range w.remove {
+		errs = append(errs, fmt.Errorf("kernel: %s on interface %d: cannot be removed", c.prefix, c.index))
+	}
+	return errors.Join(errs...)
+}
+
+// Clean removes every address with our mark from every interface and returns
+// how many there were.
+func (a *Applier) Clean() (int, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	total := 0
+	for round := range rounds {
+		have, err := a.s.addresses(0)
+		if err != nil {
+			return total, fmt.Errorf("kernel: reading addresses: %w", err)
+		}
+		w := plan(have, nil, nil)
+		if w.done() {
+			return total, nil
+		}
+		if round == 0 {
+			total = len(w.remove) // a primary may take the others along
+		}
+		if err := a.remove(w.remove); err != nil {
+			return total, fmt.Errorf("kernel: removing addresses: %w", err)
+		}
+	}
+	return total, errors.New("kernel: addresses with our mark keep coming back")
+}
+
+// RemoveMessages returns the netlink messages (NETLINK_ROUTE) that remove the
+// identity, in batches of at most 128 for one sendto each. They may be prepared
+// before the addresses are added. An address that is the operator's is left out.
+// The messages ask for no acknowledgement; an address that is gone already
+// answers EADDRNOTAVAIL, which is no failure. They name interfaces by index: make
+// new ones when a link is created again.
+func (a *Applier) RemoveMessages(id identity.Identity) ([][]byte, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	index, err := a.s.indexes(id.Addresses)
+	if err != nil {
+		return nil, fmt.Errorf("kernel: %w", err)
+	}
+	have, err := a.s.addresses(0)
+	if err != nil {
+		return nil, fmt.Errorf("kernel: reading addresses: %w", err)
+	}
+	var out [][]byte
+	for batch := range slices.Chunk(removals(have, id.Addresses, index), batchSize) {
+		var b []byte
+		for i, c := range batch {
+			b = append(b, c.message(0, uint32(i+1))...)
+		}
+		out = append(out, b)
+	}
+	return out, nil
+}
+
+// add executes the steps in batches and returns what was added and what was
+// refused.
+func (a *Applier) add(steps []step, each func([]identity.Address)) (added []identity.Address, failures map[identity.Address]error, err error) {
+	for batch := range slices.Chunk(steps, batchSize) {
+		changes := make([]change, len(batch))
+		for i, s := range batch {
+			changes[i] = s.change
+		}
+		verdicts, err := a.s.execute(changes)
+		if err != nil {
+			return added, failures, err
+		}
+		start := len(added)
+		for i, v := range verdicts {
+			if v == nil {
+				added = append(added, batch[i].want)
+				continue
+			}
+			if failures == nil {
+				failures = make(map[identity.Address]error)
+			}
+			failures[batch[i].want] = v
+		}
+		if each != nil && len(added) > start {
+			each(slices.Clone(added[start:]))
+		}
+	}
+	return added, failures, nil
+}
+
+// remove executes the removals. What is gone already is no error.
+func (a *Applier) remove(changes []change) error {
+	for batch := range slices.Chunk(changes, batchSize) {
+		verdicts, err := a.s.execute(batch)
+		if err != nil {
+			return err
+		}
+		for _, v := range verdicts {
+			if v != nil && !errors.Is(v, unix.EADDRNOTAVAIL) && !errors.Is(v, unix.ENODEV) {
+				return v
+			}
+		}
+	}
+	return nil
+}
+
+// unmarked returns the added addresses that the kernel shows without our mark.
+func unmarked(have []holding, added []identity.Address, index map[string]int) (out []change) {
+	if len(added) == 0 {
+		return nil
+	}
+	ours := make(map[place]bool, len(added))
+	for _, a := range added {
+		ours[place{index[a.Interface], a.Prefix.Addr()}] = true
+	}
+	for _, h := range have {
+		if !h.ours && ours[place{h.index, h.prefix.Addr()}] {
+			out = append(out, change{remove: true, index: h.index, prefix: h.prefix})
+		}
+	}
+	return out
+}
+
+func missing(addresses []identity.Address) error {
+	var errs []error
+	for _, a := range addresses {
+		errs = append(errs, fmt.Errorf("kernel: %s: %w", a, ErrNoInterface))
+	}
+	return errors.Join(errs...)
+}
+
+// merge appends what is not there yet. A second helping is rare and short.
+func merge(all, more []identity.Address) []identity.Address {
+	if len(all) == 0 {
+		return more
+	}
+	for _, a := range more {
+		if !slices.Contains(all, a) {
+			all = append(all, a)
+		}
+	}
+	return all
+}

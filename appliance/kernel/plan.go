@@ -1,0 +1,121 @@
+package kernel
+
+import (
+	"net/netip"
+
+	"understudy/appliance/identity"
+)
+
+// place is an address on an interface, whatever its prefix length.
+type place struct {
+	index int
+	addr  netip.Addr
+}
+
+// step is a change and the wanted address it is for.
+type step struct {
+	change
+	want identity.Address
+}
+
+// work is what is left to do.
+type work struct {
+	add     []step
+	remove  []change
+	missing []identity.Address // their interface does not exist
+}
+
+func (w work) done() bool { return len(w.add) == 0 && len(w.remove) == 0 }
+
+// plan compares what the kernel has with what is wanted. index knows the
+// interfaces that exist. It only ever removes addresses of ours.
+func plan(have []holding, want []identity.Address, index map[string]int) (w work) {
+	type present struct{ ours, foreign []netip.Prefix }
+	at := make(map[place]present, len(have))
+	subnets := make(map[int][]netip.Prefix)
+	for _, h := range have {
+		p := place{h.index, h.prefix.Addr()}
+		e := at[p]
+		if h.ours {
+			e.ours = append(e.ours, h.prefix)
+		} else {
+			e.foreign = append(e.foreign, h.prefix)
+			if !h.prefix.IsSingleIP() {
+				subnets[h.index] = append(subnets[h.index], h.prefix)
+			}
+		}
+		at[p] = e
+	}
+	keep := make(map[change]bool, len(want))
+	for _, a := range want {
+		i, ok := index[a.Interface]
+		if !ok {
+			w.missing = append(w.missing, a)
+			continue
+		}
+		form := a.Prefix
+		if contained(subnets[i], a.Prefix.Addr()) {
+			form = host(a.Prefix)
+		}
+		e := at[place{i, a.Prefix.Addr()}]
+		switch kept, ok := fitting(e.ours, a.Prefix); {
+		case ok:
+			keep[change{remove: true, index: i, prefix: kept}] = true
+		case len(e.foreign) > 0: // the operator's own serves
+		default:
+			w.add = append(w.add, step{change{index: i, prefix: form}, a})
+		}
+	}
+	for _, h := range have {
+		c := change{remove: true, index: h.index, prefix: h.prefix}
+		if h.ours && !keep[c] {
+			w.remove = append(w.remove, c)
+		}
+	}
+	return w
+}
+
+// fitting returns the one of ours that can stay for the wanted prefix.
+func fitting(ours []netip.Prefix, want netip.Prefix) (netip.Prefix, bool) {
+	for _, p := range ours {
+		if p == want || p.IsSingleIP() {
+			return p, true
+		}
+	}
+	return netip.Prefix{}, false
+}
+
+// removals returns the changes that take want away again, whether it is there
+// already or still to be added, and leaves out what is the operator's.
+func removals(have []holding, want []identity.Address, index map[string]int) (out []change) {
+	wanted := make(map[place]bool, len(want))
+	for _, a := range want {
+		if i, ok := index[a.Interface]; ok {
+			wanted[place{i, a.Prefix.Addr()}] = true
+		}
+	}
+	for _, h := range have {
+		if h.ours && wanted[place{h.index, h.prefix.Addr()}] {
+			out = append(out, change{remove: true, index: h.index, prefix: h.prefix})
+		}
+	}
+	for _, s := range plan(have, want, index).add {
+		out = append(out, change{remove: true, index: s.index, prefix: s.prefix})
+	}
+	return out
+}
+
+// contained reports whether one of the subnets has the address in it.
+func contained(subnets []netip.Prefix, a netip.Addr) bool {
+	for _, s := range subnets {
+		if s.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// host is the address alone: /32 or /128.
+func host(p netip.Prefix) netip.Prefix {
+	return netip.PrefixFrom(p.Addr(), p.Addr().BitLen())
+}
