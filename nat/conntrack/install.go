@@ -68,7 +68,7 @@ func (k *Kernel) install(recs []session.Record, o *InstallOptions, results []err
 // translated one, which is a third of the price of asking for it.
 func (k *Kernel) appendCreate(recs []session.Record, i int, o *InstallOptions) {
 	seq := k.next(i)
-	k.out = AppendCreate(k.out, seq, &recs[i], o)
+	k.out = k.create(k.out, seq, &recs[i], o)
 	if !o.NoVerify && translated(&recs[i]) {
 		addFlags(k.out, k.last, flagEcho)
 	}

@@ -38,6 +38,10 @@ type Kernel struct {
 	seq  uint32
 	ev   Event
 
+	// create is AppendCreate; a test puts a wrong form in its place to see it
+	// caught.
+	create func(b []byte, seq uint32, r *session.Record, o *InstallOptions) []byte
+
 	// The batch under way.
 	out   []byte
 	base  uint32 // sequence number of the first message
@@ -66,7 +70,7 @@ func OpenKernel() (*Kernel, error) {
 		_ = s.Close() // the first error is the one to tell
 		return nil, fmt.Errorf("conntrack: injector socket: %w", os.NewSyscallError("setsockopt SO_RCVTIMEO", err))
 	}
-	return &Kernel{s: s, in: newInbox(MaxBatch, answerSize), seq: 1}, nil
+	return &Kernel{s: s, in: newInbox(MaxBatch, answerSize), seq: 1, create: AppendCreate}, nil
 }
 
 // PortID returns the netlink port that events of our own changes carry; see

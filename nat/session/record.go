@@ -53,7 +53,10 @@ type Record struct {
 	ReplySrc, ReplyDst         Addr
 	ReplySrcPort, ReplyDstPort uint16
 
-	ID      uint32 // CTA_ID on the gateway that tracks the flow: tells incarnations of one Key apart
+	// ID is CTA_ID on the gateway that tracks the flow, a hash of the kernel's
+	// memory address and the tuple: another ID is another incarnation of the Key,
+	// but a flow that ends and begins again at once mostly gets the same one.
+	ID      uint32
 	Status  Status
 	Timeout uint32 // seconds left in the kernel when the record was made
 	Mark    uint32
@@ -113,7 +116,7 @@ const (
 
 // SCTP is the SCTP tracking state; all three must be given or none.
 type SCTP struct {
-	State                uint8
+	State               uint8
 	VTagOrig, VTagReply uint32
 }
 
