@@ -203,6 +203,12 @@ func (s *Set) CountDrop(router int, reason Reason) {
 // Source is the address that adverts of a router are sent from; invalid until its link was told.
 func (s *Set) Source(router int) netip.Addr { return s.routers[router].m.cfg.Source }
 
+// Interface is where op, an OpSend of the last step, is to go out.
+func (s *Set) Interface(op Op) string {
+	r, _ := s.outgoing(op)
+	return r.cfg.Interface
+}
+
 func (s *Set) op(o Op) { s.ops = append(s.ops, o) }
 
 func (s *Set) send(r *router, priority uint8) {

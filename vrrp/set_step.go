@@ -118,7 +118,7 @@ func (r *router) observe(a *Advert) {
 		return
 	}
 	f.heard[a.Form] = true
-	if r.cfg.Checksum == ChecksumAuto && !f.heard[FormPseudo] {
+	if r.cfg.Checksum == ChecksumAuto && a.Form == FormMessage {
 		r.form = FormMessage
 	}
 }
