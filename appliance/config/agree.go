@@ -2,6 +2,7 @@ package config
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -52,8 +53,10 @@ func (c *Config) Agreement() string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
-// Hash returns the SHA-256 of [Config.Agreement]. It is the same on all nodes
-// whose configurations fit together, whatever the order of their files.
-func (c *Config) Hash() [sha256.Size]byte {
-	return sha256.Sum256([]byte(c.Agreement()))
+// Hash returns 64 bits of the SHA-256 of [Config.Agreement], never 0. It is the
+// same on all nodes whose configurations fit together, whatever the order of
+// their files.
+func (c *Config) Hash() uint64 {
+	sum := sha256.Sum256([]byte(c.Agreement()))
+	return max(1, binary.BigEndian.Uint64(sum[:8]))
 }

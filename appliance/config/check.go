@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 )
@@ -17,7 +18,11 @@ type checker struct {
 	config   *Config
 
 	routers []routerAt
+	holders map[netip.Addr]holder
 }
+
+// holder is the router that an address moves with, and where the file says so.
+type holder struct{ router, path string }
 
 // routerAt is a router and its place in the file, with what could be read of
 // it: fields that were refused have their zero value.
@@ -33,6 +38,9 @@ func (c *checker) check(raw *rawFile) {
 	c.checkGroups(raw.Groups)
 	c.checkNAT(raw.NAT)
 	c.checkSessions(raw.Sessions)
+	if len(c.problems) == 0 {
+		c.askNAT()
+	}
 }
 
 // name checks the name of something: what it can be is what is safe in a file

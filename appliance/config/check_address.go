@@ -157,17 +157,14 @@ func portOf(addrPort string) uint16 {
 
 // duplicateAddresses refuses an address that two routers have, or one twice.
 func (c *checker) duplicateAddresses() {
-	type place struct {
-		path, router string
-	}
-	seen := map[netip.Addr]place{}
+	c.holders = map[netip.Addr]holder{}
 	for _, r := range c.routers {
 		for _, a := range r.addresses {
-			if first, ok := seen[a.Addr()]; ok {
+			if first, ok := c.holders[a.Addr()]; ok {
 				c.add(a.path, fmt.Sprintf("%s is also an address of router %s (line %d)", a.Addr(), quote(first.router), c.line(first.path)), "keep it in one place")
 				continue
 			}
-			seen[a.Addr()] = place{a.path, r.Name}
+			c.holders[a.Addr()] = holder{r.Name, a.path}
 		}
 	}
 }

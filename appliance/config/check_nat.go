@@ -3,7 +3,10 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
+
+	"understudy/nat"
 )
 
 func (c *checker) checkNAT(raw *rawNAT) {
@@ -28,6 +31,8 @@ func (c *checker) checkNAT(raw *rawNAT) {
 		}
 	}
 	c.overlappingForwards(m.Forwards)
+	c.notOurs(m.Forwards)
+	c.belowPool(m)
 	m.Unknown = known(c, "nat.unknown", raw.Unknown, c.defaults.Mappings.Unknown, []Unknown{UnknownReset, UnknownDrop})
 }
 
@@ -97,41 +102,51 @@ func (c *checker) outInterface(path string, v *string) string {
 // with: the one that is named; else the one that has the address itself; else
 // the only one whose subnet it is in.
 func (c *checker) routerOfAddress(path, key string, a netip.Addr, named *string) string {
-	if named != nil {
-		if c.hasRouter(*named) {
-			return *named
-		}
+	if c.bad(join(path, "router")) {
+		return ""
+	}
+	name := ""
+	first, held := c.holders[a]
+	switch {
+	case named != nil && !c.hasRouter(*named):
 		var names []string
 		for _, r := range c.routers {
 			names = append(names, r.Name)
 		}
 		c.add(join(path, "router"), fmt.Sprintf("there is no router %s", quote(*named)), suggest(*named, names, "name a router of this file"))
 		return ""
-	}
-	if c.bad(join(path, "router")) {
+	case named != nil && held && first.router != *named:
+		c.add(join(path, "router"), fmt.Sprintf("%s moves with router %s already (line %d)", a, quote(first.router), c.line(first.path)), "name that router, or use another address")
 		return ""
+	case named != nil:
+		name = *named
+	case held:
+		return first.router
+	default:
+		name = c.routerBySubnet(join(path, key), a)
 	}
+	if name != "" && !held {
+		c.holders[a] = holder{name, join(path, key)}
+	}
+	return name
+}
+
+// routerBySubnet returns the only router whose subnet a is in.
+func (c *checker) routerBySubnet(path string, a netip.Addr) string {
+	const fix = "write router = NAME to say which router it moves with"
 	var near []string
 	for _, r := range c.routers {
-		for _, p := range r.Addresses {
-			if p.Addr() == a {
-				return r.Name
-			}
-		}
-		for _, p := range r.Addresses {
-			if p.Contains(a) && r.Name != "" {
-				near = append(near, r.Name)
-				break
-			}
+		if r.Name != "" && slices.ContainsFunc(r.Addresses, func(p netip.Prefix) bool { return p.Contains(a) }) {
+			near = append(near, r.Name)
 		}
 	}
 	switch len(near) {
 	case 1:
 		return near[0]
 	case 0:
-		c.add(join(path, key), fmt.Sprintf("%s is in the subnet of no router", a), "write router = NAME to say which router it moves with")
+		c.add(path, fmt.Sprintf("%s is in the subnet of no router", a), fix)
 	default:
-		c.add(join(path, key), fmt.Sprintf("%s is in the subnets of several routers (%s)", a, strings.Join(near, ", ")), "write router = NAME to say which router it moves with")
+		c.add(path, fmt.Sprintf("%s is in the subnets of several routers (%s)", a, strings.Join(near, ", ")), fix)
 	}
 	return ""
 }
@@ -174,7 +189,6 @@ func (c *checker) forward(path string, raw *rawForward) Forward {
 		c.add(join(path, "to"), "missing", `name the server's address and port, like to = "10.0.0.20:80"`)
 	} else if to, ok := c.addrPort(join(path, "to"), *raw.To, "10.0.0.20:80"); ok && c.hostAddr(join(path, "to"), to.Addr()) {
 		f.To = to
-		c.notOurs(join(path, "to"), to.Addr())
 	}
 	return f
 }
@@ -197,16 +211,51 @@ func (c *checker) service(path, v string) (netip.AddrPort, Proto) {
 	return ap, Proto(proto)
 }
 
-// notOurs refuses a server that is one of the routers' addresses: the forward
-// would lead back to the gateway.
-func (c *checker) notOurs(path string, a netip.Addr) {
-	for _, r := range c.routers {
-		for _, p := range r.Addresses {
-			if p.Addr() == a {
-				c.add(path, fmt.Sprintf("%s is an address of router %s, so of the gateway itself", a, quote(r.Name)), "name a server behind it")
-				return
+// notOurs refuses servers that are one of the gateways' own addresses: the
+// forward would lead back to the gateway. It runs when all of them are known.
+func (c *checker) notOurs(forwards []Forward) {
+	for i, f := range forwards {
+		if h, ok := c.holders[f.To.Addr()]; ok && f.To.IsValid() {
+			c.add(join(at("nat.forward", i), "to"),
+				fmt.Sprintf("%s is an address of the gateway itself, with router %s (line %d)", f.To.Addr(), quote(h.router), c.line(h.path)),
+				"name a server behind the gateway")
+		}
+	}
+}
+
+// belowPool refuses to forward a port that source translation may choose on the
+// same address: a reply to a flow that is not known here yet would be taken for
+// a new one to the server.
+func (c *checker) belowPool(m *Mappings) {
+	pool := nat.DefaultPorts()
+	for i, f := range m.Forwards {
+		if !pool.Contains(f.Address.Port()) {
+			continue
+		}
+		for _, s := range m.Sources {
+			if s.To == f.Address.Addr() {
+				c.add(join(at("nat.forward", i), "address"),
+					fmt.Sprintf("port %d is among those (%s) that source translation uses on %s", f.Address.Port(), pool, s.To),
+					fmt.Sprintf("forward a port below %d, or another address", pool.First))
+				break
 			}
 		}
+	}
+}
+
+// askNAT lets the NAT package look at the whole, so that nothing that it refuses
+// is accepted here. What it can say is mostly said before, with better words.
+func (c *checker) askNAT() {
+	for _, p := range nat.Check(c.config.NAT()) {
+		path := "nat"
+		if p.Kind != nat.KindGroup {
+			path = join(at(join("nat", p.Kind.String()), p.Index), p.Key)
+		}
+		what, fix, ok := strings.Cut(p.Reason, "; ")
+		if !ok {
+			fix = "change it"
+		}
+		c.add(path, what, fix)
 	}
 }
 

@@ -1,0 +1,210 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// twoRouters is a small whole configuration to put more behind.
+const twoRouters = `
+node = "gw1"
+[[router]]
+name = "lan"
+interface = "lan0"
+vrid = 51
+addresses = ["10.0.0.1/24"]
+[[router]]
+name = "wan"
+interface = "wan0"
+vrid = 51
+addresses = ["203.0.113.1/24"]
+`
+
+// TestGood: what is accepted, and what becomes of it.
+func TestGood(t *testing.T) {
+	rows := []struct {
+		name, more string
+		got        func(*Config) any
+		want       any
+	}{
+		{"a router of no group is a group", "", func(c *Config) any { return c.Groups }, []Group{{"lan", []string{"lan"}}, {"wan", []string{"wan"}}}},
+		{"a group has its members in the order of the file", "[[group]]\nname=\"gw\"\nrouters=[\"wan\",\"lan\"]",
+			func(c *Config) any { return c.Groups }, []Group{{"gw", []string{"wan", "lan"}}}},
+		{"the router left out of the groups comes after them", "[[group]]\nname=\"gw\"\nrouters=[\"wan\"]",
+			func(c *Config) any { return c.Groups }, []Group{{"gw", []string{"wan"}}, {"lan", []string{"lan"}}}},
+		{"GroupOf", "[[group]]\nname=\"gw\"\nrouters=[\"wan\"]",
+			func(c *Config) any { return c.GroupOf("wan").Name + " " + c.GroupOf("lan").Name }, "gw lan"},
+		{"one VRID on two interfaces", "", func(c *Config) any { return c.Routers[1].VRID }, uint8(51)},
+		{"the longest interval", router("d", "advertise = \"40.95s\""), func(c *Config) any { return c.Routers[2].Advertise }, 40950 * time.Millisecond},
+		{"the shortest interval", router("d", "advertise = \"10ms\""), func(c *Config) any { return c.Routers[2].Advertise }, 10 * time.Millisecond},
+		{"the limits of priority", router("d", "priority = 1") + router("e", "priority = 254"),
+			func(c *Config) any { return c.Routers[2].Priority + c.Routers[3].Priority }, uint8(255)},
+		{"track", router("d", "track = [\"lan0\", \"interface:eth9\"]"), func(c *Config) any { return c.Routers[2].Track }, []string{"lan0", "eth9"}},
+		{"a forward without a name has its address for one", "[[nat.forward]]\naddress=\"203.0.113.1:80/tcp\"\nto=\"10.0.0.9:8080\"",
+			func(c *Config) any { return c.Mappings.Forwards[0].Name + " " + c.Mappings.Forwards[0].Router }, "203.0.113.1:80/tcp wan"},
+		{"one port for two protocols", "[nat]\nforward=[{address=\"203.0.113.1:53/tcp\",to=\"10.0.0.9:53\"},{address=\"203.0.113.1:53/udp\",to=\"10.0.0.9:53\"}]",
+			func(c *Config) any { return len(c.Mappings.Forwards) }, 2},
+		{"an address of a subnet moves with its router", "[nat]\nsource=[{from=\"10.0.0.0/24\",out=\"wan0\",to=\"203.0.113.7\"}]",
+			func(c *Config) any { return c.Identity("wan").String() + "|" + c.NAT().Groups[1].Name }, "address 203.0.113.1/24 dev wan0\naddress 203.0.113.7/32 dev wan0\n|wan"},
+		{"an address of no subnet moves with the router that is named", "[nat]\nsource=[{from=\"10.0.0.0/24\",out=\"wan0\",to=\"198.51.100.7\",router=\"wan\"}]",
+			func(c *Config) any { return c.NAT().Groups[1].Addresses[0].String() }, "198.51.100.7"},
+		{"one network to two interfaces", "[nat]\nsource=[{from=\"10.1.0.0/24\",out=\"wan0\",to=\"203.0.113.1\"},{from=\"10.1.0.0/24\",out=\"lan0\",to=\"10.0.0.1\"}]",
+			func(c *Config) any { return len(c.NAT().Sources) }, 2},
+		{"the group's identity", "[[group]]\nname=\"gw\"\nrouters=[\"wan\",\"lan\"]",
+			func(c *Config) any { return c.Identity("gw").String() }, "address 10.0.0.1/24 dev lan0\naddress 203.0.113.1/24 dev wan0\n"},
+		{"no identity for no group", "", func(c *Config) any { return len(c.Identity("nobody").Addresses) }, 0},
+		{"no sessions", "", func(c *Config) any { return c.Sessions == nil && !c.NAT().Sessions }, true},
+		{"a relative secret file", "[sessions]\nlisten=\"10.255.0.1:7788\"\npeers=[{name=\"gw2\",address=\"[2001:db8::2]:7788\"}]\nsecret_file=\"keys/secret\"",
+			func(c *Config) any { return c.Sessions.SecretFile }, "/etc/understudy/keys/secret"},
+		{"the election", "", func(c *Config) any {
+			r := c.Election().Routers[0]
+			return strings.TrimSpace(fmt.Sprintln(r.Name, r.Interface, r.VRID, r.Priority, r.Version, r.Interval, r.Preempt, r.PreemptDelay, r.Accept, r.Checksum, r.Addresses, r.Family))
+		}, "lan lan0 51 100 3 1s true 0s true auto [10.0.0.1] 4"},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			got := row.got(parse(t, "/etc/understudy/understudy.toml", twoRouters+row.more))
+			if !reflect.DeepEqual(row.want, got) {
+				t.Errorf("want %#v, got %#v", row.want, got)
+			}
+		})
+	}
+}
+
+// router returns one more router.
+func router(name, more string) string {
+	n := int(name[0])
+	return fmt.Sprintf("\n[[router]]\nname=%q\ninterface=\"eth0\"\nvrid=%d\naddresses=[\"10.%d.0.1/24\"]\n%s\n", name, n, n, more)
+}
+
+// TestHash: it is the same where nodes agree, and no other where they do not.
+func TestHash(t *testing.T) {
+	nat := "[nat]\nsource=[{from=\"10.0.0.0/24\",out=\"wan0\",to=\"203.0.113.1\"}]\nforward=[{address=\"203.0.113.1:80/tcp\",to=\"10.0.0.9:80\"}]\n[[group]]\nname=\"gw\"\nrouters=[\"lan\",\"wan\"]\n"
+	base := twoRouters + nat
+	want := parse(t, "f", base).Hash()
+	rows := []struct {
+		name, from, to string
+		same           bool
+	}{
+		{"the node", `node = "gw1"`, `node = "gw2"`, true},
+		{"an interface", "wan0", "enp1s0", true},
+		{"a priority", "name = \"lan\"", "name = \"lan\"\npriority = 7", true},
+		{"an interval", "name = \"lan\"", "name = \"lan\"\nadvertise = \"10ms\"", true},
+		{"a router's name", `"lan"`, `"inside"`, true},
+		{"the order of members", `["lan","wan"]`, `["wan","lan"]`, true},
+		{"a VRID", "vrid = 51\naddresses = [\"10", "vrid = 52\naddresses = [\"10", false},
+		{"an address", "10.0.0.1/24", "10.0.0.5/24", false},
+		{"a prefix length", "10.0.0.1/24", "10.0.0.1/25", false},
+		{"a group's name", `"gw"`, `"gateway"`, false},
+		{"a network inside", "10.0.0.0/24", "10.0.0.0/23", false},
+		{"a server", "10.0.0.9:80", "10.0.0.9:81", false},
+		{"a protocol", "80/tcp", "80/udp", false},
+		{"a public address", `to="203.0.113.1"`, `to="203.0.113.9"`, false},
+		{"the way out", `out="wan0"`, `out="lan0"`, false},
+	}
+	for _, row := range rows {
+		src := strings.ReplaceAll(base, row.from, row.to)
+		if src == base {
+			t.Errorf("%s: nothing changed", row.name)
+		}
+		if got := parse(t, "f", src).Hash(); (got == want) != row.same {
+			t.Errorf("%s: want the same hash %v\n%s", row.name, row.same, parse(t, "f", src).Agreement())
+		}
+	}
+}
+
+// TestLoad reads real files.
+func TestLoad(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "gw.toml")
+	secret := filepath.Join(dir, "secret")
+	src := twoRouters + "[sessions]\nlisten=\"10.255.0.1:7788\"\npeers=[{name=\"gw2\",address=\"10.255.0.2:7788\"}]\nsecret_file=\"secret\"\n"
+	write := func(path, content string, mode os.FileMode) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(content), mode); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused := func(want string) {
+		t.Helper()
+		if _, err := Load(path); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want %q, got %v", want, err)
+		}
+	}
+
+	if _, err := Load(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("want that there is no file, got %v", err)
+	}
+	write(path, src, 0o644)
+	refused(path + ":16: sessions.secret_file: " + secret + " does not exist; ")
+	write(secret, goodSecret, 0o640)
+	refused(secret + " has mode 0640: others than its owner can use it; chmod 600 " + secret)
+	write(secret, goodSecret+goodSecret, 0o600)
+	refused("not a cluster secret")
+	write(secret, strings.Repeat("x", 8192), 0o600)
+	refused("larger than")
+	write(secret, goodSecret, 0o600)
+	c, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(c.Sessions.Secret[0][:]); got != "0123456789abcdef0123456789abcdef" {
+		t.Errorf("secret is %q", got)
+	}
+	if got := fmt.Sprintf("%v %+v %#v", c.Sessions, *c.Sessions, *c.Sessions); strings.Contains(got, "0x30") || strings.Contains(got, "48 49 50") {
+		t.Errorf("the secret is shown: %s", got)
+	}
+	if _, err := Load(dir); err == nil {
+		t.Error("a directory is no configuration")
+	}
+}
+
+// TestSecret: what is a secret and what is not, and no message shows it.
+func TestSecret(t *testing.T) {
+	fresh, err := NewSecret(bytes.NewReader(bytes.Repeat([]byte{7}, SecretSize)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, err := ParseSecret([]byte(fresh)); err != nil || s[0][0] != 7 {
+		t.Errorf("cannot read what it wrote: %v %v", s, err)
+	}
+	if _, err := NewSecret(strings.NewReader("short")); err == nil {
+		t.Error("made a secret of too few bytes")
+	}
+	line := strings.TrimSuffix(goodSecret, "\n")
+	for _, row := range []struct {
+		name, content string
+		keys          int
+	}{
+		{"one", line, 1},
+		{"one with CR", line + "\r\n", 1},
+		{"two, while rotating", fresh + goodSecret, 2},
+		{"three", fresh + goodSecret + fresh, 0},
+		{"the same twice", goodSecret + goodSecret, 0},
+		{"empty", "", 0},
+		{"an empty line", goodSecret + "\n", 0},
+		{"hex", strings.Repeat("0f", 32), 0},
+		{"too short", line[4:], 0},
+		{"31 bytes", line[:42] + "==", 0},
+		{"stray bits at the end", line[:42] + "Z=", 0},
+		{"a blank before", " " + line[:43], 0},
+		{"zero", strings.Repeat("A", 43) + "=", 0},
+		{"comment", "# secret\n" + line, 0},
+	} {
+		s, err := ParseSecret([]byte(row.content))
+		if len(s) != row.keys || (err == nil) != (row.keys > 0) {
+			t.Errorf("%s: want %d keys, got %d, %v", row.name, row.keys, len(s), err)
+		}
+	}
+}

@@ -1,0 +1,104 @@
+package config
+
+import (
+	"net/netip"
+	"slices"
+
+	"understudy/appliance/identity"
+	"understudy/nat"
+	"understudy/vrrp"
+)
+
+// Election returns what the election has to know.
+func (c *Config) Election() vrrp.SetConfig {
+	set := vrrp.SetConfig{Node: c.Node}
+	for _, r := range c.Routers {
+		rc := vrrp.RouterConfig{
+			Name: r.Name, Interface: r.Interface,
+			VRID: r.VRID, Priority: r.Priority, Version: r.Version,
+			Interval: r.Advertise,
+			Preempt:  r.Preempt, PreemptDelay: r.PreemptDelay,
+			Accept:   r.Accept,
+			Checksum: vrrp.ChecksumMode(r.Checksum),
+			Family:   4,
+			Track:    slices.Clone(r.Track),
+		}
+		for _, p := range r.Addresses {
+			rc.Addresses = append(rc.Addresses, p.Addr())
+		}
+		set.Routers = append(set.Routers, rc)
+	}
+	for _, g := range c.Groups {
+		set.Groups = append(set.Groups, vrrp.GroupConfig{Name: g.Name, Routers: slices.Clone(g.Routers)})
+	}
+	return set
+}
+
+// Identity returns what a node holds while the group is active: the addresses
+// of its routers, as they are written, and those that only translation uses.
+// The latter have the full prefix length: they are single addresses in a subnet
+// that the interface is in anyway, and must not bring another route to it.
+func (c *Config) Identity(group string) identity.Identity {
+	var held []identity.Address
+	for _, r := range c.Routers {
+		if g := c.GroupOf(r.Name); g == nil || g.Name != group {
+			continue
+		}
+		for _, p := range r.Addresses {
+			held = append(held, identity.Address{Interface: r.Interface, Prefix: p})
+		}
+		for _, a := range c.translated(r) {
+			held = append(held, identity.Address{Interface: r.Interface, Prefix: netip.PrefixFrom(a, a.BitLen())})
+		}
+	}
+	return identity.New(held...)
+}
+
+// translated returns the addresses that move with the router only because
+// something is translated to or from them.
+func (c *Config) translated(r Router) []netip.Addr {
+	if c.Mappings == nil {
+		return nil
+	}
+	var list []netip.Addr
+	note := func(router string, a netip.Addr) {
+		own := slices.ContainsFunc(r.Addresses, func(p netip.Prefix) bool { return p.Addr() == a })
+		if router == r.Name && !own && !slices.Contains(list, a) {
+			list = append(list, a)
+		}
+	}
+	for _, s := range c.Mappings.Sources {
+		note(s.Router, s.To)
+	}
+	for _, f := range c.Mappings.Forwards {
+		note(f.Router, f.Address.Addr())
+	}
+	return list
+}
+
+// NAT returns the translation, with the addresses of every group: they are what
+// the gate of a group lets in.
+func (c *Config) NAT() nat.Config {
+	out := nat.Config{Sessions: c.Sessions != nil}
+	for _, g := range c.Groups {
+		ng := nat.Group{Name: g.Name}
+		for _, a := range c.Identity(g.Name).Addresses {
+			ng.Addresses = append(ng.Addresses, a.Prefix.Addr())
+		}
+		out.Groups = append(out.Groups, ng)
+	}
+	if c.Mappings == nil {
+		return out
+	}
+	for _, s := range c.Mappings.Sources {
+		out.Sources = append(out.Sources, nat.Source{From: s.From, Out: s.Out, To: s.To})
+	}
+	for _, f := range c.Mappings.Forwards {
+		proto := nat.TCP
+		if f.Proto == UDP {
+			proto = nat.UDP
+		}
+		out.Forwards = append(out.Forwards, nat.Forward{Address: f.Address.Addr(), Proto: proto, Port: f.Address.Port(), To: f.To})
+	}
+	return out
+}

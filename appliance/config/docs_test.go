@@ -1,0 +1,199 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/BurntSushi/toml"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+const (
+	referenceFile = "../../etc/understudy.toml"
+	docsFile      = "../../docs/configuration.md"
+)
+
+// same compares configurations, wherever they are from.
+var same = cmp.Options{
+	cmpopts.IgnoreFields(Config{}, "File"),
+	cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{}, netip.Prefix{}),
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	src, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(src)
+}
+
+func parse(t *testing.T, name, src string) *Config {
+	t.Helper()
+	c, err := Parse(name, []byte(src), Options{ReadSecret: fakeSecrets})
+	if err != nil {
+		t.Fatalf("refused:\n%v", err)
+	}
+	assertUsable(t, c)
+	return c
+}
+
+// TestReferenceStatesDefaults: without the lines that are said to be defaults,
+// the reference configuration means the same.
+func TestReferenceStatesDefaults(t *testing.T) {
+	src := read(t, referenceFile)
+	full := parse(t, referenceFile, src)
+	stated := regexp.MustCompile(`(?m)^\w+ = .*  # default$`)
+	n := len(stated.FindAllString(src, -1))
+	if n < 10 {
+		t.Errorf("only %d defaults stated", n)
+	}
+	if n != strings.Count(src, " # default\n") {
+		t.Error("a line ends in # default but is no key with a value")
+	}
+	short := parse(t, referenceFile, stated.ReplaceAllString(src, ""))
+	if diff := cmp.Diff(full, short, same); diff != "" {
+		t.Errorf("-as written +without the defaults:\n%s", diff)
+	}
+}
+
+// TestReferenceIsComplete: every key that works is in the reference, as a key;
+// every other is in its list of what is not supported yet.
+func TestReferenceIsComplete(t *testing.T) {
+	src := read(t, referenceFile)
+	var tree map[string]any
+	if _, err := toml.Decode(src, &tree); err != nil {
+		t.Fatal(err)
+	}
+	position := regexp.MustCompile(`\[\d+\]`)
+	written := map[string]bool{}
+	walkTree("", tree, func(path string, _ any) { written[position.ReplaceAllString(path, "")] = true })
+	_, later, ok := strings.Cut(src, "# Not supported yet.")
+	if !ok {
+		t.Fatal("there is no list of what is not supported yet")
+	}
+	walkKeys(reflect.TypeFor[rawFile](), "", func(k rawKey) {
+		if k.later == "" {
+			if !written[k.path] {
+				t.Errorf("%s is not in %s", k.path, referenceFile)
+			}
+			return
+		}
+		table, key, nested := cutLast(k.path)
+		pattern := `(?m)^#   (.*, )?` + key + `[, \n]`
+		if nested {
+			pattern = `(?m)^#   ` + regexp.QuoteMeta(table) + `: (.*, | *)` + key + `(,|$)`
+		}
+		if !regexp.MustCompile(pattern).MatchString(later) {
+			t.Errorf("%s is not in the list of what is not supported yet in %s", k.path, referenceFile)
+		}
+	})
+}
+
+func cutLast(path string) (table, key string, nested bool) {
+	i := strings.LastIndexByte(path, '.')
+	if i < 0 {
+		return "", path, false
+	}
+	return path[:i], path[i+1:], true
+}
+
+// TestDocumentation compares the tables of docs/configuration.md with the raw
+// structs and with Default.
+func TestDocumentation(t *testing.T) {
+	d := Default()
+	defaults := map[string]any{
+		"router.priority": d.Router.Priority, "router.advertise": d.Router.Advertise, "router.mac": d.Router.MAC,
+		"router.preempt": d.Router.Preempt, "router.preempt_delay": d.Router.PreemptDelay, "router.accept": d.Router.Accept,
+		"router.checksum": d.Router.Checksum, "router.version": d.Router.Version, "nat.unknown": d.Mappings.Unknown,
+		"sessions.mode": d.Sessions.Mode, "sessions.install": d.Sessions.Install,
+	}
+	rows := map[string][]string{}
+	for line := range strings.Lines(read(t, docsFile)) {
+		if !strings.HasPrefix(line, "| `") {
+			continue
+		}
+		var cells []string
+		for c := range strings.SplitSeq(strings.Trim(line, "|\n"), "|") {
+			cells = append(cells, strings.TrimSpace(c))
+		}
+		key := strings.Trim(cells[0], "`")
+		if rows[key] != nil {
+			t.Errorf("%s is there twice", key)
+		}
+		rows[key] = cells[1:]
+	}
+	walkKeys(reflect.TypeFor[rawFile](), "", func(k rawKey) {
+		if !k.leaf {
+			return
+		}
+		row := rows[k.path]
+		delete(rows, k.path)
+		switch {
+		case k.later != "":
+			if !slices.Equal(row, []string{k.later}) {
+				t.Errorf("%s: want %q in the table of what is not supported yet, got %q", k.path, k.later, row)
+			}
+		case len(row) != 3:
+			t.Errorf("%s: want type, default and meaning, got %q", k.path, row)
+		default:
+			v, has := defaults[k.path]
+			want := fmt.Sprintf("`%v`", v)
+			if has && row[1] != want || !has && strings.Contains(row[1], "`") {
+				t.Errorf("%s: want default %s, got %s", k.path, want, row[1])
+			}
+		}
+	})
+	for key := range rows {
+		t.Errorf("%s is documented, but there is no such key", key)
+	}
+}
+
+// TestExamples: the pair of examples fits together.
+func TestExamples(t *testing.T) {
+	files, err := filepath.Glob("../../etc/examples/*.toml")
+	if err != nil || len(files) != 2 {
+		t.Fatalf("%v (%v)", files, err)
+	}
+	one, two := parse(t, files[0], read(t, files[0])), parse(t, files[1], read(t, files[1]))
+	if one.Hash() != two.Hash() {
+		t.Errorf("they do not agree:\n%s", cmp.Diff(one.Agreement(), two.Agreement()))
+	}
+	for _, pair := range [][2]*Config{{one, two}, {two, one}} {
+		want := Peer{Name: pair[1].Node, Address: pair[1].Sessions.Listen}
+		if got := pair[0].Sessions.Peers[0]; got != want {
+			t.Errorf("%s: want peer %v, got %v", pair[0].Node, want, got)
+		}
+	}
+	for i := range one.Routers {
+		if one.Routers[i].Priority <= two.Routers[i].Priority {
+			t.Errorf("gw1 is not preferred on %s", one.Routers[i].Name)
+		}
+	}
+}
+
+// TestSysctls: the file for systemd-sysctl sets what sessions depend on.
+func TestSysctls(t *testing.T) {
+	set := map[string]string{}
+	for line := range strings.Lines(read(t, "../../etc/sysctl.d/60-understudy.conf")) {
+		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
+			continue
+		}
+		key, value, ok := strings.Cut(line, "=")
+		if !ok {
+			t.Errorf("no setting: %q", line)
+		}
+		set[strings.TrimSpace(key)] = strings.TrimSpace(value)
+	}
+	if want := map[string]string{"net.netfilter.nf_conntrack_events": "1"}; !reflect.DeepEqual(want, set) {
+		t.Errorf("want %v, got %v", want, set)
+	}
+}
