@@ -1,0 +1,56 @@
+// Package session is what a session of a NAT gateway is, and how gateways agree
+// on the set of them. It is pure: no sockets, no goroutines, no clock.
+//
+//	kernel events, dumps                                 kernel of the standby
+//	        |                                                      ^
+//	        v            dirty, per peer             dirty         |
+//	     Table ----------> Sender ~~~ frames ~~~> Receiver ---> Table
+//	                          ^                      |
+//	                          '~~~ acknowledgements ~'
+//
+// A [Record] is one flow. A [Table] holds those of the node's own groups and,
+// while it stands by, those of its peers'. Each record belongs to a group, the
+// one that holds its NAT address ([Scope]); whoever is Active for a group owns
+// all its records ([Groups]): ownership moves by raising the group's term, not
+// by touching records.
+//
+// # State, not log
+//
+// Whoever must hear of changes is a sink: the peers, and on a standby the
+// kernel. A record that changes gets a dirty bit for each sink and a place in
+// its queue; when the sink's turn comes it is told the state of that moment. A
+// slow sink costs one queue item a record, however often it changes. A deleted
+// record stays as a tombstone until every sink knows. Nothing is ever sent
+// again: a new connection begins with a full transfer (BEGIN, all records, END),
+// after which the receiver sweeps what it was not sent.
+//
+// # Memory
+//
+// The table stores an IPv4 record in 60 bytes, plus 5 to 10 of the index, in
+// chunks that the collector does not look into; the rest of IPv6 addresses and
+// what few flows have (SCTP, sequence adjustment) stands aside.
+//
+// # Wire
+//
+// A frame is a header of 8 bytes (version, type, two zero, 32 bits of length)
+// and a payload. Integers are in network byte order or unsigned varints. One
+// connection serves one direction:
+//
+//	sender                          receiver
+//	HELLO ------------------------> node, boot, features, configuration hash,
+//	     <------------------- HELLO groups with terms
+//	TERM(group, term, active)
+//	BEGIN(group, term, generation, count)
+//	RECORDS(group, term, records)   upserts and deletions, in order
+//	END(group, term, generation, tally)     the receiver sweeps: in sync
+//	RECORDS ...
+//	AUDIT(group, term, tally)       now and then: is your set what mine is?
+//	     <------- ACK(received, applied)    counts of the frames above
+//	     <------------- RESYNC(group)
+//	PING / PONG
+//
+// Frame types, the attributes of a record and of HELLO have a critical bit: an
+// unknown one passes without it; with it the frame ends the connection, the
+// record is skipped and counted. So version N talks to N-1. A frame of a group
+// carries the term of its sender's claim; a lower one than known is refused.
+package session

@@ -1,0 +1,121 @@
+package session
+
+import "time"
+
+// records takes the records of a RECORDS frame. One that is malformed or has an
+// unknown critical attribute is skipped and counted: its length stands in
+// front. Only a length that leads out of the frame is an error.
+func (r *Receiver) records(now time.Time, g int, b []byte) error {
+	rd := reader{b: b}
+	var rec Record
+	for len(rd.b) > 0 {
+		body := rd.bytes()
+		if rd.bad {
+			return ErrMalformed
+		}
+		op, err := ParseRecord(body, &rec)
+		switch {
+		case err == ErrCritical:
+			r.stats.Unknown++
+			r.rx[g].refused = true
+		case err != nil:
+			r.stats.Malformed++
+			r.rx[g].refused = true
+		case op == OpDelete:
+			r.delete(now, g, &rec)
+		default:
+			r.upsert(now, g, &rec)
+		}
+	}
+	return nil
+}
+
+func (r *Receiver) delete(now time.Time, g int, rec *Record) {
+	if s, ok := r.table.Lookup(&rec.Key); ok && r.table.Group(s) == g {
+		r.stats.Deletes++
+		r.remove(s, now)
+	}
+}
+
+// remove deletes a session here, and in the kernel if that was given it.
+func (r *Receiver) remove(s Slot, now time.Time) {
+	var to Sinks
+	if r.table.Installed(s) {
+		to = Sink(SinkKernel)
+	}
+	r.table.Delete(s, to, now)
+}
+
+func (r *Receiver) upsert(now time.Time, g int, rec *Record) {
+	if own, ok := r.scope.GroupOf(rec); !ok || own != g {
+		r.stats.Scope++
+		r.rx[g].refused = true
+		return
+	}
+	s, ch, err := r.table.Upsert(rec, g, r.rx[g].gen)
+	if err != nil {
+		r.stats.Full++
+		r.rx[g].refused = true
+		return
+	}
+	r.stats.Upserts++
+	if ch&ChangeBinding != 0 {
+		r.table.SetInstalled(s, false)
+	}
+	if rec.Installable() && (ch&ChangeKernel != 0 || !r.table.Installed(s)) {
+		r.table.Mark(s, Sink(SinkKernel), now)
+	}
+}
+
+// settle notes that the counted frame just handled is applied once the kernel
+// has all that is queued now.
+func (r *Receiver) settle() {
+	pos := r.table.KernelQueue()
+	if n := r.nsettling; n == settleMax || n > 0 && r.settling[n-1].pos == pos {
+		// Together with the last one: later than it could be, never too early.
+		r.settling[n-1] = settling{r.received, pos}
+		return
+	}
+	r.settling[r.nsettling] = settling{r.received, pos}
+	r.nsettling++
+}
+
+// Applied tells the receiver how far the kernel has come: the position of the
+// last [Table.TakeKernel] whose work is done.
+func (r *Receiver) Applied(position uint64) {
+	n := 0
+	for n < r.nsettling && r.settling[n].pos <= position {
+		r.applied = r.settling[n].seq
+		n++
+	}
+	copy(r.settling[:], r.settling[n:r.nsettling])
+	r.nsettling -= n
+}
+
+// Reply appends what is due on the way back: hello, acknowledgement, pong,
+// requests. It returns b unchanged if nothing is.
+func (r *Receiver) Reply(b []byte) []byte {
+	if !r.connected {
+		return b
+	}
+	if !r.greeted {
+		s := Sender{groups: r.groups, hello: r.hello}
+		b = AppendHello(b, s.ownHello())
+		r.greeted = true
+	}
+	if r.received != r.ackedR || r.applied != r.ackedA {
+		b = appendAck(b, r.received, r.applied)
+		r.ackedR, r.ackedA = r.received, r.applied
+	}
+	if r.pongDue {
+		b = appendEcho(b, TypePong, r.pong)
+		r.pongDue = false
+	}
+	for i := 0; r.asks != 0; i++ {
+		if r.asks.Has(i) {
+			r.asks &^= 1 << uint(i)
+			b = appendMark(b, TypeResync, mark{group: i})
+		}
+	}
+	return b
+}

@@ -1,0 +1,286 @@
+package session
+
+import "time"
+
+// Receiver takes the frames of one peer into the table and makes what they
+// change dirty for the kernel. Whatever the bytes say it neither panics nor
+// stores a record that belongs to no group here.
+type Receiver struct {
+	table  *Table
+	groups *Groups
+	scope  *Scope
+	hello  Hello
+
+	connected, greeted bool
+	peer               *Hello
+	local              [MaxGroups]int8 // the peer's group number -> ours, -1: none
+	rx                 [MaxGroups]reception
+	received, applied  uint64
+	ackedR, ackedA     uint64
+	settling           [settleMax]settling
+	nsettling          int
+	asks               GroupSet // RESYNC due, by the peer's numbers
+	pong               uint64
+	pongDue            bool
+	lastHeard          time.Time
+	notices            []Notice
+	stats              ReceiverStats
+}
+
+// reception is how far a group's set has come from this peer.
+type reception struct {
+	gen        uint16 // mark of the records seen since BEGIN
+	generation uint64
+	receiving  bool
+	synced     bool // END applied, and nothing lost since
+	refused    bool // this transfer had records we do not take: sums cannot match
+}
+
+// settling is a frame that is applied once the kernel queue is through to pos.
+type settling struct{ seq, pos uint64 }
+
+const settleMax = 256
+
+// NoticeKind is the kind of a [Notice].
+type NoticeKind uint8
+
+const (
+	NoticeHello    NoticeKind = iota // the peer introduced itself
+	NoticeTerm                       // a new term was heard
+	NoticeRaised                     // our own term was raised above one heard
+	NoticeConflict                   // another node claims a group we are Active for
+	NoticeBegin                      // a full transfer began
+	NoticeSynced                     // a full transfer is applied; Swept sessions were not in it
+	NoticeMismatch                   // an audit found the sets different
+)
+
+// Notice is something the owner of a Receiver must know.
+type Notice struct {
+	Kind  NoticeKind
+	Group int
+	Term  uint64
+	Swept int
+}
+
+// ReceiverStats counts what a receiver did and refused.
+type ReceiverStats struct {
+	Frames, Upserts, Deletes, Swept                    uint64
+	Stale, Refused, Scope, Unknown, Malformed, Full    uint64
+	Transfers, Mismatches, UnknownFrames, UnknownGroup uint64
+}
+
+// NewReceiver returns the receiver for the peer that hello's answer must name.
+// hello is this node's own; its groups are filled in.
+func NewReceiver(t *Table, g *Groups, scope *Scope, hello Hello) *Receiver {
+	return &Receiver{table: t, groups: g, scope: scope, hello: hello}
+}
+
+// Connect begins a new connection, Disconnect ends it.
+func (r *Receiver) Connect(now time.Time) {
+	*r = Receiver{table: r.table, groups: r.groups, scope: r.scope, hello: r.hello,
+		notices: r.notices[:0], stats: r.stats, connected: true, lastHeard: now}
+	for i := range r.local {
+		r.local[i] = -1
+	}
+}
+
+// Disconnect forgets that the peer's groups are in sync.
+func (r *Receiver) Disconnect() {
+	r.connected = false
+	for i := range r.rx {
+		r.rx[i].synced, r.rx[i].receiving = false, false
+	}
+}
+
+// Synced tells whether all of group g has come from this peer, and nothing was
+// lost since.
+func (r *Receiver) Synced(g int) bool { return r.connected && r.rx[g].synced }
+
+// Receiving tells whether a full transfer of group g is coming in.
+func (r *Receiver) Receiving(g int) bool { return r.connected && r.rx[g].receiving }
+
+// Peer is what the peer said in its hello, nil before.
+func (r *Receiver) Peer() *Hello { return r.peer }
+
+// Stats returns the counters.
+func (r *Receiver) Stats() ReceiverStats { return r.stats }
+
+// Dead tells whether the peer has been silent for too long.
+func (r *Receiver) Dead(now time.Time) bool { return now.Sub(r.lastHeard) > PeerDead }
+
+// Notices returns what has happened since the last call, valid until the next.
+func (r *Receiver) Notices() []Notice {
+	n := r.notices
+	r.notices = r.notices[:0]
+	return n
+}
+
+func (r *Receiver) note(n Notice) {
+	// The owner reads after each frame; a frame makes one or two notices per group.
+	if len(r.notices) < 4*MaxGroups {
+		r.notices = append(r.notices, n)
+	}
+}
+
+// Abandon forgets a transfer of group g that is coming in: its END must not
+// sweep. The owner calls it when this node becomes Active.
+func (r *Receiver) Abandon(g int) { r.rx[g].receiving, r.rx[g].synced = false, false }
+
+// Ask makes the receiver ask the peer for a full transfer of group g.
+func (r *Receiver) Ask(g int) {
+	for i, l := range r.local {
+		if l == int8(g) {
+			r.asks |= 1 << uint(i)
+		}
+	}
+}
+
+// Handle takes one frame. An error means that the connection must be closed.
+func (r *Receiver) Handle(now time.Time, typ Type, payload []byte) error {
+	r.lastHeard = now
+	if r.peer == nil && typ != TypeHello {
+		return ErrOrder
+	}
+	if typ.counted() {
+		r.received++
+		r.stats.Frames++
+		defer r.settle()
+	}
+	rd := reader{b: payload}
+	switch typ {
+	case TypeHello:
+		return r.onHello(payload)
+	case TypePing:
+		r.pong, r.pongDue = rd.u64(), true
+		return nil
+	case TypePong:
+		return nil
+	case TypeBegin, TypeRecords, TypeEnd, TypeTerm, TypeAudit:
+	default:
+		if typ&critical != 0 {
+			return ErrType
+		}
+		r.stats.UnknownFrames++
+		return nil
+	}
+	m, err := rd.parseMark(typ)
+	if err != nil {
+		return err
+	}
+	if m.group >= MaxGroups {
+		return ErrMalformed
+	}
+	g := int(r.local[m.group])
+	if g < 0 {
+		r.stats.UnknownGroup++
+		return nil
+	}
+	if typ == TypeTerm {
+		r.hear(g, m.term, m.flags&markActive != 0)
+		return nil
+	}
+	switch v := r.hear(g, m.term, true); {
+	case v == Stale:
+		r.stats.Stale++
+		r.Abandon(g)
+		return nil
+	case r.groups.list[g].Active:
+		r.stats.Refused++
+		r.Abandon(g)
+		return nil
+	}
+	switch typ {
+	case TypeBegin:
+		r.begin(g, m)
+	case TypeRecords:
+		return r.records(now, g, rd.b)
+	case TypeEnd:
+		r.end(now, g, m)
+	case TypeAudit:
+		r.check(g, m)
+	}
+	return nil
+}
+
+func (r *Receiver) onHello(payload []byte) error {
+	h, err := ParseHello(payload)
+	if err != nil {
+		return err
+	}
+	if r.peer != nil {
+		return ErrOrder
+	}
+	r.peer = h
+	for i, hg := range h.Groups {
+		g := r.groups.Index(hg.Name)
+		if r.local[i] = int8(g); g >= 0 {
+			r.hear(g, hg.Term, hg.Active)
+		}
+	}
+	r.note(Notice{Kind: NoticeHello})
+	return nil
+}
+
+// hear judges the peer's claim and tells the owner what is new in it.
+func (r *Receiver) hear(g int, term uint64, active bool) Verdict {
+	before := r.groups.list[g]
+	v := r.groups.Hear(g, term, r.peer.Node, active)
+	if v != Newer {
+		return v
+	}
+	after := r.groups.list[g]
+	if before.Holder != after.Holder || !active {
+		r.Abandon(g)
+	}
+	n := Notice{Kind: NoticeTerm, Group: g, Term: after.Term}
+	switch {
+	case before.Active && active:
+		n.Kind = NoticeConflict
+	case after.Own != before.Own:
+		n.Kind = NoticeRaised
+	}
+	r.note(n)
+	return v
+}
+
+func (r *Receiver) begin(g int, m mark) {
+	r.rx[g] = reception{gen: r.table.NextGeneration(), generation: m.generation, receiving: true}
+	r.note(Notice{Kind: NoticeBegin, Group: g, Term: m.term})
+}
+
+// end sweeps what the peer did not send: it is gone on the peer.
+func (r *Receiver) end(now time.Time, g int, m mark) {
+	x := &r.rx[g]
+	if !x.receiving || x.generation != m.generation {
+		return // its BEGIN was refused, as when we were Active then
+	}
+	n := 0
+	r.table.Sweep(1<<uint(g), x.gen, func(s Slot) {
+		r.remove(s, now)
+		n++
+	})
+	x.receiving, x.synced = false, true
+	r.stats.Swept += uint64(n)
+	r.stats.Transfers++
+	if m.flags&markTallied != 0 {
+		r.check(g, m)
+	}
+	r.note(Notice{Kind: NoticeSynced, Group: g, Term: m.term, Swept: n})
+}
+
+// check compares the group's set with the peer's tally. Where we refused
+// records it cannot match, and asking again would not help.
+func (r *Receiver) check(g int, m mark) {
+	x := &r.rx[g]
+	if !x.synced || x.refused {
+		return
+	}
+	if n, sum := r.table.Tally(g); uint64(n) == m.count && sum == m.sum {
+		return
+	}
+	r.stats.Mismatches++
+	r.note(Notice{Kind: NoticeMismatch, Group: g, Term: m.term})
+	if m.generation == 0 { // an audit; right after a transfer another would not help
+		r.Ask(g)
+	}
+}

@@ -1,0 +1,334 @@
+package session
+
+import (
+	"encoding/binary"
+	"time"
+)
+
+// Timing of a link.
+const (
+	PingEvery  = 250 * time.Millisecond
+	PeerDead   = 3 * time.Second // nothing heard for so long: the connection is given up
+	AuditEvery = 60 * time.Second
+)
+
+// window is how many fills may be unacknowledged: what is sent beyond the
+// peer's capacity would only get old in buffers, while in the table it coalesces.
+const window = 64
+
+// Sender tells one peer of the sessions of the groups this node is Active for.
+// It is the sink of that peer: records that change become dirty, [Sender.Fill]
+// writes the state they have by then. Nothing is ever sent again; what a lost
+// connection left open is settled by a full transfer on the next. A full
+// transfer needs no memory: a cursor goes over the table, and what changes
+// behind it is dirty anyway.
+type Sender struct {
+	table  *Table
+	groups *Groups
+	sink   int
+	hello  Hello
+
+	connected, greeted, peerKnown bool
+	peer                          Hello
+	sent, received, applied       uint64 // counted frames of this connection
+	inflight                      [window]flight
+	first, flights                int
+	terms                         GroupSet // TERM frames due
+
+	wanted, walking GroupSet // full transfers asked for, in progress
+	cursor          Slot
+	walked          bool // the cursor is through; END waits for the queue up to barrier
+	barrier         uint64
+	generation      uint64
+	walkSince       time.Time
+	walkEnd         uint64 // frame that ends the last transfer; unapplied while > applied
+	synced          time.Time
+
+	lastPing, lastHeard, lastAudit time.Time
+	stats                          SenderStats
+}
+
+// flight is one fill: its last counted frame, and since when its oldest record
+// waited.
+type flight struct {
+	seq uint64
+	at  uint32
+}
+
+// SenderStats counts what a sender did.
+type SenderStats struct {
+	Upserts, Deletes, Frames, Bytes, Transfers, Overflows uint64
+}
+
+// NewSender returns the sender for the peer that is sink n (1 to MaxSinks-1) of
+// t. hello's Node, Boot, Features and Config are this node's; its groups are
+// filled in.
+func NewSender(t *Table, g *Groups, n int, hello Hello) *Sender {
+	return &Sender{table: t, groups: g, sink: n, hello: hello}
+}
+
+// Connect begins a new connection, Disconnect ends it.
+func (s *Sender) Connect(now time.Time) {
+	s.Disconnect()
+	*s = Sender{table: s.table, groups: s.groups, sink: s.sink, hello: s.hello, generation: s.generation,
+		synced: s.synced, stats: s.stats, connected: true, lastHeard: now, lastPing: now, lastAudit: now}
+	s.table.Listen(s.sink)
+	s.wanted = s.groups.Active()
+	s.walkSince = now
+}
+
+// Disconnect forgets what the peer had to hear: the next connection begins with
+// a full transfer.
+func (s *Sender) Disconnect() {
+	s.connected = false
+	s.table.Ignore(s.sink)
+}
+
+// Sink is the set with this sender's peer.
+func (s *Sender) Sink() Sinks { return Sink(s.sink) }
+
+// Announce makes the sender tell the term and ownership of the groups.
+func (s *Sender) Announce(groups GroupSet) { s.terms |= groups & s.groups.All() }
+
+// Resync asks for a full transfer of the groups.
+func (s *Sender) Resync(now time.Time, groups GroupSet) {
+	if s.wanted|s.walking == 0 {
+		s.walkSince = now
+	}
+	s.wanted |= groups
+}
+
+// Peer is what the peer said in its hello, if it did.
+func (s *Sender) Peer() (Hello, bool) { return s.peer, s.peerKnown }
+
+// Synced tells whether the peer has applied a full transfer on this connection
+// and none is under way, and when it last did.
+func (s *Sender) Synced() (bool, time.Time) {
+	return s.connected && s.peerKnown && s.wanted|s.walking == 0 && s.walkEnd <= s.applied, s.synced
+}
+
+// Stats returns the counters.
+func (s *Sender) Stats() SenderStats { return s.stats }
+
+// Dirty is the number of records the peer has yet to be sent.
+func (s *Sender) Dirty() int { return s.table.Dirty(s.sink) }
+
+// Lag is how long the oldest record that the peer has not applied has waited: 0
+// if it has all.
+func (s *Sender) Lag(now time.Time) (lag time.Duration) {
+	t := s.table
+	if s.flights > 0 {
+		lag = t.since(now, s.inflight[s.first].at)
+	}
+	if d, ok := t.sinks[s.sink].peek(); ok {
+		lag = max(lag, t.since(now, d.at))
+	}
+	if s.wanted|s.walking != 0 || s.walkEnd > s.applied {
+		lag = max(lag, now.Sub(s.walkSince))
+	}
+	return max(lag, 0)
+}
+
+// Idle tells whether there is nothing to send now but pings.
+func (s *Sender) Idle() bool {
+	return s.table.Dirty(s.sink) == 0 && s.wanted|s.walking|s.terms == 0 && s.greeted
+}
+
+// Deadline is when Fill must be called at the latest.
+func (s *Sender) Deadline() time.Time { return s.lastPing.Add(PingEvery) }
+
+// Dead tells whether the peer has been silent for too long.
+func (s *Sender) Dead(now time.Time) bool { return now.Sub(s.lastHeard) > PeerDead }
+
+// Handle takes a frame that came back on the connection.
+func (s *Sender) Handle(now time.Time, typ Type, payload []byte) error {
+	s.lastHeard = now
+	r := reader{b: payload}
+	if !s.peerKnown && typ != TypeHello {
+		return ErrOrder
+	}
+	switch typ {
+	case TypeHello:
+		h, err := ParseHello(payload)
+		if err != nil {
+			return err
+		}
+		s.peer, s.peerKnown = *h, true
+	case TypeAck:
+		received, applied := r.uvarint(), r.uvarint()
+		if r.bad || received > s.sent || applied > received || received < s.received || applied < s.applied {
+			return ErrMalformed
+		}
+		s.acknowledge(now, received, applied)
+	case TypeResync:
+		m, err := r.parseMark(typ)
+		if err != nil || m.group >= s.groups.Len() {
+			return ErrMalformed
+		}
+		s.Resync(now, s.groups.Active()&(1<<uint(m.group)))
+	case TypePing, TypePong:
+	default:
+		if typ&critical != 0 {
+			return ErrType
+		}
+	}
+	return nil
+}
+
+func (s *Sender) acknowledge(now time.Time, received, applied uint64) {
+	s.received = received
+	if s.applied < s.walkEnd && applied >= s.walkEnd {
+		s.synced = now
+	}
+	s.applied = applied
+	for s.flights > 0 && s.inflight[s.first].seq <= applied {
+		s.first = (s.first + 1) % window
+		s.flights--
+	}
+}
+
+// fillRoom is what must be free in the buffer for a record or a mark to be
+// begun.
+const fillRoom = 256
+
+// Fill appends frames to b, within its capacity, and returns it: unchanged if
+// there is nothing to send. Call it again as long as it returns something.
+// The capacity must be at least 4 KiB beside the hello; frames of about 16 KiB
+// are a good size. Without a peer's hello only ours is sent.
+func (s *Sender) Fill(now time.Time, b []byte) []byte {
+	before := len(b)
+	if !s.connected {
+		return b
+	}
+	if !s.greeted {
+		b = AppendHello(b, s.ownHello())
+		s.greeted = true
+	}
+	if now.Sub(s.lastPing) >= PingEvery {
+		s.lastPing = now
+		b = appendEcho(b, TypePing, uint64(now.Sub(s.table.start)))
+	}
+	if s.peerKnown && s.flights < window {
+		b = s.fillState(now, b)
+	}
+	s.stats.Bytes += uint64(len(b) - before)
+	return b
+}
+
+func (s *Sender) ownHello() *Hello {
+	h := s.hello
+	h.Groups = make([]HelloGroup, 0, s.groups.Len())
+	for _, g := range s.groups.list {
+		h.Groups = append(h.Groups, HelloGroup{g.Name, g.announced(), g.Active})
+	}
+	return &h
+}
+
+func (s *Sender) fillState(now time.Time, b []byte) []byte {
+	sent := s.sent
+	if s.table.overflowed&s.Sink() != 0 {
+		s.table.overflowed &^= s.Sink()
+		s.stats.Overflows++
+		s.Resync(now, s.groups.Active())
+	}
+	for g := 0; s.terms != 0; g++ {
+		if s.terms.Has(g) {
+			s.terms &^= 1 << uint(g)
+			st := s.groups.At(g)
+			b = s.mark(b, TypeTerm, mark{group: g, term: st.announced(), flags: flag(st.Active)})
+		}
+	}
+	if s.walking == 0 && s.wanted != 0 {
+		b = s.beginWalk(b)
+	}
+	oldest := s.table.clock(now)
+	limit := cap(b)
+	if s.walking != 0 && !s.walked {
+		limit -= (limit - len(b)) / 4 // a busy queue must not keep the transfer from ending
+	}
+	b, oldest = s.fillDirty(b, limit, oldest)
+	if s.walking != 0 {
+		b = s.fillWalk(b)
+	}
+	if now.Sub(s.lastAudit) >= AuditEvery && s.walking == 0 && s.Dirty() == 0 && cap(b)-len(b) >= fillRoom*4 {
+		s.lastAudit = now
+		b = s.audit(b)
+	}
+	if s.sent != sent {
+		s.inflight[(s.first+s.flights)%window] = flight{s.sent, oldest}
+		s.flights++
+	}
+	return b
+}
+
+func (s *Sender) mark(b []byte, t Type, m mark) []byte {
+	s.sent++
+	s.stats.Frames++
+	return appendMark(b, t, m)
+}
+
+func (s *Sender) audit(b []byte) []byte {
+	for g := range s.groups.list {
+		if st := s.groups.At(g); st.Active && cap(b)-len(b) >= fillRoom {
+			n, sum := s.table.Tally(g)
+			b = s.mark(b, TypeAudit, mark{group: g, term: st.announced(), count: uint64(n), sum: sum})
+		}
+	}
+	return b
+}
+
+// batch is an open RECORDS frame.
+type batch struct {
+	start, group int
+	open         bool
+}
+
+func (s *Sender) record(b []byte, bt *batch, slot Slot, e *entry) []byte {
+	g := int(e.group)
+	if !bt.open || bt.group != g || len(b)-bt.start > MaxFrame-fillRoom {
+		b = s.seal(b, bt)
+		b, bt.start = openFrame(b, TypeRecords)
+		bt.open, bt.group = true, g
+		b = append(b, byte(g))
+		b = binary.AppendUvarint(b, s.groups.list[g].announced())
+	}
+	var r Record
+	t := s.table
+	e.unpack(&r, t.wide.at(e.wide), t.aside.at(e.aside))
+	if e.bits&bitDead != 0 {
+		s.stats.Deletes++
+		return AppendDelete(b, &r)
+	}
+	s.stats.Upserts++
+	return AppendUpsert(b, &r)
+}
+
+func (s *Sender) seal(b []byte, bt *batch) []byte {
+	if !bt.open {
+		return b
+	}
+	bt.open = false
+	s.sent++
+	s.stats.Frames++
+	return closeFrame(b, bt.start)
+}
+
+// fillDirty sends from the queue, in its order, up to limit. It returns since
+// when the oldest of them waited.
+func (s *Sender) fillDirty(b []byte, limit int, oldest uint32) ([]byte, uint32) {
+	var bt batch
+	for limit-len(b) >= fillRoom {
+		slot, e, at, ok := s.table.take(s.sink)
+		if !ok {
+			break
+		}
+		if s.groups.list[e.group].Active {
+			b = s.record(b, &bt, slot, e)
+			if int32(at-oldest) < 0 {
+				oldest = at
+			}
+		}
+		s.table.bury(slot, e)
+	}
+	return s.seal(b, &bt), oldest
+}

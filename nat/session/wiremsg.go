@@ -1,0 +1,163 @@
+package session
+
+import "encoding/binary"
+
+// Hello is what each end of a connection says first. It is made of attributes,
+// so that it can grow.
+type Hello struct {
+	Node     string // at most 255 bytes
+	Boot     uint64 // chosen at random by each start of the program
+	Features uint64 // none are defined yet
+	Config   uint64 // a hash of the configuration both must share; 0: not compared
+	Groups   []HelloGroup
+}
+
+// HelloGroup names a group. Frames refer to a group by its place in the
+// sender's hello.
+type HelloGroup struct {
+	Name   string // at most 255 bytes
+	Term   uint64
+	Active bool
+}
+
+const (
+	helloNode     = critical | 1
+	helloBoot     = critical | 2
+	helloFeatures = 3
+	helloConfig   = 4
+	helloGroup    = critical | 5 // term, flags, name; repeated
+)
+
+// AppendHello appends a hello frame.
+func AppendHello(b []byte, h *Hello) []byte {
+	b, start := openFrame(b, TypeHello)
+	attr := func(typ byte, n int) { b = binary.AppendUvarint(append(b, typ), uint64(n)) }
+	attr(helloNode, len(h.Node))
+	b = append(b, h.Node...)
+	number := func(typ byte, v uint64) { attr(typ, 8); b = binary.BigEndian.AppendUint64(b, v) }
+	number(helloBoot, h.Boot)
+	number(helloFeatures, h.Features)
+	number(helloConfig, h.Config)
+	for _, g := range h.Groups {
+		attr(helloGroup, 9+len(g.Name))
+		b = binary.BigEndian.AppendUint64(b, g.Term)
+		b = append(b, flag(g.Active))
+		b = append(b, g.Name...)
+	}
+	return closeFrame(b, start)
+}
+
+func flag(on bool) byte {
+	if on {
+		return 1
+	}
+	return 0
+}
+
+// ParseHello decodes the payload of a hello frame.
+func ParseHello(b []byte) (*Hello, error) {
+	h := new(Hello)
+	r := reader{b: b}
+	for len(r.b) > 0 {
+		typ := r.u8()
+		v := reader{b: r.bytes()}
+		switch {
+		case r.bad:
+			return nil, ErrMalformed
+		case typ == helloNode:
+			h.Node = string(v.b)
+		case typ == helloBoot:
+			h.Boot = v.u64()
+		case typ == helloFeatures:
+			h.Features = v.u64()
+		case typ == helloConfig:
+			h.Config = v.u64()
+		case typ == helloGroup:
+			g := HelloGroup{Term: v.u64(), Active: v.u8()&1 != 0}
+			g.Name = string(v.b)
+			h.Groups = append(h.Groups, g)
+		case typ&critical != 0:
+			return nil, ErrCritical
+		}
+		if v.bad {
+			return nil, ErrMalformed
+		}
+	}
+	if h.Node == "" || len(h.Node) > 255 || len(h.Groups) > MaxGroups {
+		return nil, ErrMalformed
+	}
+	return h, nil
+}
+
+// mark is the payload of BEGIN, END, TERM, AUDIT and RESYNC, and the front of
+// RECORDS. Not every type uses every field; see appendMark.
+type mark struct {
+	group      int
+	term       uint64
+	generation uint64 // of the transfer: BEGIN, END
+	count, sum uint64 // BEGIN: count only, a hint; END, AUDIT: Table.Tally
+	flags      uint8
+}
+
+const (
+	markActive  = 1 << 0 // TERM: the sender is the group's Active
+	markTallied = 1 << 0 // END: count and sum are exact
+)
+
+// appendMark appends a whole frame of type t.
+func appendMark(b []byte, t Type, m mark) []byte {
+	b, start := openFrame(b, t)
+	b = append(b, byte(m.group))
+	if t != TypeResync {
+		b = binary.AppendUvarint(b, m.term)
+	}
+	switch t {
+	case TypeBegin:
+		b = binary.AppendUvarint(binary.AppendUvarint(b, m.generation), m.count)
+	case TypeEnd:
+		b = append(binary.AppendUvarint(b, m.generation), m.flags)
+		b = binary.BigEndian.AppendUint64(binary.AppendUvarint(b, m.count), m.sum)
+	case TypeTerm:
+		b = append(b, m.flags)
+	case TypeAudit:
+		b = binary.BigEndian.AppendUint64(binary.AppendUvarint(b, m.count), m.sum)
+	}
+	return closeFrame(b, start)
+}
+
+// parseMark reads what appendMark wrote, from the payload. Bytes behind it are
+// left in r: they are from a newer version, or the records.
+func (r *reader) parseMark(t Type) (m mark, err error) {
+	m.group = int(r.u8())
+	if t != TypeResync {
+		m.term = r.uvarint()
+	}
+	switch t {
+	case TypeBegin:
+		m.generation, m.count = r.uvarint(), r.uvarint()
+	case TypeEnd:
+		m.generation, m.flags, m.count, m.sum = r.uvarint(), r.u8(), r.uvarint(), r.u64()
+	case TypeTerm:
+		m.flags = r.u8()
+	case TypeAudit:
+		m.count, m.sum = r.uvarint(), r.u64()
+	}
+	if r.bad {
+		return m, ErrMalformed
+	}
+	return m, nil
+}
+
+// appendAck appends an ACK: how many counted frames of this connection were
+// received, and how many of them are in the kernel.
+func appendAck(b []byte, received, applied uint64) []byte {
+	b, start := openFrame(b, TypeAck)
+	b = binary.AppendUvarint(binary.AppendUvarint(b, received), applied)
+	return closeFrame(b, start)
+}
+
+// appendEcho appends a PING or PONG that carries v.
+func appendEcho(b []byte, t Type, v uint64) []byte {
+	b, start := openFrame(b, t)
+	return closeFrame(binary.BigEndian.AppendUint64(b, v), start)
+}
