@@ -187,9 +187,12 @@ func (s *Sender) acknowledge(now time.Time, received, applied uint64) {
 	}
 }
 
-// fillRoom is what must be free in the buffer for a record or a mark to be
-// begun.
-const fillRoom = 256
+// fillRoom is what must be free in the buffer for a record to be begun. Behind
+// the last one there is still markRoom for an END, however busy the queue is.
+const (
+	fillRoom = 256
+	markRoom = 64
+)
 
 // Fill appends frames to b, within its capacity, and returns it: unchanged if
 // there is nothing to send. Call it again as long as it returns something.

@@ -52,7 +52,7 @@ func (s *Sender) endWalk(b []byte) []byte {
 		if !s.walking.Has(g) {
 			continue
 		}
-		if cap(b)-len(b) < fillRoom {
+		if cap(b)-len(b) < markRoom {
 			return b
 		}
 		n, sum := s.table.Tally(g)
