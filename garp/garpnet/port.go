@@ -18,7 +18,7 @@ type port struct {
 	conn  *packet.Conn
 	index int
 	mac   garp.MAC
-	to    packet.Addr
+	to    packet.Addr // of the frame being sent
 }
 
 // openPort binds a socket to the interface. Protocol 0 means that it is handed
@@ -33,19 +33,24 @@ func openPort(name string, index int) (*port, error) {
 
 func (p *port) close() error { return p.conn.Close() }
 
-// send puts one announcement of c on the wire. A zero MAC in the claim becomes
-// the interface's.
-func (p *port) send(f *frames, c garp.Claim) error {
-	if c.MAC.IsZero() {
-		c.MAC = p.mac
+// send puts one announcement of each claim on the wire and returns how many
+// left. A zero MAC in a claim becomes the interface's.
+func (p *port) send(f *frames, claims []garp.Claim) (sent int, err error) {
+	for _, c := range claims {
+		if c.MAC.IsZero() {
+			c.MAC = p.mac
+		}
+		b, err := f.build(c)
+		if err != nil {
+			return sent, err
+		}
+		copy(p.to.HardwareAddr, b)
+		if _, err := p.conn.WriteTo(b, &p.to); err != nil {
+			return sent, err
+		}
+		sent++
 	}
-	b, err := f.build(c)
-	if err != nil {
-		return err
-	}
-	copy(p.to.HardwareAddr, b[:6])
-	_, err = p.conn.WriteTo(b, &p.to)
-	return err
+	return sent, nil
 }
 
 // frames builds Ethernet frames; it keeps the payload's buffer between them.

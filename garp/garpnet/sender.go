@@ -3,7 +3,9 @@ package garpnet
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -44,35 +46,37 @@ func (s *Sender) Close() error {
 // is skipped: the schedule comes round again.
 func (s *Sender) SendAll(claims []garp.Claim) (sent int, err error) {
 	var failed map[string]error
-	looked := make(map[string]*port, 4)
-	for _, c := range claims {
-		if failed[c.Interface] != nil {
-			continue
+	for len(claims) > 0 {
+		name, n := claims[0].Interface, 1
+		for n < len(claims) && claims[n].Interface == name {
+			n++
 		}
-		p := looked[c.Interface]
-		if p == nil {
-			p, err = s.port(c.Interface)
-			looked[c.Interface] = p
+		if failed[name] == nil {
+			k, err := s.send(name, claims[:n])
+			sent += k
+			if err != nil {
+				if failed == nil {
+					failed = make(map[string]error)
+				}
+				failed[name] = fmt.Errorf("garpnet: %s: %w", name, err)
+				s.forget(name)
+			}
 		}
-		if err == nil {
-			err = p.send(&s.scratch, c)
-		}
-		if err == nil {
-			sent++
-			continue
-		}
-		if failed == nil {
-			failed = make(map[string]error)
-		}
-		failed[c.Interface] = fmt.Errorf("garpnet: %s: %w", c.Interface, err)
-		s.forget(c.Interface)
-		err = nil
+		claims = claims[n:]
 	}
 	var errs []error
-	for _, e := range failed {
-		errs = append(errs, e)
+	for _, name := range slices.Sorted(maps.Keys(failed)) {
+		errs = append(errs, failed[name])
 	}
 	return sent, errors.Join(errs...)
+}
+
+func (s *Sender) send(name string, claims []garp.Claim) (int, error) {
+	p, err := s.port(name)
+	if err != nil {
+		return 0, err
+	}
+	return p.send(&s.scratch, claims)
 }
 
 // port returns the open socket of the interface that has the name now.
