@@ -77,6 +77,20 @@ func TestScheduleOfIPv6(t *testing.T) {
 	}
 }
 
+// An IPv6 address waits a whole second for its second frame, an IPv4 address
+// only from its second to its third: the later one may be due first.
+func TestScheduleKeepsTimeAcrossFamilies(t *testing.T) {
+	s := NewSchedule(Config{})
+	s.Announce(epoch, claims(1))
+	frames := run(s, 40*time.Millisecond)
+	s.Announce(epoch.Add(50*time.Millisecond), []Claim{{Interface: "lan0", Addr: vip6}})
+	frames = append(frames, run(s, 4*time.Second)...)
+	want := []string{"10.0.0.1 [0s 100ms 1s 3s]", "fe80::5:5 [50ms 1.05s 3.05s]"}
+	if diff := cmp.Diff(want, times(frames)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestScheduleWithoutRefreshEnds(t *testing.T) {
 	s := NewSchedule(Config{Refresh: -1})
 	s.Announce(epoch, []Claim{{Interface: "lan0", Addr: vip6}, claims(1)[0]})
