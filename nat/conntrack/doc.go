@@ -15,7 +15,8 @@
 //	event.go     what a decoded message is
 //	parse.go     ParseMessage: message to Event, no allocation
 //	encode.go    the attribute writer
-//	message.go   AppendCreate, AppendUpdate, AppendDelete, AppendGet, AppendDump
+//	message.go   AppendCreate, AppendUpdate, AppendDelete, AppendGet
+//	filter.go    AppendDump and what it selects
 //	form.go      what can be installed, and in which form
 //	socket.go    a netlink socket: options, recvmmsg
 //	listener.go  events: groups, drain, overruns; bpf.go: the filter of own changes

@@ -1,10 +1,6 @@
 package conntrack
 
-import (
-	"net/netip"
-
-	"understudy/nat/session"
-)
+import "understudy/nat/session"
 
 // AppendCreate appends a request that creates r's entry and fails with EEXIST if
 // its key or translated tuple is taken. The record must be [Installable].
@@ -22,7 +18,7 @@ func AppendCreate(b []byte, seq uint32, r *session.Record, o *InstallOptions) []
 	b = appendTuple(b, ctaTupleReply, &reply)
 	b = appendUint32(b, ctaStatus, uint32(createStatus(r)))
 	b = appendUint32(b, ctaTimeout, entryTimeout(r, o.Hold))
-	b = appendProtoInfo(b, r, UpdateTCPState|UpdateTCPOptions|UpdateSCTP, o.Liberal)
+	b = appendProtoInfo(b, r, UpdateTCPState|UpdateTCPOptions|UpdateSCTP, o.Liberal, maskAll)
 	b = appendTranslation(b, r)
 	if r.Mark != 0 {
 		b = appendUint32(b, ctaMark, r.Mark)
@@ -46,7 +42,7 @@ func AppendUpdate(b []byte, seq uint32, r *session.Record, o *UpdateOptions) []b
 	if fields&UpdateTimeout != 0 && r.Proto != protoGRE { // fixed: EPERM
 		b = appendUint32(b, ctaTimeout, entryTimeout(r, o.Hold))
 	}
-	b = appendProtoInfo(b, r, fields, o.Liberal)
+	b = appendProtoInfo(b, r, fields, o.Liberal, carriedTCPFlags)
 	if fields&UpdateMark != 0 {
 		b = appendUint32(b, ctaMark, r.Mark)
 	}
@@ -81,69 +77,6 @@ func AppendGet(b []byte, seq uint32, k *session.Key) []byte {
 	return finish(b, start)
 }
 
-// Filter selects entries of a dump in the kernel, which costs less than to read
-// and drop them here. The zero value selects everything.
-type Filter struct {
-	Family             uint8          // 4, 6 or 0 for both; needed with addresses
-	Zone               uint16         // 0 for all (Linux 6.8)
-	Status, StatusMask session.Status // status & mask == status (Linux 5.15)
-	Mark, MarkMask     uint32         // mark & mask == mark
-	// Addresses of the two tuples; the zero Addr selects all (Linux 5.8).
-	OrigSrc, OrigDst, ReplySrc, ReplyDst netip.Addr
-}
-
-// AppendDump appends a request for all entries that match f.
-func AppendDump(b []byte, seq uint32, f *Filter) []byte {
-	start := len(b)
-	b = appendHeader(b, msgGet, flagRequest|flagDump, seq, f.Family)
-	if f.StatusMask != 0 {
-		b = appendUint32(b, ctaStatus, uint32(f.Status))
-		b = appendUint32(b, ctaStatusMask, uint32(f.StatusMask))
-	}
-	if f.MarkMask != 0 {
-		b = appendUint32(b, ctaMark, f.Mark)
-		b = appendUint32(b, ctaMarkMask, f.MarkMask)
-	}
-	b = appendZone(b, f.Zone)
-	b, orig := f.appendAddrs(b, ctaTupleOrig, f.OrigSrc, f.OrigDst)
-	b, reply := f.appendAddrs(b, ctaTupleReply, f.ReplySrc, f.ReplyDst)
-	if orig|reply != 0 {
-		var n int
-		b, n = nest(b, ctaFilter)
-		b = appendUint32Host(b, ctaFilterOrigFlags, orig)
-		b = appendUint32Host(b, ctaFilterReplyFlags, reply)
-		b = endNest(b, n)
-	}
-	return finish(b, start)
-}
-
-// appendAddrs writes the given addresses of one tuple and returns which there
-// were.
-func (f *Filter) appendAddrs(b []byte, typ uint16, src, dst netip.Addr) ([]byte, uint32) {
-	if !src.IsValid() && !dst.IsValid() {
-		return b, 0
-	}
-	srcType, dstType := uint16(ctaIPv4Src), uint16(ctaIPv4Dst)
-	if f.Family == 6 {
-		srcType, dstType = ctaIPv6Src, ctaIPv6Dst
-	}
-	var flags uint32
-	b, tuple := nest(b, typ)
-	b, ip := nest(b, ctaTupleIP)
-	if src.IsValid() {
-		a := session.AddrFrom(src)
-		b = appendAddr(b, srcType, &a, f.Family)
-		flags |= filterIPSrc
-	}
-	if dst.IsValid() {
-		a := session.AddrFrom(dst)
-		b = appendAddr(b, dstType, &a, f.Family)
-		flags |= filterIPDst
-	}
-	b = endNest(b, ip)
-	return endNest(b, tuple), flags
-}
-
 func appendZone(b []byte, zone uint16) []byte {
 	if zone == 0 {
 		return b
@@ -168,18 +101,28 @@ func appendTranslation(b []byte, r *session.Record) []byte {
 	return appendNAT(b, ctaNATDst, &dst, r.Family, dstPort, withPort)
 }
 
-// appendProtoInfo writes the protocol's state. The kernel takes window scales
-// only with the scale flag of both directions in the same message.
-func appendProtoInfo(b []byte, r *session.Record, fields UpdateFields, liberal bool) []byte {
+// appendProtoInfo writes the protocol's state. mask says which TCP flags the
+// kernel takes from us: that of a dumped entry is zero, so that a replay would set
+// nothing. A new entry takes all; of a live one the kernel keeps its own.
+func appendProtoInfo(b []byte, r *session.Record, fields UpdateFields, liberal bool, mask uint8) []byte {
 	switch {
-	case r.Proto == protoTCP && fields&(UpdateTCPState|UpdateTCPOptions) != 0:
+	case r.Proto == protoTCP && fields&(UpdateTCPState|UpdateTCPOptions|UpdateLiberal) != 0:
 		b, info := nest(b, ctaProtoInfo)
 		b, tcp := nest(b, ctaProtoInfoTCP)
 		if fields&UpdateTCPState != 0 {
 			b = appendUint8(b, ctaTCPState, uint8(r.TCP.State))
 		}
-		if fields&UpdateTCPOptions != 0 {
-			b = appendTCPOptions(b, &r.TCP, liberal)
+		orig, reply := tcpFlags(&r.TCP, liberal)
+		switch {
+		case fields&UpdateTCPOptions != 0:
+			// Scales count only with the scale flag of both directions beside them.
+			b = appendUint8(b, ctaTCPWScaleOrig, r.TCP.WScaleOrig)
+			b = appendUint8(b, ctaTCPWScaleReply, r.TCP.WScaleReply)
+			b = appendFlagMask(b, ctaTCPFlagsOrig, orig, mask)
+			b = appendFlagMask(b, ctaTCPFlagsReply, reply, mask)
+		case fields&UpdateLiberal != 0:
+			b = appendFlagMask(b, ctaTCPFlagsOrig, orig, session.TCPFlagLiberal)
+			b = appendFlagMask(b, ctaTCPFlagsReply, reply, session.TCPFlagLiberal)
 		}
 		b = endNest(b, tcp)
 		return endNest(b, info)
@@ -195,24 +138,17 @@ func appendProtoInfo(b []byte, r *session.Record, fields UpdateFields, liberal b
 	return b
 }
 
-func appendTCPOptions(b []byte, t *session.TCP, liberal bool) []byte {
-	orig, reply := t.FlagsOrig&carriedTCPFlags, t.FlagsReply&carriedTCPFlags
-	if liberal || !WindowScaleKnown(t) {
-		orig |= session.TCPFlagLiberal
-		reply |= session.TCPFlagLiberal
-	} else {
-		orig &^= session.TCPFlagLiberal
-		reply &^= session.TCPFlagLiberal
-	}
-	b = appendUint8(b, ctaTCPWScaleOrig, t.WScaleOrig)
-	b = appendUint8(b, ctaTCPWScaleReply, t.WScaleReply)
-	b = appendFlagMask(b, ctaTCPFlagsOrig, orig, tcpFlagsMask)
-	return appendFlagMask(b, ctaTCPFlagsReply, reply, tcpFlagsMask)
-}
+const maskAll = 0xff
 
-// tcpFlagsMask makes the kernel take every flag of ours; the mask of a dumped
-// entry is zero, so that a replay would set nothing.
-const tcpFlagsMask = 0xff
+// tcpFlags returns the flags to give to the kernel: strict or liberal as asked,
+// but liberal if the scale is unknown.
+func tcpFlags(t *session.TCP, liberal bool) (orig, reply uint8) {
+	orig, reply = t.FlagsOrig&carriedTCPFlags, t.FlagsReply&carriedTCPFlags
+	if liberal || !WindowScaleKnown(t) {
+		return orig | session.TCPFlagLiberal, reply | session.TCPFlagLiberal
+	}
+	return orig &^ session.TCPFlagLiberal, reply &^ session.TCPFlagLiberal
+}
 
 func appendSeqAdjs(b []byte, r *session.Record) []byte {
 	if r.SeqAdj[0] != (session.SeqAdj{}) {

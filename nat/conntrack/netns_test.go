@@ -134,9 +134,9 @@ func wire(t testing.TB, a *node, aName string, b *node, bName string) {
 	}
 }
 
-// snat loads a source NAT rule for everything that leaves by outside, to
-// the address to, and drops what conntrack calls invalid on the way through.
-func (n *node) snat(t testing.TB, outside string, to netip.Addr) {
+// snat loads a source NAT rule for everything that leaves by outside, to the
+// address to and to ports from firstPort on (0: as the kernel likes), and drops what conntrack calls invalid on the way through.
+func (n *node) snat(t testing.TB, outside string, to netip.Addr, firstPort uint16) {
 	t.Helper()
 	c, err := nftables.New(nftables.WithNetNSFd(int(n.ns)))
 	must(t, err)
@@ -149,12 +149,20 @@ func (n *node) snat(t testing.TB, outside string, to netip.Addr) {
 		Name: "postrouting", Table: table, Type: nftables.ChainTypeNAT,
 		Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource,
 	})
-	c.AddRule(&nftables.Rule{Table: table, Chain: nat, Exprs: []expr.Any{
+	rule := &nftables.Rule{Table: table, Chain: nat, Exprs: []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: 1},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: append([]byte(outside), make([]byte, 16-len(outside))...)},
 		&expr.Immediate{Register: 1, Data: to.AsSlice()},
-		&expr.NAT{Type: expr.NATTypeSourceNAT, Family: nfproto, RegAddrMin: 1},
-	}})
+	}}
+	translate := &expr.NAT{Type: expr.NATTypeSourceNAT, Family: nfproto, RegAddrMin: 1}
+	if firstPort != 0 {
+		translate.RegProtoMin, translate.RegProtoMax = 2, 3
+		rule.Exprs = append(rule.Exprs,
+			&expr.Immediate{Register: 2, Data: binary.BigEndian.AppendUint16(nil, firstPort)},
+			&expr.Immediate{Register: 3, Data: binary.BigEndian.AppendUint16(nil, firstPort+99)})
+	}
+	rule.Exprs = append(rule.Exprs, translate)
+	c.AddRule(rule)
 	forward := c.AddChain(&nftables.Chain{
 		Name: "forward", Table: table, Type: nftables.ChainTypeFilter,
 		Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityFilter,

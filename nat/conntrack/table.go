@@ -95,7 +95,7 @@ func (k *Kernel) Dump(f Filter, fn func(*Event)) error {
 		if !whole {
 			return k.abandon(unix.EMSGSIZE)
 		}
-		done, intr, err := k.piece(b, seq, fn)
+		done, intr, err := k.piece(b, seq, &f, fn)
 		interrupted = interrupted || intr
 		switch {
 		case err != nil:
@@ -109,7 +109,7 @@ func (k *Kernel) Dump(f Filter, fn func(*Event)) error {
 }
 
 // piece handles one datagram of a dump.
-func (k *Kernel) piece(b []byte, seq uint32, fn func(*Event)) (done, interrupted bool, err error) {
+func (k *Kernel) piece(b []byte, seq uint32, f *Filter, fn func(*Event)) (done, interrupted bool, err error) {
 	for len(b) >= nlHeaderLen {
 		h, ok := parseHeader(b)
 		if !ok {
@@ -130,7 +130,9 @@ func (k *Kernel) piece(b []byte, seq uint32, fn func(*Event)) (done, interrupted
 		}
 		switch err := ParseMessage(msg, &k.ev); err {
 		case nil:
-			fn(&k.ev)
+			if f.Family == 4 || f.match(&k.ev.Rec) {
+				fn(&k.ev)
+			}
 		case ErrNotConntrack: // a family we do not know
 		default:
 			return false, interrupted, err

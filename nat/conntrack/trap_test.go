@@ -213,13 +213,24 @@ func TestUpdate(t *testing.T) {
 
 	// Only the window check, back to strict.
 	live := r
-	live.TCP.State = session.TCPSynSent // stale, must not reach the kernel
-	must(t, k.Update([]session.Record{live}, conntrack.UpdateOptions{Fields: conntrack.UpdateTCPOptions}, results))
+	live.TCP.State, live.TCP.WScaleOrig = session.TCPSynSent, 1 // stale, must not reach the kernel
+	must(t, k.Update([]session.Record{live}, conntrack.UpdateOptions{Fields: conntrack.UpdateLiberal}, results))
 	wantResult(t, results[0], nil)
 	got, err = k.Get(r.Key)
 	must(t, err)
 	want := before.TCP
 	want.FlagsOrig, want.FlagsReply = 0x03, 0x03
+	if got.TCP != want {
+		t.Errorf("after the window check: want %+v, got %+v", want, got.TCP)
+	}
+
+	// The options, flags that the record does not carry aside.
+	live.TCP.FlagsOrig |= 0x04
+	must(t, k.Update([]session.Record{live}, conntrack.UpdateOptions{Fields: conntrack.UpdateTCPOptions, Liberal: true}, results))
+	wantResult(t, results[0], nil)
+	got, err = k.Get(r.Key)
+	must(t, err)
+	want.FlagsOrig, want.FlagsReply, want.WScaleOrig = 0x0f, 0x0b, 1
 	if got.TCP != want {
 		t.Errorf("after the options: want %+v, got %+v", want, got.TCP)
 	}

@@ -17,6 +17,7 @@ const (
 	UpdateSCTP
 	UpdateMark
 	UpdateSeqAdj
+	UpdateLiberal // the window check alone, whatever the rest; part of UpdateTCPOptions
 
 	UpdateAll = UpdateStatus | UpdateTimeout | UpdateTCPState | UpdateTCPOptions | UpdateSCTP | UpdateMark | UpdateSeqAdj
 )
@@ -25,7 +26,7 @@ const (
 type UpdateOptions struct {
 	Fields  UpdateFields // 0: all
 	Hold    uint32       // least timeout in seconds
-	Liberal bool         // with UpdateTCPOptions; see InstallOptions
+	Liberal bool         // see InstallOptions
 }
 
 func (o *UpdateOptions) fields() UpdateFields {
@@ -40,8 +41,9 @@ func (o *UpdateOptions) fields() UpdateFields {
 // stay as they are. results is as long as recs; the returned error is as
 // Install's.
 //
-// To renew timeouts use UpdateTimeout alone. On a gateway that forwards the flow
-// never send UpdateTCPState: its kernel knows better.
+// A standby renews timeouts by UpdateTimeout alone. To an entry that this gateway
+// forwards by send no protocol state, its kernel knows better: UpdateLiberal
+// switches the window check of such an entry.
 func (k *Kernel) Update(recs []session.Record, o UpdateOptions, results []error) error {
 	for i := 0; i < len(recs); {
 		k.begin()
