@@ -27,7 +27,7 @@ type SetInput struct {
 	Kind   InputKind
 	Router int // index in the configuration's Routers
 	Src    netip.Addr
-	Advert *Advert   // not kept
+	Advert *Advert   // not kept, but a local one would be allocated: read into the same one again
 	Rx     time.Time // when the packet came in, monotonic; zero: now
 
 	Interface string

@@ -85,6 +85,9 @@ func NewSet(cfg SetConfig) (*Set, error) {
 		s.groups = append(s.groups, &group{name: g.Name})
 		s.populate(s.groups[i], members[i])
 	}
+	for _, r := range s.routers {
+		s.refresh(r) // no link is known yet, so every one counts as down
+	}
 	return s, nil
 }
 
