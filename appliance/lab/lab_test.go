@@ -164,6 +164,7 @@ func TestSysctlStaysInTheNode(t *testing.T) {
 func TestRebootBringsBackTheMachineAndNoState(t *testing.T) {
 	_, a, b := twoNodes(t)
 	must(t, b.Sysctl("ipv4/ip_forward", "1"))
+	must(t, b.Sysctl("ipv4/neigh/eth0/retrans_time_ms", "20"))
 	must(t, b.Route("10.9.0.0/16", "10.1.0.1"))
 	link := b.Link("eth0")
 	must(t, link.AddAddr(netip.MustParsePrefix("10.1.0.100/24")))
@@ -183,14 +184,16 @@ func TestRebootBringsBackTheMachineAndNoState(t *testing.T) {
 	if got := nl.Attrs().HardwareAddr.String(); got != link.MAC.String() {
 		t.Errorf("MAC %s, want %s as before", got, link.MAC)
 	}
-	var forward string
-	must(t, b.Do(func() error {
-		v, err := os.ReadFile("/proc/sys/net/ipv4/ip_forward")
-		forward = strings.TrimSpace(string(v))
-		return err
-	}))
-	if forward != "1" {
-		t.Errorf("ip_forward %s, want 1", forward)
+	for path, want := range map[string]string{"ipv4/ip_forward": "1", "ipv4/neigh/eth0/retrans_time_ms": "20"} {
+		var got string
+		must(t, b.Do(func() error {
+			v, err := os.ReadFile("/proc/sys/net/" + path)
+			got = strings.TrimSpace(string(v))
+			return err
+		}))
+		if got != want {
+			t.Errorf("%s is %s, want %s", path, got, want)
+		}
 	}
 	routes, err := b.Netlink().RouteList(nil, unix.AF_INET)
 	must(t, err)

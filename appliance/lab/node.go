@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"sync"
 
 	"github.com/vishvananda/netlink"
@@ -44,13 +45,24 @@ func (n *Node) boot() error {
 	if err := sp.nl.LinkSetUp(lo); err != nil {
 		return fmt.Errorf("lo up: %w", err)
 	}
+	// Defaults count for links made after them, and a link's own value can be
+	// set only once it is there.
+	var later [][2]string
 	for _, s := range n.sysctls {
-		if err := sp.sysctl(s[0], s[1]); err != nil {
+		switch err := sp.sysctl(s[0], s[1]); {
+		case errors.Is(err, os.ErrNotExist):
+			later = append(later, s)
+		case err != nil:
 			return err
 		}
 	}
 	for _, l := range n.links {
 		if err := l.create(); err != nil {
+			return err
+		}
+	}
+	for _, s := range later {
+		if err := sp.sysctl(s[0], s[1]); err != nil {
 			return err
 		}
 	}

@@ -11,6 +11,11 @@ import (
 
 const bridgeName = "br0"
 
+// firstPort keeps the interface indices of ports apart from those of nodes. To
+// the kernel an interface whose peer has its own index is no virtual one, and
+// it may take a second to notice that the carrier of such a one has changed.
+const firstPort = 1000
+
 // Segment is a switch: a bridge in a namespace of its own, so that nothing on
 // it can be seen or reached but through its ports.
 type Segment struct {
@@ -82,10 +87,11 @@ func (s *Segment) PortOwner(ifindex int) string {
 func (s *Segment) attach(node *Node, ifname string, mac []byte) (port string, err error) {
 	s.mu.Lock()
 	s.seq++
-	port = fmt.Sprintf("p%d", s.seq)
+	index := firstPort + s.seq
 	s.mu.Unlock()
+	port = fmt.Sprintf("p%d", index)
 	veth := &netlink.Veth{
-		LinkAttrs:        netlink.LinkAttrs{Name: port, MasterIndex: s.bridge},
+		LinkAttrs:        netlink.LinkAttrs{Name: port, Index: index, MasterIndex: s.bridge},
 		PeerName:         ifname,
 		PeerHardwareAddr: mac,
 		PeerNamespace:    netlink.NsFd(int(node.space.ns)),

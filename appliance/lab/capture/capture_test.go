@@ -168,6 +168,9 @@ func TestCaptureNamesTheSenderAndSeesEachFrameOnce(t *testing.T) {
 		t.Helper()
 		must(t, c.Stop())
 		for _, f := range c.Frames() {
+			if f.From == "" {
+				t.Errorf("nobody sent %v", f)
+			}
 			switch p := capture.Decode(f.Data); {
 			case p.Kind == capture.UDP:
 				udp++
