@@ -30,6 +30,7 @@ const (
 	bitSix                   // IPv6
 	bitInstalled             // this box's kernel was given it, or had it first
 	bitOwnID                 // id is that of this box's kernel
+	bitGiven                 // this box's kernel has it from a peer, not from packets
 )
 
 // wide holds bytes 4 to 15 of the four addresses of an IPv6 record: original

@@ -1,6 +1,9 @@
 package session
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 func TestTerms(t *testing.T) {
 	type step struct {
@@ -128,5 +131,36 @@ func TestTransferAcrossAnActivationDoesNotSweep(t *testing.T) {
 	}
 	if _, ok := p.tb.Lookup(&mine.Key); !ok {
 		t.Fatal("swept by a transfer that began before the activation")
+	}
+}
+
+// In a hand-over the old owner serves for a moment longer: what is born there
+// must not be lost, and must not overwrite what the new owner knows.
+func TestLateSessionsOfTheLastOwner(t *testing.T) {
+	p := newPair()
+	p.ga.Activate(0, 1)
+	known, born := snat(1), snat(2)
+	p.upsert(&known)
+	p.connect()
+	p.settle(t)
+	p.gb.Activate(0, 2)
+	p.r.AcceptLate(0, p.now.Add(time.Second))
+	known.TCP.State = TCPLastAck
+	p.upsert(&known)
+	p.upsert(&born)
+	p.send(1)
+	if err := p.deliver(9); err != nil {
+		t.Fatal(err)
+	}
+	if p.kernel[known.Key].TCP.State != TCPEstablished || p.kernel[born.Key] != born || p.r.Stats().Late != 1 {
+		t.Fatalf("%v", p.kernel)
+	}
+	p.now = p.now.Add(time.Second)
+	later := snat(3)
+	p.upsert(&later)
+	p.send(1)
+	p.deliver(9)
+	if len(p.kernel) != 2 {
+		t.Fatal("taken when the time was over")
 	}
 }

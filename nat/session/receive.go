@@ -30,6 +30,34 @@ func (r *Receiver) records(now time.Time, g int, b []byte) error {
 	return nil
 }
 
+// lateRecords takes sessions that this node does not know from the previous
+// owner of a group. Of those it knows it knows better, and what ended there ends
+// here by itself.
+func (r *Receiver) lateRecords(now time.Time, typ Type, g int, b []byte) error {
+	if typ != TypeRecords || !now.Before(r.late[g]) || !r.groups.list[g].Active {
+		return nil
+	}
+	rd := reader{b: b}
+	var rec Record
+	for len(rd.b) > 0 {
+		op, err := ParseRecord(rd.bytes(), &rec)
+		if rd.bad {
+			return ErrMalformed
+		}
+		if _, known := r.table.Lookup(&rec.Key); err != nil || op != OpUpsert || known || !rec.Installable() {
+			continue
+		}
+		if own, ok := r.scope.GroupOf(&rec); !ok || own != g {
+			continue
+		}
+		if s, _, err := r.table.Upsert(&rec, g, 0); err == nil {
+			r.table.Mark(s, ^Sinks(0), now)
+			r.stats.Late++
+		}
+	}
+	return nil
+}
+
 func (r *Receiver) delete(now time.Time, g int, rec *Record) {
 	if s, ok := r.table.Lookup(&rec.Key); ok && r.table.Group(s) == g {
 		r.stats.Deletes++

@@ -23,6 +23,7 @@ type Receiver struct {
 	pong               uint64
 	pongDue            bool
 	lastHeard          time.Time
+	late               [MaxGroups]time.Time
 	notices            []Notice
 	stats              ReceiverStats
 }
@@ -67,6 +68,7 @@ type ReceiverStats struct {
 	Frames, Upserts, Deletes, Swept                    uint64
 	Stale, Refused, Scope, Unknown, Malformed, Full    uint64
 	Transfers, Mismatches, UnknownFrames, UnknownGroup uint64
+	Late                                               uint64
 }
 
 // NewReceiver returns the receiver for the peer that hello's answer must name.
@@ -126,6 +128,11 @@ func (r *Receiver) note(n Notice) {
 // sweep. The owner calls it when this node becomes Active.
 func (r *Receiver) Abandon(g int) { r.rx[g].receiving, r.rx[g].synced = false, false }
 
+// AcceptLate makes the receiver take new sessions of group g, which this node
+// took over from the peer, until the given time: in a hand-over the peer serves
+// for a moment longer, and flows are born there.
+func (r *Receiver) AcceptLate(g int, until time.Time) { r.late[g] = until }
+
 // Ask makes the receiver ask the peer for a full transfer of group g.
 func (r *Receiver) Ask(g int) {
 	for i, l := range r.local {
@@ -183,11 +190,11 @@ func (r *Receiver) Handle(now time.Time, typ Type, payload []byte) error {
 	case v == Stale:
 		r.stats.Stale++
 		r.Abandon(g)
-		return nil
+		return r.lateRecords(now, typ, g, rd.b)
 	case r.groups.list[g].Active:
 		r.stats.Refused++
 		r.Abandon(g)
-		return nil
+		return r.lateRecords(now, typ, g, rd.b)
 	}
 	switch typ {
 	case TypeBegin:

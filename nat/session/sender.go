@@ -129,6 +129,9 @@ func (s *Sender) Lag(now time.Time) (lag time.Duration) {
 	return max(lag, 0)
 }
 
+// InFlight tells whether something sent is not yet applied.
+func (s *Sender) InFlight() bool { return s.flights > 0 }
+
 // Idle tells whether there is nothing to send now but pings.
 func (s *Sender) Idle() bool {
 	return s.table.Dirty(s.sink) == 0 && s.wanted|s.walking|s.terms == 0 && s.greeted

@@ -91,7 +91,7 @@ func (t *Table) TakeKernel(recs []Record, work []Work) (n int, position uint64) 
 			e.bits &^= bitInstalled
 			t.bury(s, e)
 		} else {
-			e.bits |= bitInstalled
+			e.bits |= bitInstalled | bitGiven
 		}
 		work[n] = w
 		n++
@@ -114,6 +114,13 @@ func (t *Table) SetInstalled(s Slot, on bool) {
 		e.bits ^= bitInstalled
 	}
 }
+
+// Given tells whether the kernel has the session at s from a peer; it was
+// installed, then, with leave to ignore TCP windows. Forget ends that.
+func (t *Table) Given(s Slot) bool { return t.at(s).bits&bitGiven != 0 }
+
+// Forget makes Given false.
+func (t *Table) Forget(s Slot) { t.at(s).bits &^= bitGiven }
 
 // SetOwnID notes that the ID of the session at s is that of this box's kernel,
 // so that a DESTROY can be compared with it.

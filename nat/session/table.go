@@ -194,7 +194,7 @@ func (t *Table) replace(s Slot, p *packed, g int, gen uint16) (ch Change) {
 	if e.bits&bitDead != 0 {
 		ch = ChangeNew
 		e.bits ^= bitDead | bitLive
-		e.bits &^= bitOwnID
+		e.bits &^= bitOwnID | bitGiven
 		t.dead--
 	} else {
 		t.delist(e)
