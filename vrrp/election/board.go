@@ -140,6 +140,9 @@ func (b *Board) slot(group string) *boardSlot {
 // Layout makes the slots those of groups, in order, keeping what is known of
 // them. Groups beyond 255 have none and are never resumed.
 func (b *Board) Layout(groups []string) {
+	if b.laidOut(groups) {
+		return // as after a respawn, when the daemon may be about to claim a slot
+	}
 	var next [boardGroups]boardSlot
 	for i, g := range groups[:min(len(groups), boardGroups)] {
 		if old := b.slot(g); old != nil {
@@ -158,6 +161,19 @@ func (b *Board) Layout(groups []string) {
 		atomic.StoreUint32(&to.claim, from.claim)
 		atomic.StoreInt64(&to.resumeUntil, from.resumeUntil)
 	}
+}
+
+func (b *Board) laidOut(groups []string) bool {
+	for i := range b.page.groups {
+		want := uint64(0)
+		if i < len(groups) {
+			want = hash(groups[i])
+		}
+		if atomic.LoadUint64(&b.page.groups[i].name) != want {
+			return false
+		}
+	}
+	return true
 }
 
 // Alive notes that the loop turns.

@@ -1,6 +1,7 @@
 package election
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -10,6 +11,9 @@ import (
 // linkBuffer is for both directions of the socket pair: a reload of thousands of
 // addresses, or a daemon that does not read for a while.
 const linkBuffer = 4 << 20
+
+// ErrLost tells that the process at the other end of the link is gone.
+var ErrLost = errors.New("the other process is gone")
 
 // SocketPair makes the two ends of a link. Both are non-blocking and closed on
 // exec; the one for the child is passed as an extra file.
@@ -30,24 +34,27 @@ func SocketPair() (mine, child *os.File, err error) {
 
 // conn is the election's end of the link. Nothing it does waits.
 type conn struct {
-	file *os.File
-	fd   int
-	buf  []byte
+	fd  int
+	buf []byte
 }
 
-// newConn takes the file.
+// newConn takes the file. Its descriptor moves out of the runtime's poller: the
+// loop does its own polling.
 func newConn(file *os.File) (*conn, error) {
-	fd := int(file.Fd())
-	if err := unix.SetNonblock(fd, true); err != nil { // Fd made it blocking
+	defer file.Close()
+	fd, err := unix.FcntlInt(file.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
 		return nil, fmt.Errorf("election: link: %w", err)
 	}
-	unix.CloseOnExec(fd)
-	return &conn{file: file, fd: fd, buf: make([]byte, maxMessage)}, nil
+	if err := unix.SetNonblock(fd, true); err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("election: link: %w", err)
+	}
+	return &conn{fd: fd, buf: make([]byte, maxMessage)}, nil
 }
 
 // receive returns the next datagram, which is valid until the next call; nil
-// without an error when there is none. The error is io.EOF-like: the other end
-// is gone.
+// without an error when there is none. ErrLost: the other end is gone.
 func (c *conn) receive() ([]byte, error) {
 	for {
 		n, err := unix.Read(c.fd, c.buf)
@@ -79,4 +86,4 @@ func (c *conn) peer() (pid int, err error) {
 	return int(cred.Pid), nil
 }
 
-func (c *conn) close() { c.file.Close() }
+func (c *conn) close() { unix.Close(c.fd) }

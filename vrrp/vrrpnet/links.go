@@ -34,6 +34,7 @@ type links struct {
 	ours  uint8 // protocol that marks addresses put there by us (IFA_PROTO); 0: none
 	names []Interface
 	now   []Link // as told last, by position in names
+	told  []bool
 	known []known
 	round uint32 // of the current dump
 }
@@ -149,8 +150,8 @@ func (s *links) report(fn func(Link)) {
 				link.Primary6 = s.primary(k, s.now[i].Primary6, false)
 			}
 		}
-		if link != s.now[i] {
-			s.now[i] = link
+		if link != s.now[i] || !s.told[i] {
+			s.now[i], s.told[i] = link, true
 			fn(link)
 		}
 	}

@@ -59,12 +59,13 @@ func OpenWatcher(ours uint8, watch []Interface) (*Watcher, error) {
 	return w, nil
 }
 
-// Watch replaces the list of watched interfaces. Interfaces that stay keep their
-// state; what is new comes out of a later Drain.
+// Watch replaces the list of watched interfaces. The next Drain tells of every
+// one of them; those that stay keep their primary address if they can.
 func (w *Watcher) Watch(watch []Interface) error {
 	before := w.links.now
 	w.links.names = slices.Clone(watch)
 	w.links.now = make([]Link, len(watch))
+	w.links.told = make([]bool, len(watch))
 	for i := range watch {
 		for _, l := range before {
 			if l.Name == watch[i].Name {

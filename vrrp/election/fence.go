@@ -1,0 +1,108 @@
+package election
+
+import "time"
+
+// fences holds for each group how to take it out of service.
+type fences struct {
+	exec   *Executor
+	groups map[string]*fence
+	stats  FenceStats
+}
+
+type fence struct {
+	gate, remove []NetlinkBatch
+	next         *fence // being received
+}
+
+// FenceStats counts what was executed.
+type FenceStats struct {
+	GateCloses uint64
+	Fences     uint64
+	Messages   uint64
+	Absent     uint64 // was to be removed, was not there
+	Failed     uint64
+	LastError  string `json:",omitempty"`
+	LastRun    time.Duration
+}
+
+// tries is how often something is attempted on the spot, before a packet that
+// must follow it goes out regardless.
+const tries = 3
+
+func newFences(exec *Executor) *fences {
+	return &fences{exec: exec, groups: make(map[string]*fence)}
+}
+
+// set takes in a Fence; the last one of a series makes it valid.
+func (f *fences) set(m Fence) {
+	g := f.groups[m.Group]
+	if g == nil {
+		g = &fence{}
+		f.groups[m.Group] = g
+	}
+	if g.next == nil {
+		g.next = &fence{}
+	}
+	g.next.gate = append(g.next.gate, m.GateClose...)
+	g.next.remove = append(g.next.remove, m.Remove...)
+	if !m.More {
+		g.gate, g.remove, g.next = g.next.gate, g.next.remove, nil
+	}
+}
+
+// keep forgets the groups that are not in names.
+func (f *fences) keep(names map[string]int) {
+	for name := range f.groups {
+		if _, ok := names[name]; !ok {
+			delete(f.groups, name)
+		}
+	}
+}
+
+// closeGate stops traffic to a group's addresses at once. Closing a closed gate
+// is no error.
+func (f *fences) closeGate(group string) error {
+	g := f.groups[group]
+	if g == nil {
+		return nil
+	}
+	f.stats.GateCloses++
+	return f.try(g.gate)
+}
+
+// remove takes a group's addresses away.
+func (f *fences) remove(group string) error {
+	g := f.groups[group]
+	if g == nil {
+		return nil
+	}
+	return f.try(g.remove)
+}
+
+// run executes the whole fence: the gate, then the addresses even if the gate
+// would not close.
+func (f *fences) run(group string) error {
+	start := time.Now()
+	f.stats.Fences++
+	err := f.closeGate(group)
+	if e := f.remove(group); err == nil {
+		err = e
+	}
+	f.stats.LastRun = time.Since(start)
+	return err
+}
+
+func (f *fences) try(batches []NetlinkBatch) error {
+	var r Result
+	for range tries {
+		r = f.exec.Run(batches)
+		f.stats.Messages += uint64(r.Messages)
+		f.stats.Absent += uint64(r.Absent)
+		if r.Err == nil {
+			return nil
+		}
+		f.stats.Failed++
+		f.stats.LastError = r.Err.Error()
+	}
+	return r.Err
+}

@@ -1,0 +1,282 @@
+package election
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"understudy/vrrp"
+	"understudy/vrrp/vrrpnet"
+)
+
+// loop is the whole election. Everything in it belongs to one thread.
+type loop struct {
+	opt     Options
+	log     *slog.Logger
+	events  *events
+	watcher *vrrpnet.Watcher
+	fences  *fences
+	board   *Board
+
+	set *vrrp.Set
+	tables
+	old     tables // during a change of configuration
+	started bool   // a daemon has been Ready
+	resumed bool
+
+	now    time.Time // of this turn
+	onLnk  func(vrrpnet.Link)
+	fds    []unix.PollFd
+	frame  vrrpnet.Frame
+	advert vrrp.Advert
+	packet []byte
+
+	supervision
+	stopping
+	owed    debt
+	outcome error
+	ended   bool
+
+	turns       uint64
+	lateMax     time.Duration
+	undelivered uint64
+	retryPorts  time.Time
+}
+
+// newLoop opens what does not depend on the configuration.
+func newLoop(opt Options, log *slog.Logger, ev *events, board *Board) (*loop, error) {
+	exec, err := NewExecutor()
+	if err != nil {
+		return nil, err
+	}
+	w, err := vrrpnet.OpenWatcher(opt.OwnAddresses, nil)
+	if err != nil {
+		exec.Close()
+		return nil, err
+	}
+	l := &loop{opt: opt, log: log, events: ev, board: board, watcher: w, fences: newFences(exec),
+		now: time.Now(), packet: make([]byte, 0, 2048)}
+	l.onLnk = l.onLink
+	return l, nil
+}
+
+// configure goes over to cfg. On an error nothing has changed.
+func (l *loop) configure(cfg vrrp.SetConfig) error {
+	fresh, err := vrrp.NewSet(cfg)
+	if err != nil {
+		return err
+	}
+	cfg = fresh.Config()
+	if l.set == nil {
+		l.set = fresh
+	}
+	// Links first, with the old tables: what follows from their news concerns the
+	// old routers, and new routers have to find their links known.
+	links, err := l.survey(cfg)
+	if err != nil {
+		return err
+	}
+	for _, link := range links {
+		l.onLink(link)
+	}
+	l.old, l.tables = l.tables, l.tables.build(cfg)
+	names := make([]string, len(l.groups))
+	for i := range l.groups {
+		names[i] = l.groups[i].name
+	}
+	l.board.Layout(names)
+	for _, p := range l.ports {
+		for _, link := range links {
+			if link.Name == p.name {
+				l.follow(p, link)
+			}
+		}
+	}
+	if fresh != l.set {
+		out, err := l.set.Reconfigure(l.now, cfg)
+		if err != nil { // NewSet has accepted it
+			return fmt.Errorf("election: reconfigure: %w", err)
+		}
+		l.apply(l.now, out)
+	}
+	l.fences.keep(l.index)
+	l.drop(l.old)
+	l.old = tables{}
+	l.reopen() // tells the Set what could not be opened
+	l.planReopen()
+	return nil
+}
+
+// survey watches the interfaces of cfg and returns how they are.
+func (l *loop) survey(cfg vrrp.SetConfig) (links []vrrpnet.Link, err error) {
+	if err := l.watcher.Watch(interests(cfg)); err != nil {
+		return nil, err
+	}
+	if err := l.watcher.Drain(func(link vrrpnet.Link) { links = append(links, link) }); err != nil {
+		return nil, err
+	}
+	return links, nil
+}
+
+// drop closes the sockets that only the old configuration had.
+func (l *loop) drop(old tables) {
+	for _, p := range old.ports {
+		now := l.find(p.name, p.family)
+		if now == nil || now.port != p.port {
+			p.close()
+		}
+	}
+}
+
+// run turns until it is over.
+func (l *loop) run() error {
+	for !l.ended {
+		l.turn()
+	}
+	return l.outcome
+}
+
+// turn waits for something to happen or a deadline to come, and handles it.
+func (l *loop) turn() {
+	l.wait()
+	l.turns++
+	l.now = time.Now()
+	l.board.Alive(l.now)
+	due := l.set != nil && expired(l.set.Deadline(), l.now)
+	// Ports first, and all of them when a timer has run out: the advert that
+	// proves it wrong may lie in a socket.
+	for i, p := range l.ports {
+		if due || l.fds[fixedFDs+i].Revents != 0 {
+			l.receive(p)
+		}
+	}
+	l.readLinks()
+	if due {
+		l.tick()
+	}
+	l.readEvents()
+	l.readDaemon()
+	l.timers()
+}
+
+// The descriptors of every poll; the ports follow. -1 is ignored by poll.
+const (
+	fdEvents = iota
+	fdWatcher
+	fdLink
+	fdProcess
+	fixedFDs
+)
+
+func (l *loop) wait() {
+	link, process := -1, -1
+	if d := l.daemon; d != nil {
+		process = d.pidfd
+		if !d.mute {
+			link = d.conn.fd
+		}
+	}
+	l.fds = append(l.fds[:0],
+		unix.PollFd{Fd: int32(l.events.fd), Events: unix.POLLIN},
+		unix.PollFd{Fd: int32(l.watcher.FD()), Events: unix.POLLIN},
+		unix.PollFd{Fd: int32(link), Events: unix.POLLIN},
+		unix.PollFd{Fd: int32(process), Events: unix.POLLIN})
+	for _, p := range l.ports {
+		fd := -1
+		if p.port != nil {
+			fd = p.port.FD()
+		}
+		l.fds = append(l.fds, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
+	}
+	var timeout *unix.Timespec
+	if at := l.deadline(); !at.IsZero() {
+		ts := unix.NsecToTimespec(int64(max(time.Until(at), 0)))
+		timeout = &ts
+	}
+	if _, err := unix.Ppoll(l.fds, timeout, nil); err != nil && err != unix.EINTR {
+		// Not on a working kernel; do not spin on it.
+		l.log.Error("poll", "error", err)
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// deadline is the next of all timers; zero: none.
+func (l *loop) deadline() time.Time {
+	var first time.Time
+	if l.set != nil {
+		first = l.set.Deadline()
+	}
+	first = earlier(first, l.supervisionDeadline())
+	first = earlier(first, l.stopping.until)
+	first = earlier(first, l.owed.retry)
+	return earlier(first, l.retryPorts)
+}
+
+func (l *loop) tick() {
+	if late := l.now.Sub(l.set.Deadline()); late > l.lateMax {
+		l.lateMax = late
+	}
+	l.apply(l.now, l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InTick}))
+}
+
+func (l *loop) readLinks() {
+	if l.fds[fdWatcher].Revents == 0 {
+		return
+	}
+	if err := l.watcher.Drain(l.onLnk); err != nil {
+		l.log.Warn("links not read", "error", err)
+	}
+	l.planReopen()
+}
+
+func (l *loop) readEvents() {
+	if l.fds[fdEvents].Revents == 0 {
+		return
+	}
+	l.events.clear()
+	select {
+	case s := <-l.events.spawned:
+		l.onSpawned(s)
+	default:
+	}
+	if l.events.reload.Swap(false) {
+		l.log.Info("reload requested")
+		l.tell(Reload{})
+	}
+	for range l.events.stop.Swap(0) {
+		l.stop(true)
+	}
+}
+
+// timers handles what is not the Set's.
+func (l *loop) timers() {
+	if expired(l.owed.retry, l.now) {
+		l.pay()
+	}
+	if expired(l.retryPorts, l.now) {
+		l.reopen()
+		l.planReopen()
+	}
+	l.supervise()
+	l.checkStop()
+}
+
+func (l *loop) close() {
+	for _, p := range l.ports {
+		p.close()
+	}
+	l.watcher.Close()
+	l.fences.exec.Close()
+}
+
+func expired(at, now time.Time) bool { return !at.IsZero() && !now.Before(at) }
+
+// earlier is the first of two times, of which zero is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,124 @@
+package election
+
+import (
+	"errors"
+
+	"understudy/vrrp"
+)
+
+// messageBound is how many messages are taken in one turn: the ports come first
+// again after them.
+const messageBound = 64
+
+// readDaemon handles what the daemon says, and its end.
+func (l *loop) readDaemon() {
+	exited := l.fds[fdProcess].Revents != 0
+	// Its last words count: they say whether it has tidied up.
+	for n := 0; l.daemon != nil && !l.daemon.mute && (n < messageBound || exited); n++ {
+		b, err := l.daemon.conn.receive()
+		if err != nil {
+			if !errors.Is(err, ErrLost) {
+				l.log.Warn("link to the daemon", "error", err)
+			}
+			l.onEOF()
+			break
+		}
+		if b == nil {
+			break
+		}
+		l.daemon.beat = l.now
+		if kind(b[0]) == kindBeat {
+			continue // nothing to decode, nothing to allocate
+		}
+		m, err := Unmarshal(b)
+		if err != nil {
+			l.log.Error("message from the daemon", "error", err)
+			continue
+		}
+		l.onMessage(m)
+	}
+	if l.daemon != nil && exited {
+		l.onExit()
+	}
+}
+
+func (l *loop) onMessage(m Message) {
+	step := func(in vrrp.SetInput) { l.apply(l.now, l.set.Step(l.now, in)) }
+	if c, ok := m.(Configure); ok {
+		var told Configured
+		if err := l.configure(c.Config); err != nil {
+			told.Error = err.Error()
+			l.log.Error("configuration refused", "error", err)
+		}
+		l.tell(told)
+		return
+	}
+	if l.set == nil {
+		l.log.Error("message before the configuration")
+		return
+	}
+	switch m := m.(type) {
+	case Ready:
+		l.onReady()
+	case Fence:
+		l.fences.set(m)
+	case Eligible:
+		step(vrrp.SetInput{Kind: vrrp.InEligible, Group: m.Group, OK: m.OK, Reason: m.Reason})
+	case Fault:
+		l.onFault(m)
+	case HandOver:
+		step(vrrp.SetInput{Kind: vrrp.InHandOver, Group: m.Group})
+	case Term:
+		step(vrrp.SetInput{Kind: vrrp.InTerm, Group: m.Group, Term: m.Term, Raise: m.Raise})
+	case Resume:
+		l.onResume(m)
+	case Budget:
+		l.grace = l.now.Add(m.For)
+		l.log.Info("daemon announces an absence", "for", m.For)
+	case StatsRequest:
+		l.tell(l.snapshot(l.now))
+	case Stop:
+		l.stop(false)
+	case Bye:
+		l.daemon.bye = true
+		l.stop(false)
+	}
+}
+
+// onFault merges the daemon's faults with our own: the Set knows one a group.
+func (l *loop) onFault(m Fault) {
+	for i := range l.groups {
+		g := &l.groups[i]
+		if m.Group != "" && m.Group != g.name {
+			continue
+		}
+		g.fault, g.faultStale = "", false
+		if m.On {
+			g.fault = m.Reason
+			if g.fault == "" {
+				g.fault = "fault"
+			}
+		}
+		if !l.lost {
+			l.apply(l.now, l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InFault, Group: g.name, On: m.On, Reason: g.fault}))
+		}
+	}
+}
+
+// onResume goes on where a dead election was, if its last advert is young enough
+// and the daemon has not let go by now.
+func (l *loop) onResume(m Resume) {
+	i, ok := l.index[m.Group]
+	if !ok {
+		return
+	}
+	if !l.board.mayResume(m.Group, l.now) {
+		l.log.Warn("too late to resume", "group", m.Group)
+		l.fence(m.Group)
+		l.board.State(i, vrrp.Initialize, false, m.Term)
+		l.apply(l.now, l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InTerm, Group: m.Group, Term: m.Term}))
+		return
+	}
+	l.apply(l.now, l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InResume, Group: m.Group, Term: m.Term}))
+	l.resumed = l.resumed || l.groups[i].state == vrrp.Active
+}

@@ -1,0 +1,69 @@
+package election
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"understudy/vrrp"
+)
+
+// Spawn starts the other process of the pair with these two descriptors as its
+// files 3 and 4. The child must outlive its parent: no parent death signal.
+type Spawn func(link, board *os.File) (*os.Process, error)
+
+// InheritedFiles are the descriptors that a Spawn has passed.
+func InheritedFiles() (link, board *os.File) {
+	return os.NewFile(3, "link"), os.NewFile(4, "board")
+}
+
+// Options is what Run needs. Zero durations have the defaults that are given.
+type Options struct {
+	Config      vrrp.SetConfig // of the first start; a later election is told by its daemon
+	SpawnDaemon Spawn
+
+	// Link and Board are set in an election that a daemon has started in place of
+	// a dead one.
+	Link, Board *os.File
+
+	// OwnAddresses is the protocol (IFA_PROTO) of addresses that we put into the
+	// kernel: adverts are never sent from one of those.
+	OwnAddresses uint8
+
+	Watchdog   time.Duration // silence after which a daemon is killed: 2 s
+	Budget     time.Duration // how long a dead daemon may be away before we let go: 2 s
+	StartLimit time.Duration // how long a daemon may take to its first beat: 10 s
+	DrainLimit time.Duration // how long a stopping daemon may wait for its peer: 1.5 s
+	ByeLimit   time.Duration // how long it may then take to tidy up: 5 s
+
+	Logger *slog.Logger
+}
+
+func (o Options) withDefaults() Options {
+	for _, d := range []struct {
+		v   *time.Duration
+		def time.Duration
+	}{
+		{&o.Watchdog, 2 * time.Second},
+		{&o.Budget, 2 * time.Second},
+		{&o.StartLimit, 10 * time.Second},
+		{&o.DrainLimit, 1500 * time.Millisecond},
+		{&o.ByeLimit, 5 * time.Second},
+	} {
+		if *d.v == 0 {
+			*d.v = d.def
+		}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// ExitError tells that the daemon cannot be started.
+type ExitError struct{ Code int }
+
+func (e *ExitError) Error() string {
+	return fmt.Sprintf("election: the daemon does not start: exit code %d", e.Code)
+}

@@ -1,0 +1,240 @@
+package election
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"understudy/vrrp"
+	"understudy/vrrp/vrrpnet"
+)
+
+// port is one interface and family that routers are on. It outlives deletion and
+// re-creation of the interface, its socket does not.
+type port struct {
+	name   string
+	family uint8
+	port   *vrrpnet.Port // nil: there is no such interface
+	link   vrrpnet.Link
+	vrids  [256]int16 // index of the router, -1: not ours
+
+	drops                drops // of no router
+	lost                 uint64
+	sendErrors, reopened uint64
+	failed               bool // could not be opened: try again
+}
+
+// route is a router as the wire knows it. Its index is that of the configuration.
+type route struct {
+	port     *port
+	group    int
+	interval time.Duration
+	sent     time.Time // last advert, priority 0 aside
+	drops    drops     // refused by the parser
+}
+
+// member is a group as the board and the daemon know it.
+type member struct {
+	name    string
+	routers []int
+	state   vrrp.State
+	term    uint64
+	leaving bool
+
+	fault      string // told by the daemon; "": none
+	faultStale bool   // ... by a daemon that is no more
+}
+
+// tables are what a configuration becomes here.
+type tables struct {
+	ports  []*port
+	routes []route
+	groups []member
+	index  map[string]int // groups by name
+}
+
+// build makes the tables for a normalized configuration, keeping what stays.
+func (t *tables) build(cfg vrrp.SetConfig) tables {
+	next := tables{index: make(map[string]int)}
+	for i, g := range cfg.Groups {
+		m := member{name: g.Name}
+		if old, ok := t.index[g.Name]; ok {
+			m = t.groups[old]
+			m.routers = nil
+		}
+		next.groups = append(next.groups, m)
+		next.index[g.Name] = i
+	}
+	for i, r := range cfg.Routers {
+		p := next.find(r.Interface, r.Family)
+		if p == nil {
+			p = &port{name: r.Interface, family: r.Family}
+			if old := t.find(r.Interface, r.Family); old != nil {
+				// The old one still sends what the old routers have to say.
+				was := *old
+				p = &was
+			}
+			for v := range p.vrids {
+				p.vrids[v] = -1
+			}
+			next.ports = append(next.ports, p)
+		}
+		p.vrids[r.VRID] = int16(i)
+		group := slices.IndexFunc(cfg.Groups, func(g vrrp.GroupConfig) bool { return slices.Contains(g.Routers, r.Name) })
+		next.groups[group].routers = append(next.groups[group].routers, i)
+		next.routes = append(next.routes, route{port: p, group: group, interval: r.Interval})
+		if old := t.routeOf(r); old != nil {
+			next.routes[i].sent, next.routes[i].drops = old.sent, old.drops
+		}
+	}
+	return next
+}
+
+func (t *tables) find(name string, family uint8) *port {
+	for _, p := range t.ports {
+		if p.name == name && p.family == family {
+			return p
+		}
+	}
+	return nil
+}
+
+func (t *tables) routeOf(r vrrp.RouterConfig) *route {
+	if p := t.find(r.Interface, r.Family); p != nil {
+		if i := p.vrids[r.VRID]; i >= 0 {
+			return &t.routes[i]
+		}
+	}
+	return nil
+}
+
+// interests lists the interfaces that a configuration depends on.
+func interests(cfg vrrp.SetConfig) (watch []vrrpnet.Interface) {
+	for _, r := range cfg.Routers {
+		for i, name := range append([]string{r.Interface}, r.Track...) {
+			k := slices.IndexFunc(watch, func(w vrrpnet.Interface) bool { return w.Name == name })
+			if k < 0 {
+				k = len(watch)
+				watch = append(watch, vrrpnet.Interface{Name: name})
+			}
+			if i == 0 {
+				watch[k].Virtual = append(watch[k].Virtual, r.Addresses...)
+			}
+		}
+	}
+	return watch
+}
+
+// onLink follows an interface: first the sockets, then the Set, which may want to
+// send at once.
+func (l *loop) onLink(link vrrpnet.Link) {
+	up := link.Up
+	for _, p := range l.ports {
+		if p.name == link.Name {
+			l.follow(p, link)
+			up = up && p.port != nil
+		}
+	}
+	l.log.Debug("link", "iface", link.Name, "index", link.Index, "up", up, "primary", link.Primary4, "link_local", link.Primary6)
+	if l.set != nil {
+		l.apply(l.now, l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InLink, Interface: link.Name, Up: up,
+			Primary: link.Primary4, LinkLocal: link.Primary6}))
+	}
+}
+
+// follow opens and closes a port with its interface.
+func (l *loop) follow(p *port, link vrrpnet.Link) {
+	again := p.failed
+	p.link, p.failed = link, false
+	if p.port != nil && p.port.Index != link.Index {
+		p.close()
+	}
+	if p.port == nil && link.Index != 0 {
+		fresh, err := vrrpnet.OpenPort(p.name, link.Index, p.family)
+		if err != nil {
+			p.failed = true
+			if !again { // once, not with each retry
+				l.log.Warn("port not opened", "iface", p.name, "family", p.family, "error", err)
+			}
+			return
+		}
+		p.port = fresh
+		p.reopened++
+	}
+	if p.port != nil {
+		p.port.MAC = link.MAC
+	}
+}
+
+// reopen tries again what could not be opened.
+func (l *loop) reopen() {
+	for _, p := range l.ports {
+		if p.failed {
+			l.onLink(p.link)
+		}
+	}
+}
+
+func (l *loop) planReopen() {
+	l.retryPorts = time.Time{}
+	for _, p := range l.ports {
+		if p.failed {
+			l.retryPorts = l.now.Add(100 * time.Millisecond)
+		}
+	}
+}
+
+func (p *port) primary() netip.Addr {
+	if p.family == 6 {
+		return p.link.Primary6
+	}
+	return p.link.Primary4
+}
+
+func (p *port) close() {
+	if p.port != nil {
+		p.lost += p.port.Lost()
+		p.port.Close()
+		p.port = nil
+	}
+}
+
+// receiveBound is how many packets are taken from a port before the timers get
+// their turn: a flood must not silence us.
+const receiveBound = 256
+
+// receive reads a port empty.
+func (l *loop) receive(p *port) {
+	for n := 0; p.port != nil && n < receiveBound; n++ {
+		ok, err := p.port.Receive(l.now, &l.frame)
+		if err == vrrpnet.ErrGone {
+			continue // said once per socket; the watcher tells the rest
+		}
+		if !ok {
+			return
+		}
+		l.onFrame(p)
+	}
+}
+
+func (l *loop) onFrame(p *port) {
+	d, reason := vrrp.ParseDatagram(l.frame.Packet)
+	if reason == vrrp.ReasonNone {
+		reason = vrrp.ParseAdvert(d, &l.advert)
+	}
+	router := -1
+	if len(d.Payload) > 1 {
+		router = int(p.vrids[d.Payload[1]])
+	}
+	switch {
+	case router < 0 && reason == vrrp.ReasonNone:
+		p.drops.count(vrrp.ReasonVRID)
+	case router < 0:
+		p.drops.count(reason)
+	case reason != vrrp.ReasonNone:
+		l.routes[router].drops.count(reason)
+	case l.set != nil:
+		l.apply(l.now, l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InAdvert, Router: router, Src: d.Src,
+			Advert: &l.advert, Rx: l.frame.At}))
+	}
+}

@@ -1,0 +1,82 @@
+package election
+
+import (
+	"time"
+
+	"understudy/vrrp"
+)
+
+// Stats is everything worth showing of an election.
+type Stats struct {
+	Status vrrp.Status // what was dropped by the parser is in its routers' drops
+	Ports  []PortStats
+	Fence  FenceStats
+	Daemon DaemonStats
+
+	Turns       uint64        // of the loop
+	LateMax     time.Duration // the latest that a timer was handled
+	Undelivered uint64        // messages to the daemon that found a full socket
+	Watch       uint64        // times that link notices were lost and asked for again
+}
+
+// PortStats is one interface and family.
+type PortStats struct {
+	Interface  string
+	Family     uint8
+	Index      int // 0: closed
+	Up         bool
+	Primary    string            // the address adverts come from
+	Drops      map[string]uint64 // of no router of ours
+	Lost       uint64            // received by the kernel, but not by us
+	SendErrors uint64
+	Reopened   uint64
+}
+
+// DaemonStats is the daemon as its parent sees it.
+type DaemonStats struct {
+	PID      int // 0: none
+	Ready    bool
+	Restarts uint64
+	Killed   uint64 // by the watchdog
+	LastExit string `json:",omitempty"`
+}
+
+// drops counts refused packets by vrrp.Reason.
+type drops [32]uint64
+
+func (d *drops) count(r vrrp.Reason) {
+	if int(r) < len(d) {
+		d[r]++
+	}
+}
+
+func (d *drops) into(m map[string]uint64) {
+	for _, r := range vrrp.Reasons() {
+		m[r.String()] += d[r]
+	}
+}
+
+func (l *loop) snapshot(now time.Time) Stats {
+	s := Stats{Status: l.set.Snapshot(now), Fence: l.fences.stats, Daemon: l.daemonStats, Ports: []PortStats{},
+		Turns: l.turns, LateMax: l.lateMax, Undelivered: l.undelivered, Watch: l.watcher.Lost()}
+	for i := range s.Status.Routers {
+		l.routes[i].drops.into(s.Status.Routers[i].Drops)
+	}
+	if d := l.daemon; d != nil {
+		s.Daemon.PID, s.Daemon.Ready = d.pid, d.ready
+	}
+	for _, p := range l.ports {
+		st := PortStats{Interface: p.name, Family: p.family, Up: p.link.Up, Drops: map[string]uint64{},
+			SendErrors: p.sendErrors, Reopened: p.reopened, Lost: p.lost}
+		if p.port != nil {
+			st.Index = p.port.Index
+			st.Lost += p.port.Lost()
+		}
+		if a := p.primary(); a.IsValid() {
+			st.Primary = a.String()
+		}
+		p.drops.into(st.Drops)
+		s.Ports = append(s.Ports, st)
+	}
+	return s
+}

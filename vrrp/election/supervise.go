@@ -1,0 +1,302 @@
+package election
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"understudy/vrrp"
+)
+
+// daemon is the other process while there is one.
+type daemon struct {
+	conn  *conn
+	proc  *os.Process // nil: not our child, a daemon that has started us
+	pid   int
+	pidfd int // readable when it has ended
+	since time.Time
+	beat  time.Time // when it last said anything; zero: not yet
+	ready bool
+	bye   bool
+	mute  bool // has closed its link
+}
+
+// supervision is what the parent knows of the life of its daemons.
+type supervision struct {
+	daemon    *daemon
+	spawning  bool
+	restartAt time.Time
+	failures  int // in a row
+	everReady bool
+
+	downSince time.Time // no Ready daemon since; zero: there is one, or never was
+	grace     time.Time // nothing is held against the daemon before
+	lost      bool      // given up: everything is fenced and in Fault
+	fenceAt   time.Time // next try of a fence that failed
+	fenceFrom time.Time // first try
+
+	daemonStats DaemonStats
+}
+
+const (
+	backoffMin = 100 * time.Millisecond
+	backoffMax = 5 * time.Second
+	// stable is how long a daemon must have lived for its death to count as new.
+	stable = 10 * time.Second
+	// startTries is how often the very first daemon may fail.
+	startTries = 5
+	// exitConfig is a daemon's exit code for a configuration it cannot use.
+	exitConfig = 2
+	// fencePatience is how long we go on announcing what we could not let go of.
+	// After that a peer had better try, whatever is left here.
+	fencePatience = time.Second
+	fenceRetry    = 50 * time.Millisecond
+)
+
+// responsive tells whether the daemon can be left to do its part.
+func (l *loop) responsive(now time.Time) bool {
+	d := l.daemon
+	return d != nil && d.ready && !d.bye && !d.mute && now.Sub(d.beat) < l.opt.Watchdog/2
+}
+
+func (l *loop) supervisionDeadline() time.Time {
+	var first time.Time
+	if l.daemon == nil && !l.spawning {
+		first = l.restartAt
+	}
+	if l.daemon != nil {
+		first = earlier(first, l.watchdogAt())
+	}
+	first = earlier(first, l.budgetAt())
+	return earlier(first, l.fenceAt)
+}
+
+func (l *loop) watchdogAt() time.Time {
+	at := l.daemon.since.Add(l.opt.StartLimit)
+	if !l.daemon.beat.IsZero() {
+		at = l.daemon.beat.Add(l.opt.Watchdog)
+	}
+	return later(at, l.grace)
+}
+
+// budgetAt is when we let go of everything unless a daemon is Ready before.
+func (l *loop) budgetAt() time.Time {
+	if l.downSince.IsZero() || l.lost || !l.everReady || !l.fenceAt.IsZero() || l.stopping.stage != running {
+		return time.Time{}
+	}
+	return later(l.downSince.Add(l.opt.Budget), l.grace)
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// supervise handles the timers of supervision.
+func (l *loop) supervise() {
+	if l.daemon != nil && expired(l.watchdogAt(), l.now) {
+		l.log.Error("daemon is silent: killed", "pid", l.daemon.pid, "silent", l.now.Sub(later(l.daemon.beat, l.daemon.since)))
+		l.daemonStats.Killed++
+		l.kill()
+	}
+	if expired(l.budgetAt(), l.now) || expired(l.fenceAt, l.now) {
+		l.letGo()
+	}
+	if l.daemon == nil && !l.spawning && expired(l.restartAt, l.now) && l.stopping.stage == running {
+		l.spawn()
+	}
+}
+
+// spawn starts a daemon. Not on the loop's thread: to load a program from a slow
+// disk may take longer than an advert can wait.
+func (l *loop) spawn() {
+	l.spawning, l.restartAt = true, time.Time{}
+	start, board, ev := l.opt.SpawnDaemon, l.board.File(), l.events
+	go func() { // ends by itself; at most one runs
+		d, err := startDaemon(start, board)
+		ev.spawned <- spawned{d, err}
+		ev.wake()
+	}()
+}
+
+func startDaemon(start Spawn, board *os.File) (*daemon, error) {
+	mine, child, err := SocketPair()
+	if err != nil {
+		return nil, err
+	}
+	proc, err := start(child, board)
+	child.Close()
+	if err != nil {
+		mine.Close()
+		return nil, fmt.Errorf("election: start the daemon: %w", err)
+	}
+	pidfd, err := unix.PidfdOpen(proc.Pid, 0)
+	if err != nil {
+		mine.Close()
+		_ = proc.Kill()
+		_, _ = proc.Wait()
+		return nil, fmt.Errorf("election: pidfd: %w", err)
+	}
+	c, err := newConn(mine)
+	if err != nil {
+		unix.Close(pidfd)
+		_ = proc.Kill()
+		_, _ = proc.Wait()
+		return nil, err
+	}
+	return &daemon{conn: c, proc: proc, pid: proc.Pid, pidfd: pidfd}, nil
+}
+
+func (l *loop) onSpawned(s spawned) {
+	l.spawning = false
+	if s.err != nil {
+		l.log.Error("daemon not started", "error", s.err)
+		l.daemonStats.LastExit = s.err.Error()
+		l.schedule(1)
+		return
+	}
+	l.log.Info("daemon started", "pid", s.daemon.pid)
+	l.attach(s.daemon)
+	l.tell(l.attached())
+	if l.stopping.stage != running {
+		l.tell(Stop{})
+	}
+}
+
+// attach makes d the daemon.
+func (l *loop) attach(d *daemon) {
+	d.since = l.now
+	l.daemon, l.owed = d, debt{}
+	for i := range l.groups {
+		l.groups[i].faultStale = true
+	}
+}
+
+// onReady: the daemon holds what an Active has to hold.
+func (l *loop) onReady() {
+	l.daemon.ready, l.everReady = true, true
+	l.downSince, l.grace, l.fenceAt, l.fenceFrom = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	lost := l.lost
+	l.lost = false
+	for i := range l.groups {
+		g := &l.groups[i]
+		was := g.fault
+		if g.faultStale {
+			g.fault, g.faultStale = "", false
+		}
+		if lost || was != g.fault {
+			l.apply(l.now, l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InFault, Group: g.name, On: g.fault != "", Reason: g.fault}))
+		}
+	}
+	if !l.started && l.stopping.stage == running {
+		l.started = true
+		l.apply(l.now, l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InStart}))
+	}
+	if l.daemon.proc == nil { // it waits to hear whether we could resume
+		l.tell(l.attached())
+	}
+	l.log.Info("daemon ready", "pid", l.daemon.pid)
+}
+
+// kill ends the daemon. What follows comes from its pidfd.
+func (l *loop) kill() {
+	if err := unix.PidfdSendSignal(l.daemon.pidfd, unix.SIGKILL, nil, 0); err != nil && err != unix.ESRCH {
+		l.log.Error("daemon not killed", "pid", l.daemon.pid, "error", err)
+	}
+	// Until then the next beat is due in a while: do not come back at once.
+	l.daemon.beat = l.now
+	l.down()
+}
+
+// onEOF: a daemon that has closed its link is of no use any more. Its end comes
+// from its pidfd.
+func (l *loop) onEOF() {
+	l.daemon.mute = true
+	if !l.daemon.bye {
+		_ = unix.PidfdSendSignal(l.daemon.pidfd, unix.SIGKILL, nil, 0)
+		l.down()
+	}
+}
+
+// onExit buries the daemon.
+func (l *loop) onExit() {
+	d := l.daemon
+	exit, code := "ended", 1
+	if d.proc != nil {
+		// It has ended: this does not wait.
+		if state, err := d.proc.Wait(); err == nil {
+			exit, code = state.String(), state.ExitCode()
+		}
+	}
+	d.conn.close()
+	unix.Close(d.pidfd)
+	l.daemon, l.owed = nil, debt{}
+	l.daemonStats.LastExit = exit
+	if d.bye {
+		l.said = true
+		l.log.Info("daemon ended", "pid", d.pid, "exit", exit)
+		return
+	}
+	l.log.Error("daemon died", "pid", d.pid, "exit", exit, "lived", l.now.Sub(d.since))
+	if l.now.Sub(d.since) > stable {
+		l.failures = 0
+	}
+	l.down()
+	l.schedule(code)
+}
+
+// down starts the budget.
+func (l *loop) down() {
+	if l.daemon != nil {
+		l.daemon.ready = false
+	}
+	if l.downSince.IsZero() {
+		l.downSince = l.now
+	}
+}
+
+// schedule plans the next daemon, or gives up on the first.
+func (l *loop) schedule(code int) {
+	l.failures++
+	if !l.everReady && l.stopping.stage == running && (code == exitConfig || l.failures >= startTries) {
+		l.outcome, l.ended = &ExitError{Code: code}, true
+		return
+	}
+	l.daemonStats.Restarts++
+	var wait time.Duration
+	if l.failures > 1 {
+		wait = min(backoffMin<<min(l.failures-2, 10), backoffMax)
+	}
+	l.restartAt = l.now.Add(wait)
+}
+
+// letGo gives everything up because there is no daemon: out of service first,
+// then priority 0. While the fence fails we go on announcing what we in truth
+// still hold, for a bounded time.
+func (l *loop) letGo() {
+	l.log.Error("no daemon within its budget: letting go", "down", l.now.Sub(l.downSince))
+	var failed error
+	for i := range l.groups {
+		if l.groups[i].state != vrrp.Active {
+			continue
+		}
+		if err := l.fences.run(l.groups[i].name); err != nil {
+			failed = err
+		}
+	}
+	if l.fenceFrom.IsZero() {
+		l.fenceFrom = l.now
+	}
+	l.fenceAt = time.Time{}
+	if failed != nil && l.now.Sub(l.fenceFrom) < fencePatience {
+		l.log.Error("FENCE FAILED: trying again before anybody is told to take over", "error", failed)
+		l.fenceAt = l.now.Add(fenceRetry)
+		return
+	}
+	l.fenceFrom, l.lost = time.Time{}, true
+	l.apply(l.now, l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InFault, On: true, Reason: "daemon lost", Fence: true}))
+}

@@ -1,0 +1,105 @@
+package election
+
+import (
+	"bytes"
+	"errors"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"understudy/vrrp"
+)
+
+var samples = []Message{
+	Beat{}, Ready{}, StatsRequest{}, Bye{}, Reload{}, Stop{},
+	Configure{Config: vrrp.SetConfig{Node: "gw1", Routers: []vrrp.RouterConfig{{Name: "lan", Interface: "lan0", VRID: 51,
+		Priority: 200, Interval: 100 * time.Millisecond, Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1")}}}}},
+	Fence{Group: "gw", GateClose: []NetlinkBatch{{Family: unix.NETLINK_NETFILTER, Bytes: []byte{1, 2, 3}}},
+		Remove: []NetlinkBatch{{Family: unix.NETLINK_ROUTE, Bytes: []byte{4}}, {Bytes: []byte{5, 6}}}, More: true},
+	Fence{Group: "empty"},
+	Eligible{Group: "gw", OK: true}, Fault{Group: "gw", On: true, Reason: "apply-failed"}, HandOver{Group: "gw"},
+	Term{Group: "gw", Term: 1 << 60, Raise: true}, Resume{Group: "gw", Term: 7}, Budget{For: 3 * time.Second},
+	Attached{Groups: []GroupState{{Group: "gw", State: vrrp.Active, Term: 4}}, Resumed: true},
+	Transition{Group: "gw", From: vrrp.Backup, To: vrrp.Active, Term: 5, Cause: "active-down", Leaving: true},
+	Fenced{Group: "gw", Error: "no"}, Configured{Error: "bad"}, Stats{Turns: 3},
+}
+
+func TestMessagesComeBack(t *testing.T) {
+	seen := map[kind]bool{}
+	for _, want := range samples {
+		b, err := Marshal(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := Unmarshal(b)
+		if err != nil {
+			t.Fatalf("%T: %v", want, err)
+		}
+		if d := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); d != "" {
+			t.Errorf("%T: -want +got\n%s", want, d)
+		}
+		seen[want.kind()] = true
+	}
+	for k := kindBeat; k <= kindStats; k++ {
+		if !seen[k] {
+			t.Errorf("kind %d has no sample", k)
+		}
+	}
+}
+
+func TestBigFenceIsSplit(t *testing.T) {
+	f := Fence{Group: "gw"}
+	for i := range 200 {
+		f.Remove = append(f.Remove, NetlinkBatch{Family: unix.NETLINK_ROUTE, Bytes: bytes.Repeat([]byte{byte(i)}, 10<<10)})
+	}
+	f.GateClose = f.Remove[:10]
+	if _, err := Marshal(f); !errors.Is(err, ErrTooBig) {
+		t.Fatalf("not too big: %v", err)
+	}
+	fs := newFences(nil)
+	fs.set(Fence{Group: "gw", GateClose: []NetlinkBatch{{Bytes: []byte("the one before")}}})
+	parts := f.split()
+	for i, p := range parts {
+		b, err := Marshal(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := Unmarshal(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fs.set(m.(Fence))
+		if last := i == len(parts)-1; (len(fs.groups["gw"].gate) == 10) != last {
+			t.Fatalf("part %d of %d: half a fence is in force", i, len(parts))
+		}
+	}
+	if d := cmp.Diff(f.Remove, fs.groups["gw"].remove); d != "" {
+		t.Error(d)
+	}
+}
+
+func FuzzUnmarshal(f *testing.F) {
+	for _, m := range samples {
+		b, _ := Marshal(m)
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := Unmarshal(b)
+		if err != nil {
+			return
+		}
+		again, err := Marshal(m)
+		if errors.Is(err, ErrTooBig) {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Unmarshal(again); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
