@@ -58,7 +58,8 @@ type Core struct {
 	unknown  time.Time // end of the grace after an activation
 	retry    time.Time // when to try a failed application again
 	stopping time.Time // zero, or the time by which the daemon ends
-	respawn  bool      // the election is to be started again once all is let go of
+	respawn  bool      // the election is to be started again once the rest is let go of
+	resume   []GroupState
 
 	out []Action
 }
@@ -124,7 +125,7 @@ func (c *Core) Step(now time.Time, ev Event) []Action {
 	case Transition:
 		c.onTransition(now, ev)
 	case Fenced:
-		c.hold()
+		c.onFenced(now, ev)
 	case ElectionLost:
 		c.onElectionLost(now, ev)
 	case Applied:
@@ -151,6 +152,15 @@ func (c *Core) Step(now time.Time, ev Event) []Action {
 
 func (c *Core) do(a Action) { c.out = append(c.out, a) }
 
+// Groups returns every group as the election last told of it.
+func (c *Core) Groups() []GroupState {
+	out := make([]GroupState, 0, len(c.groups))
+	for _, g := range c.groups {
+		out = append(out, g.GroupState)
+	}
+	return out
+}
+
 func (c *Core) group(name string) *group {
 	for _, g := range c.groups {
 		if g.Name == name {
@@ -170,7 +180,7 @@ func (c *Core) hold() {
 		w.Unknown = UnknownDrop
 	}
 	for _, g := range c.groups {
-		gw := GroupWant{Name: g.Name, Active: g.State == vrrp.Active, Term: g.Term}
+		gw := GroupWant{Name: g.Name, Active: g.Active(), Term: g.Term}
 		if gw.Active {
 			gw.Identity = g.Identity
 		}

@@ -1,18 +1,20 @@
 package appliance
 
 import (
+	"slices"
 	"time"
 
 	"understudy/vrrp"
 )
 
 // onAttached takes over the election's view: a restarted daemon finds its groups
-// Active and goes on holding them.
+// Active and goes on holding them. The same is told when a transition could not
+// be delivered, so each group is compared with what was known.
 func (c *Core) onAttached(now time.Time, ev Attached) {
 	for _, s := range ev.Groups {
 		if g := c.group(s.Group); g != nil {
-			g.GroupState = s
 			g.told = false
+			c.become(now, g, s)
 		}
 	}
 	c.electable = false // a new election process has to be told again
@@ -24,27 +26,35 @@ func (c *Core) onTransition(now time.Time, ev Transition) {
 	if g == nil {
 		return // a group that a reload has just taken away
 	}
-	was := g.State
-	g.GroupState = ev.GroupState
-	switch {
-	case was != vrrp.Active && g.State == vrrp.Active:
-		c.becomeActive(now, g)
-	case was == vrrp.Active && g.State != vrrp.Active:
-		c.becomeStandby(now, g)
+	was := *g
+	c.become(now, g, ev.GroupState)
+	if g.Active() != was.Active() || g.Active() && g.Term != was.Term {
+		c.hold()
 	}
 }
 
-func (c *Core) becomeActive(now time.Time, g *group) {
-	g.announced = false
-	c.unknown = now.Add(unknownGrace)
+// onFenced: the identity is out of service already, whatever follows.
+func (c *Core) onFenced(now time.Time, ev Fenced) {
+	if g := c.group(ev.Group); g != nil && g.Active() {
+		c.become(now, g, GroupState{Group: g.Name, State: vrrp.Initialize, Term: g.Term})
+	}
 	c.hold()
 }
 
-func (c *Core) becomeStandby(now time.Time, g *group) {
-	c.letGo(now, g)
-	c.hold()
+// become moves a group to what the election says of it.
+func (c *Core) become(now time.Time, g *group, s GroupState) {
+	was := g.Active()
+	g.GroupState = s
+	switch {
+	case !was && g.Active():
+		g.announced = false
+		c.unknown = now.Add(unknownGrace)
+	case was && !g.Active():
+		c.letGo(now, g)
+	}
 }
 
+// letGo ends what was going on while the group was Active here.
 func (c *Core) letGo(now time.Time, g *group) {
 	if g.announced {
 		g.announced = false
@@ -62,16 +72,19 @@ func (c *Core) letGo(now time.Time, g *group) {
 // one resumes before the peer notices, or we let go first and start as Backup:
 // never serve while another box may.
 func (c *Core) onElectionLost(now time.Time, ev ElectionLost) {
-	if ev.Held {
-		c.do(ElectRespawn{Resume: c.active()})
-		return
-	}
+	c.resume = nil
+	lost := false
 	for _, g := range c.groups {
-		was := g.State
-		g.State, g.Leaving = vrrp.Initialize, false
-		if was == vrrp.Active {
-			c.letGo(now, g)
+		if i := slices.IndexFunc(ev.Resume, func(s GroupState) bool { return s.Group == g.Name }); i >= 0 && g.Active() {
+			c.resume = append(c.resume, ev.Resume[i])
+			continue
 		}
+		lost = lost || g.Active()
+		c.become(now, g, GroupState{Group: g.Name, State: vrrp.Initialize, Term: g.Term})
+	}
+	if !lost {
+		c.do(ElectRespawn{Resume: c.resume})
+		return
 	}
 	c.respawn = true
 	c.hold()
@@ -79,7 +92,7 @@ func (c *Core) onElectionLost(now time.Time, ev ElectionLost) {
 
 func (c *Core) active() (out []GroupState) {
 	for _, g := range c.groups {
-		if g.State == vrrp.Active {
+		if g.Active() {
 			out = append(out, g.GroupState)
 		}
 	}
@@ -117,7 +130,7 @@ func (c *Core) onApplied(now time.Time, ev Applied) {
 	switch {
 	case c.respawn:
 		c.respawn = false
-		c.do(ElectRespawn{})
+		c.do(ElectRespawn{Resume: c.resume})
 	case !c.electable:
 		c.electable = true
 		c.do(ElectReady{})
@@ -139,7 +152,7 @@ func (c *Core) faulted() bool {
 }
 
 func (c *Core) onHeld(g *group, restored []string) {
-	if g.State != vrrp.Active {
+	if !g.Active() {
 		return
 	}
 	again := false
@@ -156,7 +169,7 @@ func (c *Core) onHeld(g *group, restored []string) {
 // onFailed: a box that cannot hold the identity must not claim it.
 func (c *Core) onFailed(now time.Time, g *group, err error) {
 	c.alarms.raise(now, AlarmApplyFailed, "group "+g.Name+": "+err.Error())
-	if g.State != vrrp.Active {
+	if !g.Active() {
 		c.retry = now.Add(faultRetry)
 		return
 	}

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"understudy/vrrp"
 )
 
 // Refusals of an operator's request.
@@ -41,7 +39,7 @@ func (c *Core) toHandOver(ev Failover) (out []*group, err error) {
 		out = append(out, g)
 	} else {
 		for _, g := range c.groups {
-			if g.State == vrrp.Active {
+			if g.Active() {
 				out = append(out, g)
 			}
 		}
@@ -51,7 +49,7 @@ func (c *Core) toHandOver(ev Failover) (out []*group, err error) {
 	}
 	for _, g := range out {
 		switch {
-		case g.State != vrrp.Active:
+		case !g.Active():
 			return nil, fmt.Errorf("group %q is %s: %w", g.Name, g.State, ErrNotActive)
 		case g.handOver != nil:
 			return nil, fmt.Errorf("group %q: %w", g.Name, ErrInProgress)
@@ -75,7 +73,7 @@ func (c *Core) beginHandOver(g *group, h *handOver, force bool) {
 
 func (c *Core) onDrained(ev Drained) {
 	g := c.group(ev.Group)
-	if g == nil || g.handOver == nil || g.handOver.began || g.State != vrrp.Active {
+	if g == nil || g.handOver == nil || g.handOver.began || !g.Active() {
 		return
 	}
 	h := g.handOver

@@ -2,8 +2,6 @@ package appliance
 
 import (
 	"time"
-
-	"understudy/vrrp"
 )
 
 func (c *Core) onSynced(now time.Time, ev Synced) {
@@ -25,7 +23,7 @@ func (c *Core) tellEligible() {
 		ok, reason = false, "not-in-sync"
 	}
 	for _, g := range c.groups {
-		if g.State == vrrp.Active || (g.told && g.eligible == ok) {
+		if g.Active() || (g.told && g.eligible == ok) {
 			continue
 		}
 		g.told, g.eligible = true, ok

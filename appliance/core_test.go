@@ -26,7 +26,7 @@ import (
 //	synced [connected] [insync] [lag=2s]
 //	advance 5s                                  time passes, ticks included
 //	failover [gateway] [force] · drained gateway [err] · stop · drift · fenced gateway
-//	election-lost [held] · term gateway 9 · reload groups=… · alarms
+//	election-lost [resume=gateway] · term gateway 9 · reload groups=… · alarms
 func TestCore(t *testing.T) {
 	datadriven.Walk(t, "testdata/core", func(t *testing.T, path string) {
 		s := &script{}
@@ -117,7 +117,11 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 	case "reload":
 		return s.step(Reloaded{Config: testConfig(arg("groups"), d.HasArg("sessions"))})
 	case "election-lost":
-		return s.step(ElectionLost{Held: d.HasArg("held")})
+		var ev ElectionLost
+		if g := arg("resume"); g != "" {
+			ev.Resume = []GroupState{{Group: g, State: vrrp.Active, Term: 5}}
+		}
+		return s.step(ev)
 	case "fenced":
 		return s.step(Fenced{Group: first})
 	case "drift":
@@ -194,7 +198,7 @@ func TestCoreTotal(t *testing.T) {
 		Transition{GroupState: GroupState{Group: "a", State: vrrp.Backup, Term: 3}},
 		Transition{GroupState: GroupState{Group: "a", State: vrrp.Fault, Term: 3}},
 		Transition{GroupState: GroupState{Group: "unheard-of", State: vrrp.Active}},
-		Fenced{Group: "a"}, ElectionLost{}, ElectionLost{Held: true}, Applied{Gen: 1}, Applied{Gen: 2, Failed: map[string]error{"a": errors.New("x")}},
+		Fenced{Group: "a"}, ElectionLost{}, ElectionLost{Resume: []GroupState{{Group: "a", State: vrrp.Active, Term: 2}}}, Applied{Gen: 1}, Applied{Gen: 2, Failed: map[string]error{"a": errors.New("x")}},
 		Synced{}, Synced{Connected: true, InSync: true}, TermHeard{Group: "a", Term: 9}, TermHeard{Group: "nobody"}, Drifted{},
 		Drained{Group: "a"}, Drained{Group: "a", Err: errors.New("x")}, Drained{Group: "nobody"}, Failover{ID: 1}, Failover{ID: 2, Group: "nobody"},
 		Reloaded{Config: testConfig("b", true)}, Stop{},

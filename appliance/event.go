@@ -27,14 +27,14 @@ type (
 		Cause string
 	}
 
-	// Fenced tells that the election process took a group's identity out of
-	// service by itself, with the prepared messages.
+	// Fenced tells that a group's identity was taken out of service without Core,
+	// with the prepared messages.
 	Fenced struct{ Group string }
 
-	// ElectionLost tells that the election process is gone. Held is true when it
-	// is being replaced soon enough to go on (its last advert is young); false
-	// means that everything must be let go of before a new one starts.
-	ElectionLost struct{ Held bool }
+	// ElectionLost tells that the election process is gone. The groups of Resume
+	// may go on under a new one: their last advert is young enough. All others
+	// must be let go of before it starts.
+	ElectionLost struct{ Resume []GroupState }
 
 	// Applied is a lane's answer to Hold{Want}. Failed maps a group to why its
 	// part could not be done; "" stands for what belongs to no group.
@@ -89,6 +89,9 @@ type GroupState struct {
 	Term    uint64
 	Leaving bool
 }
+
+// Active tells whether the group is Active, be it leaving or not.
+func (s GroupState) Active() bool { return s.State == vrrp.Active }
 
 func (Tick) event()         {}
 func (Attached) event()     {}

@@ -219,9 +219,9 @@ func (r *Runner) logEvent(ev appliance.Event) {
 	case appliance.Transition:
 		r.log.Info("transition", "group", ev.Group, "state", ev.State.String(), "term", ev.Term, "cause", ev.Cause, "leaving", ev.Leaving)
 	case appliance.Fenced:
-		r.log.Warn("fenced by the election process", "group", ev.Group)
+		r.log.Warn("fenced without us", "group", ev.Group)
 	case appliance.ElectionLost:
-		r.log.Error("election process lost", "held", ev.Held)
+		r.log.Error("election process lost", "resume", len(ev.Resume))
 	case appliance.Applied:
 		for group, err := range ev.Failed {
 			r.log.Error("identity not held as desired", "group", group, "gen", ev.Gen, "err", err)
