@@ -213,11 +213,12 @@ func (r *Runner) reply(a appliance.Reply) {
 }
 
 // logEvent tells what an operator wants to read later; packets and ticks are not
-// among it.
+// among it. Transitions are told by the election process, which also knows those
+// that this one missed.
 func (r *Runner) logEvent(ev appliance.Event) {
 	switch ev := ev.(type) {
 	case appliance.Transition:
-		r.log.Info("transition", "group", ev.Group, "state", ev.State.String(), "term", ev.Term, "cause", ev.Cause, "leaving", ev.Leaving)
+		r.log.Debug("transition", "group", ev.Group, "state", ev.State.String(), "term", ev.Term, "cause", ev.Cause, "leaving", ev.Leaving)
 	case appliance.Fenced:
 		r.log.Warn("fenced without us", "group", ev.Group)
 	case appliance.ElectionLost:

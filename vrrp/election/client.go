@@ -136,6 +136,16 @@ func (c *Client) Recv() (Message, error) {
 	return Unmarshal(c.buf[:n])
 }
 
+// Interrupt makes Recv return, now and from now on; Send still works. It is how
+// a daemon that has ended its work stops to listen before it says Bye.
+func (c *Client) Interrupt() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed {
+		_ = c.link.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
 // Send passes a message to the election, or ErrLost.
 func (c *Client) Send(m Message) error {
 	c.mu.Lock()

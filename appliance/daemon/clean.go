@@ -1,0 +1,56 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+
+	"understudy/appliance/kernel"
+	"understudy/nat/nft"
+)
+
+// RunDir is where what has to survive a crash of ours, but not a reboot, is kept.
+const RunDir = "/run/understudy"
+
+// Cleaned is what Clean found and removed.
+type Cleaned struct {
+	Addresses int
+}
+
+// Clean removes everything of ours from the kernel of this network namespace, by
+// our marks, and puts changed sysctls back. It needs no configuration, may be
+// called any number of times, and goes on after a failure. With an understudy at
+// work here it refuses, unless forced.
+func Clean(force bool) (out Cleaned, err error) {
+	if !force {
+		for _, name := range []string{lockElection, lockDaemon} {
+			unlock, err := lock(name)
+			if err != nil {
+				return out, fmt.Errorf("%w; stop it first, or use --force", err)
+			}
+			defer unlock()
+		}
+	}
+	return clean()
+}
+
+// clean closes the gate last: while addresses go, what still arrives for them is
+// dropped without an answer.
+func clean() (out Cleaned, err error) {
+	var errs []error
+	addresses, err := kernel.Open()
+	if err == nil {
+		out.Addresses, err = addresses.Clean()
+		errs = append(errs, addresses.Close())
+	}
+	errs = append(errs, err)
+	table, err := nft.Open(nft.Config{})
+	if err == nil {
+		err = errors.Join(table.Clean(), table.Close())
+	}
+	errs = append(errs, err)
+	dir, err := kernel.RuntimeDir(RunDir)
+	if err == nil {
+		err = kernel.NewSysctls(dir).Restore()
+	}
+	return out, errors.Join(append(errs, err)...)
+}

@@ -1,0 +1,284 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"understudy/appliance"
+	"understudy/appliance/config"
+	"understudy/appliance/control"
+	"understudy/appliance/kernel"
+	"understudy/appliance/runner"
+	"understudy/garp/garpnet"
+	"understudy/nat"
+	"understudy/nat/nft"
+	"understudy/vrrp/election"
+)
+
+// Options is what Run needs.
+type Options struct {
+	ConfigFile string
+	Control    string // path of the control socket
+	Version    string
+	// Link and Board are the daemon's ends of what it shares with the election.
+	Link, Board *os.File
+	// SpawnElection starts an election process in place of a dead one.
+	SpawnElection election.Spawn
+	Logger        *slog.Logger
+}
+
+// Run is the daemon process: it returns nil after an orderly stop. A wrong
+// configuration comes back as config.Problems.
+func Run(ctx context.Context, o Options) error {
+	cfg, err := config.Load(o.ConfigFile)
+	if err != nil {
+		return err
+	}
+	n, err := open(o, cfg)
+	if err != nil {
+		return err
+	}
+	defer n.close()
+	return n.run(ctx)
+}
+
+// node is a running daemon: every edge, open.
+type node struct {
+	opt     Options
+	log     *slog.Logger
+	started time.Time
+	undo    []func() error // in the order of opening; close goes backwards
+
+	client    *election.Client
+	addresses *kernel.Applier
+	watcher   *kernel.Watcher
+	table     *nft.Applier
+	sessions  *sessions // nil without [sessions]
+	announce  *announcer
+	sysctls   *kernel.Sysctls
+	fences    *fences
+	runner    *runner.Runner
+	control   *control.Server
+
+	respawned  chan error // of one, which readElection takes: there is one death at a time
+	stats      *asker[election.Stats]
+	configured *asker[election.Configured]
+
+	settled   settled    // what a reload changes
+	reloading sync.Mutex // one reload at a time
+}
+
+// open acquires everything, in the order in which it is needed: what must be
+// true before traffic comes first.
+func open(o Options, cfg *config.Config) (_ *node, err error) {
+	n := &node{opt: o, log: o.Logger, started: time.Now(),
+		respawned: make(chan error, 1),
+		stats:     newAsker[election.Stats](), configured: newAsker[election.Configured]()}
+	defer func() {
+		if err != nil {
+			n.close()
+		}
+	}()
+	unlock, err := lock(lockDaemon)
+	if err != nil {
+		return nil, err
+	}
+	n.undo = append(n.undo, func() error { unlock(); return nil })
+
+	plan, err := nat.New(cfg.NAT())
+	if err != nil {
+		return nil, fmt.Errorf("daemon: %w", err)
+	}
+	n.settled.set(cfg, plan)
+	if err := n.openKernel(cfg, plan); err != nil {
+		return nil, err
+	}
+	if cfg.Sessions != nil {
+		if n.sessions, err = openSessions(cfg, n.log); err != nil {
+			return nil, err
+		}
+		n.undo = append(n.undo, n.sessions.Close)
+	}
+	n.client, err = election.Dial(election.ClientConfig{
+		Link: o.Link, Board: o.Board, Config: cfg.Election(), SpawnElection: o.SpawnElection,
+		Fenced: n.onFenced, Logger: n.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	n.undo = append(n.undo, func() error { n.client.Close(); return nil })
+	n.fences = &fences{addresses: n.addresses, log: n.log}
+	n.fences.set(coreConfig(cfg).Groups)
+	n.runner = n.newRunner(cfg)
+	if n.control, err = control.Listen(o.Control, n); err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+func (n *node) openKernel(cfg *config.Config, plan nat.Plan) (err error) {
+	dir, err := kernel.RuntimeDir(RunDir)
+	if err != nil {
+		return err
+	}
+	n.sysctls = kernel.NewSysctls(dir)
+	if err := n.sysctls.Apply(kernel.Settings(interfaces(cfg))); err != nil {
+		return err
+	}
+	if n.table, err = nft.Open(nft.Config{}); err != nil {
+		return err
+	}
+	n.undo = append(n.undo, n.table.Close)
+	if _, err := n.table.Apply(plan); err != nil {
+		return err
+	}
+	if n.addresses, err = kernel.Open(); err != nil {
+		return err
+	}
+	n.undo = append(n.undo, n.addresses.Close)
+	if n.watcher, err = kernel.OpenWatcher(n.addresses.PortID()); err != nil {
+		return err
+	}
+	n.undo = append(n.undo, n.watcher.Close)
+	sender, err := garpnet.New()
+	if err != nil {
+		return err
+	}
+	n.announce = newAnnouncer(sender, n.log)
+	return nil
+}
+
+func (n *node) newRunner(cfg *config.Config) *runner.Runner {
+	h := &holder{gate: gate{n.table}, addresses: n.addresses, gated: n.settled.gated}
+	drain := func(context.Context, string) error { return nil }
+	if n.sessions != nil {
+		h.sessions = n.sessions
+		drain = n.sessions.Drain
+	}
+	edges := runner.Edges{
+		Election: &electionEdge{client: n.client, log: n.log, fences: n.fences, respawn: n.respawn},
+		Hold:     h.Hold,
+		Drain:    drain,
+		Announce: n.announce.announce,
+		Withdraw: n.announce.withdraw,
+	}
+	return runner.New(appliance.NewCore(time.Now(), coreConfig(cfg)), edges, n.log)
+}
+
+// run works until an orderly stop, or until something fails that cannot be
+// repaired; then everything of ours is left in place for the next daemon.
+func (n *node) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { n.announce.run(ctx); return nil })
+	g.Go(func() error { return n.watcher.Run(ctx, n.onKernel) })
+	g.Go(func() error { return n.readElection(ctx) })
+	g.Go(func() error { return n.control.Serve(ctx) })
+	g.Go(func() error { n.beat(ctx); return nil })
+	if n.sessions != nil {
+		g.Go(func() error { return n.sessions.Run(ctx) })
+		g.Go(func() error { n.watchSessions(ctx); return nil })
+	}
+	g.Go(func() error {
+		defer cancel() // the end of the loop is the end of all
+		return n.runner.Run(ctx)
+	})
+	err := g.Wait()
+	if errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
+	return n.leave()
+}
+
+// leave tidies up after an orderly stop, and says goodbye.
+func (n *node) leave() error {
+	out, err := clean()
+	if err != nil {
+		n.log.Error("tidying up", "err", err)
+	}
+	n.log.Info("stopped", "addresses_removed", out.Addresses)
+	if sendErr := n.client.Send(election.Bye{}); sendErr != nil && !errors.Is(sendErr, election.ErrLost) {
+		return errors.Join(err, sendErr)
+	}
+	return err
+}
+
+func (n *node) close() {
+	for i := len(n.undo) - 1; i >= 0; i-- {
+		if err := n.undo[i](); err != nil {
+			n.log.Debug("closing", "err", err)
+		}
+	}
+	n.undo = nil
+}
+
+// beatPeriod is a quarter of the shortest silence that the election process
+// takes for death.
+const beatPeriod = 250 * time.Millisecond
+
+// beat tells the election process that the control loop turns: it goes through
+// the loop, so a loop that hangs is a daemon that is dead.
+func (n *node) beat(ctx context.Context) {
+	t := time.NewTicker(beatPeriod)
+	defer t.Stop()
+	for {
+		if n.runner.Ask(ctx, func(*appliance.Core) {}) {
+			n.client.Beat() // an error is noticed by the reader
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
+
+// onFenced hears that a group had to be let go of because no new election came in
+// time.
+func (n *node) onFenced(group string, err error) {
+	if err != nil {
+		n.log.Error("the fence was not complete", "group", group, "err", err)
+	}
+	n.runner.Post(appliance.Fenced{Group: group})
+}
+
+// onKernel hears what others do to the kernel.
+func (n *node) onKernel(ev kernel.Event) {
+	switch ev.Kind {
+	case kernel.AddressLost, kernel.Overrun:
+		n.runner.Post(appliance.Drifted{Why: ev.Kind.String() + " " + ev.Prefix.String() + " " + ev.Interface})
+	case kernel.LinkNew:
+		if !slices.Contains(interfaces(n.settled.config()), ev.Interface) {
+			return
+		}
+		// Interface numbers are part of the prepared messages, and a new interface
+		// has none of our settings.
+		n.fences.sendAll(func(m election.Message) { n.client.Send(m) })
+		if err := n.sysctls.Apply(kernel.Settings(interfaces(n.settled.config()))); err != nil {
+			n.log.Debug("sysctls of a new interface", "err", err)
+		}
+		n.runner.Post(appliance.Drifted{Why: "interface " + ev.Interface + " is new"})
+	}
+}
+
+// gate adapts the nftables applier to the holder.
+type gate struct{ *nft.Applier }
+
+func (g gate) SetUnknown(reset bool) error {
+	if reset {
+		return g.Applier.SetUnknown(nft.UnknownReset)
+	}
+	return g.Applier.SetUnknown(nft.UnknownDrop)
+}

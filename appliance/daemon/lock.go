@@ -1,0 +1,33 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+)
+
+// Locks are abstract unix sockets: they belong to a network namespace, as all
+// that we do does, and end with the process that holds them, however it ends.
+const (
+	lockElection = "@understudy-election"
+	lockDaemon   = "@understudy-daemon"
+)
+
+// ErrRunning tells that an understudy is at work in this network namespace.
+var ErrRunning = errors.New("understudy is already running in this network namespace")
+
+// LockElection makes the calling process the election of this network
+// namespace until the returned function is called.
+func LockElection() (unlock func(), err error) { return lock(lockElection) }
+
+func lock(name string) (unlock func(), err error) {
+	l, err := net.Listen("unix", name)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, ErrRunning
+	}
+	if err != nil {
+		return nil, fmt.Errorf("daemon: lock: %w", err)
+	}
+	return func() { l.Close() }, nil
+}

@@ -1,0 +1,187 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"understudy/appliance"
+	"understudy/appliance/config"
+	"understudy/appliance/kernel"
+	"understudy/nat"
+	"understudy/vrrp/election"
+)
+
+// node is the control socket's handler.
+
+// Failover hands a group over and returns when it is no longer Active here.
+func (n *node) Failover(ctx context.Context, group string, force bool) error {
+	return n.runner.Failover(ctx, group, force)
+}
+
+// configureBound is how long the election process may take over a reload.
+const configureBound = 2 * time.Second
+
+// Reload loads the configuration file again. Nothing changes unless everything
+// can: the file is checked, then the kernel's table, then the election; what did
+// not change does not move.
+func (n *node) Reload(ctx context.Context) error {
+	err := n.reload(ctx)
+	if err != nil {
+		n.settled.refuse(err)
+		n.log.Error("reload refused; running on with the configuration from before", "err", err)
+	}
+	return err
+}
+
+func (n *node) reload(ctx context.Context) error {
+	n.reloading.Lock()
+	defer n.reloading.Unlock()
+	cfg, err := config.Load(n.opt.ConfigFile)
+	if err != nil {
+		return err
+	}
+	old := n.settled.config()
+	if err := needsRestart(old, cfg); err != nil {
+		return err
+	}
+	plan, err := nat.New(cfg.NAT())
+	if err != nil {
+		return fmt.Errorf("reload: %w", err)
+	}
+	if err := n.sysctls.Apply(kernel.Settings(interfaces(cfg))); err != nil {
+		return fmt.Errorf("reload: %w", err)
+	}
+	if _, err := n.table.Apply(plan); err != nil {
+		return fmt.Errorf("reload: %w", err)
+	}
+	told, err := n.configured.ask(ctx, configureBound, func() error {
+		return n.client.Send(election.Configure{Config: cfg.Election()})
+	})
+	if err == nil && told.Error != "" {
+		err = errors.New(told.Error)
+	}
+	if err != nil {
+		// Back to what the election still goes by.
+		_, undo := n.table.Apply(n.settled.current())
+		return fmt.Errorf("reload: %w", errors.Join(err, undo))
+	}
+	n.settled.set(cfg, plan)
+	core := coreConfig(cfg)
+	if n.sessions != nil {
+		n.sessions.reconfigure(cfg)
+	}
+	n.fences.set(core.Groups)
+	n.fences.sendAll(func(m election.Message) { n.client.Send(m) })
+	n.runner.Post(appliance.Reloaded{Config: core})
+	return nil
+}
+
+// needsRestart refuses changes that cannot be made under traffic.
+func needsRestart(old, now *config.Config) error {
+	refuse := func(what string) error {
+		return fmt.Errorf("%s: %s cannot be changed by a reload; restart understudy (the peer takes over meanwhile)", now.File, what)
+	}
+	switch {
+	case old.Node != now.Node:
+		return refuse("node")
+	case (old.Sessions == nil) != (now.Sessions == nil):
+		return refuse("adding or removing [sessions]")
+	case old.Sessions == nil:
+		return nil
+	case old.Sessions.Listen != now.Sessions.Listen:
+		return refuse("sessions.listen")
+	case !slices.Equal(old.Sessions.Peers, now.Sessions.Peers):
+		return refuse("sessions.peers")
+	case !slices.Equal(old.Sessions.Secret, now.Sessions.Secret):
+		return refuse("the cluster secret")
+	}
+	return nil
+}
+
+// Status composes the node's status from what each edge knows. A part that does
+// not answer in time is left at what it was configured to be.
+func (n *node) Status(ctx context.Context) (appliance.Status, error) {
+	cfg := n.settled.config()
+	s := appliance.NewStatus()
+	s.Node, s.Version, s.UptimeSeconds = cfg.Node, n.opt.Version, time.Since(n.started).Seconds()
+	s.ReloadError = n.settled.refused()
+
+	stats, statsErr := n.stats.ask(ctx, statsBound, func() error { return n.client.Send(election.StatsRequest{}) })
+	for _, r := range cfg.Routers {
+		s.Routers = append(s.Routers, routerStatus(r, stats))
+	}
+	groups := make(map[string]appliance.GroupState)
+	n.runner.Ask(ctx, func(c *appliance.Core) {
+		s.Alarms = append(s.Alarms, c.Alarms()...)
+		for _, g := range c.Groups() {
+			groups[g.Group] = g
+		}
+	})
+	if statsErr != nil {
+		s.Alarms = append(s.Alarms, appliance.Alarm{Name: appliance.AlarmElectionLate, Since: time.Now(), Detail: statsErr.Error()})
+	}
+	for _, g := range cfg.Groups {
+		state := groups[g.Name]
+		s.Groups = append(s.Groups, appliance.GroupStatus{Name: g.Name, State: state.State.String(), Term: state.Term,
+			Members: slices.Clone(g.Routers), Leaving: state.Leaving})
+	}
+	s.NAT = n.natStatus(cfg)
+	if n.sessions != nil {
+		s.Sessions = n.sessions.status(string(cfg.Sessions.Mode))
+	}
+	return s, ctx.Err()
+}
+
+func (n *node) natStatus(cfg *config.Config) appliance.NATStatus {
+	out := appliance.NATStatus{Entries: []appliance.EntryStatus{}}
+	if cfg.Mappings != nil {
+		out.Source, out.Forwards = len(cfg.Mappings.Sources), len(cfg.Mappings.Forwards)
+	}
+	c, err := n.table.Counters()
+	if err != nil {
+		n.log.Debug("reading counters", "err", err)
+		return out
+	}
+	out.Drops = map[string]uint64{"gate": c.Gate, "untranslated": c.Untranslated, "stray": c.Stray, "unknown": c.Unknown}
+	return out
+}
+
+// routerStatus joins what is configured with what the election says of it.
+func routerStatus(r config.Router, stats election.Stats) appliance.RouterStatus {
+	out := appliance.RouterStatus{
+		Name: r.Name, Interface: r.Interface, VRID: r.VRID, Family: "ipv4", Version: r.Version,
+		State: "initialize", Priority: r.Priority, EffectivePriority: r.Priority,
+		AdvertIntervalSeconds: r.Advertise.Seconds(), Addresses: []string{}, Drops: map[string]uint64{},
+	}
+	for _, a := range r.Addresses {
+		out.Addresses = append(out.Addresses, a.String())
+	}
+	for _, e := range stats.Status.Routers {
+		if e.Name != r.Name {
+			continue
+		}
+		out.State, out.Reason = e.State.String(), e.Reason
+		out.EffectivePriority = e.Priority
+		out.ActiveAddress = addressText(e.Active)
+		out.Transitions = e.Transitions
+		out.Adverts = appliance.AdvertStatus{Sent: e.Sent, Received: e.Received}
+		if !e.LastTransition.IsZero() {
+			out.LastTransition = &e.LastTransition
+		}
+		for reason, count := range e.Drops {
+			out.Drops[reason] = count
+		}
+	}
+	return out
+}
+
+func addressText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}

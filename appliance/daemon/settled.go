@@ -1,0 +1,79 @@
+package daemon
+
+import (
+	"net/netip"
+	"slices"
+	"sync"
+
+	"understudy/appliance"
+	"understudy/appliance/config"
+	"understudy/nat"
+)
+
+// settled is the configuration in force. A reload replaces it; lanes read it.
+type settled struct {
+	mu   sync.Mutex
+	cfg  *config.Config
+	plan nat.Plan
+	err  string // why the last reload was refused
+}
+
+func (s *settled) set(cfg *config.Config, plan nat.Plan) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cfg, s.plan, s.err = cfg, plan, ""
+}
+
+func (s *settled) refuse(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = err.Error()
+}
+
+func (s *settled) config() *config.Config {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cfg
+}
+
+// current is the plan in force.
+func (s *settled) current() nat.Plan {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.plan
+}
+
+func (s *settled) refused() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// gated names the addresses behind a group's gate.
+func (s *settled) gated(group string) []netip.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.plan.Group(group)
+}
+
+// coreConfig is what Core needs of the configuration.
+func coreConfig(c *config.Config) appliance.Config {
+	out := appliance.Config{Node: c.Node, Sessions: c.Sessions != nil}
+	if c.Mappings != nil && c.Mappings.Unknown == config.UnknownReset {
+		out.Unknown = appliance.UnknownReset
+	}
+	for _, g := range c.Groups {
+		out.Groups = append(out.Groups, appliance.GroupConfig{Name: g.Name, Identity: c.Identity(g.Name)})
+	}
+	return out
+}
+
+// interfaces are those of the routers, each once.
+func interfaces(c *config.Config) (out []string) {
+	for _, r := range c.Routers {
+		if !slices.Contains(out, r.Interface) {
+			out = append(out, r.Interface)
+		}
+	}
+	return out
+}

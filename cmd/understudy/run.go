@@ -1,0 +1,147 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"understudy/appliance/config"
+	"understudy/appliance/daemon"
+	"understudy/appliance/kernel"
+	"understudy/vrrp/election"
+)
+
+// processFlags are what the two processes of a node are started with.
+type processFlags struct {
+	config  string
+	control string
+	verbose bool
+}
+
+func (f *processFlags) add(c *cobra.Command) {
+	c.Flags().StringVar(&f.config, "config", "/etc/understudy/understudy.toml", "configuration file")
+	c.Flags().BoolVar(&f.verbose, "verbose", false, "log debug messages too")
+	controlFlag(c, &f.control)
+}
+
+// spawn starts the other process of the pair, from the file that this one runs
+// from even if it was replaced by an upgrade. It must outlive us, so it gets no
+// parent death signal and stays in no foreground job.
+func (f *processFlags) spawn(subcommand string) election.Spawn {
+	return func(link, board *os.File) (*os.Process, error) {
+		args := []string{subcommand, "--config", f.config, "--control", f.control}
+		if f.verbose {
+			args = append(args, "--verbose")
+		}
+		cmd := exec.Command("/proc/self/exe", args...)
+		cmd.Args[0] = "understudy"
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		cmd.ExtraFiles = []*os.File{link, board}
+		if err := cmd.Start(); err != nil {
+			return nil, err
+		}
+		return cmd.Process, nil
+	}
+}
+
+func newRun() *cobra.Command {
+	var f processFlags
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "be a gateway: elect, hold the identity, replicate (foreground)",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := loadConfig(f.config)
+			if err != nil {
+				return err
+			}
+			unlock, err := daemon.LockElection()
+			if err != nil {
+				return err
+			}
+			defer unlock()
+			err = election.Run(cmd.Context(), election.Options{
+				Config: cfg.Election(), SpawnDaemon: f.spawn("daemon"),
+				OwnAddresses: kernel.Mark, Logger: newLogger(f.verbose),
+			})
+			return electionError(err)
+		},
+	}
+	f.add(c)
+	return c
+}
+
+// electionError passes the daemon's exit code on: 2 is a configuration it refused.
+func electionError(err error) error {
+	var exit *election.ExitError
+	if errors.As(err, &exit) {
+		return &codeError{code: max(exit.Code, exitFailed), err: err}
+	}
+	return err
+}
+
+// newElection is the election process that a daemon starts in place of a dead
+// one.
+func newElection() *cobra.Command {
+	var f processFlags
+	c := &cobra.Command{
+		Use:    "election",
+		Hidden: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			unlock, err := daemon.LockElection()
+			if err != nil {
+				return err
+			}
+			defer unlock()
+			link, board := election.InheritedFiles()
+			return electionError(election.Run(cmd.Context(), election.Options{
+				Link: link, Board: board, SpawnDaemon: f.spawn("daemon"),
+				OwnAddresses: kernel.Mark, Logger: newLogger(f.verbose),
+			}))
+		},
+	}
+	f.add(c)
+	return c
+}
+
+// newDaemon is the process that does everything but elect.
+func newDaemon() *cobra.Command {
+	var f processFlags
+	c := &cobra.Command{
+		Use:    "daemon",
+		Hidden: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			link, board := election.InheritedFiles()
+			err := daemon.Run(cmd.Context(), daemon.Options{
+				ConfigFile: f.config, Control: f.control, Version: version,
+				Link: link, Board: board, SpawnElection: f.spawn("election"),
+				Logger: newLogger(f.verbose),
+			})
+			return configError(err)
+		},
+	}
+	f.add(c)
+	return c
+}
+
+// loadConfig reports a wrong configuration in full, as usage.
+func loadConfig(path string) (*config.Config, error) {
+	cfg, err := config.Load(path)
+	return cfg, configError(err)
+}
+
+func configError(err error) error {
+	var problems config.Problems
+	if !errors.As(err, &problems) {
+		return err
+	}
+	fmt.Fprintln(os.Stderr, strings.TrimRight(problems.Error(), "\n"))
+	n := "1 problem"
+	if len(problems) != 1 {
+		n = fmt.Sprintf("%d problems", len(problems))
+	}
+	return usageError(fmt.Errorf("%s in %s", n, problems[0].File))
+}
