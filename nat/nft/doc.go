@@ -1,0 +1,47 @@
+// Package nft brings a [nat.Plan] into the kernel by nftables: one table of ours,
+// inet understudy, and nothing outside of it.
+//
+// Mappings are elements of maps, never rules: ten thousand rules make a new flow
+// twenty times dearer, a map of any size costs nothing. So the rules
+// are few and fixed:
+//
+//	packet in                                                     packet out
+//	   |                                                               ^
+//	gate          raw -300     to an address in closed: drop           |
+//	   |  (connection tracking, -200)                                  |
+//	stray         -110         to a forwarded port, but not able to    |
+//	   |                       begin a flow: drop, or chain unknown    |
+//	dnat          -100         map forward                             |
+//	   |                                                               |
+//	   +--> for us: pool_guard  -10   to a port of the pool, of no     |
+//	   |                              known flow: drop                 |
+//	   +--> forward_guard       -10   the middle of an unknown         |
+//	             |                    connection that would leave by   |
+//	             |                    source NAT: chain unknown        |
+//	         snat              100    map source_FIRST_LAST, source    |
+//	             |                                                     |
+//	         inside_guard      110    inside source, still             |
+//	             |                    untranslated: drop               |
+//	             +-----------------------------------------------------+
+//
+// gate is always there. dnat and snat are there if something is mapped or if
+// sessions are replicated: flows that are installed from outside are translated
+// only if a NAT chain exists, and that of an inet table serves both families. The
+// rest, the leak guard, is there if something is mapped, and judges only what a
+// mapping applies to; routed traffic never meets a rule that drops.
+//
+// The set closed and the rule in chain unknown are state, not configuration:
+// [Applier.OpenGate], [Applier.CloseGate] and [Applier.SetUnknown] change them and
+// [Applier.Apply] leaves them as they are. A gate can also be shut by another
+// process that has nothing but a netlink socket: [GateCloseMessage].
+//
+//	a, err := nft.Open(nft.Config{})
+//	report, err := a.Apply(plan)             // at start and at reload; everything shut
+//	err = a.SetUnknown(nft.UnknownDrop)      // activation, once the sessions are in:
+//	err = a.OpenGate(plan.Group("gateway"))
+//	err = a.SetUnknown(nft.UnknownReset)     // 5 s later
+//	err = a.CloseGate(plan.Group("gateway")) // yield
+//	err = a.Clean()                          // understudy clean
+//
+// It needs Linux 5.10 (NAT in inet tables, reset in prerouting) and CAP_NET_ADMIN.
+package nft

@@ -1,0 +1,200 @@
+package nft
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
+
+	"understudy/nat"
+)
+
+const (
+	protoICMP = unix.IPPROTO_ICMP
+	protoTCP  = unix.IPPROTO_TCP
+)
+
+// set is a set or map as it should be.
+type set struct {
+	*nftables.Set
+	elements []element
+}
+
+// element is one entry, as bytes in network byte order. Each field of a
+// concatenated key takes whole 32-bit words, padded with zeros on the right.
+type element struct {
+	key, end string // end: of an interval, inclusive; else empty
+	val      string
+	comment  string
+	owner    fmt.Stringer // what to name if the kernel refuses it; nil if read from the kernel
+}
+
+func (e element) id() string              { return e.key + e.end }
+func (e element) same(other element) bool { return e.val == other.val && e.comment == other.comment }
+
+// concat is the type of a concatenation of at most five types, which it cannot fail for.
+func concat(types ...nftables.SetDatatype) nftables.SetDatatype {
+	return nftables.MustConcatSetType(types...)
+}
+
+// sets returns the sets and maps for plan, and the addresses in closed.
+func sets(plan nat.Plan, closed []netip.Addr) []set {
+	t := ourTable()
+	out := []set{
+		{addressSet(setClosed), closedElements(closed)},
+		{addressSet(setAddresses), addressElements(plan.Gates)},
+	}
+	if !plan.Guard() {
+		return out
+	}
+	insideKey := func(name string) *nftables.Set {
+		return &nftables.Set{Table: t, Name: name, Interval: true, Concatenation: true,
+			KeyType: concat(nftables.TypeIFName, nftables.TypeIPAddr)}
+	}
+	source := func(name string, sources []nat.Source) set {
+		s := insideKey(name)
+		s.IsMap, s.DataType = true, nftables.TypeIPAddr
+		return set{s, sourceElements(sources, func(s nat.Source) string { return ip4(s.To) })}
+	}
+	for _, p := range pools(plan.Sources) {
+		out = append(out, source(mapPool(p), withPool(plan.Sources, p)))
+	}
+	forwardKey := func(name string) *nftables.Set {
+		return &nftables.Set{Table: t, Name: name, Concatenation: true,
+			KeyType: concat(nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService)}
+	}
+	forward, forwarded := forwardKey(mapForward), forwardKey(setForwarded)
+	forward.IsMap, forward.DataType = true, concat(nftables.TypeIPAddr, nftables.TypeInetService)
+	return append(out,
+		set{forward, forwardElements(plan.Forwards, func(f nat.Forward) string { return ip4(f.To.Addr()) + port(f.To.Port()) })},
+		set{forwarded, forwardElements(plan.Forwards, func(nat.Forward) string { return "" })},
+		source(mapSource, plan.Sources),
+		set{insideKey(setInside), sourceElements(plan.Sources, func(nat.Source) string { return "" })},
+		set{&nftables.Set{Table: t, Name: setPool, Interval: true, Concatenation: true,
+			KeyType: concat(nftables.TypeIPAddr, nftables.TypeInetService)}, poolElements(plan.Pools())},
+		set{&nftables.Set{Table: t, Name: setTransports, KeyType: nftables.TypeInetProto},
+			byteElements(unix.IPPROTO_TCP, unix.IPPROTO_UDP, unix.IPPROTO_SCTP)},
+		// Echo, timestamp, information and address mask reply (RFC 792, RFC 950).
+		set{&nftables.Set{Table: t, Name: setReplies, KeyType: nftables.TypeICMPType}, byteElements(0, 14, 16, 18)},
+	)
+}
+
+func addressSet(name string) *nftables.Set {
+	return &nftables.Set{Table: ourTable(), Name: name, KeyType: nftables.TypeIPAddr}
+}
+
+func closedElements(closed []netip.Addr) []element {
+	out := make([]element, len(closed))
+	for i, a := range closed {
+		out[i] = element{key: ip4(a), owner: a}
+	}
+	return out
+}
+
+// addressElements keep the group beside each address: what is read back tells
+// which addresses are known and whose gate they are, also to a new process.
+func addressElements(gates []nat.Gate) []element {
+	out := make([]element, len(gates))
+	for i, g := range gates {
+		out[i] = element{key: ip4(g.Address), comment: g.Group, owner: g.Address}
+	}
+	return out
+}
+
+func forwardElements(forwards []nat.Forward, val func(nat.Forward) string) []element {
+	out := make([]element, len(forwards))
+	for i, f := range forwards {
+		out[i] = element{
+			key:   ip4(f.Address) + octet(byte(f.Proto)) + port(f.Port),
+			val:   val(f),
+			owner: f,
+		}
+	}
+	return out
+}
+
+func sourceElements(sources []nat.Source, val func(nat.Source) string) []element {
+	out := make([]element, len(sources))
+	for i, s := range sources {
+		first := s.From.Masked().Addr().As4()
+		last := first
+		binary.BigEndian.PutUint32(last[:], binary.BigEndian.Uint32(first[:])|uint32(1<<(32-s.From.Bits())-1))
+		out[i] = element{
+			key:   ifname(s.Out) + string(first[:]),
+			end:   ifname(s.Out) + string(last[:]),
+			val:   val(s),
+			owner: s,
+		}
+	}
+	return out
+}
+
+func withPool(sources []nat.Source, p nat.Ports) []nat.Source {
+	return slices.DeleteFunc(slices.Clone(sources), func(s nat.Source) bool { return s.Ports != p })
+}
+
+func poolElements(pools []nat.Pool) []element {
+	out := make([]element, len(pools))
+	for i, p := range pools {
+		out[i] = element{
+			key:   ip4(p.Address) + port(p.Ports.First),
+			end:   ip4(p.Address) + port(p.Ports.Last),
+			owner: netip.AddrPortFrom(p.Address, p.Ports.First),
+		}
+	}
+	return out
+}
+
+func byteElements(values ...byte) []element {
+	out := make([]element, len(values))
+	for i, v := range values {
+		out[i] = element{key: string([]byte{v}), owner: nat.Proto(v)}
+	}
+	return out
+}
+
+func ip4(a netip.Addr) string { b := a.As4(); return string(b[:]) }
+func port(p uint16) string    { return string([]byte{byte(p >> 8), byte(p), 0, 0}) }
+func octet(b byte) string     { return string([]byte{b, 0, 0, 0}) }
+
+func ifname(name string) string {
+	var b [unix.IFNAMSIZ]byte
+	copy(b[:], name)
+	return string(b[:])
+}
+
+// size is what the element takes in a netlink message: headers of 4 bytes,
+// values padded to 4.
+func (e element) size() int {
+	n := 4 + 8 + pad(len(e.key))
+	if e.end != "" {
+		n += 8 + pad(len(e.end))
+	}
+	if e.val != "" {
+		n += 8 + pad(len(e.val))
+	}
+	if e.comment != "" {
+		n += 4 + pad(2+len(e.comment)+1)
+	}
+	return n
+}
+
+func pad(n int) int { return (n + 3) &^ 3 }
+
+func (e element) kernel() nftables.SetElement {
+	out := nftables.SetElement{Key: []byte(e.key), Comment: e.comment}
+	if e.end != "" {
+		out.KeyEnd = []byte(e.end)
+	}
+	if e.val != "" {
+		out.Val = []byte(e.val)
+	}
+	return out
+}
+
+func fromKernel(e nftables.SetElement) element {
+	return element{key: string(e.Key), end: string(e.KeyEnd), val: string(e.Val), comment: e.Comment}
+}

@@ -1,0 +1,133 @@
+package nft
+
+import (
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/google/nftables"
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// OpenGate lets in what is addressed to addrs, all in one transaction: those of
+// the groups that become Active here. Opening what is open is no error.
+func (a *Applier) OpenGate(addrs []netip.Addr) error {
+	return a.gate("open", addrs, func(t *transaction, closed *nftables.Set) error {
+		// Deleting what is not there would fail, and looking first would take a
+		// second request at the worst moment: so each is added before it is deleted.
+		es := closedElements(addrs)
+		if err := t.addElements(closed, es); err != nil {
+			return err
+		}
+		return t.deleteElements(closed, es)
+	})
+}
+
+// CloseGate drops what is addressed to addrs, all in one transaction. Closing
+// what is closed is no error.
+func (a *Applier) CloseGate(addrs []netip.Addr) error {
+	return a.gate("close", addrs, func(t *transaction, closed *nftables.Set) error {
+		return t.addElements(closed, closedElements(addrs))
+	})
+}
+
+func (a *Applier) gate(verb string, addrs []netip.Addr, queue func(*transaction, *nftables.Set) error) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c, err := a.link.conn()
+	if err != nil {
+		return fmt.Errorf("nft: %s gate: %w", verb, err)
+	}
+	t := &transaction{c: c}
+	if err := queue(t, addressSet(setClosed)); err != nil {
+		return fmt.Errorf("nft: %s gate: %w", verb, err)
+	}
+	if err := a.link.commit(t); err != nil {
+		return fmt.Errorf("nft: %s gate: %w", verb, err)
+	}
+	return nil
+}
+
+// Gates returns the groups in the kernel and the state of their gates, sorted by
+// name. A process that was restarted learns from it what its predecessor had open.
+func (a *Applier) Gates() ([]GateState, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s, err := a.read()
+	if err != nil {
+		return nil, fmt.Errorf("nft: %w", err)
+	}
+	open := s.open()
+	out := make([]GateState, 0, len(open))
+	for _, g := range slices.Sorted(maps.Keys(open)) {
+		out = append(out, GateState{g, open[g]})
+	}
+	return out, nil
+}
+
+// GateCloseMessage returns one complete nfnetlink batch (linux/netfilter/nfnetlink.h)
+// that shuts the gates of addrs: to be sent as it is, in one sendto, on any
+// NETLINK_NETFILTER socket of the network namespace, by whoever has to close them
+// when nobody else can. Shutting what is shut is no error. Without addresses it
+// is nil.
+//
+// Only the middle messages ask to be acknowledged, one each; they are numbered
+// from 1. The batch fails as a whole, with ENOENT, if the table is not there.
+func GateCloseMessage(addrs []netip.Addr) []byte {
+	if len(addrs) == 0 {
+		return nil
+	}
+	out := gateMessage(nil, unix.NFNL_MSG_BATCH_BEGIN, 0, 0, nil)
+	var seq uint32
+	for es := closedElements(addrs); len(es) > 0; seq++ {
+		n := min(len(es), chunk/es[0].size())
+		out = gateMessage(out, unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_NEWSETELEM, netlink.Acknowledge|netlink.Create, seq+1, closeAttributes(es[:n]))
+		es = es[n:]
+	}
+	return gateMessage(out, unix.NFNL_MSG_BATCH_END, 0, seq+1, nil)
+}
+
+// gateMessage appends a netlink message with its nfnetlink header. The netlink
+// header is in host byte order, all below it in network byte order.
+func gateMessage(b []byte, kind uint16, flags netlink.HeaderFlags, seq uint32, attributes []byte) []byte {
+	n := binary.NativeEndian
+	b = n.AppendUint32(b, uint32(unix.NLMSG_HDRLEN+4+len(attributes)))
+	b = n.AppendUint16(b, kind)
+	b = n.AppendUint16(b, uint16(netlink.Request|flags))
+	b = n.AppendUint32(b, seq)
+	b = n.AppendUint32(b, 0) // port: the kernel's
+	family, resource := byte(nftables.TableFamilyINet), uint16(0)
+	if kind < unix.NLMSG_MIN_TYPE+2 { // batch marks name the subsystem instead
+		family, resource = unix.AF_UNSPEC, unix.NFNL_SUBSYS_NFTABLES
+	}
+	b = append(b, family, unix.NFNETLINK_V0)
+	b = binary.BigEndian.AppendUint16(b, resource)
+	return append(b, attributes...)
+}
+
+func closeAttributes(es []element) []byte {
+	a := netlink.NewAttributeEncoder()
+	a.ByteOrder = binary.BigEndian
+	a.String(unix.NFTA_SET_ELEM_LIST_TABLE, Table)
+	a.String(unix.NFTA_SET_ELEM_LIST_SET, setClosed)
+	a.Nested(unix.NFTA_SET_ELEM_LIST_ELEMENTS, func(list *netlink.AttributeEncoder) error {
+		for _, e := range es {
+			list.Nested(unix.NFTA_LIST_ELEM, func(elem *netlink.AttributeEncoder) error {
+				elem.Nested(unix.NFTA_SET_ELEM_KEY, func(key *netlink.AttributeEncoder) error {
+					key.Bytes(unix.NFTA_DATA_VALUE, []byte(e.key))
+					return nil
+				})
+				return nil
+			})
+		}
+		return nil
+	})
+	b, err := a.Encode()
+	if err != nil {
+		panic("nft: encode fixed attributes: " + err.Error()) // only a value over 64 KiB can fail, and chunk bounds it
+	}
+	return b
+}

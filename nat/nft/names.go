@@ -1,0 +1,49 @@
+package nft
+
+import (
+	"fmt"
+
+	"github.com/google/nftables"
+
+	"understudy/nat"
+)
+
+// Table is the name of the one table of ours, in the inet family. The name is
+// the mark by which a crashed predecessor's rules are found and removed.
+const Table = "understudy"
+
+// Names inside the table. nft list ruleset shows them, so they are words that an
+// operator who has never seen this program can place.
+const (
+	setClosed    = "closed"    // addresses whose gate is shut
+	setAddresses = "addresses" // all addresses of the pair; each element's comment is its group
+
+	mapForward    = "forward"      // address . protocol . port -> server . port
+	setForwarded  = "forwarded"    // the same keys: a set, because only recent kernels let a rule ask a map
+	mapSource     = "source"       // outside interface . inside network -> address
+	setInside     = "inside"       // the same keys, for the same reason
+	setPool       = "pool"         // address . ports that belong to translated flows
+	setTransports = "transports"   // protocols with ports that the kernel translates
+	setReplies    = "icmp_replies" // ICMP types that answer a query
+
+	chainGate      = "gate"
+	chainStray     = "stray"
+	chainDNAT      = "dnat"
+	chainPool      = "pool_guard"
+	chainForward   = "forward_guard"
+	chainSNAT      = "snat"
+	chainInside    = "inside_guard"
+	chainUnknown   = "unknown"
+	counterGate    = "gate_drops"
+	counterInside  = "untranslated_drops"
+	counterStray   = "stray_drops"
+	counterUnknown = "unknown_packets"
+)
+
+// mapPool is the part of mapSource whose flows get ports of one pool. The pool
+// stands in the rule: nft cannot print a map that holds an address and two ports.
+func mapPool(p nat.Ports) string { return fmt.Sprintf("%s_%d_%d", mapSource, p.First, p.Last) }
+
+func ourTable() *nftables.Table {
+	return &nftables.Table{Name: Table, Family: nftables.TableFamilyINet}
+}

@@ -1,0 +1,179 @@
+package nft
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"github.com/google/nftables/userdata"
+
+	"understudy/nat"
+)
+
+// Unknown says what becomes of a packet in the middle of a translated TCP
+// connection that this node does not know.
+type Unknown uint8
+
+const (
+	// UnknownDrop says nothing: right after an activation the connection may be
+	// known a moment later, and a reset would kill it.
+	UnknownDrop Unknown = iota
+	// UnknownReset answers with a TCP reset, so that the ends of a lost
+	// connection learn of it at once instead of after minutes.
+	UnknownReset
+)
+
+func (u Unknown) String() string { return [...]string{"drop", "reset"}[u] }
+
+// chain is a chain as it should be. hook is nil for one that is only jumped to.
+type chain struct {
+	name     string
+	kind     nftables.ChainType
+	hook     *nftables.ChainHook
+	priority nftables.ChainPriority
+	rules    []rule
+}
+
+type rule struct {
+	comment string
+	exprs   []expr.Any
+}
+
+func comment(s string) []byte {
+	return userdata.AppendString(nil, userdata.TypeComment, s)
+}
+
+// say makes a rule of its conditions and its actions, in order.
+func say(comment string, parts ...[]expr.Any) rule { return rule{comment, slices.Concat(parts...)} }
+
+func do(e ...expr.Any) []expr.Any { return e }
+
+// Priorities (linux/netfilter_ipv4.h): raw -300, conntrack -200, dstnat -100,
+// filter 0, srcnat 100.
+const (
+	priorityRaw    nftables.ChainPriority = -300
+	priorityStray  nftables.ChainPriority = -110 // the flow is known, its destination still the client's
+	priorityDNAT   nftables.ChainPriority = -100
+	priorityGuard  nftables.ChainPriority = -10 // before the operator's own filter can answer with a reset
+	prioritySNAT   nftables.ChainPriority = 100
+	priorityInside nftables.ChainPriority = 110 // what is still untranslated here leaves so
+)
+
+// strange are the states of packets that belong to no known flow. Untracked is
+// among them because a packet of a translated flow never is.
+const strange = expr.CtStateBitNEW | expr.CtStateBitINVALID | expr.CtStateBitUNTRACKED
+
+// chains returns the chains for plan. Their rules depend on whether something is
+// mapped and on which pools there are, never on how much: mappings are elements.
+func chains(plan nat.Plan, unknown Unknown) []chain {
+	out := []chain{gateChain()}
+	if !plan.Guard() && !plan.Sessions {
+		return out
+	}
+	dnat := chain{name: chainDNAT, kind: nftables.ChainTypeNAT, hook: nftables.ChainHookPrerouting, priority: priorityDNAT}
+	snat := chain{name: chainSNAT, kind: nftables.ChainTypeNAT, hook: nftables.ChainHookPostrouting, priority: prioritySNAT}
+	if !plan.Guard() {
+		return append(out, dnat, snat)
+	}
+	dnat.rules = dnatRules()
+	snat.rules = snatRules(plan.Sources)
+	return append(out, strayChain(), dnat, poolChain(), forwardChain(), snat, insideChain(), unknownChain(unknown))
+}
+
+// gateChain keeps out what is addressed to a group that is not Active here. It
+// comes before connection tracking, so that nothing is remembered of it.
+func gateChain() chain {
+	return chain{name: chainGate, kind: nftables.ChainTypeFilter, hook: nftables.ChainHookPrerouting, priority: priorityRaw, rules: []rule{
+		say("addresses of groups that are not active here", ipv4(), do(daddr(0), within(setClosed), count(counterGate), drop())),
+	}}
+}
+
+func dnatRules() []rule {
+	return []rule{say("port forwards", ipv4(), forwardKey(), do(mapped(mapForward), dnatTo()))}
+}
+
+// snatRules never masquerade: that would take the node's own primary address.
+// A flow that came in through a forward is not touched: its source is not inside.
+// There are two rules for each pool that sources name, which is one as a rule.
+func snatRules(sources []nat.Source) (out []rule) {
+	for _, p := range pools(sources) {
+		out = append(out,
+			say("source NAT: a port of the pool", ipv4(), withPorts(), insideKey(), do(mapped(mapPool(p))), snatTo(p)),
+			// The kernel takes the pool as the range of the identifier.
+			say("source NAT: an ICMP identifier of the pool", ipv4(), protocol(protoICMP), insideKey(), do(mapped(mapPool(p))), snatTo(p)))
+	}
+	return append(out, say("source NAT: protocols without ports", ipv4(), insideKey(), do(mapped(mapSource), snatToAddress())))
+}
+
+// pools returns the different pools of sources, sorted.
+func pools(sources []nat.Source) []nat.Ports {
+	var out []nat.Ports
+	for _, s := range sources {
+		out = append(out, s.Ports)
+	}
+	slices.SortFunc(out, func(a, b nat.Ports) int { return cmp.Or(cmp.Compare(a.First, b.First), cmp.Compare(a.Last, b.Last)) })
+	return slices.Compact(out)
+}
+
+// strayChain judges what goes to a forwarded port and cannot begin a flow to the
+// server. It stands before dstnat: there a packet in the middle of a connection
+// would be given to the server, and an invalid one, which is never translated,
+// to the gateway's own TCP, which answers with a reset.
+func strayChain() chain {
+	return chain{name: chainStray, kind: nftables.ChainTypeFilter, hook: nftables.ChainHookPrerouting, priority: priorityStray, rules: []rule{
+		say("invalid, to a forwarded port", ipv4(), ctState(expr.CtStateBitINVALID), forwardKey(), do(within(setForwarded), count(counterStray), drop())),
+		say("in the middle of a connection through a forward that is not known", ipv4(), protocol(protoTCP),
+			ctState(expr.CtStateBitNEW), notSYN(), forwardKey(), do(within(setForwarded), count(counterUnknown), jump(chainUnknown))),
+	}}
+}
+
+// poolChain drops what comes to a port of a translated flow that this node does
+// not know (yet). Were it let in, the gateway's own stack would answer with a
+// reset or an unreachable, and the entry it leaves would keep the flow's own
+// from being installed.
+//
+// ICMP differs. An answer to a translated query that is not known is never
+// "new", only "invalid": it makes no entry and the stack ignores it; it is
+// dropped all the same, because it is not ours to read. A query that comes to
+// the address, whatever its identifier, is not one of those answers: the type is
+// part of the tuple, so the two can never be mistaken for each other, and the
+// address stays open to ping. Errors are left to the stack: it looks for the
+// socket they quote and finds none.
+func poolChain() chain {
+	return chain{name: chainPool, kind: nftables.ChainTypeFilter, hook: nftables.ChainHookInput, priority: priorityGuard, rules: []rule{
+		say("to a port of the pool, of no known flow", ipv4(), withPorts(), ctState(strange),
+			do(daddr(0), dport(1), within(setPool), count(counterStray), drop())),
+		say("answer to a translated ICMP query that is not known", ipv4(), protocol(protoICMP), ctState(strange),
+			do(icmpType(0), within(setReplies), daddr(0), icmpID(1), within(setPool), count(counterStray), drop())),
+	}}
+}
+
+// forwardChain judges the middle of a TCP connection that would leave through
+// source NAT and is not known: by default the kernel picks such a connection up,
+// with another port of the pool, and so breaks it for good.
+func forwardChain() chain {
+	return chain{name: chainForward, kind: nftables.ChainTypeFilter, hook: nftables.ChainHookForward, priority: priorityGuard, rules: []rule{
+		say("in the middle of a connection through source NAT that is not known", ipv4(), protocol(protoTCP),
+			ctState(expr.CtStateBitNEW), notSYN(), insideKey(), do(within(setInside), count(counterUnknown), jump(chainUnknown))),
+	}}
+}
+
+// insideChain is the last look: an inside source on an outside interface was not
+// translated (an invalid packet never is). Addresses of the pair may lie in an
+// inside network, and are what translated packets carry.
+func insideChain() chain {
+	return chain{name: chainInside, kind: nftables.ChainTypeFilter, hook: nftables.ChainHookPostrouting, priority: priorityInside, rules: []rule{
+		say("inside source, still untranslated", ipv4(), do(saddr(0), notWithin(setAddresses)),
+			insideKey(), do(within(setInside), count(counterInside), drop())),
+	}}
+}
+
+func unknownChain(u Unknown) chain { return chain{name: chainUnknown, rules: []rule{unknownRule(u)}} }
+
+func unknownRule(u Unknown) rule {
+	if u == UnknownReset {
+		return say("lost for good: let the ends know", do(tcpReset()))
+	}
+	return say("just activated: it may be known in a moment", do(drop()))
+}

@@ -1,0 +1,169 @@
+package nft
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+
+	"understudy/nat"
+)
+
+// state is what the kernel holds of our table.
+type state struct {
+	exists   bool
+	dormant  bool // someone switched the table off
+	chains   map[string]*nftables.Chain
+	rules    map[string][]string // chain -> a fingerprint a rule
+	sets     map[string]*nftables.Set
+	elements map[string]map[string]element // set -> id -> element
+	counters map[string]expr.Counter
+}
+
+// read dumps our table. Reading is several requests, so it may mix two states if
+// someone writes meanwhile; whoever acts on it reads again afterwards.
+func read(c *nftables.Conn) (*state, error) {
+	s := &state{
+		chains: map[string]*nftables.Chain{}, rules: map[string][]string{},
+		sets: map[string]*nftables.Set{}, elements: map[string]map[string]element{},
+	}
+	tables, err := c.ListTablesOfFamily(nftables.TableFamilyINet)
+	if err != nil {
+		return nil, fmt.Errorf("read tables: %w", err)
+	}
+	for _, t := range tables {
+		if t.Name == Table {
+			s.exists, s.dormant = true, t.Flags != 0
+		}
+	}
+	if !s.exists {
+		return s, nil
+	}
+	if err := s.readChains(c); err != nil {
+		return nil, err
+	}
+	if err := s.readSets(c); err != nil {
+		return nil, err
+	}
+	s.counters, err = readCounters(c)
+	return s, err
+}
+
+func (s *state) readChains(c *nftables.Conn) error {
+	all, err := c.ListChainsOfTableFamily(nftables.TableFamilyINet)
+	if err != nil {
+		return fmt.Errorf("read chains: %w", err)
+	}
+	for _, ch := range all {
+		if ch.Table.Name != Table {
+			continue
+		}
+		rules, err := c.GetRules(ourTable(), ch)
+		if err != nil {
+			return fmt.Errorf("read chain %s: %w", ch.Name, err)
+		}
+		s.chains[ch.Name] = ch
+		for _, r := range rules {
+			s.rules[ch.Name] = append(s.rules[ch.Name], fingerprint(r.Exprs, r.UserData))
+		}
+	}
+	return nil
+}
+
+func (s *state) readSets(c *nftables.Conn) error {
+	all, err := c.GetSets(ourTable())
+	if err != nil {
+		return fmt.Errorf("read sets: %w", err)
+	}
+	for _, set := range all {
+		elements, err := c.GetSetElements(set)
+		if err != nil {
+			return fmt.Errorf("read set %s: %w", set.Name, err)
+		}
+		byID := make(map[string]element, len(elements))
+		for _, k := range elements {
+			e := fromKernel(k)
+			byID[e.id()] = e
+		}
+		s.sets[set.Name], s.elements[set.Name] = set, byID
+	}
+	return nil
+}
+
+func readCounters(c *nftables.Conn) (map[string]expr.Counter, error) {
+	objects, err := c.GetNamedObjects(ourTable())
+	if err != nil {
+		return nil, fmt.Errorf("read counters: %w", err)
+	}
+	out := map[string]expr.Counter{}
+	for _, o := range objects {
+		if n, ok := o.(*nftables.NamedObj); ok {
+			if v, ok := n.Obj.(*expr.Counter); ok {
+				out[n.Name] = *v
+			}
+		}
+	}
+	return out, nil
+}
+
+// fingerprint is equal for rules that say the same: what the kernel adds on its
+// own (set numbers, a flag that follows from the registers) is left out.
+func fingerprint(exprs []expr.Any, userData []byte) string {
+	var b strings.Builder
+	for _, e := range exprs {
+		switch x := e.(type) {
+		case *expr.Lookup:
+			y := *x
+			y.SetID = 0
+			e = &y
+		case *expr.NAT:
+			y := *x
+			y.Specified = false
+			e = &y
+		}
+		data, err := expr.Marshal(byte(nftables.TableFamilyINet), e)
+		if err != nil {
+			data = fmt.Appendf(nil, "%T", e) // an expression we never write: differs from all of ours
+		}
+		b.Write(data)
+	}
+	b.Write(userData)
+	return b.String()
+}
+
+// GateState is a group and whether its addresses are let in.
+type GateState struct {
+	Group string
+	Open  bool
+}
+
+// open tells for each group the kernel knows whether its gate is open. A group
+// of which some address is shut counts as shut: half open is no state to keep.
+// If the gate's sets are not what they should be, no group is known.
+func (s *state) open() map[string]bool {
+	out := map[string]bool{}
+	if !sameSet(s.sets[setClosed], addressSet(setClosed)) || !sameSet(s.sets[setAddresses], addressSet(setAddresses)) {
+		return out
+	}
+	for id, e := range s.elements[setAddresses] {
+		_, shut := s.elements[setClosed][id]
+		was, known := out[e.comment]
+		out[e.comment] = !shut && (was || !known)
+	}
+	return out
+}
+
+// closed returns the addresses of gates that must be shut: everything, except
+// the groups whose gate is open now.
+func (s *state) closed(gates []nat.Gate) []netip.Addr {
+	open := s.open()
+	var out []netip.Addr
+	for _, g := range gates {
+		if !open[g.Group] {
+			out = append(out, g.Address)
+		}
+	}
+	return out
+}
