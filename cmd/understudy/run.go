@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"strings"
 
+	sd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
 	"understudy/appliance/config"
@@ -96,6 +97,10 @@ func newElection() *cobra.Command {
 				return err
 			}
 			defer unlock()
+			// The service's main process has died; systemd signals the new one.
+			if _, err := sd.SdNotify(false, fmt.Sprintf("MAINPID=%d", os.Getpid())); err != nil {
+				newLogger(f.verbose).Warn("telling systemd our process id", "err", err)
+			}
 			link, board := election.InheritedFiles()
 			return electionError(election.Run(cmd.Context(), election.Options{
 				Link: link, Board: board, SpawnDaemon: f.spawn("daemon"),
