@@ -83,3 +83,38 @@ func WithFlags(msg []byte, flags uint16) []byte {
 	binary.NativeEndian.PutUint16(out[6:], flagRequest|flags)
 	return out
 }
+
+// CaptureEvents reads what is queued, as it came.
+func (l *Listener) CaptureEvents(fn func([]byte)) error {
+	for {
+		n, err := l.in.recv(l.s, eventSlots, unix.MSG_DONTWAIT)
+		if err == unix.EAGAIN {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for i := range n {
+			b, _ := l.in.datagram(i)
+			fn(b)
+		}
+	}
+}
+
+// CaptureGet asks for the entry of a key and returns the kernel's messages as
+// they came: the entry, or the error, and the acknowledgement.
+func (k *Kernel) CaptureGet(key session.Key) (msgs [][]byte, err error) {
+	k.begin()
+	seq := k.next(0)
+	k.out = AppendGet(k.out, seq, &key)
+	addFlags(k.out, k.last, flagAck)
+	if err := k.s.send(k.out); err != nil {
+		return nil, err
+	}
+	n, err := k.in.recv(k.s, MaxBatch, unix.MSG_DONTWAIT)
+	for i := range n {
+		b, _ := k.in.datagram(i)
+		msgs = append(msgs, append([]byte(nil), b...))
+	}
+	return msgs, err
+}

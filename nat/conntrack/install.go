@@ -17,7 +17,9 @@ type InstallOptions struct {
 	// another translation, and reports ErrClash. Else it is replaced: its
 	// translation cannot be changed, so it is deleted and created.
 	KeepLocal bool
-	// NoVerify skips reading back the translation.
+	// NoVerify skips reading back the translation of each entry, which doubles
+	// the price of its installation (measured: 3.6 us, with the echo 7.7, by
+	// asking 9). For a bulk that a dump follows anyway: see InEffect.
 	NoVerify bool
 }
 
@@ -32,15 +34,16 @@ type InstallOptions struct {
 // The returned error is one of the socket; the results of what was under way and
 // behind it are then that error too.
 func (k *Kernel) Install(recs []session.Record, o InstallOptions, results []error) error {
+	k.o = o
 	for i := 0; i < len(recs); {
 		k.begin()
 		from := i
 		for ; i < len(recs) && !k.full(); i++ {
 			if results[i] = Installable(&recs[i]); results[i] == nil {
-				k.appendCreate(recs, i, &o)
+				k.appendCreate(recs, i)
 			}
 		}
-		if err := k.install(recs, &o, results); err != nil {
+		if err := k.install(recs, results); err != nil {
 			fill(results[from:len(recs)], err)
 			return err
 		}
@@ -49,27 +52,27 @@ func (k *Kernel) Install(recs []session.Record, o InstallOptions, results []erro
 }
 
 // install exchanges a batch of creates and settles what is left of it.
-func (k *Kernel) install(recs []session.Record, o *InstallOptions, results []error) error {
+func (k *Kernel) install(recs []session.Record, results []error) error {
 	var unseen, wrong, taken todo
 	if err := k.exchange(recs); err != nil {
 		return err
 	}
-	k.sortCreated(recs, o, results, &unseen, &wrong, &taken)
+	k.sortCreated(recs, results, &unseen, &wrong, &taken)
 	if err := k.readBack(&unseen, recs, results, &wrong); err != nil {
 		return err
 	}
 	if err := k.remove(&wrong); err != nil {
 		return err
 	}
-	return k.settle(&taken, recs, o, results)
+	return k.settle(&taken, recs, results)
 }
 
 // appendCreate adds the create of record i. The kernel echoes what it made of a
-// translated one, which is a third of the price of asking for it.
-func (k *Kernel) appendCreate(recs []session.Record, i int, o *InstallOptions) {
+// translated one, which is cheaper than to ask for it.
+func (k *Kernel) appendCreate(recs []session.Record, i int) {
 	seq := k.next(i)
-	k.out = k.create(k.out, seq, &recs[i], o)
-	if !o.NoVerify && translated(&recs[i]) {
+	k.out = k.create(k.out, seq, &recs[i], &k.o)
+	if !k.o.NoVerify && translated(&recs[i]) {
 		addFlags(k.out, k.last, flagEcho)
 	}
 }
@@ -99,7 +102,7 @@ func itemOf(s *slot) todoItem {
 // sortCreated reads the answers to creates. unseen were created but not echoed
 // (without nf_conntrack_events, or with 2 and no listener, nothing is), wrong are
 // not translated as they should be, taken existed.
-func (k *Kernel) sortCreated(recs []session.Record, o *InstallOptions, results []error, unseen, wrong, taken *todo) {
+func (k *Kernel) sortCreated(recs []session.Record, results []error, unseen, wrong, taken *todo) {
 	for i := range k.slots[:k.n] {
 		s := &k.slots[i]
 		r := &recs[s.index]
@@ -107,7 +110,7 @@ func (k *Kernel) sortCreated(recs []session.Record, o *InstallOptions, results [
 		switch {
 		case results[s.index] == ErrClash:
 			taken.add(todoItem{index: s.index})
-		case s.errno != 0 || o.NoVerify || !translated(r):
+		case s.errno != 0 || k.o.NoVerify || !translated(r):
 		case !s.found:
 			unseen.add(todoItem{index: s.index})
 		case !asWanted(r, &s.entry):
@@ -117,11 +120,17 @@ func (k *Kernel) sortCreated(recs []session.Record, o *InstallOptions, results [
 	}
 }
 
-// asWanted tells whether the kernel's entry is r's flow with r's translation in
-// effect: the reply tuple alone proves nothing, the status bits make it happen.
-func asWanted(r, entry *session.Record) bool {
+// InEffect tells of an entry as the kernel shows it whether the kernel translates
+// as the entry's tuples look. The tuples alone prove nothing, the status bits
+// make it happen.
+func InEffect(entry *session.Record) bool {
 	const nat = session.StatusSrcNAT | session.StatusDstNAT
-	return sameBinding(r, entry) && entry.Status&nat == natStatus(r)
+	return entry.Status&nat == natStatus(entry)
+}
+
+// asWanted tells whether the kernel's entry is r's flow with r's translation.
+func asWanted(r, entry *session.Record) bool {
+	return sameBinding(r, entry) && InEffect(entry)
 }
 
 // readBack asks for entries that were created without an echo.
@@ -165,7 +174,7 @@ func (k *Kernel) remove(list *todo) error {
 
 // settle treats records whose create said EEXIST: the same flow is updated, the
 // same flow with another translation replaced, the rest stays a clash.
-func (k *Kernel) settle(taken *todo, recs []session.Record, o *InstallOptions, results []error) error {
+func (k *Kernel) settle(taken *todo, recs []session.Record, results []error) error {
 	if taken.n == 0 {
 		return nil
 	}
@@ -180,19 +189,19 @@ func (k *Kernel) settle(taken *todo, recs []session.Record, o *InstallOptions, r
 		case !s.found: // the translated tuple is another flow's
 		case asWanted(r, &s.entry):
 			same.add(itemOf(s))
-		case !o.KeepLocal && (s.entry.Key == r.Key || s.entry.Key == inverse(&r.Key)):
+		case !k.o.KeepLocal && (s.entry.Key == r.Key || s.entry.Key == inverse(&r.Key)):
 			other.add(itemOf(s))
 		}
 	}
-	if err := k.refresh(&same, recs, o, results); err != nil {
+	if err := k.refresh(&same, recs, results); err != nil {
 		return err
 	}
-	return k.replace(&other, recs, o, results)
+	return k.replace(&other, recs, results)
 }
 
 // refresh updates entries that are there already.
-func (k *Kernel) refresh(list *todo, recs []session.Record, o *InstallOptions, results []error) error {
-	u := UpdateOptions{Hold: o.Hold, Liberal: o.Liberal}
+func (k *Kernel) refresh(list *todo, recs []session.Record, results []error) error {
+	u := UpdateOptions{Hold: k.o.Hold, Liberal: k.o.Liberal}
 	k.begin()
 	for _, it := range list.items() {
 		r := recs[it.index]
@@ -205,7 +214,7 @@ func (k *Kernel) refresh(list *todo, recs []session.Record, o *InstallOptions, r
 
 // replace deletes the kernel's entries of the list and creates the records'. An
 // entry that was recreated by traffic in between is an ErrClash.
-func (k *Kernel) replace(list *todo, recs []session.Record, o *InstallOptions, results []error) error {
+func (k *Kernel) replace(list *todo, recs []session.Record, results []error) error {
 	if list.n == 0 {
 		return nil
 	}
@@ -214,13 +223,13 @@ func (k *Kernel) replace(list *todo, recs []session.Record, o *InstallOptions, r
 	}
 	k.begin()
 	for _, it := range list.items() {
-		k.appendCreate(recs, it.index, o)
+		k.appendCreate(recs, it.index)
 	}
 	var unseen, wrong, taken todo
 	if err := k.exchange(recs); err != nil {
 		return err
 	}
-	k.sortCreated(recs, o, results, &unseen, &wrong, &taken)
+	k.sortCreated(recs, results, &unseen, &wrong, &taken)
 	if err := k.readBack(&unseen, recs, results, &wrong); err != nil {
 		return err
 	}

@@ -38,6 +38,7 @@ type Kernel struct {
 	seq  uint32
 	ev   Event
 
+	o InstallOptions // of the Install under way
 	// create is AppendCreate; a test puts a wrong form in its place to see it
 	// caught.
 	create func(b []byte, seq uint32, r *session.Record, o *InstallOptions) []byte

@@ -48,6 +48,7 @@ func newNode(t testing.TB) *node {
 	must(t, err)
 	must(t, nl.LinkSetUp(lo))
 	n.sysctl(t, "net/netfilter/nf_conntrack_events", "1")
+	n.sysctl(t, "net/ipv6/conf/default/accept_dad", "0") // addresses are of use at once
 	return n
 }
 
