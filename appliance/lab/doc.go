@@ -12,11 +12,9 @@
 //	      ├─ Do ── run a function inside, to open sockets there
 //	      └─ cell ── a PID namespace for the node's processes: Start, Freeze, Kill
 //
-//	Pair ── two gateways on a LAN, a WAN and a sync segment, one inside and
-//	        one outside host; used by the end-to-end tests and by the demo
-//
-// The sub-package probe measures traffic through it, the sub-package capture
-// records frames.
+// The sub-package pair is the network of the end-to-end tests and of the demo:
+// two gateways on a LAN, a WAN and a sync segment, a host inside and one
+// outside. The sub-package probe measures traffic, capture records frames.
 //
 // # Nothing is left behind
 //

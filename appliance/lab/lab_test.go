@@ -339,3 +339,28 @@ func must(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+func TestFilesOfANodeAreItsOwn(t *testing.T) {
+	_, a, b := twoNodes(t)
+	must(t, a.WriteFile("/run/x/y", []byte("of a\n"), 0o600))
+	for node, want := range map[*lab.Node]string{a: "of a", b: ""} {
+		p, err := node.Start("/bin/cat", "/run/x/y")
+		must(t, err)
+		<-p.Done()
+		if ok := p.Err() == nil; ok != (want != "") || ok && !strings.Contains(p.Output(), want) {
+			t.Errorf("node %s reads %q, want %q", node.Name, p.Output(), want)
+		}
+	}
+	if _, err := os.Stat("/run/x/y"); err == nil {
+		t.Error("the file is on this machine")
+	}
+	if _, err := a.Path("/etc/passwd"); err == nil {
+		t.Error("a path outside /run was given out as the node's")
+	}
+	must(t, a.Reboot())
+	path, err := a.Path("/run/x/y")
+	must(t, err)
+	if _, err := os.Stat(path); err == nil {
+		t.Error("the file is there after a reboot")
+	}
+}

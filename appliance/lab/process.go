@@ -37,12 +37,8 @@ func (n *Node) Start(path string, args ...string) (*Process, error) {
 func (n *Node) StartWith(cmd *exec.Cmd) (*Process, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.cell == nil {
-		c, err := startCell(n.space, n.Name)
-		if err != nil {
-			return nil, fmt.Errorf("lab: %s: %w", n.Name, err)
-		}
-		n.cell = c
+	if err := n.needCell(); err != nil {
+		return nil, err
 	}
 	p := &Process{Name: cmd.Path[strings.LastIndexByte(cmd.Path, '/')+1:], cmd: cmd, out: &tail{}, done: make(chan struct{})}
 	cmd.Stdout = p.out.tee(cmd.Stdout)

@@ -1,0 +1,54 @@
+package pair
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Where a gateway's files are, inside it.
+const (
+	configPath = "/run/lab/understudy.toml"
+	secretPath = "/run/lab/secret"
+	socketPath = "/run/understudy/control.sock"
+)
+
+// Config returns the configuration file of the gateway.
+func (g *Gateway) Config() string {
+	opt := g.pair.opt
+	var b strings.Builder
+	fmt.Fprintf(&b, "node = %q\n", g.Name)
+	for _, r := range []struct {
+		name, iface, address string
+		vrid                 int
+	}{
+		{"lan", "lan0", LANAddress.String(), 51},
+		{"wan", "wan0", WANAddress.String(), 52},
+	} {
+		fmt.Fprintf(&b, "\n[[router]]\nname = %q\ninterface = %q\nvrid = %d\npriority = %d\nadvertise = %q\naddresses = [%q]\n",
+			r.name, r.iface, r.vrid, opt.Priorities[g.index], opt.Interval.String(), r.address)
+		if opt.RouterKeys != "" {
+			b.WriteString(strings.TrimSpace(opt.RouterKeys) + "\n")
+		}
+	}
+	fmt.Fprintf(&b, "\n[[group]]\nname = %q\nrouters = [\"lan\", \"wan\"]\n", Group)
+	if !opt.NoNAT {
+		wan := WANAddress.Addr()
+		fmt.Fprintf(&b, "\n[nat]\nsource = [{ from = %q, out = \"wan0\", to = %q }]\nforward = [\n", InsideNet, wan)
+		for _, f := range []struct {
+			name, proto string
+			port        int
+		}{{"tcp", "tcp", TCPPort}, {"udp", "udp", UDPPort}} {
+			fmt.Fprintf(&b, "  { name = %q, address = \"%s:%d/%s\", to = \"%s:%d\" },\n", f.name, wan, f.port, f.proto, Server, f.port)
+		}
+		b.WriteString("]\n")
+	}
+	if !opt.NoSessions {
+		peer := g.pair.Other(g)
+		fmt.Fprintf(&b, "\n[sessions]\nlisten = \"10.255.0.%d:7788\"\npeers = [{ name = %q, address = \"10.255.0.%d:7788\" }]\nsecret_file = %q\nmode = \"incremental\"\n",
+			g.index+1, peer.Name, peer.index+1, secretPath)
+	}
+	if opt.Extra != "" {
+		b.WriteString("\n" + strings.TrimSpace(opt.Extra) + "\n")
+	}
+	return b.String()
+}

@@ -1,0 +1,143 @@
+package pair
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os/exec"
+	"sync"
+
+	"understudy/appliance"
+	"understudy/appliance/control"
+	"understudy/appliance/lab"
+)
+
+// Gateway is one of the two machines and the program on it.
+type Gateway struct {
+	*lab.Node
+	pair  *Pair
+	index int
+
+	mu      sync.Mutex
+	process *lab.Process
+	client  *control.Client
+}
+
+// Start writes the gateway's files and starts `understudy run`. It returns as
+// soon as the process runs; see [Pair.Wait].
+func (g *Gateway) Start() error {
+	if err := g.WriteFile(configPath, []byte(g.Config()), 0o644); err != nil {
+		return err
+	}
+	if err := g.WriteFile(secretPath, []byte(g.pair.secret), 0o600); err != nil {
+		return err
+	}
+	args := append([]string{"run", "--config", configPath, "--control", socketPath}, g.pair.opt.Args...)
+	cmd := exec.Command(g.pair.opt.Binary, args...)
+	cmd.Env = append(cmd.Environ(), g.pair.opt.Env...)
+	if w := g.pair.opt.Log; w != nil {
+		named := &prefixed{w: w, prefix: g.Name + " | "}
+		cmd.Stdout, cmd.Stderr = named, named
+	}
+	proc, err := g.StartWith(cmd)
+	if err != nil {
+		return err
+	}
+	path, err := g.Path(socketPath)
+	if err != nil {
+		return err
+	}
+	g.disconnect()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.process, g.client = proc, control.NewClient(path)
+	return nil
+}
+
+// Process is the program as started last, nil before the first start. Its child
+// is found by [lab.Node.Pids].
+func (g *Gateway) Process() *lab.Process {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.process
+}
+
+// Status asks the program over its control socket.
+func (g *Gateway) Status(ctx context.Context) (appliance.Status, error) {
+	c, err := g.connected()
+	if err != nil {
+		return appliance.Status{}, err
+	}
+	return c.Status(ctx)
+}
+
+// Failover asks the program to hand over.
+func (g *Gateway) Failover(ctx context.Context) error {
+	c, err := g.connected()
+	if err != nil {
+		return err
+	}
+	return c.Failover(ctx, Group, false)
+}
+
+// Reload asks the program to read its configuration again.
+func (g *Gateway) Reload(ctx context.Context) error {
+	c, err := g.connected()
+	if err != nil {
+		return err
+	}
+	return c.Reload(ctx)
+}
+
+// Output is what the program wrote since it was started last.
+func (g *Gateway) Output() string {
+	if p := g.Process(); p != nil {
+		return p.Output()
+	}
+	return ""
+}
+
+func (g *Gateway) connected() (*control.Client, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.client == nil {
+		return nil, fmt.Errorf("pair: %s was not started", g.Name)
+	}
+	return g.client, nil
+}
+
+func (g *Gateway) disconnect() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.client != nil {
+		g.client.Close()
+		g.client = nil
+	}
+}
+
+// prefixed writes whole lines with a prefix. Standard output and error of a
+// program may share it.
+type prefixed struct {
+	w      io.Writer
+	prefix string
+
+	mu   sync.Mutex
+	rest []byte
+}
+
+func (p *prefixed) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rest = append(p.rest, b...)
+	for {
+		line, rest, ok := bytes.Cut(p.rest, []byte{'\n'})
+		if !ok {
+			return len(b), nil
+		}
+		if _, err := fmt.Fprintf(p.w, "%s%s\n", p.prefix, line); err != nil {
+			return 0, err
+		}
+		p.rest = rest
+	}
+}

@@ -1,0 +1,178 @@
+package pair
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"time"
+
+	"understudy/appliance/lab"
+)
+
+// Addresses of the network.
+var (
+	InsideNet  = netip.MustParsePrefix("10.0.0.0/24")
+	InsideHost = netip.MustParseAddr("10.0.0.10")
+	Server     = netip.MustParseAddr("10.0.0.20") // inside, reached through forwards
+	Outside    = netip.MustParseAddr("203.0.113.254")
+	LANAddress = netip.MustParsePrefix("10.0.0.1/24")    // of the active gateway
+	WANAddress = netip.MustParsePrefix("203.0.113.1/24") // of the active gateway
+)
+
+// Ports of the forwards; a forward leads to the same port of Server.
+const (
+	TCPPort = 8080
+	UDPPort = 8081
+)
+
+// Group is the name of the group that both routers are in.
+const Group = "gateway"
+
+// Options sets a pair up. The zero value is the demo's.
+type Options struct {
+	Binary     string        // the program; "": the running executable
+	Interval   time.Duration // of adverts; 0: 100 ms
+	Priorities [2]uint8      // of gw1 and gw2; 0: 200 and 100
+
+	NoNAT      bool // routed: outside then knows the way to the inside network
+	NoSessions bool
+
+	RouterKeys string   // lines for both [[router]] tables of both gateways
+	Extra      string   // lines for the end of both configuration files
+	Args       []string // more arguments of `run`
+	Env        []string // more environment of the program
+
+	// Log gets what the gateways write, each line with the gateway's name.
+	Log io.Writer
+}
+
+// Pair is the network, up; the gateways' programs are started by
+// [Gateway.Start].
+type Pair struct {
+	Net             *lab.Net
+	Inside, Outside *lab.Node
+	LAN, WAN, Sync  *lab.Segment
+	Gateways        [2]*Gateway // gw1, gw2
+
+	opt    Options
+	secret string
+}
+
+// New builds the network.
+func New(opt Options) (*Pair, error) {
+	if opt.Interval == 0 {
+		opt.Interval = 100 * time.Millisecond
+	}
+	if opt.Priorities[0] == 0 {
+		opt.Priorities = [2]uint8{200, 100}
+	}
+	if opt.Binary == "" {
+		exe, err := os.Executable()
+		if err != nil {
+			return nil, fmt.Errorf("pair: %w", err)
+		}
+		opt.Binary = exe
+	}
+	var key [32]byte
+	if _, err := rand.Read(key[:]); err != nil {
+		return nil, fmt.Errorf("pair: secret: %w", err)
+	}
+	p := &Pair{Net: lab.New(), opt: opt, secret: base64.StdEncoding.EncodeToString(key[:]) + "\n"}
+	if err := p.build(); err != nil {
+		return nil, errors.Join(fmt.Errorf("pair: %w", err), p.Close())
+	}
+	return p, nil
+}
+
+func (p *Pair) build() (err error) {
+	for _, s := range []struct {
+		name string
+		seg  **lab.Segment
+	}{{"lan", &p.LAN}, {"wan", &p.WAN}, {"sync", &p.Sync}} {
+		if *s.seg, err = p.Net.Segment(s.name); err != nil {
+			return err
+		}
+	}
+	if p.Inside, err = p.host("inside", p.LAN, InsideHost, Server); err != nil {
+		return err
+	}
+	if err = p.Inside.Route("default", LANAddress.Addr().String()); err != nil {
+		return err
+	}
+	if p.Outside, err = p.host("outside", p.WAN, Outside); err != nil {
+		return err
+	}
+	if p.opt.NoNAT {
+		if err = p.Outside.Route(InsideNet.String(), WANAddress.Addr().String()); err != nil {
+			return err
+		}
+	}
+	for i := range p.Gateways {
+		if p.Gateways[i], err = p.gateway(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Pair) host(name string, seg *lab.Segment, addrs ...netip.Addr) (*lab.Node, error) {
+	n, err := p.Net.Node(name)
+	if err != nil {
+		return nil, err
+	}
+	var prefixes []string
+	for _, a := range addrs {
+		prefixes = append(prefixes, netip.PrefixFrom(a, 24).String())
+	}
+	_, err = n.Join(seg, "eth0", prefixes...)
+	return n, err
+}
+
+func (p *Pair) gateway(i int) (*Gateway, error) {
+	name := fmt.Sprintf("gw%d", i+1)
+	n, err := p.Net.Node(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.Sysctl("ipv4/ip_forward", "1"); err != nil {
+		return nil, err
+	}
+	for _, l := range []struct {
+		seg      *lab.Segment
+		name, ip string
+	}{
+		{p.LAN, "lan0", fmt.Sprintf("10.0.0.%d/24", i+2)},
+		{p.WAN, "wan0", fmt.Sprintf("203.0.113.%d/24", i+2)},
+		{p.Sync, "sync0", fmt.Sprintf("10.255.0.%d/30", i+1)},
+	} {
+		if _, err := n.Join(l.seg, l.name, l.ip); err != nil {
+			return nil, err
+		}
+	}
+	return &Gateway{Node: n, pair: p, index: i}, nil
+}
+
+// Bound is the protocol's longest time from the last advert of an active
+// gateway that dies to the first of the survivor: three intervals and the
+// survivor's skew (RFC 9568 section 6.1).
+func (p *Pair) Bound(survivor *Gateway) time.Duration {
+	skew := p.opt.Interval * time.Duration(256-int(p.opt.Priorities[survivor.index])) / 256
+	return 3*p.opt.Interval + skew
+}
+
+// Other returns the gateway that g is not.
+func (p *Pair) Other(g *Gateway) *Gateway { return p.Gateways[1-g.index] }
+
+// Close ends everything.
+func (p *Pair) Close() error {
+	for _, g := range p.Gateways {
+		if g != nil {
+			g.disconnect()
+		}
+	}
+	return p.Net.Close()
+}

@@ -1,0 +1,40 @@
+package pair
+
+import (
+	"context"
+	"time"
+
+	"understudy/appliance/lab"
+)
+
+// NewT builds a pair that ends with the test. What the gateways wrote is shown
+// if the test fails.
+func NewT(t lab.TB, opt Options) *Pair {
+	t.Helper()
+	lab.Require(t)
+	p, err := New(opt)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			for _, g := range p.Gateways {
+				t.Logf("log of %s:\n%s", g.Name, g.Output())
+			}
+		}
+		if err := p.Close(); err != nil {
+			t.Logf("%v", err)
+		}
+	})
+	return p
+}
+
+// WaitT is [Pair.Wait] for at most 15 s; a wait in vain fails the test.
+func (p *Pair) WaitT(t lab.TB, what string, met func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	defer cancel()
+	if err := p.Wait(ctx, what, met); err != nil {
+		t.Fatalf("%v", err)
+	}
+}
