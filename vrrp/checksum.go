@@ -23,18 +23,12 @@ func (f ChecksumForm) String() string {
 	return "rfc9568"
 }
 
-// sum adds b to s as 16-bit words in network byte order (RFC 1071), without folding.
+// sum adds b to s as words in network byte order (RFC 1071), without folding. Whatever is summed here is a multiple
+// of 4 octets long.
 func sum(s uint64, b []byte) uint64 {
 	for len(b) >= 4 {
 		s += uint64(binary.BigEndian.Uint32(b))
 		b = b[4:]
-	}
-	if len(b) >= 2 {
-		s += uint64(binary.BigEndian.Uint16(b))
-		b = b[2:]
-	}
-	if len(b) == 1 {
-		s += uint64(b[0]) << 8
 	}
 	return s
 }

@@ -409,6 +409,15 @@ func TestRaisedPriorityCountsAtOnce(t *testing.T) {
 	r.due(3240 * time.Millisecond)
 }
 
+func TestRaisedPriorityKeepsTheSkewOfPriorityZero(t *testing.T) {
+	r := machine(t).backup()
+	r.advert(0, higher, interval)
+	cfg := r.Config()
+	cfg.Priority = 200
+	r.Reconfigure(cfg)
+	r.due(560 * time.Millisecond)
+}
+
 func TestReleaseServesInSilenceUntilSuccessor(t *testing.T) {
 	r := machine(t).active()
 	r.sends(r.event(vrrp.EventRelease), 0)

@@ -50,9 +50,7 @@ func (s *Set) Reconfigure(now time.Time, cfg SetConfig) (SetOutput, error) {
 		s.populate(g, members[i])
 	}
 	for _, r := range s.routers {
-		mc := r.cfg.machine(r.m.cfg.Source)
-		mc.Held = r.m.cfg.Held
-		r.m.Reconfigure(mc)
+		r.m.Reconfigure(r.cfg.machine(r.m.cfg.Source))
 		s.refresh(r)
 	}
 	for _, g := range s.groups {

@@ -331,6 +331,37 @@ func TestSetResume(t *testing.T) {
 		"send 1 100", "send 0 100", "gw initialize>active resume 9")
 	g.want(g.do(vrrp.SetInput{Kind: vrrp.InStart}))
 	g.want(g.fire(), "send 1 100", "send 0 100")
+	g.advert(lan, 200, "10.0.0.3")
+	g.want(g.fire(), "send 1 100", "send 0 100", "gw backup>active active-down 10")
+}
+
+func TestSetHandedOverEndsWhenActiveAgain(t *testing.T) {
+	held := func(g *gateway) string { return g.Snapshot(g.now).Groups[0].Ineligible }
+	g := newGateway(t, gatewayConfig()).active()
+	g.do(vrrp.SetInput{Kind: vrrp.InHandOver})
+	g.advert(lan, 50, "10.0.0.3")
+	if got := held(g); got != "handed-over" {
+		t.Errorf("held: %q", got)
+	}
+	if g.reconfigure(gatewayConfig()); held(g) != "handed-over" {
+		t.Error("forgotten by a reload")
+	}
+	g.now = g.now.Add(interval)
+	g.advert(lan, 50, "10.0.0.3")
+	g.advert(wan, 50, "203.0.113.3") // left alone, though lower
+	if got := g.Deadline().Sub(g.now); got != 9240*time.Millisecond {
+		t.Errorf("preempts in %v", got)
+	}
+	g.want(g.fire(), "send 1 100", "send 0 100", "gw backup>active active-down 2")
+	if got := held(g); got != "" {
+		t.Errorf("held: %q", got)
+	}
+	g.advert(lan, 200, "10.0.0.3")
+	at := g.Deadline()
+	g.advert(lan, 50, "10.0.0.3") // not left alone any more
+	if g.Deadline() != at {
+		t.Error("still does not preempt")
+	}
 }
 
 func TestSetConfigErrors(t *testing.T) {
