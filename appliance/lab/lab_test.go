@@ -232,6 +232,17 @@ func TestProcessesLiveInTheNode(t *testing.T) {
 	}
 }
 
+func TestOutputIsKeptPastTheProcessThatWasStarted(t *testing.T) {
+	_, a, _ := twoNodes(t)
+	p, err := a.Start("/bin/sh", "-c", `(sleep 0.3; echo late; exec sleep 1000) & echo early`)
+	must(t, err)
+	<-p.Done()
+	waitFor(t, "the child's word", func() bool { return p.Output() == "early\nlate\n" })
+	if pids, err := a.Pids(); err != nil || len(pids) != 1 {
+		t.Errorf("processes %v (%v), want the child alive", pids, err)
+	}
+}
+
 func TestCrashLetsNobodySayGoodbye(t *testing.T) {
 	_, a, _ := twoNodes(t)
 	// A parent that says goodbye when its child dies: what a crash must not allow.

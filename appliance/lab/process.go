@@ -3,10 +3,11 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -25,40 +26,60 @@ type Process struct {
 }
 
 // Start runs a program in the node: in its network namespace, in a PID
-// namespace of the node, with a /run of its own. Its standard output and error
-// are kept (the last 256 KiB, see [Process.Output]) and may be followed with
-// [Node.StartWith].
+// namespace of the node, with a /run of its own. What it and its children write
+// to standard output and error is kept: the last 256 KiB, see [Process.Output].
 func (n *Node) Start(path string, args ...string) (*Process, error) {
 	return n.StartWith(exec.Command(path, args...))
 }
 
-// StartWith is [Node.Start] for a command prepared by the caller. Output that
-// the command sends elsewhere is sent there as well as kept.
+// StartWith is [Node.Start] for a command prepared by the caller. If its Stdout
+// is set, everything written, standard error too, goes there as well.
 func (n *Node) StartWith(cmd *exec.Cmd) (*Process, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if err := n.needCell(); err != nil {
 		return nil, err
 	}
-	p := &Process{Name: cmd.Path[strings.LastIndexByte(cmd.Path, '/')+1:], cmd: cmd, out: &tail{}, done: make(chan struct{})}
-	cmd.Stdout = p.out.tee(cmd.Stdout)
-	cmd.Stderr = p.out.tee(cmd.Stderr)
+	p := &Process{Name: filepath.Base(cmd.Path), cmd: cmd, out: &tail{}, done: make(chan struct{})}
+	// A pipe of our own, not one of exec.Cmd: that one closes soon after the
+	// program has ended, and a child that goes on without it would be killed
+	// by its next word.
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("lab: %s: start %s: %w", n.Name, p.Name, err)
+	}
+	defer w.Close()
+	follow := p.out.tee(cmd.Stdout)
+	cmd.Stdout, cmd.Stderr = w, w
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
 	cmd.SysProcAttr.Setpgid = true // Ctrl-C is for the owner to handle
-	// A grandchild that outlives the process holds the output pipes open.
-	cmd.WaitDelay = 100 * time.Millisecond
 	if err := n.cell.start(cmd); err != nil {
+		r.Close()
 		return nil, fmt.Errorf("lab: %s: start %s: %w", n.Name, p.Name, err)
 	}
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		defer r.Close()
+		_, _ = io.Copy(follow, r) // until the last writer in the node is gone
+	}()
 	go func() {
 		p.err = cmd.Wait()
+		select {
+		case <-written:
+		case <-time.After(outputGrace):
+		}
 		close(p.done)
 	}()
 	n.procs = append(n.procs, p)
 	return p, nil
 }
+
+// outputGrace is how long the end of a process is held back for its last words,
+// which without a child that has the same output are there at once.
+const outputGrace = 100 * time.Millisecond
 
 // Freeze stops every process of the node at once (SIGSTOP); the kernel goes on
 // forwarding. [Node.Thaw] is its opposite.

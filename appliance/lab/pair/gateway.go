@@ -37,8 +37,7 @@ func (g *Gateway) Start() error {
 	cmd := exec.Command(g.pair.opt.Binary, args...)
 	cmd.Env = append(cmd.Environ(), g.pair.opt.Env...)
 	if w := g.pair.opt.Log; w != nil {
-		named := &prefixed{w: w, prefix: g.Name + " | "}
-		cmd.Stdout, cmd.Stderr = named, named
+		cmd.Stdout = &prefixed{w: w, prefix: g.Name + " | "}
 	}
 	proc, err := g.StartWith(cmd)
 	if err != nil {
@@ -116,19 +115,14 @@ func (g *Gateway) disconnect() {
 	}
 }
 
-// prefixed writes whole lines with a prefix. Standard output and error of a
-// program may share it.
+// prefixed writes whole lines with a prefix.
 type prefixed struct {
 	w      io.Writer
 	prefix string
-
-	mu   sync.Mutex
-	rest []byte
+	rest   []byte
 }
 
 func (p *prefixed) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.rest = append(p.rest, b...)
 	for {
 		line, rest, ok := bytes.Cut(p.rest, []byte{'\n'})

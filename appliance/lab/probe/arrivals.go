@@ -78,6 +78,20 @@ func (a *arrivals) gap(from, to time.Time) Gap {
 	return g
 }
 
+// within returns the longest silence between two arrivals in from..to, zero if
+// there were fewer.
+func (a *arrivals) within(from, to time.Time) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	lo, _ := slices.BinarySearch(a.at, int64(from.Sub(a.base)))
+	hi, _ := slices.BinarySearch(a.at, int64(to.Sub(a.base))+1)
+	var longest int64
+	for i := lo + 1; i < hi; i++ {
+		longest = max(longest, a.at[i]-a.at[i-1])
+	}
+	return time.Duration(longest)
+}
+
 // since tells how many arrived after t.
 func (a *arrivals) since(t time.Time) int {
 	a.mu.Lock()

@@ -37,6 +37,21 @@ func TestGap(t *testing.T) {
 	}
 }
 
+func TestNoiseLooksOnlyInside(t *testing.T) {
+	base := time.Unix(1000, 0)
+	at := func(ms int) time.Time { return base.Add(time.Duration(ms) * time.Millisecond) }
+	a := newArrivals(base)
+	for _, ms := range []int{1, 50, 51, 54, 60, 90} {
+		a.add(at(ms))
+	}
+	if got := a.within(at(50), at(60)); got != 6*time.Millisecond {
+		t.Errorf("want 6ms, got %v", got)
+	}
+	if got := a.within(at(52), at(59)); got != 0 {
+		t.Errorf("one arrival alone: want 0, got %v", got)
+	}
+}
+
 func TestSince(t *testing.T) {
 	base := time.Unix(1000, 0)
 	a := newArrivals(base)

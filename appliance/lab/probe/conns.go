@@ -19,7 +19,7 @@ type ConnsOptions struct {
 	Client, Server Place
 	Listen         netip.AddrPort // of the server
 	Target         netip.AddrPort // where the clients connect to
-	Count          int
+	Count          int            // may be 0: only for [Conns.Fresh]
 	// Every other connection, the first included, sends a request each Every,
 	// spread evenly; the rest are idle. 0: 200 ms.
 	Every time.Duration
@@ -28,6 +28,7 @@ type ConnsOptions struct {
 // Conns is many connections to one server that answers each request with the
 // same bytes.
 type Conns struct {
+	opt      ConnsOptions
 	listener *net.TCPListener
 	stop     atomic.Bool
 	ended    chan struct{}
@@ -67,7 +68,7 @@ func StartConns(ctx context.Context, o ConnsOptions) (*Conns, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Conns{listener: l, ended: make(chan struct{})}
+	c := &Conns{opt: o, listener: l, ended: make(chan struct{})}
 	c.wait.Go(c.serve)
 	for n := range o.Count {
 		conn, err := dial(ctx, o.Client, o.Target)
@@ -187,6 +188,21 @@ func (c *Conns) check(ctx context.Context, conns []*tcpConn) []Dead {
 		}
 	}
 	return dead
+}
+
+// Fresh opens one connection more, sends one request on it and closes it, and
+// tells how long that took until the answer was there.
+func (c *Conns) Fresh(ctx context.Context) (time.Duration, error) {
+	start := time.Now()
+	conn, err := dial(ctx, c.opt.Client, c.opt.Target)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	if dead := c.check(ctx, []*tcpConn{{Conn: conn, n: len(c.conns)}}); len(dead) > 0 {
+		return 0, fmt.Errorf("probe: new connection: %w", dead[0].Err)
+	}
+	return time.Since(start), nil
 }
 
 // Count is how many connections there are.

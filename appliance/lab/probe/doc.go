@@ -12,8 +12,8 @@
 //	…
 //	crash := time.Now()
 //	…
-//	outage := udp.Gap(crash, time.Now())                 // the longest silence since
-//	noise := udp.Gap(crash.Add(-2*time.Second), crash)   // the longest before
+//	outage := udp.Gap(crash, time.Now())                  // the longest silence since
+//	noise := udp.Noise(crash.Add(-2*time.Second), crash) // the longest before
 //
 // An outage is the longest time between two arrivals that follow each other.
 // It holds also what this machine's scheduler adds, so it is always given

@@ -64,6 +64,9 @@ func (e *Echo) failed() {
 // Gap is the longest silence that overlaps from..to.
 func (e *Echo) Gap(from, to time.Time) Gap { return e.arrived.gap(from, to) }
 
+// Noise is the longest silence between two echoes that both came in from..to.
+func (e *Echo) Noise(from, to time.Time) time.Duration { return e.arrived.within(from, to) }
+
 // Since counts the echoes that came after t.
 func (e *Echo) Since(t time.Time) int { return e.arrived.since(t) }
 

@@ -150,6 +150,9 @@ func (s *Stream) fail(err error) {
 // Gap is the longest stall that overlaps from..to, seen at the receiver.
 func (s *Stream) Gap(from, to time.Time) Gap { return s.arrived.gap(from, to) }
 
+// Noise is the longest stall between two arrivals that both were in from..to.
+func (s *Stream) Noise(from, to time.Time) time.Duration { return s.arrived.within(from, to) }
+
 // Since counts the arrivals after t.
 func (s *Stream) Since(t time.Time) int { return s.arrived.since(t) }
 
