@@ -105,6 +105,9 @@ func (k *checker) source(i int) {
 	case s.From.Bits() == 0:
 		// It would take in the gateway's own adverts, which must keep their source.
 		k.add(KindSource, i, "from", "every address there is; name the networks behind the gateway")
+	case s.From.Contains(s.To):
+		// The gateways' own addresses on that side are likely in it too, and their adverts.
+		k.add(KindSource, i, "from", "holds %v, which it is to be translated to; name the networks behind the gateway", s.To)
 	}
 	if why := badInterface(s.Out); why != "" {
 		k.add(KindSource, i, "out", "%s", why)

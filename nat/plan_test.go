@@ -111,6 +111,7 @@ func TestCheck(t *testing.T) {
 		}, []string{"10.0.0.200/32 out wan0: from: overlaps 10.0.0.0/24", "10.0.0.0/28 out wan0: from: overlaps 10.0.0.0/24"}},
 		{"bad host bits", func(c *Config) { c.Sources[0].From = prefix("10.0.1.7/24") }, []string{"write 10.0.1.0/24"}},
 		{"bad everything", func(c *Config) { c.Sources = c.Sources[:1]; c.Sources[0].From = prefix("0.0.0.0/0") }, []string{"every address there is"}},
+		{"bad outside network", func(c *Config) { c.Sources[0].From = prefix("203.0.113.0/24") }, []string{"from: holds 203.0.113.1"}},
 		{"bad IPv6 network", func(c *Config) { c.Sources[0].From = prefix("2001:db8::/64") }, []string{"want an IPv4 network"}},
 		{"bad interface", func(c *Config) { c.Sources[0].Out = "a-name-of-sixteen" }, []string{"longer than the 15 bytes"}},
 		{"bad no interface", func(c *Config) { c.Sources[0].Out = "" }, []string{"out: missing"}},

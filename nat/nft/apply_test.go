@@ -55,6 +55,32 @@ func TestApplyWithoutMappings(t *testing.T) {
 	}
 }
 
+// Where the chains hang decides what they can do; the kernel's own words for it.
+func TestPlaceOfTheChains(t *testing.T) {
+	l := newLab(t)
+	l.apply(config())
+	got := map[string]string{}
+	for name, ch := range l.state().chains {
+		got[name] = "jumped to"
+		if ch.Hooknum != nil {
+			got[name] = fmt.Sprintf("%s hook %d priority %d", ch.Type, *ch.Hooknum, *ch.Priority)
+		}
+	}
+	want := map[string]string{ // hooks: 0 prerouting, 1 input, 2 forward, 4 postrouting
+		"gate":          "filter hook 0 priority -300",
+		"stray":         "filter hook 0 priority -110",
+		"dnat":          "nat hook 0 priority -100",
+		"pool_guard":    "filter hook 1 priority -10",
+		"forward_guard": "filter hook 2 priority -10",
+		"snat":          "nat hook 4 priority 100",
+		"inside_guard":  "filter hook 4 priority 110",
+		"unknown":       "jumped to",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("chains (-want +got):\n%s", diff)
+	}
+}
+
 func TestReloadTouchesOnlyWhatChanged(t *testing.T) {
 	l := active(t)
 	l.client.send(stray())
@@ -399,42 +425,4 @@ func (l *lab) generation() (id uint32) {
 		return a.Err()
 	})
 	return id
-}
-
-func BenchmarkApply(b *testing.B) {
-	for _, n := range []int{100, 10_000, 100_000} {
-		p := manyForwards(n)
-		b.Run(fmt.Sprintf("load/forwards=%d", n), func(b *testing.B) {
-			l := newLab(b)
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := l.a.Apply(p); err != nil {
-					b.Fatal(err)
-				}
-				b.StopTimer()
-				l.must(l.a.Clean())
-				b.StartTimer()
-			}
-		})
-		b.Run(fmt.Sprintf("reload/forwards=%d", n), func(b *testing.B) {
-			l := newLab(b)
-			b.ReportAllocs()
-			for i := 0; b.Loop(); i++ {
-				p.Forwards[n/2].To = netip.AddrPortFrom(inside, uint16(i)|1)
-				if _, err := l.a.Apply(p); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-}
-
-func BenchmarkOpenCloseGate(b *testing.B) {
-	l := newLab(b)
-	l.apply(config())
-	b.ReportAllocs()
-	for b.Loop() {
-		l.must(l.a.OpenGate(allOfGroup))
-		l.must(l.a.CloseGate(allOfGroup))
-	}
 }

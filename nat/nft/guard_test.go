@@ -1,11 +1,15 @@
 package nft
 
 import (
+	"net"
+	"net/netip"
 	"slices"
 	"testing"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"understudy/nat"
 )
 
 // leaks sends packets from the client and returns what of them the server sees
@@ -114,6 +118,40 @@ func TestStrayToAForward(t *testing.T) {
 	}
 	if n := l.counters().Stray; n != 1 {
 		t.Errorf("stray drops: want 1, got %d", n)
+	}
+}
+
+// The gateway's own ping programs must not hear answers to others' queries.
+func TestStrayEchoReplyIsNotHeard(t *testing.T) {
+	l := active(t)
+	heard := l.gateway.hearICMP()
+	reply := packet{src: outside, dst: vip, proto: unix.IPPROTO_ICMP, sport: echoReply, dport: 30000}
+	below := reply
+	below.dport = 5
+	l.server.send(reply, below)
+	if got := heard(); got != below {
+		t.Errorf("want %v first, heard %v", below, got)
+	}
+}
+
+// A forward may be on an address of the pair inside an inside network: its
+// answers then leave with a source that lies there, and are translated all the same.
+func TestAddressOfThePairMayLieInside(t *testing.T) {
+	l := newLab(t)
+	c := config()
+	c.Forwards = append(c.Forwards, nat.Forward{Address: lanVIP, Proto: nat.UDP, Port: 53, To: netip.AddrPortFrom(inside, 5353)})
+	l.apply(c)
+	l.must(l.a.OpenGate(allOfGroup))
+	l.server.do(func() error {
+		return netlink.RouteAdd(&netlink.Route{Dst: &net.IPNet{IP: net.IP{10, 0, 0, 0}, Mask: net.CIDRMask(24, 32)}, Gw: net.IP(vip.AsSlice())})
+	})
+	query, answer := l.client.capture(), l.server.capture()
+	l.server.send(packet{src: outside, dst: lanVIP, proto: unix.IPPROTO_UDP, sport: 4000, dport: 53})
+	query.until("query", func(p packet) bool { return p.dport == 5353 })
+	l.client.send(packet{src: inside, dst: outside, proto: unix.IPPROTO_UDP, sport: 5353, dport: 4000})
+	_, got := answer.until("answer", func(p packet) bool { return p.proto == unix.IPPROTO_UDP })
+	if want := (packet{src: lanVIP, dst: outside, proto: unix.IPPROTO_UDP, sport: 53, dport: 4000}); got != want {
+		t.Errorf("want %v, got %v", want, got)
 	}
 }
 
