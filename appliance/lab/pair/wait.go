@@ -39,14 +39,15 @@ func (p *Pair) Wait(ctx context.Context, what string, met func(context.Context) 
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("pair: waited for %s: %w (%w)%s", what, err, context.Cause(ctx), p.logs())
+			return fmt.Errorf("pair: waited for %s: %w (%w)%s", what, err, context.Cause(ctx), p.Logs())
 		}
 	}
 }
 
 var errNoAnswer = errors.New("no answer")
 
-func (p *Pair) logs() string {
+// Logs returns the last lines of both gateways, each indented and on a new line.
+func (p *Pair) Logs() string {
 	var b strings.Builder
 	for _, g := range p.Gateways {
 		lines := strings.Split(strings.TrimSpace(g.Output()), "\n")

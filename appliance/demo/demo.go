@@ -1,0 +1,171 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sort"
+	"time"
+
+	"understudy/appliance/lab/pair"
+)
+
+type demo struct {
+	opt     Options
+	pair    *pair.Pair
+	traffic traffic
+	began   time.Time
+	report  Report
+	lost    []Lost
+	broken  bool // new connections did not work
+}
+
+// ErrLost says that the demo ran to its end and the report is not good.
+var ErrLost = errors.New("not everything survived")
+
+// Run is the whole demo. The report is nil if it did not come to an end; the
+// error is [ErrLost] if it did, and the report is not OK. When Run returns,
+// nothing of what it started is left, also if ctx was cancelled.
+func Run(ctx context.Context, opt Options) (report *Report, err error) {
+	d := &demo{opt: opt.withDefaults(), began: time.Now()}
+	if os.Geteuid() != 0 {
+		return nil, errors.New("demo: network namespaces need root")
+	}
+	d.say("two gateways, a host inside and one outside, in namespaces of this machine")
+	d.pair, err = pair.New(pair.Options{
+		Binary: d.opt.Binary, Interval: d.opt.Interval, NoNAT: d.opt.NoNAT, NoSessions: d.opt.NoSessions, Log: d.opt.Log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("demo: %w", err)
+	}
+	defer func() {
+		d.traffic.stop()
+		if cerr := d.pair.Close(); cerr != nil {
+			err = errors.Join(err, fmt.Errorf("demo: clean up: %w", cerr))
+		}
+	}()
+	if err := d.run(ctx); err != nil {
+		return nil, fmt.Errorf("demo: %w", err)
+	}
+	if !d.report.OK {
+		return &d.report, fmt.Errorf("demo: %w", ErrLost)
+	}
+	return &d.report, nil
+}
+
+func (d *demo) run(ctx context.Context) error {
+	gw1, gw2 := d.pair.Gateways[0], d.pair.Gateways[1]
+	for _, g := range d.pair.Gateways {
+		if err := g.Start(); err != nil {
+			return err
+		}
+	}
+	if err := d.wait(ctx, "gw1 active, gw2 standing by, in sync", d.pair.Settled(gw1)); err != nil {
+		return err
+	}
+	d.say("gw1 is active, gw2 stands by")
+
+	watch, err := startWatch(d.pair, d.opt.NoNAT)
+	if err != nil {
+		return err
+	}
+	if err := d.startTraffic(ctx); err != nil {
+		_, werr := watch.result()
+		return d.explain(errors.Join(err, werr))
+	}
+	d.say("traffic: %s", d.describe())
+	if err := d.events(ctx, gw1, gw2); err != nil {
+		_, werr := watch.result()
+		return errors.Join(err, werr)
+	}
+	d.lost = merge(d.lost, d.finish(ctx))
+	d.report.Capture, err = watch.result()
+	if err != nil {
+		return err
+	}
+	d.sum()
+	return ctx.Err()
+}
+
+func (d *demo) events(ctx context.Context, gw1, gw2 *pair.Gateway) error {
+	for n := range d.opt.Crashes {
+		if n == 0 {
+			// Sampled in the calm before the first event, not in the middle of
+			// the connections' opening.
+			if err := sleep(ctx, calm/2); err != nil {
+				return err
+			}
+			if err := d.translated(); err != nil {
+				return err
+			}
+			d.sample(ctx, gw1, gw2)
+		}
+		if err := d.crash(ctx, gw1); err != nil {
+			return err
+		}
+		if err := d.back(ctx, gw1); err != nil {
+			return err
+		}
+	}
+	if d.opt.NoHandover {
+		return nil
+	}
+	return d.handover(ctx, gw1)
+}
+
+// sample asks both gateways how well the sessions are replicated.
+func (d *demo) sample(ctx context.Context, active, standby *pair.Gateway) {
+	if s, err := standby.Status(ctx); err == nil && s.Sessions != nil {
+		d.report.Sessions.Replicated = s.Sessions.Foreign
+	}
+	if s, err := active.Status(ctx); err == nil && s.Sessions != nil {
+		d.report.Sessions.LagSeconds = s.Sessions.LagSeconds
+		if lag := s.Sessions.LagSeconds; lag != nil {
+			d.say("%s holds %d sessions, %s has %d of them, %.1f ms behind", active.Name, s.Sessions.Local, standby.Name, d.report.Sessions.Replicated, *lag*1e3)
+		}
+	}
+}
+
+func (d *demo) sum() {
+	r := &d.report
+	r.AdvertIntervalMS = ms(d.opt.Interval)
+	r.Flows = Flows{Total: d.total(), Survived: d.total() - len(d.lost)}
+	r.Lost = append([]Lost{}, d.lost...)
+	for _, e := range r.Events {
+		r.NoiseMS = max(r.NoiseMS, e.NoiseMS["udp_out"], e.NoiseMS["udp_in"])
+	}
+	sort.SliceStable(r.Timeline, func(i, j int) bool { return r.Timeline[i].Seconds < r.Timeline[j].Seconds })
+	r.OK = len(d.lost) == 0 && r.Capture.clean() && !d.broken
+}
+
+func (d *demo) describe() string {
+	if d.opt.NoSessions {
+		return "a datagram each millisecond, both ways, and a ping"
+	}
+	return fmt.Sprintf("a datagram each millisecond and a long transfer, both ways; %d connections through the forward, half of them idle; a ping", d.opt.Connections)
+}
+
+// wait looks at the gateways until a condition is met.
+func (d *demo) wait(ctx context.Context, what string, met func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return d.pair.Wait(ctx, what, met)
+}
+
+// explain adds what the gateways wrote last.
+func (d *demo) explain(err error) error { return fmt.Errorf("%w%s", err, d.pair.Logs()) }
+
+// say tells of something that happens now.
+func (d *demo) say(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	at := time.Since(d.began).Seconds()
+	d.report.Timeline = append(d.report.Timeline, Moment{at, text})
+	fmt.Fprintf(d.opt.Progress, "%7.3f s  %s\n", at, text)
+}
+
+// note puts something into the timeline that happened earlier, by the wall
+// clock.
+func (d *demo) note(at time.Time, format string, args ...any) {
+	d.report.Timeline = append(d.report.Timeline, Moment{at.Sub(d.began.Round(0)).Seconds(), fmt.Sprintf(format, args...)})
+}
