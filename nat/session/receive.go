@@ -50,7 +50,7 @@ func (r *Receiver) lateRecords(now time.Time, typ Type, g int, b []byte) error {
 		if own, ok := r.scope.GroupOf(&rec); !ok || own != g {
 			continue
 		}
-		if s, _, err := r.table.Upsert(&rec, g, 0); err == nil {
+		if s, _, err := r.table.Upsert(&rec, g, r.table.gen); err == nil {
 			r.table.Mark(s, ^Sinks(0), now)
 			r.stats.Late++
 		}

@@ -115,3 +115,6 @@ func (r *Record) String() string {
 	}
 	return b.String()
 }
+
+// Dead tells whether a tombstone stands at s.
+func (t *Table) Dead(s Slot) bool { return t.at(s).bits&bitDead != 0 }

@@ -1,0 +1,236 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"understudy/nat/conntrack"
+	"understudy/nat/session"
+)
+
+// Report is what an activation did.
+type Report struct {
+	Term      uint64 // higher than asked for if a higher one was known
+	Installed int    // sessions that the kernel did not have yet
+	Duration  time.Duration
+}
+
+// readBound bounds how long an activation reads what peers have sent: a dead
+// peer's last words are read in microseconds, one that goes on talking is not
+// waited for.
+const readBound = 50 * time.Millisecond
+
+// Activate makes this node the owner of the group's sessions. When it returns,
+// the kernel has every session that has arrived: the gate may be opened and the
+// addresses added. A dump then follows in the background. Activating an Active
+// group again does nothing but raise its term.
+func (e *Engine) Activate(ctx context.Context, group string, term uint64) (Report, error) {
+	began := time.Now()
+	g, err := e.group(group)
+	if err != nil {
+		return Report{}, err
+	}
+	bit := session.GroupSet(1) << uint(g)
+	e.mu.Lock()
+	again := e.groups.Active().Has(g)
+	if again {
+		e.groups.Activate(g, term)
+		e.announce(began, bit)
+		own := e.groups.At(g).Own
+		e.mu.Unlock()
+		return Report{Term: own, Duration: time.Since(began)}, nil
+	}
+	e.mu.Unlock()
+	// What this kernel lost up to now it lost as a standby, and gets back.
+	if _, err := e.readEvents(); err != nil {
+		e.log.Warn("last events not read", "group", group, "err", err)
+	}
+	e.mu.Lock()
+	e.taking |= bit
+	before := e.counters.Installed
+	err = e.join(true)
+	peers := e.incoming()
+	e.mu.Unlock()
+	deadline := began.Add(readBound)
+	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
+		deadline = d
+	}
+	for _, w := range peers {
+		w.tap.await(deadline)
+	}
+
+	e.mu.Lock()
+	own := e.groups.Activate(g, term)
+	for _, p := range e.peers {
+		p.receiver.Abandon(g)
+		p.receiver.AcceptLate(g, time.Now().Add(e.cfg.Late))
+	}
+	goal := e.table.KernelQueue()
+	e.mu.Unlock()
+	instErr := e.installUntil(ctx, goal)
+	now := time.Now()
+	e.mu.Lock()
+	e.taking &^= bit
+	e.reconcile = now
+	e.strict[g] = now.Add(e.cfg.Strict)
+	e.announce(now, bit)
+	r := Report{Term: own, Installed: int(e.counters.Installed - before), Duration: now.Sub(began)}
+	e.takeover = &Takeover{At: now, Group: group, Report: r}
+	sessions, _ := e.table.Tally(g)
+	e.mu.Unlock()
+	kick(e.dump)
+	kick(e.harvest)
+	e.log.Info("sessions taken over", "group", group, "term", own, "sessions", sessions, "installed", r.Installed, "duration", r.Duration)
+	e.notify(Change{Kind: SyncChanged, Group: group, Term: own})
+	return r, errors.Join(err, instErr)
+}
+
+// join makes the events of flows that begin and change arrive, or not: only an
+// owner needs them, and they cost a standby dear. Held: e.mu.
+func (e *Engine) join(on bool) error {
+	if e.joined == on {
+		return nil
+	}
+	do := e.events.Leave
+	if on {
+		do = e.events.Join
+	}
+	if err := do(conntrack.GroupNew, conntrack.GroupUpdate); err != nil {
+		return fmt.Errorf("replica: %w", err)
+	}
+	e.joined = on
+	return nil
+}
+
+func (e *Engine) incoming() (w []*wire) {
+	for _, p := range e.peers {
+		if p.in != nil {
+			w = append(w, p.in)
+		}
+	}
+	return w
+}
+
+// installUntil works until the kernel's queue is done up to goal.
+func (e *Engine) installUntil(ctx context.Context, goal uint64) error {
+	for {
+		e.mu.Lock()
+		done := e.kernelDone >= goal
+		e.mu.Unlock()
+		if done || ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if n, err := e.installBatch(); err != nil || n == 0 {
+			return err
+		}
+	}
+}
+
+// flushBound is how long a deactivation gives the last changes to be sent.
+const flushBound = 20 * time.Millisecond
+
+// Deactivate makes this node a standby for the group: its sessions stay in the
+// kernel until the new owner says otherwise.
+func (e *Engine) Deactivate(group string) {
+	g, err := e.group(group)
+	if err != nil {
+		return
+	}
+	e.mu.Lock()
+	active := e.groups.Active().Has(g)
+	e.mu.Unlock()
+	if !active {
+		return
+	}
+	if _, err := e.readEvents(); err != nil {
+		e.log.Warn("last events not read", "group", group, "err", err)
+	}
+	e.flush(time.Now().Add(flushBound))
+	now := time.Now()
+	e.mu.Lock()
+	e.groups.Deactivate(g)
+	e.strict[g] = time.Time{}
+	if e.groups.Active()|e.taking == 0 {
+		if err := e.join(false); err != nil {
+			e.log.Warn("events still arrive", "err", err)
+		}
+	}
+	for _, p := range e.peers {
+		p.receiver.Ask(g)
+		kick(p.reply)
+	}
+	e.announce(now, 1<<uint(g))
+	e.mu.Unlock()
+	e.log.Info("sessions handed over", "group", group)
+	e.notify(Change{Kind: SyncChanged, Group: group})
+}
+
+// flush waits until the connected peers were sent all.
+func (e *Engine) flush(deadline time.Time) {
+	for time.Now().Before(deadline) {
+		e.mu.Lock()
+		clean := true
+		for _, p := range e.peers {
+			clean = clean && (p.out == nil || p.sender.Idle())
+		}
+		e.kickSenders()
+		e.mu.Unlock()
+		if clean {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// ErrNoPeer: there is nobody who has the sessions.
+var ErrNoPeer = errors.New("replica: no peer has the sessions")
+
+// Drain waits until a peer has applied all of the sessions but what the last
+// moment brought: what it would miss is less than one batch.
+func (e *Engine) Drain(ctx context.Context, group string) error {
+	if _, err := e.group(group); err != nil {
+		return err
+	}
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		e.mu.Lock()
+		connected, ready := 0, false
+		for _, p := range e.peers {
+			synced, _ := p.sender.Synced()
+			if _, known := p.sender.Peer(); p.out != nil && known {
+				connected++
+			}
+			ready = ready || synced && p.sender.Dirty() < conntrack.MaxBatch && p.sender.Lag(time.Now()) < 10*time.Millisecond
+		}
+		e.mu.Unlock()
+		switch {
+		case ready:
+			return nil
+		case connected == 0:
+			return ErrNoPeer
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("replica: sessions of group %q not drained: %w", group, ctx.Err())
+		case <-tick.C:
+		}
+	}
+}
+
+// SetTerm notes a term of the group that was heard of elsewhere.
+func (e *Engine) SetTerm(group string, term uint64) {
+	g, err := e.group(group)
+	if err != nil {
+		return
+	}
+	now := time.Now()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	before := e.groups.At(g)
+	if e.groups.Raise(g, term); e.groups.At(g).Own != before.Own {
+		e.announce(now, 1<<uint(g))
+	}
+}

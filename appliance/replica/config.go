@@ -1,0 +1,106 @@
+package replica
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"understudy/nat/session"
+)
+
+// Config is what an [Engine] is made of. Times of 0 take the default.
+type Config struct {
+	Node    string
+	Listen  netip.AddrPort
+	Peers   []Peer
+	Secrets [][]byte // 32 bytes each; the first is used, all are accepted
+	Groups  []Group
+	// Inside lists the networks whose sources are translated and the servers
+	// that are forwarded to. Records of other hosts are refused. Empty: any.
+	Inside []netip.Prefix
+	// Hash is a hash of what must be the same on all nodes; 0: not compared.
+	Hash   uint64
+	Logger *slog.Logger // nil: discard
+
+	Limit     int           // sessions at most; 0: the table's own limit
+	Hold      time.Duration // timeout of a standby's kernel entries: session.Hold
+	Renew     time.Duration // how often they are renewed, at most half of Hold: session.HoldRenew
+	Reconcile time.Duration // how often the owner compares with a dump: 60 s
+	Harvest   time.Duration // how often events are read while Active: 1 ms
+	Strict    time.Duration // when installed flows get their window check back after an activation: 30 s
+	Late      time.Duration // how long after an activation the last owner's new flows are taken: 2 s
+	RcvBuf    int           // event buffer in bytes: conntrack.DefaultRcvBuf
+
+	// Namespace runs a function in the network namespace to work in; nil: that
+	// of the process. Every socket is made within it.
+	Namespace func(func() error) error
+}
+
+// Peer is another node.
+type Peer struct {
+	Name string
+	Addr netip.AddrPort
+}
+
+// Group is a set of addresses that move together. A session belongs to the
+// group that holds the address it is translated to, or was called at.
+type Group struct {
+	Name       string
+	Addresses  []netip.Addr
+	Interfaces []string // for flows that are not translated: not used yet
+}
+
+func (c *Config) defaults() {
+	set := func(d *time.Duration, v time.Duration) {
+		if *d <= 0 {
+			*d = v
+		}
+	}
+	set(&c.Hold, session.Hold)
+	set(&c.Renew, min(session.HoldRenew, c.Hold/2))
+	set(&c.Reconcile, 60*time.Second)
+	set(&c.Harvest, time.Millisecond)
+	set(&c.Strict, 30*time.Second)
+	set(&c.Late, 2*time.Second)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Namespace == nil {
+		c.Namespace = func(fn func() error) error { return fn() }
+	}
+}
+
+func (c *Config) check() error {
+	var errs []error
+	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf("replica: "+format, a...)) }
+	if c.Node == "" || len(c.Node) > 255 {
+		bad("node name %q", c.Node)
+	}
+	if len(c.Peers) >= session.MaxSinks {
+		bad("%d peers, at most %d", len(c.Peers), session.MaxSinks-1)
+	}
+	names := map[string]bool{c.Node: true}
+	for _, p := range c.Peers {
+		if p.Name == "" || names[p.Name] {
+			bad("peer name %q is empty or used twice", p.Name)
+		}
+		names[p.Name] = true
+	}
+	if len(c.Groups) == 0 || len(c.Groups) > session.MaxGroups {
+		bad("%d groups, want 1 to %d", len(c.Groups), session.MaxGroups)
+	}
+	if len(c.Secrets) == 0 {
+		bad("no secret")
+	}
+	for _, s := range c.Secrets {
+		if len(s) != 32 {
+			bad("a secret of %d bytes, want 32", len(s))
+		}
+	}
+	if c.Renew > c.Hold/2 {
+		bad("sessions held for %v must be renewed within %v, not %v", c.Hold, c.Hold/2, c.Renew)
+	}
+	return errors.Join(errs...)
+}

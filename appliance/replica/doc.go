@@ -1,0 +1,35 @@
+// Package replica is the session plane of a node: it keeps the established flows
+// of the gateway that is Active in the kernels of those that stand by.
+//
+//	 owner of a group                                   standby
+//
+//	kernel ── events each 1 ms ──► Table ─► Sender ── TLS ──► Receiver ─► Table
+//	   ▲         (harvest.go)       ▲     (outgoing.go)   (incoming.go)    │
+//	   └── dump each 60 s ──────────┘                                      ▼
+//	        (reconcile.go)                                 kernel (install.go)
+//
+// The decisions are in package [understudy/nat/session], which is pure; the
+// kernel's interface in [understudy/nat/conntrack]. Here are the sockets, the
+// goroutines, the clock, and one lock.
+//
+//	config.go     what an engine is made of
+//	keys.go       who may talk: a key for each node, out of the cluster secret
+//	tap.go        a connection that can tell that it is read empty
+//	peer.go, outgoing.go, incoming.go, frames.go
+//	harvest.go    events of this kernel: our sessions, and what the standby lost
+//	reconcile.go  dumps: the owner's table follows its kernel, the standby's
+//	              kernel follows its table
+//	install.go    the standby's kernel; strict.go: window checks after a takeover
+//	activate.go   taking a group over, giving it up
+//	status.go, notify.go
+//
+// A group is owned by the node that is Active for it, which is decided elsewhere
+// and told by Activate and Deactivate. Both are quick: a takeover has nothing to
+// install, as the kernel has it all.
+//
+// # Locks
+//
+// mu guards table, senders and receivers, and is held for a batch at most. kmu
+// is held around changes to the kernel's table, from the decision to the answer,
+// so that a deletion decided later is carried out later. Order: kmu, mu.
+package replica

@@ -1,0 +1,181 @@
+package replica
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"understudy/nat/conntrack"
+	"understudy/nat/session"
+)
+
+// Engine is a node's session plane. Its methods may be called by anyone at any
+// time between Open and Close.
+type Engine struct {
+	cfg      Config
+	log      *slog.Logger
+	keys     *keyring
+	listener net.Listener
+	byName   map[string]*peer
+	changes  chan Change
+
+	// Kicks: somebody has work to do. Capacity 1 each.
+	install, dump, harvest chan struct{}
+
+	tasks sync.WaitGroup // one for each incoming connection
+
+	// kmu is held around everything that changes the kernel's table, so that
+	// what was decided is done in that order. It is taken before mu.
+	kmu    sync.Mutex
+	kernel *conntrack.Kernel
+	batch  batch
+	dumpMu sync.Mutex
+	dumper *conntrack.Kernel // dumps must not wait for installs, or hold them up
+
+	// mu guards all below. It is held for a batch of work at most, never over a
+	// system call that can wait.
+	mu         sync.Mutex
+	events     *conntrack.Listener
+	joined     bool // NEW and UPDATE
+	table      *session.Table
+	groups     *session.Groups
+	scope      *session.Scope
+	holder     *session.Holder
+	peers      []*peer
+	gen        uint16                       // mark of the last dump
+	taking     session.GroupSet             // activation under way: events count already
+	kernelDone uint64                       // position of the kernel's queue that is done
+	audits     session.GroupSet             // groups whose kernel entries must be compared
+	reconcile  time.Time                    // when the owner's dump is due
+	dumped     time.Time                    // when it last was
+	dumpPause  time.Duration                // how long after that the next may come early
+	retry      []session.Key                // what the kernel refused and may take later
+	strict     [session.MaxGroups]time.Time // when window checks are due to be restored
+	passing    strictPass
+	counters   Counters
+	takeover   *Takeover
+	merged     session.Record // scratch of onEvent
+}
+
+// Open makes an engine: its sockets, its table, no activity. Every group is
+// standby until Activate. nf_conntrack_events must be 1 already.
+func Open(cfg Config) (e *Engine, err error) {
+	cfg.defaults()
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	e = &Engine{cfg: cfg, log: cfg.Logger, byName: map[string]*peer{}, changes: make(chan Change, 64),
+		install: make(chan struct{}, 1), dump: make(chan struct{}, 1), harvest: make(chan struct{}, 1)}
+	defer func() {
+		if err != nil {
+			e.Close()
+		}
+	}()
+	if e.keys, err = newKeyring(cfg.Node, cfg.Secrets, cfg.Peers); err != nil {
+		return nil, err
+	}
+	e.newTable()
+	if err := cfg.Namespace(e.openSockets); err != nil {
+		return nil, fmt.Errorf("replica: %w", err)
+	}
+	return e, nil
+}
+
+func (e *Engine) newTable() {
+	var random [24]byte
+	rand.Read(random[:])
+	word := func(i int) uint64 { return binary.NativeEndian.Uint64(random[8*i:]) }
+	e.table = session.NewTable([2]uint64{word(0), word(1)}, time.Now(), e.cfg.Limit)
+	names, addrs := make([]string, 0, len(e.cfg.Groups)), make([][]netip.Addr, 0, len(e.cfg.Groups))
+	for _, g := range e.cfg.Groups {
+		names, addrs = append(names, g.Name), append(addrs, g.Addresses)
+	}
+	e.groups = session.NewGroups(e.cfg.Node, names...)
+	e.scope = session.NewScope(addrs, e.cfg.Inside)
+	e.holder = session.NewHolder(e.cfg.Renew)
+	hello := session.Hello{Node: e.cfg.Node, Boot: word(2), Config: e.cfg.Hash}
+	for i, pc := range e.cfg.Peers {
+		p := &peer{Peer: pc, index: i, send: make(chan struct{}, 1), reply: make(chan struct{}, 1),
+			sender:   session.NewSender(e.table, e.groups, i+1, hello),
+			receiver: session.NewReceiver(e.table, e.groups, e.scope, hello)}
+		e.peers = append(e.peers, p)
+		e.byName[p.Name] = p
+	}
+}
+
+func (e *Engine) openSockets() (err error) {
+	if e.kernel, err = conntrack.OpenKernel(); err != nil {
+		return err
+	}
+	if e.dumper, err = conntrack.OpenKernel(); err != nil {
+		return err
+	}
+	if e.events, err = conntrack.OpenListener(conntrack.ListenerConfig{RcvBuf: e.cfg.RcvBuf}); err != nil {
+		return err
+	}
+	if err = e.events.Ignore(e.kernel.PortID(), e.dumper.PortID()); err != nil {
+		return err
+	}
+	if err = e.events.Join(conntrack.GroupDestroy); err != nil {
+		return err
+	}
+	e.listener, err = net.Listen("tcp", e.cfg.Listen.String())
+	return err
+}
+
+// Addr is where the engine listens.
+func (e *Engine) Addr() netip.AddrPort {
+	return e.listener.Addr().(*net.TCPAddr).AddrPort()
+}
+
+// Run works until ctx ends or something breaks that cannot be healed.
+func (e *Engine) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return e.accept(ctx) })
+	for _, p := range e.peers {
+		g.Go(func() error { return e.keepDialling(ctx, p) })
+	}
+	g.Go(func() error { return e.keepHarvesting(ctx) })
+	g.Go(func() error { return e.keepInstalling(ctx) })
+	g.Go(func() error { return e.keepDumping(ctx) })
+	err := g.Wait()
+	e.tasks.Wait()
+	return err
+}
+
+// Close closes the sockets; sessions stay in the kernel. Run must have returned.
+func (e *Engine) Close() error {
+	var errs []error
+	if e.listener != nil {
+		if err := e.listener.Close(); !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	if e.events != nil {
+		errs = append(errs, e.events.Close())
+	}
+	if e.kernel != nil {
+		errs = append(errs, e.kernel.Close())
+	}
+	if e.dumper != nil {
+		errs = append(errs, e.dumper.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func (e *Engine) group(name string) (int, error) {
+	g := e.groups.Index(name)
+	if g < 0 {
+		return 0, fmt.Errorf("replica: no group %q", name)
+	}
+	return g, nil
+}

@@ -1,0 +1,232 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"understudy/nat/conntrack"
+	"understudy/nat/session"
+)
+
+// idleHarvest is how often events are read while no group is Active here: only
+// what the kernel lost comes then.
+const idleHarvest = 10 * time.Millisecond
+
+// keepHarvesting reads the kernel's events. It does not wait for them: reading
+// each millisecond costs half of what a wake-up for each event costs, on the
+// packet path too.
+func (e *Engine) keepHarvesting(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-e.harvest:
+		case <-timer.C:
+		}
+		joined, err := e.readEvents()
+		if err != nil {
+			return err
+		}
+		if joined {
+			timer.Reset(e.cfg.Harvest)
+		} else {
+			timer.Reset(idleHarvest)
+		}
+	}
+}
+
+// harvestSlice is how many events are handled without letting anyone else at
+// the table: 0.2 ms.
+const harvestSlice = 256
+
+// readEvents reads all that is queued.
+func (e *Engine) readEvents() (joined bool, err error) {
+	for {
+		e.mu.Lock()
+		n, err := e.events.Drain(harvestSlice, e.onEvent)
+		e.kickSenders()
+		joined = e.joined
+		if e.table.Dirty(session.SinkKernel) > 0 {
+			kick(e.install)
+		}
+		if errors.Is(err, conntrack.ErrOverrun) {
+			e.overrun()
+			err = nil
+			n = harvestSlice // there is more
+		}
+		e.mu.Unlock()
+		if err != nil || n < harvestSlice {
+			return joined, err
+		}
+	}
+}
+
+// Bounds of the pause between dumps that overruns or errors ask for.
+const (
+	dumpPauseMin = 2 * time.Second
+	dumpPauseMax = 30 * time.Second
+)
+
+// overrun has events lost. What became of our sessions only a dump tells; the
+// sessions of peers are all offered to the kernel again, which shows what it let
+// go of. Held: e.mu.
+func (e *Engine) overrun() {
+	now := time.Now()
+	e.counters.Overruns++
+	e.dumpSoon(now)
+	kick(e.dump)
+	e.table.Each(e.groups.All()&^e.groups.Active(), func(s session.Slot) bool {
+		e.table.Mark(s, session.Sink(session.SinkKernel), now)
+		return true
+	})
+	e.log.Warn("conntrack events lost", "overruns", e.counters.Overruns)
+	e.notify(Change{Kind: Overrun})
+}
+
+// dumpSoon makes the owner's dump due. Under an overload that lasts dumps must
+// not add to it: each comes later after the last one. Held: e.mu.
+func (e *Engine) dumpSoon(now time.Time) {
+	if now.Sub(e.dumped) > dumpPauseMax {
+		e.dumpPause = 0
+	}
+	at := e.dumped.Add(e.dumpPause)
+	if at.Before(now) {
+		at = now
+	}
+	e.dumpPause = min(max(2*e.dumpPause, dumpPauseMin), dumpPauseMax)
+	if at.Before(e.reconcile) {
+		e.reconcile = at
+	}
+}
+
+// onEvent takes one event. Held: e.mu.
+func (e *Engine) onEvent(ev *conntrack.Event) {
+	e.counters.Events++
+	g, ok := e.scope.GroupOf(&ev.Rec)
+	if !ok {
+		return
+	}
+	owned := (e.groups.Active() | e.taking).Has(g)
+	switch {
+	case ev.Kind == conntrack.Destroy && owned:
+		e.ended(ev)
+	case ev.Kind == conntrack.Destroy:
+		e.taken(ev)
+	case owned:
+		e.changed(ev, g)
+	default:
+		e.counters.Stray++
+	}
+}
+
+// ended: a session of ours is over.
+func (e *Engine) ended(ev *conntrack.Event) {
+	s, ok := e.table.Lookup(&ev.Rec.Key)
+	if !ok {
+		return
+	}
+	if id, own := e.table.ID(s); own && ev.Has&conntrack.HasID != 0 && id != ev.Rec.ID {
+		return // an earlier incarnation of it
+	}
+	e.table.Delete(s, e.peerSinks(), time.Now())
+}
+
+// taken: the kernel let go of a session that we hold for a peer. Only the peer
+// says when it is over, so the kernel is given it again.
+func (e *Engine) taken(ev *conntrack.Event) {
+	s, ok := e.table.Lookup(&ev.Rec.Key)
+	if !ok || !e.table.Installed(s) {
+		return
+	}
+	e.table.SetInstalled(s, false)
+	e.table.Mark(s, session.Sink(session.SinkKernel), time.Now())
+	e.counters.Reinstalled++
+}
+
+// changed: a session of ours is new, or another than it was.
+func (e *Engine) changed(ev *conntrack.Event, g int) {
+	s, known := e.table.Lookup(&ev.Rec.Key)
+	r, ok := e.merge(ev, s, known)
+	if !ok {
+		return
+	}
+	if !r.Replicable() {
+		if known {
+			e.table.Delete(s, e.peerSinks(), time.Now())
+		}
+		return
+	}
+	s, ch, err := e.table.Upsert(r, g, e.gen)
+	e.own(s, ch, err)
+}
+
+// own notes that a session came from this box's kernel.
+func (e *Engine) own(s session.Slot, ch session.Change, err error) {
+	if err != nil {
+		e.counters.Full++
+		return
+	}
+	e.table.SetOwnID(s)
+	e.table.SetInstalled(s, true)
+	if ch&session.ChangeWire != 0 {
+		e.table.Mark(s, e.peerSinks(), time.Now())
+	}
+}
+
+// merge completes what an event or a dump shows by what is known: the kernel
+// leaves out what did not change. The result is valid until the next call.
+func (e *Engine) merge(ev *conntrack.Event, s session.Slot, known bool) (*session.Record, bool) {
+	r := &e.merged
+	*r = ev.Rec
+	if ev.Has&conntrack.HasTupleZone != 0 {
+		e.counters.Unsupported++
+		return nil, false
+	}
+	var old session.Record
+	if known {
+		e.table.Record(s, &old)
+	}
+	const tcp = 6
+	if r.Proto == tcp && ev.Has&conntrack.HasTCP == 0 {
+		if !known {
+			e.counters.Partial++ // the next dump shows all of it
+			return nil, false
+		}
+		r.TCP.State = old.TCP.State
+	}
+	if known {
+		if ev.Has&conntrack.HasTCPOptions == 0 {
+			state := r.TCP.State
+			r.TCP = old.TCP
+			r.TCP.State = state
+		}
+		if ev.Has&conntrack.HasMark == 0 {
+			r.Mark = old.Mark
+		}
+		if ev.Has&conntrack.HasStatus == 0 {
+			r.Status = old.Status
+		}
+		if ev.Has&conntrack.HasTimeout == 0 {
+			r.Timeout = old.Timeout
+		}
+		if ev.Has&conntrack.HasSCTP == 0 {
+			r.SCTP = old.SCTP
+		}
+		if ev.Has&conntrack.HasSeqAdj == 0 {
+			r.SeqAdj = old.SeqAdj
+		}
+	}
+	// What else the kernel notes in the flags is about numbers that do not travel.
+	const travels = session.TCPFlagWindowScale | session.TCPFlagSACK | 0x04 | session.TCPFlagLiberal
+	r.TCP.FlagsOrig &= travels
+	r.TCP.FlagsReply &= travels
+	if known && conntrack.WindowScaleKnown(&old.TCP) || conntrack.WindowScaleKnown(&r.TCP) {
+		// Liberal is what installing it made it; the flow itself needs none.
+		r.TCP.FlagsOrig &^= session.TCPFlagLiberal
+		r.TCP.FlagsReply &^= session.TCPFlagLiberal
+	}
+	return r, true
+}

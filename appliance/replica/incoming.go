@@ -1,0 +1,183 @@
+package replica
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"time"
+
+	"understudy/nat/session"
+)
+
+// handshakes bounds the connections whose other end is not yet known.
+const handshakes = 16
+
+// accept takes connections on which peers tell us their records.
+func (e *Engine) accept(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { e.listener.Close() })
+	defer stop()
+	slots := make(chan struct{}, handshakes) // full: accepting waits, the kernel's backlog holds
+	for {
+		slots <- struct{}{}
+		c, err := e.listener.Accept()
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			if errors.Is(err, net.ErrClosed) {
+				return err
+			}
+			<-slots
+			sleep(ctx, 100*time.Millisecond) // out of descriptors: do not spin
+			continue
+		}
+		e.tasks.Go(func() {
+			w, err := e.handshake(ctx, c, func(c net.Conn) *tls.Conn { return tls.Server(c, e.keys.config("")) })
+			<-slots
+			if err != nil {
+				e.mu.Lock()
+				e.counters.Refused++
+				e.mu.Unlock()
+				e.log.Warn("session link refused", "from", c.RemoteAddr(), "err", err)
+				return
+			}
+			name, err := e.keys.verify(w.ConnectionState())
+			p := e.byName[name]
+			if err == nil && p != nil {
+				e.hear(ctx, p, w)
+			}
+			w.tap.Close()
+		})
+	}
+}
+
+// hear runs the receiver of p over w until the connection ends. A newer
+// connection of the same peer ends this one: the peer gave it up.
+func (e *Engine) hear(ctx context.Context, p *peer, w *wire) {
+	e.mu.Lock()
+	if p.in != nil {
+		p.in.tap.Close()
+	}
+	p.receiver.Connect(time.Now())
+	p.in = w
+	e.mu.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(ctx, func() { w.tap.Close() })
+	answered := make(chan struct{})
+	go func() { defer close(answered); e.answer(ctx, p, w) }()
+	err := w.readFrames(func(t session.Type, b []byte) error { return e.onFrame(p, w, t, b) })
+	cancel()
+	stop()
+	w.tap.Close()
+	<-answered
+	now := time.Now()
+	e.mu.Lock()
+	if p.in == w {
+		p.in = nil
+		p.receiver.Disconnect()
+		e.announceRaised(now, e.groups.Lost(p.Name))
+	}
+	e.mu.Unlock()
+	e.log.Debug("incoming session link down", "peer", p.Name, "err", err)
+	e.notify(Change{Kind: SyncChanged, Peer: p.Name})
+}
+
+var errReplaced = errors.New("replaced by a newer connection")
+
+// onFrame takes a frame of p's records.
+func (e *Engine) onFrame(p *peer, w *wire, t session.Type, b []byte) error {
+	now := time.Now()
+	e.mu.Lock()
+	if p.in != w {
+		e.mu.Unlock()
+		return errReplaced
+	}
+	err := p.receiver.Handle(now, t, b)
+	p.receiver.Applied(e.kernelDone)
+	if h := p.receiver.Peer(); err == nil && h != nil && h.Node != p.Name {
+		err = errNotHim
+	}
+	changes := e.heed(now, p)
+	install := e.table.Dirty(session.SinkKernel) > 0
+	e.mu.Unlock()
+	e.notify(changes...)
+	if install {
+		kick(e.install)
+	}
+	kick(p.reply)
+	return err
+}
+
+// heed acts on what a receiver noticed. Held: e.mu.
+func (e *Engine) heed(now time.Time, p *peer) (changes []Change) {
+	for _, n := range p.receiver.Notices() {
+		name := e.cfg.Groups[n.Group].Name
+		c := Change{Peer: p.Name, Group: name, Term: n.Term}
+		switch n.Kind {
+		case session.NoticeHello:
+			h := p.receiver.Peer()
+			if c.Group = ""; h.Config != 0 && e.cfg.Hash != 0 && h.Config != e.cfg.Hash {
+				e.log.Warn("the peer's configuration differs", "peer", p.Name)
+				c.Kind = ConfigDiffers
+			} else {
+				c.Kind = SyncChanged
+			}
+		case session.NoticeTerm:
+			c.Kind = TermHeard
+		case session.NoticeRaised:
+			c.Kind = TermHeard
+			e.announceRaised(now, 1<<uint(n.Group))
+		case session.NoticeConflict:
+			e.counters.Conflicts++
+			// In a hand-over this is how it should be, for a moment.
+			e.log.Info("another node is Active for a group that is Active here", "peer", p.Name, "group", name, "term", n.Term)
+			c.Kind = Conflict
+		case session.NoticeSynced:
+			e.audits |= 1 << uint(n.Group)
+			kick(e.dump)
+			e.log.Info("sessions in sync", "peer", p.Name, "group", name, "term", n.Term, "swept", n.Swept)
+			c.Kind = SyncChanged
+		case session.NoticeMismatch:
+			e.log.Warn("sessions differ from the peer's", "peer", p.Name, "group", name)
+			c.Kind = SyncChanged
+		default:
+			c.Kind = SyncChanged
+		}
+		changes = append(changes, c)
+	}
+	return changes
+}
+
+// announceRaised tells all peers that our claim is the better one now. Held:
+// e.mu.
+func (e *Engine) announceRaised(now time.Time, groups session.GroupSet) {
+	if groups != 0 {
+		e.announce(now, groups)
+	}
+}
+
+// answer writes what the receiver has to say back.
+func (e *Engine) answer(ctx context.Context, p *peer, w *wire) {
+	buf := make([]byte, 0, 1024)
+	for {
+		e.mu.Lock()
+		b := buf[:0]
+		if p.in == w {
+			b = p.receiver.Reply(b)
+		}
+		e.mu.Unlock()
+		if len(b) > 0 {
+			if w.write(b) != nil {
+				w.tap.Close() // ends the reader, which tells why
+				return
+			}
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.reply:
+		}
+	}
+}

@@ -1,0 +1,217 @@
+package replica
+
+import (
+	"context"
+	"time"
+
+	"understudy/nat/conntrack"
+	"understudy/nat/session"
+)
+
+// batch is the scratch space of the installer: guarded by e.kmu.
+type batch struct {
+	recs    [conntrack.MaxBatch]session.Record
+	work    [conntrack.MaxBatch]session.Work
+	done    [conntrack.MaxBatch]error // for each of recs
+	some    [conntrack.MaxBatch]session.Record
+	index   [conntrack.MaxBatch]int // of some, in recs
+	keys    [conntrack.MaxBatch]session.Key
+	results [conntrack.MaxBatch]error
+}
+
+// upkeep is how often the installer looks after what nobody kicks it for.
+const upkeep = 100 * time.Millisecond
+
+// keepInstalling gives the kernel what it must be told: peers' sessions as they
+// arrive, and renewals.
+func (e *Engine) keepInstalling(ctx context.Context) error {
+	tick := time.NewTicker(upkeep)
+	defer tick.Stop()
+	retried := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-e.install:
+		case now := <-tick.C:
+			e.mu.Lock()
+			e.counters.Renewed += uint64(e.holder.Step(now, e.table, e.groups.All()&^e.groups.Active()))
+			if now.Sub(retried) >= time.Second {
+				retried = now
+				e.tryAgain(now)
+			}
+			e.mu.Unlock()
+			e.makeStrict(now)
+		}
+		for ctx.Err() == nil {
+			n, err := e.installBatch()
+			if err != nil {
+				e.log.Error("sessions not installed", "err", err)
+			}
+			if n == 0 || err != nil {
+				break
+			}
+		}
+	}
+}
+
+// retries bounds what is remembered of refused sessions; the renewal finds the
+// others.
+const retries = 4096
+
+// tryAgain offers the kernel what it refused. Held: e.mu.
+func (e *Engine) tryAgain(now time.Time) {
+	for i := range e.retry {
+		if s, ok := e.table.Lookup(&e.retry[i]); ok && !e.table.Installed(s) {
+			e.table.Mark(s, session.Sink(session.SinkKernel), now)
+		}
+	}
+	e.retry = e.retry[:0]
+}
+
+// installBatch gives the kernel the next records and returns how many it took.
+// An error is one of the socket.
+func (e *Engine) installBatch() (taken int, err error) {
+	e.kmu.Lock()
+	defer e.kmu.Unlock()
+	b := &e.batch
+	e.mu.Lock()
+	n, position := e.table.TakeKernel(b.recs[:], b.work[:])
+	active := e.groups.Active() &^ e.taking
+	e.mu.Unlock()
+	if n > 0 {
+		err = e.tellKernel(n, active)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.kernelDone = position
+	e.file(n, active)
+	for _, p := range e.peers {
+		p.receiver.Applied(position)
+		if n > 0 {
+			kick(p.reply)
+		}
+	}
+	return n, err
+}
+
+// tellKernel carries out the first n pieces of work: deletions first, for what
+// they free may be wanted by the others. Entries of a group that is Active here
+// are left as they are: its kernel knows better.
+func (e *Engine) tellKernel(n int, active session.GroupSet) (err error) {
+	b := &e.batch
+	clear(b.done[:n])
+	k := 0
+	for i := range n {
+		if b.work[i].Op == session.OpDelete {
+			b.keys[k] = b.recs[i].Key
+			k++
+		}
+	}
+	if k > 0 {
+		err = e.kernel.Delete(b.keys[:k], b.results[:k])
+	}
+	hold := uint32(e.cfg.Hold / time.Second)
+	k = e.pick(n, func(i int, w session.Work) bool { return w.Installed && !active.Has(w.Group) })
+	if k > 0 && err == nil {
+		err = e.kernel.Update(b.some[:k], conntrack.UpdateOptions{Hold: hold, Liberal: true}, b.results[:k])
+		for j := range k {
+			if b.done[b.index[j]] = b.results[j]; b.results[j] == conntrack.ErrNotFound {
+				b.work[b.index[j]].Installed = false // lost: install it
+			}
+		}
+	}
+	for _, keep := range []bool{false, true} {
+		k = e.pick(n, func(i int, w session.Work) bool { return !w.Installed && active.Has(w.Group) == keep })
+		if k == 0 || err != nil {
+			continue
+		}
+		o := conntrack.InstallOptions{Liberal: true, Hold: hold, KeepLocal: keep}
+		err = e.kernel.Install(b.some[:k], o, b.results[:k])
+		for j := range k {
+			i := b.index[j]
+			if b.done[i] = b.results[j]; b.done[i] == conntrack.ErrClash && !keep {
+				b.done[i] = e.settleClash(&b.recs[i], o)
+			}
+		}
+	}
+	if err != nil {
+		for i := range n {
+			b.done[i] = err // which of it was done is unknown: all is offered again
+		}
+	}
+	return err
+}
+
+// pick copies the upserts that fn wants to b.some and returns their number.
+func (e *Engine) pick(n int, fn func(i int, w session.Work) bool) (k int) {
+	b := &e.batch
+	for i := range n {
+		if w := b.work[i]; w.Op == session.OpUpsert && fn(i, w) {
+			b.some[k], b.index[k] = b.recs[i], i
+			k++
+		}
+	}
+	return k
+}
+
+// settleClash: another entry of this standby's kernel holds the tuple. If no
+// session we know of is behind it, it is in the way. Held: e.kmu.
+func (e *Engine) settleClash(r *session.Record, o conntrack.InstallOptions) error {
+	other, err := e.kernel.Holder(r)
+	if err != nil {
+		return conntrack.ErrClash
+	}
+	e.mu.Lock()
+	_, known := e.table.Lookup(&other.Key)
+	e.mu.Unlock()
+	if known {
+		return conntrack.ErrClash // its end is on the way
+	}
+	var res [1]error
+	if err := e.kernel.Delete([]session.Key{other.Key}, res[:]); err != nil {
+		return err
+	}
+	if err := e.kernel.Install([]session.Record{*r}, o, res[:]); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	e.counters.Stale++
+	e.mu.Unlock()
+	return res[0]
+}
+
+// file counts the results and notes what the kernel does not have. Held: e.mu.
+func (e *Engine) file(n int, active session.GroupSet) {
+	b := &e.batch
+	for i := range n {
+		w := b.work[i]
+		switch err := b.done[i]; {
+		case w.Op == session.OpDelete:
+			e.counters.Removed++
+			continue
+		case err == nil && w.Installed:
+			e.counters.Updated++
+			continue
+		case err == nil:
+			e.counters.Installed++
+			continue
+		case err == conntrack.ErrClash:
+			e.counters.Clashes++
+			e.notify(Change{Kind: Clash, Group: e.cfg.Groups[w.Group].Name})
+		case err == conntrack.ErrTableFull:
+			e.counters.KernelFull++
+		case err == conntrack.ErrNotInstallable:
+			e.counters.Unsupported++
+		default:
+			e.counters.Errors++
+			e.log.Debug("session not installed", "session", b.recs[i].String(), "err", err)
+		}
+		if s, ok := e.table.Lookup(&b.recs[i].Key); ok {
+			e.table.SetInstalled(s, false)
+		}
+		if !active.Has(w.Group) && len(e.retry) < retries && b.done[i] != conntrack.ErrNotInstallable {
+			e.retry = append(e.retry, b.recs[i].Key)
+		}
+	}
+}

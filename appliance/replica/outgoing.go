@@ -1,0 +1,170 @@
+package replica
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"time"
+
+	"understudy/nat/session"
+)
+
+// Reconnecting: at once after a connection that worked, then more and more
+// slowly. A peer that comes back must not wait long for its records.
+const (
+	backoffMin    = 50 * time.Millisecond
+	backoffMax    = time.Second
+	dialTimeout   = time.Second
+	handshakeTime = 2 * time.Second
+)
+
+// keepDialling holds the connection on which this node tells p its records.
+func (e *Engine) keepDialling(ctx context.Context, p *peer) error {
+	backoff := backoffMin
+	for ctx.Err() == nil {
+		began := time.Now()
+		w, err := e.dial(ctx, p)
+		if err == nil {
+			err = e.tell(ctx, p, w)
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		if time.Since(began) > 2*backoffMax {
+			backoff = backoffMin
+		}
+		e.log.Debug("session link down", "peer", p.Name, "err", err, "retry", backoff)
+		// Jitter keeps two nodes that were cut at once from meeting in step.
+		sleep(ctx, backoff/2+rand.N(backoff/2))
+		backoff = min(2*backoff, backoffMax)
+	}
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+func (e *Engine) dial(ctx context.Context, p *peer) (*wire, error) {
+	var conn net.Conn
+	err := e.cfg.Namespace(func() (err error) {
+		d := net.Dialer{Timeout: dialTimeout, LocalAddr: e.localAddr()}
+		conn, err = d.DialContext(ctx, "tcp", p.Addr.String())
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return e.handshake(ctx, conn, func(c net.Conn) *tls.Conn { return tls.Client(c, e.keys.config(p.Name)) })
+}
+
+// localAddr makes the connection come from the address that the peer knows.
+func (e *Engine) localAddr() net.Addr {
+	if a := e.cfg.Listen.Addr(); a.IsValid() && !a.IsUnspecified() {
+		return &net.TCPAddr{IP: a.AsSlice(), Zone: a.Zone()}
+	}
+	return nil
+}
+
+// handshake closes the connection if it fails.
+func (e *Engine) handshake(ctx context.Context, c net.Conn, side func(net.Conn) *tls.Conn) (*wire, error) {
+	ctx, cancel := context.WithTimeout(ctx, handshakeTime)
+	defer cancel()
+	t, err := newTap(c.(*net.TCPConn))
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	w := &wire{Conn: side(t), tap: t}
+	if err := w.HandshakeContext(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("handshake: %w", err), c.Close())
+	}
+	return w, nil
+}
+
+// tell runs the sender of p over w until the connection ends.
+func (e *Engine) tell(ctx context.Context, p *peer, w *wire) (err error) {
+	e.mu.Lock()
+	p.sender.Connect(time.Now())
+	p.out = w
+	e.mu.Unlock()
+	read := make(chan error, 1) // one reader, one result
+	go func() { read <- w.readFrames(func(t session.Type, b []byte) error { return e.onAnswer(p, t, b) }) }()
+	stop := context.AfterFunc(ctx, func() { w.tap.Close() })
+	defer func() {
+		stop()
+		w.tap.Close() // ends the reader
+		if e2 := <-read; err == nil {
+			err = e2
+		}
+		e.mu.Lock()
+		_, known := p.sender.Peer()
+		p.sender.Disconnect()
+		p.out = nil
+		e.mu.Unlock()
+		if known {
+			e.log.Warn("session link lost", "peer", p.Name, "err", err)
+			e.notify(Change{Kind: PeerDown, Peer: p.Name})
+		}
+	}()
+	buf := make([]byte, 0, fillSize)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		now := time.Now()
+		e.mu.Lock()
+		b := p.sender.Fill(now, buf[:0])
+		next := p.sender.Deadline()
+		e.mu.Unlock()
+		if len(b) > 0 {
+			if err := w.write(b); err != nil {
+				return err
+			}
+			continue
+		}
+		timer.Reset(time.Until(next))
+		select {
+		case <-p.send:
+		case <-timer.C:
+		case err := <-read:
+			read <- err
+			return err
+		}
+	}
+}
+
+// onAnswer takes a frame that came back on our connection to p.
+func (e *Engine) onAnswer(p *peer, t session.Type, b []byte) error {
+	now := time.Now()
+	e.mu.Lock()
+	_, known := p.sender.Peer()
+	synced, before := p.sender.Synced()
+	err := p.sender.Handle(now, t, b)
+	h, knows := p.sender.Peer()
+	syncedNow, last := p.sender.Synced()
+	stats := p.sender.Stats()
+	e.mu.Unlock()
+	if err == nil && knows && h.Node != p.Name {
+		err = errNotHim
+	}
+	if err != nil {
+		return err
+	}
+	if knows && !known {
+		e.log.Info("session link up", "peer", p.Name)
+		e.notify(Change{Kind: PeerUp, Peer: p.Name})
+	}
+	if syncedNow && (!synced || last != before) {
+		e.log.Info("peer has all sessions", "peer", p.Name, "transfers", stats.Transfers)
+		e.notify(Change{Kind: PeerSynced, Peer: p.Name})
+	}
+	kick(p.send)
+	return nil
+}

@@ -1,0 +1,44 @@
+package replica
+
+import (
+	"time"
+
+	"understudy/nat/session"
+)
+
+// peer is another node: a sender on the connection we dialled, a receiver on the
+// one it dialled.
+type peer struct {
+	Peer
+	index    int
+	sender   *session.Sender
+	receiver *session.Receiver
+	out, in  *wire         // nil: not connected
+	send     chan struct{} // kick: the sender may have something; 1
+	reply    chan struct{} // kick: the receiver may have something; 1
+}
+
+// kickSenders wakes the writers of the peers that have something to hear. Held:
+// e.mu.
+func (e *Engine) kickSenders() {
+	for _, p := range e.peers {
+		if p.out != nil && !p.sender.Idle() {
+			kick(p.send)
+		}
+	}
+}
+
+// announce makes all peers hear who owns the groups, and, if it is this node,
+// every record. Held: e.mu.
+func (e *Engine) announce(now time.Time, groups session.GroupSet) {
+	for _, p := range e.peers {
+		p.sender.Announce(groups)
+		p.sender.Resync(now, groups&e.groups.Active())
+	}
+	e.kickSenders()
+}
+
+// peerSinks is the set of all peers.
+func (e *Engine) peerSinks() session.Sinks {
+	return session.Sinks(1<<(len(e.peers)+1)-1) &^ session.Sink(session.SinkKernel)
+}

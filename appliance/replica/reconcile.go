@@ -1,0 +1,209 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"understudy/nat/conntrack"
+	"understudy/nat/session"
+)
+
+// keepDumping compares table and kernel: as the owner from time to time and when
+// events were lost, as a standby when a peer's sessions are all here.
+func (e *Engine) keepDumping(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		now := time.Now()
+		e.mu.Lock()
+		active := e.groups.Active()
+		due := active != 0 && !now.Before(e.reconcile)
+		audits := e.audits &^ active
+		e.audits = 0
+		wait := time.Second
+		if active != 0 && !due {
+			wait = min(wait, e.reconcile.Sub(now))
+		}
+		e.mu.Unlock()
+		if audits != 0 {
+			e.report("audit", e.audit(audits))
+		}
+		if due {
+			e.report("reconcile", e.compare(active))
+			continue
+		}
+		timer.Reset(wait)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-e.dump:
+		case <-timer.C:
+		}
+	}
+}
+
+func (e *Engine) report(what string, err error) {
+	if err != nil {
+		e.mu.Lock()
+		e.counters.DumpErrors++
+		e.mu.Unlock()
+		e.log.Warn("conntrack dump failed", "for", what, "err", err)
+	}
+}
+
+// dumpSlice is how many entries of a dump are handled under one lock.
+const dumpSlice = 64
+
+// dumpGroups calls fn, with e.mu held, for each kernel entry of the groups.
+func (e *Engine) dumpGroups(groups session.GroupSet, fn func(ev *conntrack.Event, g int)) error {
+	e.dumpMu.Lock()
+	defer e.dumpMu.Unlock()
+	var slice [dumpSlice]conntrack.Event
+	var group [dumpSlice]int
+	n := 0
+	flush := func() {
+		e.mu.Lock()
+		for i := range n {
+			fn(&slice[i], group[i])
+		}
+		e.mu.Unlock()
+		n = 0
+	}
+	err := e.dumper.Dump(conntrack.Filter{}, func(ev *conntrack.Event) {
+		// The scope never changes: no lock for what is not ours.
+		g, ok := e.scope.GroupOf(&ev.Rec)
+		if !ok || !groups.Has(g) {
+			return
+		}
+		slice[n], group[n] = *ev, g
+		if n++; n == dumpSlice {
+			flush()
+		}
+	})
+	flush()
+	return err
+}
+
+// compare makes the table of the groups that are Active here what the kernel
+// has. Events go on meanwhile; where they know better, see [session.Table.Reconcile].
+func (e *Engine) compare(groups session.GroupSet) error {
+	e.mu.Lock()
+	e.gen = e.table.NextGeneration()
+	gen := e.gen
+	e.table.KeepTombstones(true)
+	e.counters.Dumps++
+	e.mu.Unlock()
+	err := e.dumpGroups(groups, func(ev *conntrack.Event, g int) {
+		if !e.groups.Active().Has(g) {
+			return
+		}
+		s, known := e.table.Lookup(&ev.Rec.Key)
+		r, ok := e.merge(ev, s, known)
+		if !ok || !r.Replicable() {
+			return // swept if it is known
+		}
+		s, ch, err := e.table.Reconcile(r, g, gen)
+		if err == nil && e.table.Dead(s) {
+			return // deleted while the dump was read
+		}
+		e.own(s, ch, err)
+	})
+	now := time.Now()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.dumped, e.reconcile = now, now.Add(e.cfg.Reconcile)
+	if err == nil {
+		swept := 0
+		e.table.Sweep(groups&e.groups.Active(), gen, func(s session.Slot) {
+			e.table.Delete(s, e.peerSinks(), now)
+			swept++
+		})
+		e.counters.Swept += uint64(swept)
+	} else {
+		e.dumpSoon(now)
+	}
+	e.table.KeepTombstones(false)
+	e.kickSenders()
+	if errors.Is(err, conntrack.ErrDumpInterrupted) {
+		e.log.Debug("conntrack dump interrupted")
+		return nil
+	}
+	return err
+}
+
+// audit makes the kernel of a standby what the peers' sessions say. A box that
+// was Active, or that was restarted, has entries that nobody vouches for; they
+// would clash with what the owner does now.
+func (e *Engine) audit(groups session.GroupSet) error {
+	var stale []session.Key
+	now := time.Now()
+	err := e.dumpGroups(groups, func(ev *conntrack.Event, g int) {
+		if !e.settled(g) {
+			return
+		}
+		s, known := e.table.Lookup(&ev.Rec.Key)
+		if !known {
+			stale = append(stale, ev.Rec.Key)
+			return
+		}
+		var r session.Record
+		e.table.Record(s, &r)
+		if same := r.SameBinding(&ev.Rec); same != e.table.Installed(s) {
+			e.table.SetInstalled(s, same)
+			e.table.Mark(s, session.Sink(session.SinkKernel), now)
+		}
+	})
+	e.remove(groups, stale)
+	// What clashed with stale entries has room now.
+	e.mu.Lock()
+	e.table.Each(groups&^e.groups.Active(), func(s session.Slot) bool {
+		if !e.table.Installed(s) {
+			e.table.Mark(s, session.Sink(session.SinkKernel), now)
+		}
+		return true
+	})
+	e.mu.Unlock()
+	kick(e.install)
+	return err
+}
+
+// settled tells whether the table is the truth about group g, which is not
+// Active here. Held: e.mu.
+func (e *Engine) settled(g int) bool {
+	return !(e.groups.Active() | e.taking).Has(g) && e.inSync(g)
+}
+
+// remove deletes entries from the kernel that are still unknown.
+func (e *Engine) remove(groups session.GroupSet, keys []session.Key) {
+	for len(keys) > 0 {
+		n := min(len(keys), conntrack.MaxBatch)
+		e.removeBatch(groups, keys[:n])
+		keys = keys[n:]
+	}
+}
+
+func (e *Engine) removeBatch(groups session.GroupSet, keys []session.Key) {
+	e.kmu.Lock()
+	defer e.kmu.Unlock()
+	e.mu.Lock()
+	if groups&(e.groups.Active()|e.taking) != 0 {
+		e.mu.Unlock()
+		return // taken over meanwhile: the table follows the kernel now
+	}
+	n := 0
+	for i := range keys {
+		if _, known := e.table.Lookup(&keys[i]); !known {
+			keys[n] = keys[i]
+			n++
+		}
+	}
+	e.counters.Stale += uint64(n)
+	e.mu.Unlock()
+	if n == 0 {
+		return
+	}
+	if err := e.kernel.Delete(keys[:n], e.batch.results[:n]); err != nil {
+		e.log.Warn("stale sessions not removed", "err", err)
+	}
+}

@@ -1,0 +1,168 @@
+package replica
+
+import (
+	"time"
+
+	"understudy/nat/session"
+)
+
+// Status is the state of the engine at one moment.
+type Status struct {
+	Local, Foreign int  // sessions of groups that are Active here; held for peers
+	Connected      bool // at least one peer
+	InSync         bool // for every group: it is Active here, or all its sessions are
+	Lag            time.Duration
+	Dirty          int // records that some peer was not sent yet
+	Peers          []PeerStatus
+	Groups         []GroupStatus
+	LastTakeover   *Takeover // nil: none yet
+	Counters       Counters
+}
+
+// PeerStatus is the link to one peer.
+type PeerStatus struct {
+	Name       string
+	Connected  bool
+	Lag        time.Duration // age of the oldest change it has not applied
+	LastResync time.Time     // when it last had applied everything of a full transfer; zero: never
+	Sender     session.SenderStats
+	Receiver   session.ReceiverStats
+}
+
+// GroupStatus is the ownership of one group.
+type GroupStatus struct {
+	Name     string
+	Active   bool // here
+	InSync   bool
+	Term     uint64
+	Holder   string // the node known to be Active
+	Sessions int
+}
+
+// Takeover is the last activation.
+type Takeover struct {
+	At    time.Time
+	Group string
+	Report
+}
+
+// Counters are totals since Open.
+type Counters struct {
+	Events      uint64 // conntrack events read
+	Overruns    uint64 // times that events were lost
+	Stray       uint64 // events of flows in groups that are not Active here
+	Partial     uint64 // events of flows of which too little is known
+	Unsupported uint64 // flows that cannot be moved
+	Full        uint64 // sessions refused: our table is full
+	Dumps       uint64
+	DumpErrors  uint64
+	Swept       uint64 // sessions that a dump no longer showed
+	Installed   uint64 // entries created in the kernel
+	Updated     uint64 // entries updated or renewed
+	Removed     uint64 // entries deleted on a peer's word
+	Renewed     uint64
+	Reinstalled uint64 // entries that the kernel lost by itself
+	Stale       uint64 // entries removed because no peer vouched for them
+	Clashes     uint64 // sessions that another flow of this kernel was in the way of
+	KernelFull  uint64 // sessions refused: the kernel's table is full
+	Errors      uint64 // other refusals of the kernel
+	Strict      uint64 // flows that got their TCP window check back
+	Liberal     uint64 // flows that could not
+	Conflicts   uint64 // claims of another node to a group that is Active here
+	Refused     uint64 // connections refused
+}
+
+// Status returns the engine's state.
+func (e *Engine) Status() Status {
+	now := time.Now()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s := Status{Counters: e.counters, InSync: true}
+	active := e.groups.Active()
+	for g := range e.cfg.Groups {
+		st := e.groups.At(g)
+		n, _ := e.table.Tally(g)
+		gs := GroupStatus{Name: st.Name, Active: st.Active, InSync: e.inSync(g), Term: st.Term, Holder: st.Holder, Sessions: n}
+		if active.Has(g) {
+			s.Local += n
+		} else {
+			s.Foreign += n
+		}
+		s.InSync = s.InSync && gs.InSync
+		s.Groups = append(s.Groups, gs)
+	}
+	for _, p := range e.peers {
+		_, known := p.sender.Peer()
+		ps := PeerStatus{Name: p.Name, Connected: p.out != nil && known, Sender: p.sender.Stats(), Receiver: p.receiver.Stats()}
+		_, ps.LastResync = p.sender.Synced()
+		if ps.Connected {
+			s.Connected = true
+			s.Dirty = max(s.Dirty, p.sender.Dirty())
+			ps.Lag = p.sender.Lag(now)
+			s.Lag = max(s.Lag, ps.Lag)
+		}
+		s.Peers = append(s.Peers, ps)
+	}
+	if e.takeover != nil {
+		t := *e.takeover
+		s.LastTakeover = &t
+	}
+	return s
+}
+
+// inSync tells whether all sessions of group g are here: it is Active here, or
+// its owner sent them all and is still connected, or a connected peer says that
+// nobody owns it. Held: e.mu.
+func (e *Engine) inSync(g int) bool {
+	st := e.groups.At(g)
+	if st.Active {
+		return true
+	}
+	for _, p := range e.peers {
+		switch {
+		case p.in == nil || p.receiver.Peer() == nil:
+		case st.Holder == p.Name:
+			return p.receiver.Synced(g)
+		case st.Holder == "":
+			return true
+		}
+	}
+	return false
+}
+
+// Session is a session as [Engine.Sessions] shows it.
+type Session struct {
+	session.Record
+	Group     string
+	Local     bool // the group is Active here
+	Installed bool // this box's kernel has it
+}
+
+// Sessions calls fn for each session until it returns false. fn may be slow:
+// the engine goes on meanwhile, so a session may be missed or shown twice.
+func (e *Engine) Sessions(fn func(*Session) bool) {
+	var slice []Session
+	for from := session.Slot(0); ; {
+		slice = slice[:0]
+		e.mu.Lock()
+		active := e.groups.Active()
+		end := e.table.Slots()
+		to := min(from+256, end)
+		e.table.Range(from, to, e.groups.All(), func(s session.Slot) bool {
+			g := e.table.Group(s)
+			v := Session{Group: e.cfg.Groups[g].Name, Local: active.Has(g), Installed: e.table.Installed(s)}
+			e.table.Record(s, &v.Record)
+			slice = append(slice, v)
+			return true
+		})
+		e.mu.Unlock()
+		for i := range slice {
+			if !fn(&slice[i]) {
+				return
+			}
+		}
+		if from = to; from >= end {
+			return
+		}
+	}
+}
