@@ -15,7 +15,7 @@ const (
 const (
 	subsysConntrack = 1
 
-	msgNew    = subsysConntrack<<8 | 0 // IPCTNL_MSG_CT_NEW
+	msgNew    = subsysConntrack << 8 // IPCTNL_MSG_CT_NEW (0)
 	msgGet    = subsysConntrack<<8 | 1
 	msgDelete = subsysConntrack<<8 | 2
 

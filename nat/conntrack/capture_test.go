@@ -33,7 +33,7 @@ func TestCapture(t *testing.T) {
 	g := p.gw[0]
 	g.snat(t, "b", netip.MustParseAddr(vip), 20001)
 	g.snat(t, "b", netip.MustParseAddr(vip6), 0)
-	l, k := g.listener(t, conntrack.ListenerConfig{}), g.kernel(t)
+	l := g.listener(t, conntrack.ListenerConfig{})
 	events := func(name, what string) {
 		n := 0
 		must(t, l.CaptureEvents(func(b []byte) {
@@ -60,8 +60,7 @@ func TestCapture(t *testing.T) {
 	p.client.do(t, func() { ping(t, 6, 78) })
 	events("icmpv6", "a ping over IPv6")
 
-	n := newNode(t)
-	k = n.kernel(t)
+	k := newNode(t).kernel(t)
 	zoned := snatFlow()
 	zoned.Zone, zoned.Mark = 7, 0xdeadbeef
 	adjusted := snatFlow()

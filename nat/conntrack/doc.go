@@ -13,7 +13,7 @@
 //
 //	attr.go      numbers of the kernel's interface
 //	event.go     what a decoded message is
-//	parse.go     ParseMessage: message to Event, no allocation
+//	parse.go     ParseMessage: message to Event, no allocation; tuple.go: its tuples
 //	encode.go    the attribute writer
 //	message.go   AppendCreate, AppendUpdate, AppendDelete, AppendGet
 //	filter.go    AppendDump and what it selects

@@ -118,3 +118,15 @@ func (k *Kernel) CaptureGet(key session.Key) (msgs [][]byte, err error) {
 	}
 	return msgs, err
 }
+
+// ParseUsualTuple is the decoder's short cut.
+var ParseUsualTuple = parseUsualTuple
+
+// AppendTuple writes a tuple attribute.
+var AppendTuple = appendTuple
+
+// ParseTuple decodes the value of a tuple attribute.
+func ParseTuple(b []byte, k *session.Key) bool {
+	_, ok := parseTuple(b, k)
+	return ok
+}

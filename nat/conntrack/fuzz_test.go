@@ -154,3 +154,40 @@ func TestRoundTrip(t *testing.T) {
 		checkRoundTrip(t, &r)
 	})
 }
+
+// TestUsualTuple: the short cut takes the tuples that the kernel sends, with the
+// result of the long way, and nothing else. The long way is forced by an
+// attribute that is not known.
+func TestUsualTuple(t *testing.T) {
+	taken := 0
+	for _, k := range []session.Key{
+		key(tcp, "10.1.2.3:4567", "198.51.100.80:443"),
+		key(udp, "[fd00::2]:5000", "[2001:db8::1]:53"),
+	} {
+		tuple := conntrack.AppendTuple(nil, conntrack.AttrTupleOrig, &k)[4:]
+		got := session.Key{Family: k.Family}
+		if !conntrack.ParseUsualTuple(tuple, &got) {
+			t.Errorf("not taken: %x", tuple)
+			continue
+		}
+		taken++
+		if got != k {
+			t.Errorf("want %+v, got %+v", k, got)
+		}
+		for i := range tuple {
+			var long, short session.Key
+			long.Family, short.Family = k.Family, k.Family
+			wrong := append([]byte(nil), tuple...)
+			wrong[i] ^= 0x41
+			if !conntrack.ParseUsualTuple(wrong, &short) {
+				continue
+			}
+			if !conntrack.ParseTuple(append(wrong, 4, 0, 99, 0), &long) || long != short {
+				t.Errorf("byte %d changed: short cut %+v, long way %+v", i, short, long)
+			}
+		}
+	}
+	if taken != 2 {
+		t.Errorf("%d of 2 taken", taken)
+	}
+}

@@ -14,7 +14,8 @@ type Limits struct {
 	Buckets int // nf_conntrack_buckets: about Max, or inserts become slow
 	Count   int // nf_conntrack_count: entries now
 	// Events is nf_conntrack_events. It must be 1: with 2, the kernel's default,
-	// a flow that was born while nobody listened never reports its changes.
+	// a flow that was born while nobody listened (on the whole machine: other
+	// namespaces count) never reports its changes.
 	Events int
 }
 

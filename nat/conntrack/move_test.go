@@ -132,19 +132,67 @@ func TestResetReachesThroughAfterTheMove(t *testing.T) {
 
 // TestUDPGoesOnAtTheOtherGateway: both directions of a translated UDP flow.
 func TestUDPGoesOnAtTheOtherGateway(t *testing.T) {
-	p := newPath(t)
-	p.snat(t, 20001)
-	c, s := p.udp(t, clientAddr+":5000", serverAddr+":53")
-	from := echo(t, c, s)
-	k2 := p.gw[1].kernel(t)
-	recs := table(t, p.gw[0].kernel(t), udp)
-	if len(recs) != 1 {
-		t.Fatalf("gw1 tracks: %+v", recs)
+	for _, tt := range []struct{ name, from, to, public string }{
+		{"ipv4", clientAddr + ":5000", serverAddr + ":53", vip},
+		{"ipv6", "[" + clientAddr6 + "]:5000", "[" + serverAddr6 + "]:53", vip6},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := newPath(t)
+			p.gw[0].snat(t, "b", netip.MustParseAddr(tt.public), 20001)
+			p.gw[1].snat(t, "b", netip.MustParseAddr(tt.public), 0)
+			c, s := p.udp(t, tt.from, tt.to)
+			from := echo(t, c, s)
+			k2 := p.gw[1].kernel(t)
+			recs := table(t, p.gw[0].kernel(t), udp)
+			if len(recs) != 1 {
+				t.Fatalf("gw1 tracks: %+v", recs)
+			}
+			must(t, install(t, k2, conntrack.InstallOptions{Hold: 600}, recs[0]))
+			p.use(t, 1)
+			if again := echo(t, c, s); again != from {
+				t.Errorf("the server sees the client as %v, before as %v", again, from)
+			}
+		})
 	}
-	must(t, install(t, k2, conntrack.InstallOptions{Hold: 600}, recs[0]))
-	p.use(t, 1)
-	if again := echo(t, c, s); again != from {
-		t.Errorf("the server sees the client as %v, before as %v", again, from)
+}
+
+// TestGREGoesOnAtTheOtherGateway: an installed GRE entry has no timeout of its
+// own in the kernel, so that its first packet would end it.
+func TestGREGoesOnAtTheOtherGateway(t *testing.T) {
+	p := newPath(t)
+	p.snat(t, 0)
+	k := p.gw[0].kernel(t)
+	r := flow(gre, clientAddr+":0", serverAddr+":0", serverAddr+":0", vip+":0")
+	r.Timeout = 30
+	must(t, install(t, k, conntrack.InstallOptions{}, r))
+	var c, s int
+	raw := func(n *node, from string) (fd int) {
+		n.do(t, func() {
+			var err error
+			fd, err = unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_GRE)
+			must(t, err)
+			must(t, unix.Bind(fd, &unix.SockaddrInet4{Addr: netip.MustParseAddr(from).As4()}))
+			must(t, unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 2}))
+		})
+		t.Cleanup(func() { _ = unix.Close(fd) })
+		return fd
+	}
+	c, s = raw(p.client, clientAddr), raw(p.server, serverAddr)
+	send := func(from, to int, addr string) {
+		t.Helper()
+		packet := append([]byte{0, 0, 8, 0}, make([]byte, 20)...) // version 0, no key, IPv4 inside
+		must(t, unix.Sendto(from, packet, 0, &unix.SockaddrInet4{Addr: netip.MustParseAddr(addr).As4()}))
+		_, _, err := unix.Recvfrom(to, make([]byte, 100), 0)
+		must(t, err)
+	}
+	for range 3 {
+		send(c, s, serverAddr)
+		send(s, c, vip)
+	}
+	got, err := k.Get(r.Key)
+	must(t, err)
+	if got.Timeout < 3600 || got.ReplyDst != r.ReplyDst {
+		t.Errorf("entry after packets: %+v", got)
 	}
 }
 

@@ -134,106 +134,6 @@ func (ev *Event) parse(b []byte) error {
 	return nil
 }
 
-// tupleParts tells what a tuple attribute contained.
-type tupleParts uint8
-
-const (
-	tupleSrc tupleParts = 1 << iota
-	tupleDst
-	tupleProto
-	tupleZone
-)
-
-// parseTuple decodes a tuple of k.Family into k. The zone of a direction is only
-// reported: a Record has one zone for both.
-func parseTuple(b []byte, k *session.Key) (parts tupleParts, ok bool) {
-	for len(b) > 0 {
-		typ, v, rest, ok := nextAttr(b)
-		if !ok {
-			return 0, false
-		}
-		b = rest
-		switch typ {
-		case ctaTupleIP:
-			var p tupleParts
-			p, ok = parseTupleIP(v, k)
-			parts |= p
-		case ctaTupleProto:
-			ok = parseTupleProto(v, k)
-			parts |= tupleProto
-		case ctaTupleZone:
-			parts |= tupleZone
-		}
-		if !ok {
-			return 0, false
-		}
-	}
-	return parts, true
-}
-
-func parseTupleIP(b []byte, k *session.Key) (parts tupleParts, ok bool) {
-	size, src, dst := 4, uint16(ctaIPv4Src), uint16(ctaIPv4Dst)
-	if k.Family == 6 {
-		size, src, dst = 16, ctaIPv6Src, ctaIPv6Dst
-	}
-	for len(b) > 0 {
-		typ, v, rest, ok := nextAttr(b)
-		if !ok {
-			return 0, false
-		}
-		b = rest
-		switch typ {
-		case src:
-			if len(v) < size {
-				return 0, false
-			}
-			copy(k.Src[:], v[:size])
-			parts |= tupleSrc
-		case dst:
-			if len(v) < size {
-				return 0, false
-			}
-			copy(k.Dst[:], v[:size])
-			parts |= tupleDst
-		}
-	}
-	return parts, true
-}
-
-// parseTupleProto decodes the part of a tuple above IP. For ICMP the identifier
-// goes to SrcPort and type<<8|code to DstPort, as [session.Key] says.
-func parseTupleProto(b []byte, k *session.Key) bool {
-	proto := false
-	for len(b) > 0 {
-		typ, v, rest, ok := nextAttr(b)
-		if !ok {
-			return false
-		}
-		b = rest
-		switch typ {
-		case ctaProtoNum:
-			k.Proto, ok = firstByte(v)
-			proto = ok
-		case ctaProtoSrcPort, ctaProtoICMPID, ctaProtoICMPv6ID:
-			k.SrcPort, ok = beUint16(v)
-		case ctaProtoDstPort:
-			k.DstPort, ok = beUint16(v)
-		case ctaProtoICMPType, ctaProtoICMPv6Type:
-			var t uint8
-			t, ok = firstByte(v)
-			k.DstPort = uint16(t)<<8 | k.DstPort&0xff
-		case ctaProtoICMPCode, ctaProtoICMPv6Code:
-			var c uint8
-			c, ok = firstByte(v)
-			k.DstPort = k.DstPort&0xff00 | uint16(c)
-		}
-		if !ok {
-			return false
-		}
-	}
-	return proto
-}
-
 func (ev *Event) parseProtoInfo(b []byte) bool {
 	for len(b) > 0 {
 		typ, v, rest, ok := nextAttr(b)
@@ -343,7 +243,7 @@ func nextAttr(b []byte) (typ uint16, v, rest []byte, ok bool) {
 		return 0, nil, nil, false
 	}
 	n := int(binary.NativeEndian.Uint16(b))
-	if n < attrHeader || n > len(b) {
+	if n < attrHeader || n > len(b) { // the value may end without its padding
 		return 0, nil, nil, false
 	}
 	typ = binary.NativeEndian.Uint16(b[2:]) & attrTypeMask
