@@ -232,6 +232,7 @@ func (c *chaos) settle() {
 		n.Step(vrrp.SetInput{Kind: vrrp.InStart})
 		n.Step(vrrp.SetInput{Kind: vrrp.InFault})
 		n.Step(vrrp.SetInput{Kind: vrrp.InEligible, OK: true})
+		n.Step(vrrp.SetInput{Kind: vrrp.InReclaim})
 	}
 	c.net.Advance(20 * c.every)
 	moves, best := 0, uint8(0)

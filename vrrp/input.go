@@ -17,6 +17,7 @@ const (
 	InEligible                  // Group, OK, Reason: not OK does not preempt a live lower Active; it still takes over from nobody
 	InFault                     // Group, On, Reason, Fence: out of service until cleared
 	InHandOver                  // Group: graceful; see Set
+	InReclaim                   // Group: a group that was handed over may preempt again
 	InTerm                      // Group, Term, Raise: a term heard of from elsewhere; the highest is kept
 	InResume                    // Group, Term: a respawned election goes on as Active under that term (the caller checked the age)
 	InStop                      // Fence: shut everything down

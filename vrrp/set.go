@@ -13,7 +13,7 @@ import (
 //   - on a fault or stop: OpGateClose (or OpFence), priority 0 where the link allows, then OpTransition;
 //   - on a hand-over: priority 0 on every member, then OpTransition with Leaving. The group serves on, silent, until
 //     the successor's first advert on any member, or one Active_Down_Interval; then OpGateClose and OpTransition. It
-//     does not preempt the successor afterwards, until it was Active again or InEligible clears that.
+//     does not preempt the successor afterwards, until it was Active again or InReclaim lets it.
 //
 // A group is Active only as a whole: when the Active_Down_Timer of every member has run out. A member that hears a
 // better Active takes the group to Backup, a member in fault takes it to Fault.
@@ -157,6 +157,8 @@ func (s *Set) Step(now time.Time, in SetInput) SetOutput {
 		s.each(in.Group, func(g *group) { s.onFault(now, g, in) })
 	case InHandOver:
 		s.each(in.Group, func(g *group) { s.onHandOver(now, g) })
+	case InReclaim:
+		s.each(in.Group, func(g *group) { g.handedOver = false; g.hold() })
 	case InResume:
 		s.each(in.Group, func(g *group) { s.onResume(now, g, in.Term) })
 	case InStop:

@@ -211,8 +211,6 @@ func (s *Set) onEligible(g *group, ok bool, reason string) {
 		if reason == "" {
 			g.ineligible = "not eligible"
 		}
-	} else {
-		g.handedOver = false
 	}
 	g.hold()
 }

@@ -335,6 +335,16 @@ func TestSetResume(t *testing.T) {
 	g.want(g.fire(), "send 1 100", "send 0 100", "gw backup>active active-down 10")
 }
 
+func TestSetHandedOverEndsByReclaim(t *testing.T) {
+	g := newGateway(t, gatewayConfig()).active()
+	g.do(vrrp.SetInput{Kind: vrrp.InHandOver})
+	g.advert(lan, 50, "10.0.0.3")
+	g.do(vrrp.SetInput{Kind: vrrp.InReclaim})
+	if got := g.Snapshot(g.now).Groups[0].Ineligible; got != "" {
+		t.Errorf("still held: %q", got)
+	}
+}
+
 func TestSetHandedOverEndsWhenActiveAgain(t *testing.T) {
 	held := func(g *gateway) string { return g.Snapshot(g.now).Groups[0].Ineligible }
 	g := newGateway(t, gatewayConfig()).active()
@@ -342,6 +352,10 @@ func TestSetHandedOverEndsWhenActiveAgain(t *testing.T) {
 	g.advert(lan, 50, "10.0.0.3")
 	if got := held(g); got != "handed-over" {
 		t.Errorf("held: %q", got)
+	}
+	// Readiness comes and goes; that is not what a hand-over waits for.
+	if g.do(vrrp.SetInput{Kind: vrrp.InEligible, OK: true}); held(g) != "handed-over" {
+		t.Error("forgotten by being eligible")
 	}
 	if g.reconfigure(gatewayConfig()); held(g) != "handed-over" {
 		t.Error("forgotten by a reload")

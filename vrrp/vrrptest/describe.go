@@ -80,6 +80,8 @@ func (tr *transcript) input(n *Node, in vrrp.SetInput) string {
 		return word(in.On, "fault: "+in.Reason, "fault cleared")
 	case vrrp.InHandOver:
 		return "hand over"
+	case vrrp.InReclaim:
+		return "reclaim"
 	case vrrp.InTerm:
 		return fmt.Sprintf("hears of term %d", in.Term)
 	case vrrp.InResume:

@@ -24,7 +24,7 @@ import (
 //	lose A B COUNT [SEGMENT]  the next packets from A to B
 //	delay A B 5ms [SEGMENT]   both ways
 //	link A SEGMENT up|down
-//	handover A · eligible A · ineligible A REASON · fault A REASON [fence] · clear A · term A N [raise]
+//	handover A · reclaim A · eligible A · ineligible A REASON · fault A REASON [fence] · clear A · term A N [raise]
 //	resume A TERM             the election process of A is restarted and goes on
 //	set A KEY=VALUE…          reconfigure: priority, interval, preempt
 //	status                    a line for each node
@@ -109,6 +109,8 @@ func (s *Script) drive(n *Node, verb string, args []string) error {
 		n.SetLink(arg(args, 0), arg(args, 1) == "up")
 	case "handover":
 		n.Step(vrrp.SetInput{Kind: vrrp.InHandOver})
+	case "reclaim":
+		n.Step(vrrp.SetInput{Kind: vrrp.InReclaim})
 	case "eligible", "ineligible":
 		n.Step(vrrp.SetInput{Kind: vrrp.InEligible, OK: verb == "eligible", Reason: arg(args, 0)})
 	case "fault", "clear":
