@@ -23,7 +23,8 @@ const (
 	LinkChanged
 	// LinkGone: no interface has the name any more.
 	LinkGone
-	// AddressLost: somebody else removed an address with our mark.
+	// AddressLost: somebody else removed an address with our mark. Those that
+	// go together with their link may be covered by LinkGone.
 	AddressLost
 	// Overrun: notifications were lost. The watcher has read the links again
 	// and sends what changed; lost addresses are found by the next Apply.
@@ -175,8 +176,8 @@ func (w *Watcher) note(m message, touched map[int]bool, fn func(Event)) {
 			touched[h.index] = true
 			return
 		}
-		if m.typ == unix.RTM_DELADDR && m.port != w.ignore {
-			l := w.links[h.index]
+		l, known := w.links[h.index]
+		if m.typ == unix.RTM_DELADDR && m.port != w.ignore && known {
 			fn(Event{Kind: AddressLost, Interface: l.Name, Link: l, Prefix: h.prefix})
 		}
 	}

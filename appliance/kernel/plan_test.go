@@ -1,0 +1,122 @@
+package kernel
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"understudy/appliance/identity"
+)
+
+// TestPlan reads as: has, wants, does. Interface 1 is lan0; what is ours ends
+// in "ours".
+func TestPlan(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		have []holding
+		want identity.Identity
+		does []string
+	}{
+		{"nothing to do", nil, identity.Identity{}, nil},
+		{"no subnet there: as written", nil, on("lan0", "10.0.0.1/24"), []string{"add 10.0.0.1/24"}},
+		{"a subnet there: host form", foreign("10.0.0.2/24"), on("lan0", "10.0.0.1/24"), []string{"add 10.0.0.1/32"}},
+		{"a wider subnet there: host form", foreign("10.0.0.2/8"), on("lan0", "10.0.0.1/24"), []string{"add 10.0.0.1/32"}},
+		{"another subnet there: as written", foreign("10.0.1.2/24"), on("lan0", "10.0.0.1/24"), []string{"add 10.0.0.1/24"}},
+		{"a host address gives no subnet", foreign("10.0.0.1/32"), on("lan0", "10.0.0.2/24"), []string{"add 10.0.0.2/24"}},
+		{"IPv6 alike", foreign("2001:db8::2/64"), on("lan0", "2001:db8::1/64", "fe80::1/64"),
+			[]string{"add 2001:db8::1/128", "add fe80::1/64"}},
+		{"the operator's own", foreign("10.0.0.1/24"), on("lan0", "10.0.0.1/24"), nil},
+		{"the operator's own with another length", foreign("10.0.0.1/16"), on("lan0", "10.0.0.1/24"), nil},
+		{"ours beside the operator's stays", append(foreign("10.0.0.1/24"), ours("10.0.0.1/32")...), on("lan0", "10.0.0.1/24"), nil},
+		{"ours as written stays though the subnet came", append(ours("10.0.0.1/24"), foreign("10.0.0.2/24")...), on("lan0", "10.0.0.1/24"), nil},
+		{"ours in host form stays though the subnet went", ours("10.0.0.1/32"), on("lan0", "10.0.0.1/24"), nil},
+		{"ours not wanted", ours("10.0.0.1/24"), identity.Identity{}, []string{"remove 10.0.0.1/24"}},
+		{"ours with another length", ours("10.0.0.1/24"), on("lan0", "10.0.0.1/25"), []string{"add 10.0.0.1/25", "remove 10.0.0.1/24"}},
+		{"ours twice: one stays", ours("10.0.0.1/32", "10.0.0.1/24"), on("lan0", "10.0.0.1/24"), []string{"remove 10.0.0.1/24"}},
+		{"theirs not wanted", foreign("10.0.0.1/24"), identity.Identity{}, nil},
+		{"no such interface", nil, on("wan0", "10.0.0.1/24"), []string{"missing 10.0.0.1/24 dev wan0"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := plan(c.have, c.want.Addresses, map[string]int{"lan0": 1})
+			var does []string
+			for _, s := range w.add {
+				does = append(does, "add "+s.prefix.String())
+			}
+			for _, r := range w.remove {
+				does = append(does, "remove "+r.prefix.String())
+			}
+			for _, m := range w.missing {
+				does = append(does, "missing "+m.String())
+			}
+			if diff := cmp.Diff(c.does, does); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func foreign(cidrs ...string) (all []holding) {
+	for _, c := range cidrs {
+		all = append(all, holding{index: 1, prefix: netip.MustParsePrefix(c)})
+	}
+	return all
+}
+
+func ours(cidrs ...string) []holding {
+	all := foreign(cidrs...)
+	for i := range all {
+		all[i].ours = true
+	}
+	return all
+}
+
+// A kernel before Linux 5.18 drops the mark: what we just added looks foreign,
+// and must be found before we forget that it is ours.
+func TestUnmarked(t *testing.T) {
+	index := map[string]int{"lan0": 1}
+	added := on("lan0", "10.0.0.1/24").Addresses
+	if got := unmarked(ours("10.0.0.1/32"), added, index); len(got) != 0 {
+		t.Errorf("with the mark: %v", got)
+	}
+	got := unmarked(foreign("10.0.0.2/24", "10.0.0.1/32"), added, index)
+	if len(got) != 1 || got[0].prefix.String() != "10.0.0.1/32" {
+		t.Errorf("without the mark: %v", got)
+	}
+}
+
+// The dump's parser meets only the kernel, but must not trust lengths.
+func FuzzParse(f *testing.F) {
+	f.Add(change{index: 1, prefix: netip.MustParsePrefix("10.0.0.1/24")}.message(0, 1))
+	f.Add(change{index: 1, prefix: netip.MustParsePrefix("2001:db8::1/64")}.message(0, 1))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for m := range messages(b) {
+			if h, ok := parseAddress(m.data); ok && !h.prefix.IsValid() {
+				t.Errorf("%+v", h)
+			}
+			_, _ = parseLink(m.data)
+			_ = m.errno()
+		}
+	})
+}
+
+// One takeover and one yield on an interface that has the subnet.
+func BenchmarkApply(b *testing.B) {
+	for _, n := range []int{1, 10, 100, 1000} {
+		b.Run(fmt.Sprintf("addresses=%d", n), func(b *testing.B) {
+			enter(b)
+			addVeth(b, "lan0", "peer0")
+			addAddr(b, "lan0", "10.9.255.254/16")
+			a := open(b)
+			id := many("lan0", n)
+			b.ReportAllocs()
+			for b.Loop() {
+				apply(b, a, id)
+				b.StopTimer()
+				apply(b, a, identity.Identity{})
+				b.StartTimer()
+			}
+		})
+	}
+}
