@@ -247,6 +247,23 @@ func TestUpdate(t *testing.T) {
 	}
 }
 
+// TestUpdateOfAFixedTimeout: that of GRE is fixed, so an update leaves it out
+// instead of failing.
+func TestUpdateOfAFixedTimeout(t *testing.T) {
+	k := newNode(t).kernel(t)
+	r := flow(gre, "10.0.0.2:7", "9.9.9.9:9", "9.9.9.9:9", "203.0.113.1:7")
+	must(t, install(t, k, conntrack.InstallOptions{}, r))
+	r.Mark = 3
+	var results [1]error
+	must(t, k.Update([]session.Record{r}, conntrack.UpdateOptions{}, results[:]))
+	wantResult(t, results[0], nil)
+	got, err := k.Get(r.Key)
+	must(t, err)
+	if got.Mark != 3 {
+		t.Errorf("not updated: %+v", got)
+	}
+}
+
 // TestUnknownWindowScaleIsLiberal: strict tracking with a scale of 0 that is not
 // the flow's would stall it.
 func TestUnknownWindowScaleIsLiberal(t *testing.T) {
