@@ -117,18 +117,56 @@ func (c *Client) Close() {
 		c.link.Close()
 	}
 	c.exec.Close()
-	c.board.Close()
+	// The board stays mapped: a Recv may still be looking at it.
 }
 
 // Recv waits for the next message. The error is ErrLost when the election is
 // gone: then Respawn, and Recv again.
+//
+// A daemon that is slow to start may find in its socket that it is Active, and
+// behind that that it was given up meanwhile. It must not take the addresses for
+// that moment, so an Active that the board knows to be over is not told.
 func (c *Client) Recv() (Message, error) {
+	for {
+		m, err := c.receive()
+		if err != nil {
+			return nil, err
+		}
+		switch v := m.(type) {
+		case Attached:
+			for i := range v.Groups {
+				c.current(&v.Groups[i])
+			}
+		case Transition:
+			now := GroupState{Group: v.Group, State: v.To}
+			if c.current(&now); now.State != v.To {
+				continue
+			}
+		}
+		return m, nil
+	}
+}
+
+// current corrects a state that says Active and is outdated.
+func (c *Client) current(g *GroupState) {
+	if g.State != vrrp.Active {
+		return
+	}
+	if p, ok := c.board.Read(g.Group, time.Now()); ok && p.State != vrrp.Active {
+		g.State, g.Leaving = p.State, false
+	}
+}
+
+func (c *Client) receive() (Message, error) {
 	c.mu.Lock()
 	link := c.link
 	c.mu.Unlock()
 	n, err := link.Read(c.buf)
+	for errors.Is(err, unix.ECONNRESET) { // said once, before the last words: see conn.receive
+		n, err = link.Read(c.buf)
+	}
 	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, unix.ECONNRESET), errors.Is(err, os.ErrClosed):
+	case errors.Is(err, io.EOF), errors.Is(err, os.ErrClosed):
 		return nil, ErrLost
 	case err != nil:
 		return nil, fmt.Errorf("election: receive: %w", err)
