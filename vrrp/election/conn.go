@@ -60,6 +60,9 @@ func (c *conn) receive() ([]byte, error) {
 		n, err := unix.Read(c.fd, c.buf)
 		switch {
 		case err == unix.EINTR:
+		case err == unix.ECONNRESET:
+			// The other end went without reading everything. The kernel says that
+			// once, before it hands out the last words.
 		case err == unix.EAGAIN:
 			return nil, nil
 		case err != nil:

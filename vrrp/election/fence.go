@@ -1,6 +1,9 @@
 package election
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 // fences holds for each group how to take it out of service.
 type fences struct {
@@ -79,17 +82,27 @@ func (f *fences) remove(group string) error {
 	return f.try(g.remove)
 }
 
+// outcome is what became of a fence.
+type outcome struct {
+	gate, remove error
+	shut         bool // there is a gate, and it is closed
+}
+
+// serving tells that a group is as much in service as before: nothing worked.
+func (o outcome) serving() bool { return !o.shut && o.remove != nil }
+
+func (o outcome) err() error { return errors.Join(o.gate, o.remove) }
+
 // run executes the whole fence: the gate, then the addresses even if the gate
 // would not close.
-func (f *fences) run(group string) error {
+func (f *fences) run(group string) (o outcome) {
 	start := time.Now()
 	f.stats.Fences++
-	err := f.closeGate(group)
-	if e := f.remove(group); err == nil {
-		err = e
-	}
+	o.gate = f.closeGate(group)
+	o.remove = f.remove(group)
+	o.shut = o.gate == nil && f.groups[group] != nil && len(f.groups[group].gate) > 0
 	f.stats.LastRun = time.Since(start)
-	return err
+	return o
 }
 
 func (f *fences) try(batches []NetlinkBatch) error {

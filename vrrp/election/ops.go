@@ -95,8 +95,8 @@ func (l *loop) onTransition(now time.Time, op *vrrp.Op) {
 }
 
 // fence takes a group out of service without the daemon, and tells it.
-func (l *loop) fence(group string) error {
-	err := l.fences.run(group)
+func (l *loop) fence(group string) {
+	err := l.fences.run(group).err()
 	told := Fenced{Group: group}
 	if err != nil {
 		told.Error = err.Error()
@@ -105,7 +105,6 @@ func (l *loop) fence(group string) error {
 		l.log.Warn("fenced", "group", group, "took", l.fences.stats.LastRun)
 	}
 	l.tell(told)
-	return err
 }
 
 // tell sends to the daemon, if there is one. What does not fit is counted, and

@@ -99,7 +99,7 @@ func (l *loop) silence() {
 func (l *loop) finish() {
 	if !l.said {
 		for i := range l.groups {
-			_ = l.fence(l.groups[i].name)
+			l.fence(l.groups[i].name)
 		}
 	}
 	l.ended = true

@@ -275,26 +275,25 @@ func (l *loop) schedule(code int) {
 }
 
 // letGo gives everything up because there is no daemon: out of service first,
-// then priority 0. While the fence fails we go on announcing what we in truth
-// still hold, for a bounded time.
+// then priority 0. While nothing at all can be done about a group, it is in truth
+// still served here, so we go on announcing it, for a bounded time.
 func (l *loop) letGo() {
-	l.log.Error("no daemon within its budget: letting go", "down", l.now.Sub(l.downSince))
-	var failed error
-	for i := range l.groups {
-		if l.groups[i].state != vrrp.Active {
-			continue
-		}
-		if err := l.fences.run(l.groups[i].name); err != nil {
-			failed = err
-		}
-	}
 	if l.fenceFrom.IsZero() {
+		l.log.Error("no daemon within its budget: letting go", "down", l.now.Sub(l.downSince))
 		l.fenceFrom = l.now
 	}
 	l.fenceAt = time.Time{}
-	if failed != nil && l.now.Sub(l.fenceFrom) < fencePatience {
-		l.log.Error("FENCE FAILED: trying again before anybody is told to take over", "error", failed)
-		l.fenceAt = l.now.Add(fenceRetry)
+	for i := range l.groups {
+		g := &l.groups[i]
+		if g.state != vrrp.Active {
+			continue
+		}
+		if o := l.fences.run(g.name); o.serving() && l.now.Sub(l.fenceFrom) < fencePatience {
+			l.log.Error("FENCE FAILED: trying again before anybody is told to take over", "group", g.name, "error", o.err())
+			l.fenceAt = l.now.Add(fenceRetry)
+		}
+	}
+	if !l.fenceAt.IsZero() {
 		return
 	}
 	l.fenceFrom, l.lost = time.Time{}, true

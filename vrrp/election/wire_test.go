@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"net/netip"
+	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -76,8 +78,87 @@ func TestBigFenceIsSplit(t *testing.T) {
 			t.Fatalf("part %d of %d: half a fence is in force", i, len(parts))
 		}
 	}
-	if d := cmp.Diff(f.Remove, fs.groups["gw"].remove); d != "" {
-		t.Error(d)
+	if !reflect.DeepEqual(f.Remove, fs.groups["gw"].remove) {
+		t.Error("what arrived is not what was sent")
+	}
+}
+
+// A Bye counts, also from a daemon that did not read what it was told last.
+func TestLastWordsAreHeard(t *testing.T) {
+	mine, theirs, err := SocketPair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := newConn(mine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	if !c.send([]byte{byte(kindReload)}) {
+		t.Fatal("not sent")
+	}
+	if _, err := theirs.Write([]byte{byte(kindBye)}); err != nil {
+		t.Fatal(err)
+	}
+	theirs.Close()
+	if b, err := c.receive(); err != nil || len(b) != 1 || kind(b[0]) != kindBye {
+		t.Errorf("first: %v, %v", b, err)
+	}
+	if b, err := c.receive(); !errors.Is(err, ErrLost) {
+		t.Errorf("then: %v, %v", b, err)
+	}
+}
+
+// A daemon that does not read is counted and told later how things stand.
+func TestFullSocketNeverBlocks(t *testing.T) {
+	mine, theirs, err := SocketPair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer theirs.Close()
+	c, err := newConn(mine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	l := &loop{opt: Options{}.withDefaults(), now: time.Now()}
+	l.log = l.opt.Logger
+	l.groups = []member{{name: "gw", state: vrrp.Active, term: 4}}
+	l.daemon = &daemon{conn: c}
+	for l.undelivered == 0 {
+		l.tell(Transition{Group: "gw", To: vrrp.Active, Cause: strings.Repeat("x", 10000)})
+	}
+	l.tell(Stop{})
+	if !l.owed.state || !l.owed.stop || l.owed.retry.IsZero() {
+		t.Fatalf("owed: %+v", l.owed)
+	}
+	l.pay() // still full: owed as before
+	if !l.owed.state || !l.owed.stop {
+		t.Fatalf("owed: %+v", l.owed)
+	}
+	var got []Message
+	b := make([]byte, maxMessage)
+	read := func() {
+		for {
+			_ = theirs.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+			n, err := theirs.Read(b)
+			if err != nil {
+				return
+			}
+			m, err := Unmarshal(b[:n])
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, m)
+		}
+	}
+	read()
+	got = nil
+	l.pay()
+	read()
+	want := []Message{Attached{Groups: []GroupState{{Group: "gw", State: vrrp.Active, Term: 4}}}, Stop{}}
+	if !reflect.DeepEqual(want, got) {
+		t.Errorf("got %d messages, want an Attached and a Stop", len(got))
 	}
 }
 

@@ -1,0 +1,221 @@
+package election
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"understudy/vrrp"
+)
+
+// exit waits for the end of the node and returns its code.
+func (n *node) exit() int {
+	n.t.Helper()
+	eventually(n.t, "the end", func() bool {
+		select {
+		case <-n.ended:
+			return true
+		default:
+			return false
+		}
+	})
+	for _, pid := range n.pids() {
+		if ours(pid) {
+			n.t.Errorf("process %d is still there", pid)
+		}
+	}
+	return n.cmd.ProcessState.ExitCode()
+}
+
+func TestStopHandsOver(t *testing.T) {
+	c := newCable(t)
+	n, wire := activeNode(t, c, play{})
+	standby(t, c)
+	var addresses atomic.Int32
+	addresses.Store(-1)
+	back := c.listen(t, 0, func(h heard) {
+		if addresses.Load() < 0 {
+			addresses.Store(int32(c.addresses(0)))
+		}
+	})
+	n.signal(n.noted("election", 1), unix.SIGTERM)
+	if code := n.exit(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if wire.count(0) == 0 || len(back.list()) == 0 {
+		t.Fatal("nothing was handed over")
+	}
+	// The successor waits for its skew, not for three intervals and that.
+	var zero time.Time
+	for _, h := range wire.list() {
+		if h.priority == 0 && zero.IsZero() {
+			zero = h.at
+		}
+	}
+	if took := back.list()[0].at.Sub(zero); took > 2*interval {
+		t.Errorf("the successor came %v after priority 0", took)
+	}
+	if a := c.addresses(0); a != 0 {
+		t.Errorf("%d addresses are left", a)
+	}
+	if len(n.notes("transition-backup-1-successor")) != 1 || len(n.notes("bye")) != 1 {
+		t.Error("it did not wait for its successor, or the daemon did not end well")
+	}
+}
+
+// A daemon that has its own idea of stopping does not keep us, or its addresses.
+func TestStopWithAStubbornDaemon(t *testing.T) {
+	c := newCable(t)
+	n, wire := activeNode(t, c, play{ByeLimit: 300 * time.Millisecond})
+	n.tell("stubborn")
+	n.signal(n.noted("election", 1), unix.SIGTERM)
+	if code := n.exit(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if len(n.notes("bye")) != 0 || wire.count(0) == 0 || c.addresses(0) != 0 || !gateClosed(c[0], vip) {
+		t.Errorf("%d byes, %d priority 0, %d addresses", len(n.notes("bye")), wire.count(0), c.addresses(0))
+	}
+}
+
+func TestStopWithAHungDaemon(t *testing.T) {
+	c := newCable(t)
+	n, wire := activeNode(t, c, play{ByeLimit: 300 * time.Millisecond})
+	n.signal(n.noted("ready", 1), unix.SIGSTOP)
+	n.signal(n.noted("election", 1), unix.SIGTERM)
+	if code := n.exit(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if wire.count(0) == 0 || c.addresses(0) != 0 || !gateClosed(c[0], vip) {
+		t.Errorf("%d priority 0, %d addresses", wire.count(0), c.addresses(0))
+	}
+}
+
+func TestBadConfigurationEndsWithTheDaemonsCode(t *testing.T) {
+	c := newCable(t)
+	n := c.start(t, 0, play{Config: configOf(200)}, "bad-config")
+	if code := n.exit(); code != 2 {
+		t.Errorf("exit code %d, want 2", code)
+	}
+	if d := n.notes("daemon"); len(d) != 1 {
+		t.Errorf("%d daemons for a configuration that does not get better", len(d))
+	}
+}
+
+func TestReloadMovesNothing(t *testing.T) {
+	c := newCable(t)
+	n, wire := activeNode(t, c, play{})
+	n.signal(n.noted("election", 1), unix.SIGHUP)
+	n.noted("configured", 1)
+	eventually(t, "adverts of the new priority", func() bool { return wire.count(199) > 2 })
+	if len(n.notes("transition")) != 2 || wire.count(0) != 0 || c.addresses(0) != 1 {
+		t.Error("something moved")
+	}
+}
+
+func TestInterfaceIsDeletedAndMadeAgain(t *testing.T) {
+	c := newCable(t)
+	n, _ := activeNode(t, c, play{})
+	within(c[0], func() {
+		l, err := netlink.LinkByName("lan0")
+		if err == nil {
+			err = netlink.LinkDel(l)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	n.noted("transition-fault-1-link", 1)
+	c.plug(t)
+	n.noted("transition-backup", 2)
+	n.noted("transition-active-2", 1)
+	wire := c.listen(t, 1, nil)
+	eventually(t, "adverts", func() bool { return wire.count(200) > 2 })
+}
+
+// The loop runs without a collector, so what a turn allocates stays.
+func TestTurnAllocatesNothing(t *testing.T) {
+	c := newCable(t)
+	for _, test := range []struct {
+		name     string
+		priority uint8
+		want     vrrp.State
+	}{
+		{"active", 200, vrrp.Active},
+		{"backup", 100, vrrp.Backup},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if test.want == vrrp.Backup {
+				n := c.start(t, 1, play{Config: configOf(200)})
+				n.noted("transition-active", 1)
+			}
+			within(c[0], func() { turnAllocatesNothing(t, test.priority, test.want) })
+		})
+	}
+}
+
+func turnAllocatesNothing(t *testing.T, priority uint8, want vrrp.State) {
+	ev, err := newEvents(t.Context())
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer ev.close()
+	board, err := NewBoard()
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer board.Close()
+	opt := Options{}.withDefaults()
+	l, err := newLoop(opt, opt.Logger, ev, board)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer l.close()
+	cfg := configOf(priority)
+	cfg.Routers[0].Interval = 10 * time.Millisecond
+	if want == vrrp.Backup { // it learns the interval of the Active
+		cfg.Routers[0].Interval = interval
+	}
+	if err := l.configure(cfg); err != nil {
+		t.Error(err)
+		return
+	}
+	mine, theirs, err := SocketPair()
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer theirs.Close()
+	conn, err := newConn(mine)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer conn.close()
+	l.attach(&daemon{conn: conn, pidfd: -1})
+	l.onReady()
+	for start := time.Now(); time.Since(start) < 5*interval; {
+		l.turn()
+	}
+	if got := l.groups[0].state; got != want {
+		t.Errorf("the group is %v, want %v", got, want)
+	}
+	beat, _ := Marshal(Beat{})
+	before := l.snapshot(time.Now()).Status.Routers[0]
+	if n := testing.AllocsPerRun(20, func() {
+		_ = unix.Sendto(int(theirs.Fd()), beat, 0, nil)
+		l.turn()
+		l.turn()
+	}); n != 0 {
+		t.Errorf("%v allocations in two turns", n)
+	}
+	after := l.snapshot(time.Now()).Status.Routers[0]
+	if after.Sent == before.Sent && after.Received == before.Received {
+		t.Error("nothing was sent or received: the turns did nothing")
+	}
+}
