@@ -11,6 +11,7 @@ import (
 	"understudy/appliance"
 	"understudy/appliance/config"
 	"understudy/appliance/kernel"
+	"understudy/appliance/replica"
 	"understudy/nat"
 	"understudy/vrrp/election"
 )
@@ -71,9 +72,6 @@ func (n *node) reload(ctx context.Context) error {
 	}
 	n.settled.set(cfg, plan)
 	core := coreConfig(cfg)
-	if n.sessions != nil {
-		n.sessions.reconfigure(cfg)
-	}
 	n.fences.set(core.Groups)
 	n.fences.sendAll(func(m election.Message) { n.client.Send(m) })
 	n.runner.Post(appliance.Reloaded{Config: core})
@@ -98,6 +96,8 @@ func needsRestart(old, now *config.Config) error {
 		return refuse("sessions.peers")
 	case !slices.Equal(old.Sessions.Secret, now.Sessions.Secret):
 		return refuse("the cluster secret")
+	case !sameGroups(replicaGroups(old), replicaGroups(now)) || !slices.Equal(insideNetworks(old), insideNetworks(now)):
+		return refuse("which addresses and networks belong to a group, while sessions are replicated,")
 	}
 	return nil
 }
@@ -184,4 +184,10 @@ func addressText(a netip.Addr) string {
 		return ""
 	}
 	return a.String()
+}
+
+func sameGroups(a, b []replica.Group) bool {
+	return slices.EqualFunc(a, b, func(x, y replica.Group) bool {
+		return x.Name == y.Name && slices.Equal(x.Addresses, y.Addresses)
+	})
 }

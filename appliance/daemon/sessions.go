@@ -2,24 +2,178 @@ package daemon
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"log/slog"
+	"net/netip"
+	"time"
 
 	"understudy/appliance"
 	"understudy/appliance/config"
+	"understudy/appliance/replica"
+	"understudy/nat/conntrack"
 )
 
-type sessions struct{}
-
-func openSessions(cfg *config.Config, log *slog.Logger) (*sessions, error) {
-	return nil, errors.New("[sessions] is not supported yet")
+// sessions is the session plane as the rest of the daemon sees it.
+type sessions struct {
+	*replica.Engine
+	log *slog.Logger
 }
 
-func (s *sessions) Close() error                                     { return nil }
-func (s *sessions) Run(ctx context.Context) error                    { return nil }
-func (s *sessions) Drain(context.Context, string) error              { return nil }
-func (s *sessions) Activate(context.Context, string, uint64) error   { return nil }
-func (s *sessions) Deactivate(string)                                {}
-func (s *sessions) reconfigure(*config.Config)                       {}
-func (s *sessions) status(mode string) *appliance.SessionsStatus     { return nil }
-func (n *node) watchSessions(ctx context.Context)                    {}
+func openSessions(cfg *config.Config, log *slog.Logger) (*sessions, error) {
+	c := replica.Config{
+		Node:   cfg.Node,
+		Listen: cfg.Sessions.Listen,
+		Hash:   cfg.Hash(),
+		Inside: insideNetworks(cfg),
+		Logger: log,
+	}
+	for _, p := range cfg.Sessions.Peers {
+		c.Peers = append(c.Peers, replica.Peer{Name: p.Name, Addr: p.Address})
+	}
+	for _, s := range cfg.Sessions.Secret {
+		c.Secrets = append(c.Secrets, s[:])
+	}
+	c.Groups = replicaGroups(cfg)
+	e, err := replica.Open(c)
+	if err != nil {
+		return nil, err
+	}
+	return &sessions{Engine: e, log: log}, nil
+}
+
+func replicaGroups(cfg *config.Config) (out []replica.Group) {
+	for _, g := range cfg.Groups {
+		out = append(out, replica.Group{Name: g.Name, Addresses: gatedAddresses(cfg.Identity(g.Name))})
+	}
+	return out
+}
+
+// insideNetworks bounds whose sessions a peer may put into our kernel: those that
+// are translated here.
+func insideNetworks(cfg *config.Config) (out []netip.Prefix) {
+	if cfg.Mappings == nil {
+		return nil
+	}
+	for _, s := range cfg.Mappings.Sources {
+		out = append(out, s.From)
+	}
+	for _, f := range cfg.Mappings.Forwards {
+		a := f.To.Addr()
+		out = append(out, netip.PrefixFrom(a, a.BitLen()))
+	}
+	return out
+}
+
+// Activate is the engine's, in the holder's words.
+func (s *sessions) Activate(ctx context.Context, group string, term uint64) error {
+	r, err := s.Engine.Activate(ctx, group, term)
+	if err == nil {
+		s.log.Info("sessions taken", "group", group, "term", r.Term, "installed", r.Installed, "took", r.Duration)
+	}
+	return err
+}
+
+// watchPeriod is how often readiness and alarms are looked at without a cause.
+const watchPeriod = time.Second
+
+// watchSessions tells Core of readiness and terms, and looks for what an
+// operator should know.
+func (n *node) watchSessions(ctx context.Context) {
+	tick := time.NewTicker(watchPeriod)
+	defer tick.Stop()
+	w := sessionWatch{node: n}
+	w.look(ctx, time.Now())
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case c := <-n.sessions.Notify():
+			w.note(c)
+		}
+		w.look(ctx, time.Now())
+	}
+}
+
+// sessionWatch remembers what alarms need from one look to the next.
+type sessionWatch struct {
+	node     *node
+	last     appliance.Synced
+	told     bool
+	overruns uint64
+	lostAt   time.Time
+	differs  map[string]bool // peers whose configuration is another
+}
+
+// lostShown is how long lost events stay an alarm after the last loss.
+const lostShown = time.Minute
+
+func (w *sessionWatch) note(c replica.Change) {
+	switch c.Kind {
+	case replica.TermHeard:
+		w.node.runner.Post(appliance.TermHeard{Group: c.Group, Term: c.Term})
+	case replica.ConfigDiffers:
+		if w.differs == nil {
+			w.differs = make(map[string]bool)
+		}
+		w.differs[c.Peer] = true
+	case replica.PeerDown:
+		delete(w.differs, c.Peer)
+	}
+}
+
+func (w *sessionWatch) look(ctx context.Context, now time.Time) {
+	st := w.node.sessions.Engine.Status()
+	s := appliance.Synced{Connected: st.Connected, InSync: st.InSync, Lag: st.Lag}
+	if !w.told || s.Connected != w.last.Connected || s.InSync != w.last.InSync || (s.Lag > time.Second) != (w.last.Lag > time.Second) {
+		w.told, w.last = true, s
+		w.node.runner.Post(s)
+	}
+	if st.Counters.Overruns > w.overruns {
+		w.overruns, w.lostAt = st.Counters.Overruns, now
+	}
+	limits, err := conntrack.ReadLimits()
+	full := err == nil && limits.Max > 0 && limits.Count > limits.Max/10*9
+	w.node.runner.Ask(ctx, func(c *appliance.Core) {
+		c.Alarm(now, appliance.AlarmEventsLost, !w.lostAt.IsZero() && now.Sub(w.lostAt) < lostShown,
+			"the kernel had more connection events than were read; a dump made up for it")
+		c.Alarm(now, appliance.AlarmConfigMismatch, len(w.differs) > 0, "a peer has other addresses or mappings")
+		c.Alarm(now, appliance.AlarmConntrackFull, full,
+			fmt.Sprintf("%d of at most %d tracked connections", limits.Count, limits.Max))
+	})
+}
+
+func (s *sessions) status(mode string) *appliance.SessionsStatus {
+	st := s.Engine.Status()
+	out := &appliance.SessionsStatus{
+		Mode: mode, Local: st.Local, Foreign: st.Foreign, InSync: st.InSync, Dirty: st.Dirty,
+		Peers: []appliance.PeerStatus{}, Counters: counters(st.Counters),
+	}
+	if st.Connected {
+		out.LagSeconds = appliance.Seconds(st.Lag)
+	}
+	for _, p := range st.Peers {
+		ps := appliance.PeerStatus{Name: p.Name, Connected: p.Connected}
+		if p.Connected {
+			ps.LagSeconds = appliance.Seconds(p.Lag)
+		}
+		if !p.LastResync.IsZero() {
+			ps.LastResync = &p.LastResync
+		}
+		out.Peers = append(out.Peers, ps)
+	}
+	if t := st.LastTakeover; t != nil {
+		out.LastTakeover = &appliance.TakeoverStatus{At: t.At, Installed: t.Installed, DurationSeconds: t.Duration.Seconds()}
+	}
+	return out
+}
+
+func counters(c replica.Counters) map[string]uint64 {
+	return map[string]uint64{
+		"events": c.Events, "overruns": c.Overruns, "stray": c.Stray, "partial": c.Partial, "unsupported": c.Unsupported,
+		"full": c.Full, "dumps": c.Dumps, "dump_errors": c.DumpErrors, "swept": c.Swept, "installed": c.Installed,
+		"updated": c.Updated, "removed": c.Removed, "renewed": c.Renewed, "reinstalled": c.Reinstalled, "stale": c.Stale,
+		"clashes": c.Clashes, "kernel_full": c.KernelFull, "errors": c.Errors, "strict": c.Strict, "liberal": c.Liberal,
+		"conflicts": c.Conflicts, "refused": c.Refused,
+	}
+}
