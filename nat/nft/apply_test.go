@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
-	"github.com/mdlayher/netlink"
+	mdlayher "github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
 	"understudy/nat"
@@ -27,7 +27,7 @@ func (l *lab) unchanged(when string, r Report) {
 
 func TestApplyTwiceDoesNothing(t *testing.T) {
 	l := newLab(t)
-	if r := l.apply(config()); r.Added == 0 || len(r.Chains) == 0 || r.Rebuilt {
+	if r := l.apply(config()); r.Added == 0 || len(r.Chains) == 0 || r.Rebuilt || !r.NewGate {
 		t.Errorf("new table: did %+v", r)
 	}
 	l.unchanged("same plan", l.apply(config()))
@@ -267,6 +267,32 @@ func TestDriftIsRepaired(t *testing.T) {
 	}
 }
 
+// A dormant table has everything and does nothing.
+func TestDormantTableIsWoken(t *testing.T) {
+	l := newLab(t)
+	l.apply(config())
+	l.must(l.a.OpenGate(allOfGroup))
+	a := mdlayher.NewAttributeEncoder()
+	a.ByteOrder = binary.BigEndian
+	a.String(unix.NFTA_TABLE_NAME, Table)
+	a.Uint32(unix.NFTA_TABLE_FLAGS, unix.NFT_TABLE_F_DORMANT)
+	attributes, err := a.Encode()
+	l.must(err)
+	b := gateMessage(nil, unix.NFNL_MSG_BATCH_BEGIN, 0, 0, nil)
+	b = gateMessage(b, unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_NEWTABLE, mdlayher.Acknowledge, 1, attributes)
+	b = gateMessage(b, unix.NFNL_MSG_BATCH_END, 0, 2, nil)
+	if got := l.gateway.sendBatch(b); got[1] != 0 {
+		t.Fatal(got)
+	}
+	r := l.apply(config())
+	if s := l.state(); !r.Rebuilt || s.dormant {
+		t.Errorf("want a table that is awake, did %+v", r)
+	}
+	if closed := l.state().elements[setClosed]; len(closed) > 0 {
+		t.Errorf("its gate was open: want it to stay so, got %v closed", closed)
+	}
+}
+
 // dump is the table as text, for comparison.
 func (l *lab) dump() string {
 	s := l.state()
@@ -400,19 +426,19 @@ func TestTenThousandForwardsInOneTransaction(t *testing.T) {
 func (l *lab) generation() (id uint32) {
 	l.t.Helper()
 	l.gateway.do(func() error {
-		c, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
+		c, err := mdlayher.Dial(unix.NETLINK_NETFILTER, nil)
 		if err != nil {
 			return err
 		}
 		defer c.Close()
-		answer, err := c.Execute(netlink.Message{
-			Header: netlink.Header{Type: unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETGEN, Flags: netlink.Request},
+		answer, err := c.Execute(mdlayher.Message{
+			Header: mdlayher.Header{Type: unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETGEN, Flags: mdlayher.Request},
 			Data:   make([]byte, 4),
 		})
 		if err != nil {
 			return err
 		}
-		a, err := netlink.NewAttributeDecoder(answer[0].Data[4:])
+		a, err := mdlayher.NewAttributeDecoder(answer[0].Data[4:])
 		if err != nil {
 			return err
 		}

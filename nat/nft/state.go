@@ -109,19 +109,14 @@ func readCounters(c *nftables.Conn) (map[string]expr.Counter, error) {
 }
 
 // fingerprint is equal for rules that say the same: what the kernel adds on its
-// own (set numbers, a flag that follows from the registers) is left out.
+// own, a flag that follows from the registers, is left out.
 func fingerprint(exprs []expr.Any, userData []byte) string {
 	var b strings.Builder
 	for _, e := range exprs {
-		switch x := e.(type) {
-		case *expr.Lookup:
-			y := *x
-			y.SetID = 0
-			e = &y
-		case *expr.NAT:
-			y := *x
-			y.Specified = false
-			e = &y
+		if n, ok := e.(*expr.NAT); ok {
+			bare := *n
+			bare.Specified = false
+			e = &bare
 		}
 		data, err := expr.Marshal(byte(nftables.TableFamilyINet), e)
 		if err != nil {
