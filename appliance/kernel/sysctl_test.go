@@ -114,6 +114,22 @@ func TestSysctlsKeepWhatTheOperatorChanged(t *testing.T) {
 	tr.want("restored again", map[string]string{"net/a": "7", "net/b": "5"})
 }
 
+// A newer version may want another value; the original is still the operator's.
+func TestSysctlsOfANewerVersion(t *testing.T) {
+	tr, dir := newTree(t, map[string]string{"net/a": "0"}), t.TempDir()
+	sys := &Sysctls{dir: dir, root: tr.root}
+	for _, value := range []string{"1", "2"} {
+		if err := sys.Apply([]Setting{{Key: "net.a", Value: value}}); err != nil {
+			t.Fatal(err)
+		}
+		tr.want("applied", map[string]string{"net/a": value})
+	}
+	if err := sys.Restore(); err != nil {
+		t.Fatal(err)
+	}
+	tr.want("restored", map[string]string{"net/a": "0"})
+}
+
 func TestSysctlsTakeBackWhatIsNotWantedAnyMore(t *testing.T) {
 	tr, dir := newTree(t, map[string]string{"net/a": "0", "net/b": "0", "net/kept": "1"}), t.TempDir()
 	sys := &Sysctls{dir: dir, root: tr.root}
