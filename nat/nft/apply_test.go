@@ -69,10 +69,10 @@ func TestPlaceOfTheChains(t *testing.T) {
 	want := map[string]string{ // hooks: 0 prerouting, 1 input, 2 forward, 4 postrouting
 		"gate":          "filter hook 0 priority -300",
 		"stray":         "filter hook 0 priority -110",
-		"dnat":          "nat hook 0 priority -100",
+		"forwards":      "nat hook 0 priority -100",
 		"pool_guard":    "filter hook 1 priority -10",
 		"forward_guard": "filter hook 2 priority -10",
-		"snat":          "nat hook 4 priority 100",
+		"sources":       "nat hook 4 priority 100",
 		"inside_guard":  "filter hook 4 priority 110",
 		"unknown":       "jumped to",
 	}

@@ -2,8 +2,9 @@
 // inet understudy, and nothing outside of it.
 //
 // Mappings are elements of maps, never rules: ten thousand rules make a new flow
-// twenty times dearer, a map of any size costs nothing. So the rules
-// are few and fixed:
+// twenty times dearer, a map of any size costs nothing. So the rules are few and
+// fixed (nft lists them; it does not take its own listing of them back, as its
+// parser wants a protocol by name where we ask a set):
 //
 //	packet in                                                     packet out
 //	   |                                                               ^
@@ -11,20 +12,20 @@
 //	   |  (connection tracking, -200)                                  |
 //	stray         -110         to a forwarded port, but not able to    |
 //	   |                       begin a flow: drop, or chain unknown    |
-//	dnat          -100         map forward                             |
+//	forwards      -100         map forward                             |
 //	   |                                                               |
 //	   +--> for us: pool_guard  -10   to a port of the pool, of no     |
 //	   |                              known flow: drop                 |
 //	   +--> forward_guard       -10   the middle of an unknown         |
 //	             |                    connection that would leave by   |
 //	             |                    source NAT: chain unknown        |
-//	         snat              100    map source_FIRST_LAST, source    |
+//	         sources           100    map source_FIRST_LAST, source    |
 //	             |                                                     |
 //	         inside_guard      110    inside source, still             |
 //	             |                    untranslated: drop               |
 //	             +-----------------------------------------------------+
 //
-// gate is always there. dnat and snat are there if something is mapped or if
+// gate is always there. forwards and sources are there if something is mapped or if
 // sessions are replicated: flows that are installed from outside are translated
 // only if a NAT chain exists, and that of an inet table serves both families. The
 // rest, the leak guard, is there if something is mapped, and judges only what a

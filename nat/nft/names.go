@@ -13,7 +13,7 @@ import (
 const Table = "understudy"
 
 // Names inside the table. nft list ruleset shows them, so they are words that an
-// operator who has never seen this program can place.
+// operator who has never seen this program can place; and none is a keyword of nft.
 const (
 	setClosed    = "closed"    // addresses whose gate is shut
 	setAddresses = "addresses" // all addresses of the pair; each element's comment is its group
@@ -28,10 +28,10 @@ const (
 
 	chainGate      = "gate"
 	chainStray     = "stray"
-	chainDNAT      = "dnat"
+	chainDNAT      = "forwards"
 	chainPool      = "pool_guard"
 	chainForward   = "forward_guard"
-	chainSNAT      = "snat"
+	chainSNAT      = "sources"
 	chainInside    = "inside_guard"
 	chainUnknown   = "unknown"
 	counterGate    = "gate_drops"
