@@ -38,11 +38,19 @@ var layers = map[string][]string{
 	"appliance/runner":  {"appliance", "appliance/identity"},
 	"vrrp/election":     {"vrrp", "vrrp/vrrpnet"},
 	"appliance/daemon":  {"*"}, // the wiring knows all
-	"vrrp/vrrptest":     {"vrrp"},
-	"appliance/lab":     nil,
-	"appliance/demo":    {"appliance", "appliance/lab", "appliance/control"},
-	"cmd/understudy":    {"appliance/daemon", "appliance/config", "appliance/control", "appliance/replica", "appliance/demo", "appliance/lab"},
-	".ci/testsum":       nil,
+
+	// The lab builds networks; it runs the program, and knows it from outside.
+	"vrrp/vrrptest":         {"vrrp"},
+	"appliance/lab":         nil,
+	"appliance/lab/capture": {"appliance/lab"},
+	"appliance/lab/probe":   {"appliance/lab"},
+	"appliance/lab/pair":    {"appliance", "appliance/config", "appliance/control", "appliance/lab", "appliance/lab/capture", "appliance/lab/probe"},
+	"appliance/demo":        {"appliance", "appliance/lab", "appliance/lab/capture", "appliance/lab/pair", "appliance/lab/probe"},
+	"appliance/e2e":         nil,
+
+	// The command starts processes: the election it is, or the daemon.
+	"cmd/understudy": {"vrrp/election", "appliance/daemon", "appliance/config", "appliance/control", "appliance/demo", "appliance/kernel"},
+	".ci/testsum":    nil,
 }
 
 // pure packages decide and do nothing else.
