@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"sort"
 	"time"
@@ -14,10 +15,10 @@ import (
 type demo struct {
 	opt     Options
 	pair    *pair.Pair
-	traffic traffic
+	traffic *pair.Traffic
 	began   time.Time
 	report  Report
-	lost    []Lost
+	lost    []pair.Lost
 	broken  bool // new connections did not work
 }
 
@@ -40,7 +41,9 @@ func Run(ctx context.Context, opt Options) (report *Report, err error) {
 		return nil, fmt.Errorf("demo: %w", err)
 	}
 	defer func() {
-		d.traffic.stop()
+		if d.traffic != nil {
+			d.traffic.Stop()
+		}
 		if cerr := d.pair.Close(); cerr != nil {
 			err = errors.Join(err, fmt.Errorf("demo: clean up: %w", cerr))
 		}
@@ -66,26 +69,37 @@ func (d *demo) run(ctx context.Context) error {
 	}
 	d.say("gw1 is active, gw2 stands by")
 
-	watch, err := startWatch(d.pair, d.opt.NoNAT)
+	watch, err := d.pair.StartWatch()
 	if err != nil {
 		return err
 	}
-	if err := d.startTraffic(ctx); err != nil {
-		_, werr := watch.result()
-		return d.explain(errors.Join(err, werr))
+	err = d.watched(ctx, gw1, gw2)
+	findings, werr := watch.Result()
+	if err := errors.Join(err, werr); err != nil {
+		return err
+	}
+	d.report.Capture = findings
+	d.sum()
+	return ctx.Err()
+}
+
+// watched is what happens while captures run.
+func (d *demo) watched(ctx context.Context, gw1, gw2 *pair.Gateway) error {
+	err := d.patiently(ctx, func(ctx context.Context) (err error) {
+		d.traffic, err = d.pair.StartTraffic(ctx, pair.TrafficOptions{Connections: d.opt.Connections, NoFlows: d.opt.NoSessions})
+		return err
+	})
+	if err != nil {
+		return d.explain(err)
 	}
 	d.say("traffic: %s", d.describe())
 	if err := d.events(ctx, gw1, gw2); err != nil {
-		_, werr := watch.result()
-		return errors.Join(err, werr)
-	}
-	d.lost = merge(d.lost, d.finish(ctx))
-	d.report.Capture, err = watch.result()
-	if err != nil {
 		return err
 	}
-	d.sum()
-	return ctx.Err()
+	return d.patiently(ctx, func(ctx context.Context) error {
+		d.lost = merge(d.lost, d.traffic.Finish(ctx))
+		return nil
+	})
 }
 
 func (d *demo) events(ctx context.Context, gw1, gw2 *pair.Gateway) error {
@@ -93,10 +107,10 @@ func (d *demo) events(ctx context.Context, gw1, gw2 *pair.Gateway) error {
 		if n == 0 {
 			// Sampled in the calm before the first event, not in the middle of
 			// the connections' opening.
-			if err := sleep(ctx, calm/2); err != nil {
+			if err := sleep(ctx, d.opt.calm/2); err != nil {
 				return err
 			}
-			if err := d.translated(); err != nil {
+			if err := d.traffic.Translated(); err != nil {
 				return err
 			}
 			d.sample(ctx, gw1, gw2)
@@ -130,13 +144,13 @@ func (d *demo) sample(ctx context.Context, active, standby *pair.Gateway) {
 func (d *demo) sum() {
 	r := &d.report
 	r.AdvertIntervalMS = ms(d.opt.Interval)
-	r.Flows = Flows{Total: d.total(), Survived: d.total() - len(d.lost)}
-	r.Lost = append([]Lost{}, d.lost...)
+	r.Flows = Flows{Total: d.traffic.Total(), Survived: d.traffic.Total() - len(d.lost)}
+	r.Lost = append([]pair.Lost{}, d.lost...)
 	for _, e := range r.Events {
 		r.NoiseMS = max(r.NoiseMS, e.NoiseMS["udp_out"], e.NoiseMS["udp_in"])
 	}
 	sort.SliceStable(r.Timeline, func(i, j int) bool { return r.Timeline[i].Seconds < r.Timeline[j].Seconds })
-	r.OK = len(d.lost) == 0 && r.Capture.clean() && !d.broken
+	r.OK = len(d.lost) == 0 && r.Capture.Clean() && !d.broken
 }
 
 func (d *demo) describe() string {
@@ -159,13 +173,17 @@ func (d *demo) explain(err error) error { return fmt.Errorf("%w%s", err, d.pair.
 // say tells of something that happens now.
 func (d *demo) say(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
-	at := time.Since(d.began).Seconds()
-	d.report.Timeline = append(d.report.Timeline, Moment{at, text})
-	fmt.Fprintf(d.opt.Progress, "%7.3f s  %s\n", at, text)
+	at := time.Since(d.began)
+	d.report.Timeline = append(d.report.Timeline, moment(at, text))
+	fmt.Fprintf(d.opt.Progress, "%7.3f s  %s\n", at.Seconds(), text)
 }
 
 // note puts something into the timeline that happened earlier, by the wall
 // clock.
 func (d *demo) note(at time.Time, format string, args ...any) {
-	d.report.Timeline = append(d.report.Timeline, Moment{at.Sub(d.began.Round(0)).Seconds(), fmt.Sprintf(format, args...)})
+	d.report.Timeline = append(d.report.Timeline, moment(at.Sub(d.began.Round(0)), fmt.Sprintf(format, args...)))
+}
+
+func moment(since time.Duration, text string) Moment {
+	return Moment{Seconds: math.Round(since.Seconds()*1e3) / 1e3, Text: text}
 }

@@ -12,7 +12,7 @@ import (
 // traffic felt. act returns the moment from which an outage counts, and the
 // first moment at which traffic can only be what came after it.
 func (d *demo) event(ctx context.Context, name string, bound time.Duration, next *pair.Gateway, act func(context.Context) (from, cut time.Time, err error)) error {
-	if err := sleep(ctx, calm); err != nil {
+	if err := sleep(ctx, d.opt.calm); err != nil {
 		return err
 	}
 	calmEnd := time.Now()
@@ -20,10 +20,10 @@ func (d *demo) event(ctx context.Context, name string, bound time.Duration, next
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	if err := d.traffic.resumed(ctx, cut); err != nil {
+	if err := d.patiently(ctx, func(ctx context.Context) error { return d.traffic.Resumed(ctx, cut) }); err != nil {
 		return d.explain(fmt.Errorf("%s: %w", name, err))
 	}
-	if err := sleep(ctx, after); err != nil {
+	if err := sleep(ctx, d.opt.after); err != nil {
 		return err
 	}
 	end := time.Now()
@@ -32,27 +32,39 @@ func (d *demo) event(ctx context.Context, name string, bound time.Duration, next
 		Name: name, BoundMS: ms(bound),
 		OutagesMS: map[string]float64{}, NoiseMS: map[string]float64{}, NewMS: map[string]float64{},
 	}
-	for _, s := range d.traffic.named() {
-		e.OutagesMS[s.name] = ms(s.Gap(from, end).Duration())
-		e.NoiseMS[s.name] = ms(s.Noise(calmEnd.Add(-calm), calmEnd))
+	for _, s := range d.traffic.Series() {
+		e.OutagesMS[s.Name] = ms(s.Gap(from, end).Duration())
+		e.NoiseMS[s.Name] = ms(s.Noise(calmEnd.Add(-d.opt.calm), calmEnd))
 	}
-	if d.traffic.up != nil {
+	if d.traffic.Up != nil {
 		e.OutagesMS["tcp"] = max(e.OutagesMS["tcp_up"], e.OutagesMS["tcp_down"])
-		e.OutagesMS["request"] = ms(d.traffic.in.Slowest(from, end))
+		e.OutagesMS["request"] = ms(d.traffic.In.Slowest(from, end))
 	}
-	out, _ := d.traffic.udpOut.Lost(from, end.Add(-after/2))
-	in, _ := d.traffic.udpIn.Lost(from, end.Add(-after/2))
+	out, _ := d.traffic.UDPOut.Lost(from, end.Add(-d.opt.after/2))
+	in, _ := d.traffic.UDPIn.Lost(from, end.Add(-d.opt.after/2))
 	e.LostPackets = max(out, in)
 
 	// From here on the flows are disturbed by being looked at.
-	d.lost = merge(d.lost, d.lostSoFar(ctx, cut))
-	e.Survived = d.total() - len(d.lost)
+	_ = d.patiently(ctx, func(ctx context.Context) error {
+		d.lost = merge(d.lost, d.traffic.Lost(ctx, cut))
+		return nil
+	})
+	e.Survived = d.traffic.Total() - len(d.lost)
 	d.fresh(ctx, &e)
 	d.ask(ctx, next, &e, from)
 	d.report.Events = append(d.report.Events, e)
-	d.say("nothing came through for %s ms (datagrams out %s, in %s); %d of %d flows survived",
-		number(max(e.OutagesMS["udp_out"], e.OutagesMS["udp_in"])), number(e.OutagesMS["udp_out"]), number(e.OutagesMS["udp_in"]), e.Survived, d.total())
+	d.say("%s", d.told(e))
 	return ctx.Err()
+}
+
+// told is what there is to say about an event while the demo goes on.
+func (d *demo) told(e Event) string {
+	s := fmt.Sprintf("traffic flows; at the longest nothing came through for %s ms outwards, %s ms inwards",
+		number(e.OutagesMS["udp_out"]), number(e.OutagesMS["udp_in"]))
+	if n := d.traffic.Total(); n > 0 {
+		s += fmt.Sprintf("; %d of %d flows alive", e.Survived, n)
+	}
+	return s
 }
 
 // fresh makes new connections after the event.
@@ -61,7 +73,7 @@ func (d *demo) fresh(ctx context.Context, e *Event) {
 	defer cancel()
 	for name, c := range map[string]interface {
 		Fresh(context.Context) (time.Duration, error)
-	}{"in": d.traffic.in, "out": d.traffic.out} {
+	}{"in": d.traffic.In, "out": d.traffic.Out} {
 		took, err := c.Fresh(ctx)
 		e.NewMS[name] = ms(took)
 		if err != nil {
@@ -116,7 +128,7 @@ func (d *demo) back(ctx context.Context, g *pair.Gateway) error {
 		if err := d.wait(ctx, g.Name+" active again and in sync", d.pair.Settled(g)); err != nil {
 			return from, from, err
 		}
-		d.say("%s is in sync and has its role back", g.Name)
+		d.say("%s has its role back", g.Name)
 		return from, time.Now(), nil
 	})
 }
@@ -137,6 +149,27 @@ func (d *demo) handover(ctx context.Context, g *pair.Gateway) error {
 		}
 		return from, time.Now(), nil
 	})
+}
+
+// patiently gives fn a context that ends after patience.
+func (d *demo) patiently(ctx context.Context, fn func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return fn(ctx)
+}
+
+// merge adds those of more whose flow is not in lost yet.
+func merge(lost, more []pair.Lost) []pair.Lost {
+next:
+	for _, m := range more {
+		for _, l := range lost {
+			if l.Flow == m.Flow {
+				continue next
+			}
+		}
+		lost = append(lost, m)
+	}
+	return lost
 }
 
 func sleep(ctx context.Context, dur time.Duration) error {

@@ -20,6 +20,13 @@ type Options struct {
 	Progress io.Writer
 	// Log gets what the gateways write. nil: it is shown only with an error.
 	Log io.Writer
+
+	// calm is the time before each event in which nothing happens and the noise
+	// is measured. By default it is more than the second for which a flow must
+	// have stood before a crash to count.
+	calm time.Duration
+	// after is how long an event is watched on after everything works again.
+	after time.Duration
 }
 
 func (o Options) withDefaults() Options {
@@ -32,19 +39,14 @@ func (o Options) withDefaults() Options {
 	if o.Connections == 0 {
 		o.Connections = 200
 	}
+	if o.calm == 0 {
+		o.calm, o.after = 2*time.Second, time.Second
+	}
 	if o.Progress == nil {
 		o.Progress = io.Discard
 	}
 	return o
 }
 
-const (
-	// calm is the time before each event in which nothing happens and the noise
-	// is measured. It is more than the second for which a flow must have stood
-	// before a crash to count.
-	calm = 2 * time.Second
-	// after is how long an event is watched on after everything works again.
-	after = time.Second
-	// patience bounds each wait for the gateways, and for a flow to resume.
-	patience = 20 * time.Second
-)
+// patience bounds each wait for the gateways, and for a flow to resume.
+const patience = 20 * time.Second

@@ -6,6 +6,8 @@ import (
 	"io"
 	"math"
 	"time"
+
+	"understudy/appliance/lab/pair"
 )
 
 // Report is what the demo found. Its JSON form is a contract: keys may be
@@ -17,10 +19,10 @@ type Report struct {
 	NoiseMS  float64  `json:"noise_ms"` // longest silence of the datagrams before an event
 	Events   []Event  `json:"events"`
 
-	AdvertIntervalMS float64  `json:"advert_interval_ms"`
-	Lost             []Lost   `json:"lost"`
-	Capture          Capture  `json:"capture"`
-	Timeline         []Moment `json:"timeline"`
+	AdvertIntervalMS float64       `json:"advert_interval_ms"`
+	Lost             []pair.Lost   `json:"lost"`
+	Capture          pair.Findings `json:"capture"`
+	Timeline         []Moment      `json:"timeline"`
 }
 
 // Flows counts those that stood before the first crash.

@@ -6,6 +6,8 @@ import (
 	"flag"
 	"os"
 	"testing"
+
+	"understudy/appliance/lab/pair"
 )
 
 var update = flag.Bool("update", false, "write testdata again")
@@ -30,8 +32,11 @@ func sampleReport() *Report {
 				NewMS:     map[string]float64{"in": 1.2, "out": -1},
 			},
 		},
-		Lost:     []Lost{{"connection 4 (in use)", "read: connection reset by peer"}, {"udp_out", "seen from 203.0.113.1:1024, then 203.0.113.1:2048"}},
-		Capture:  Capture{Leaks: 1, Examples: []string{"wan 12:00:00.000000 from gw2: udp 10.0.0.10:4000 > 203.0.113.254:7"}},
+		Lost: []pair.Lost{
+			{Flow: "connection 4 (in use)", Cause: "read: connection reset by peer"},
+			{Flow: "udp_out", Cause: "seen from 203.0.113.1:1024, then 203.0.113.1:2048"},
+		},
+		Capture:  pair.Findings{Leaks: 1, Examples: []string{"wan 12:00:00.000000 from gw2: udp 10.0.0.10:4000 > 203.0.113.254:7"}},
 		Timeline: []Moment{{0.0004, "two gateways"}, {5.25, "CRASH: gw1 frozen"}, {12.3456, "HAND-OVER"}},
 	}
 }
@@ -95,8 +100,8 @@ func TestJSONContract(t *testing.T) {
 }
 
 func TestMergeCountsAFlowOnce(t *testing.T) {
-	got := merge([]Lost{{"a", "first"}}, []Lost{{"a", "again"}, {"b", "x"}, {"b", "y"}})
-	if len(got) != 2 || got[0].Cause != "first" || got[1] != (Lost{"b", "x"}) {
+	got := merge([]pair.Lost{{Flow: "a", Cause: "first"}}, []pair.Lost{{Flow: "a", Cause: "again"}, {Flow: "b", Cause: "x"}, {Flow: "b", Cause: "y"}})
+	if len(got) != 2 || got[0].Cause != "first" || got[1] != (pair.Lost{Flow: "b", Cause: "x"}) {
 		t.Errorf("got %v", got)
 	}
 }

@@ -22,7 +22,7 @@ func (r *Report) WriteText(w io.Writer) error {
 			}
 		}
 	}
-	if c := r.Capture; c.clean() {
+	if c := r.Capture; c.Clean() {
 		fmt.Fprintln(b, "Captures   no inside address outside, no reset, no ICMP error from a gateway")
 	} else {
 		fmt.Fprintf(b, "Captures   NOT CLEAN: %d frames with an inside source outside, %d resets, %d ICMP errors from the gateways\n", c.Leaks, c.Resets, c.ICMPErrors)
@@ -78,9 +78,16 @@ func (r *Report) table(w io.Writer) {
 			outages = append(outages, cell(e.OutagesMS, c[0]))
 			noise = append(noise, cell(e.NoiseMS, c[0]))
 		}
-		row(title(e.Name), append(outages, strconv.Itoa(e.LostPackets), fmt.Sprintf("%d/%d", e.Survived, r.Flows.Total))...)
+		row(title(e.Name), append(outages, strconv.Itoa(e.LostPackets), alive(e, r.Flows.Total))...)
 		row("  noise before", noise...)
 	}
+}
+
+func alive(e Event, total int) string {
+	if total == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d/%d", e.Survived, total)
 }
 
 func cell(m map[string]float64, key string) string {

@@ -2,6 +2,10 @@ package pair
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"time"
 
 	"understudy/appliance/lab"
@@ -37,4 +41,19 @@ func (p *Pair) WaitT(t lab.TB, what string, met func(context.Context) error) {
 	if err := p.Wait(ctx, what, met); err != nil {
 		t.Fatalf("%v", err)
 	}
+}
+
+// Build makes the program for [Options].Binary, from the tree that the test is
+// in, with the race detector if the environment has UNDERSTUDY_E2E_RACE=1.
+func Build(dir string) (binary string, err error) {
+	binary = filepath.Join(dir, "understudy")
+	args := []string{"build", "-o", binary}
+	if os.Getenv("UNDERSTUDY_E2E_RACE") == "1" {
+		args = append(args, "-race")
+	}
+	out, err := exec.Command("go", append(args, "understudy/cmd/understudy")...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("pair: build the program: %w\n%s", err, out)
+	}
+	return binary, nil
 }

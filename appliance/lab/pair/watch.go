@@ -1,4 +1,4 @@
-package demo
+package pair
 
 import (
 	"errors"
@@ -8,36 +8,37 @@ import (
 
 	"understudy/appliance/lab"
 	"understudy/appliance/lab/capture"
-	"understudy/appliance/lab/pair"
 )
 
-// watch records on both sides what a gateway must never send.
-type watch struct {
+// Watch records on both sides what a gateway must never send.
+type Watch struct {
 	lan, wan *capture.Capture
 	routed   bool
 }
 
-// Capture is the result: how many frames of each kind the gateways sent.
-type Capture struct {
+// Findings is how many frames of each kind the gateways sent.
+type Findings struct {
 	Leaks      int      `json:"leaks"`       // with an inside source, on the outside
 	Resets     int      `json:"resets"`      // TCP, on either side
 	ICMPErrors int      `json:"icmp_errors"` // on either side
 	Examples   []string `json:"examples"`    // the first few
 }
 
-func (c Capture) clean() bool { return c.Leaks+c.Resets+c.ICMPErrors == 0 }
+// Clean reports whether there were none.
+func (c Findings) Clean() bool { return c.Leaks+c.Resets+c.ICMPErrors == 0 }
 
 // nobody is a network that no packet has for a source.
 var nobody = netip.MustParsePrefix("255.255.255.255/32")
 
-func startWatch(p *pair.Pair, routed bool) (*watch, error) {
-	w := &watch{routed: routed}
+// StartWatch begins to record.
+func (p *Pair) StartWatch() (*Watch, error) {
+	w := &Watch{routed: p.opt.NoNAT}
 	fromGateway := func(f capture.Frame) bool { return strings.HasPrefix(f.From, "gw") }
 	start := func(seg *lab.Segment, inside netip.Prefix) (*capture.Capture, error) {
 		return capture.Start(seg, capture.Options{Filter: capture.Suspicious(inside), Keep: fromGateway})
 	}
-	inside := pair.InsideNet
-	if routed {
+	inside := InsideNet
+	if w.routed {
 		inside = nobody
 	}
 	var err error
@@ -50,9 +51,9 @@ func startWatch(p *pair.Pair, routed bool) (*watch, error) {
 	return w, nil
 }
 
-// result ends the recording.
-func (w *watch) result() (Capture, error) {
-	c := Capture{Examples: []string{}}
+// Result ends the recording.
+func (w *Watch) Result() (Findings, error) {
+	c := Findings{Examples: []string{}}
 	err := errors.Join(w.wan.Stop(), w.lan.Stop())
 	for _, side := range []struct {
 		name   string
@@ -61,7 +62,7 @@ func (w *watch) result() (Capture, error) {
 		for _, f := range side.frames {
 			p := capture.Decode(f.Data)
 			switch {
-			case side.name == "wan" && !w.routed && pair.InsideNet.Contains(p.Src):
+			case side.name == "wan" && !w.routed && InsideNet.Contains(p.Src):
 				c.Leaks++
 			case p.Kind == capture.TCP:
 				c.Resets++
