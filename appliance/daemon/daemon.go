@@ -57,16 +57,17 @@ type node struct {
 	started time.Time
 	undo    []func() error // in the order of opening; close goes backwards
 
-	client    *election.Client
-	addresses *kernel.Applier
-	watcher   *kernel.Watcher
-	table     *nft.Applier
-	sessions  *sessions // nil without [sessions]
-	announce  *announcer
-	sysctls   *kernel.Sysctls
-	fences    *fences
-	runner    *runner.Runner
-	control   *control.Server
+	client     *election.Client
+	addresses  *kernel.Applier
+	watcher    *kernel.Watcher
+	table      *nft.Applier
+	tableWatch *nft.Watcher
+	sessions   *sessions // nil without [sessions]
+	announce   *announcer
+	sysctls    *kernel.Sysctls
+	fences     *fences
+	runner     *runner.Runner
+	control    *control.Server
 
 	respawned  chan error // of one, which readElection takes: there is one death at a time
 	stats      *asker[election.Stats]
@@ -137,6 +138,10 @@ func (n *node) openKernel(cfg *config.Config, plan nat.Plan) (err error) {
 		return err
 	}
 	n.undo = append(n.undo, n.table.Close)
+	if n.tableWatch, err = nft.OpenWatcher(nft.Config{}); err != nil {
+		return err
+	}
+	n.undo = append(n.undo, n.tableWatch.Close)
 	if _, err := n.table.Apply(plan); err != nil {
 		return err
 	}
@@ -181,6 +186,8 @@ func (n *node) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { n.announce.run(ctx); return nil })
 	g.Go(func() error { return n.watcher.Run(ctx, n.onKernel) })
+	g.Go(func() error { return n.tableWatch.Run(ctx, n.table.PortID, n.repairTable) })
+	g.Go(func() error { n.audit(ctx); return nil })
 	g.Go(func() error { return n.readElection(ctx) })
 	g.Go(func() error { return n.control.Serve(ctx) })
 	g.Go(func() error { n.beat(ctx); return nil })
@@ -270,6 +277,38 @@ func (n *node) onKernel(ev kernel.Event) {
 			n.log.Debug("sysctls of a new interface", "err", err)
 		}
 		n.runner.Post(appliance.Drifted{Why: "interface " + ev.Interface + " is new"})
+	}
+}
+
+// auditPeriod is how often the kernel is compared with what was applied though
+// nobody told of a change.
+const auditPeriod = time.Minute
+
+func (n *node) audit(ctx context.Context) {
+	t := time.NewTicker(auditPeriod)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			n.repairTable()
+		}
+	}
+}
+
+// repairTable puts back what others took from our nftables table, as a reload of
+// the system's own rules does with all tables. The gates of a new table are shut,
+// so Core has the holder open those that should be open.
+func (n *node) repairTable() {
+	n.reloading.Lock()
+	defer n.reloading.Unlock()
+	report, err := n.table.Apply(n.settled.current())
+	switch {
+	case err != nil:
+		n.log.Error("repairing the nftables table", "err", err)
+	case report.NewGate || report.Rebuilt || len(report.Chains) > 0 || report.Added+report.Removed > 0:
+		n.runner.Post(appliance.Drifted{Why: "the nftables table was changed by someone else"})
 	}
 }
 

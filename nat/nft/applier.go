@@ -34,6 +34,10 @@ func Open(c Config) (*Applier, error) {
 	return a, nil
 }
 
+// PortID is the netlink port of the Applier, 0 while it has none: notices of what
+// it did carry the number.
+func (a *Applier) PortID() uint32 { return a.link.port.Load() }
+
 // Close gives the socket back. What was applied stays in the kernel: a restart
 // of the program must not interrupt anybody. See [Applier.Clean].
 func (a *Applier) Close() error {

@@ -3,6 +3,7 @@ package nft
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/nftables"
@@ -26,6 +27,7 @@ type link struct {
 	netns int
 	c     *nftables.Conn
 	nl    *netlink.Conn // the socket inside c
+	port  atomic.Uint32 // its port
 }
 
 func (l *link) conn() (*nftables.Conn, error) {
@@ -45,6 +47,7 @@ func (l *link) conn() (*nftables.Conn, error) {
 			return nil, fmt.Errorf("open netlink: %w", err)
 		}
 		l.c = c
+		l.port.Store(l.nl.PID())
 	}
 	return l.c, l.nl.SetDeadline(time.Now().Add(patience))
 }
