@@ -49,7 +49,7 @@ func TestDeathDaemonHungIsKilledAndRestarted(t *testing.T) {
 // Past the budget: out of service first, and only then is anybody told.
 func TestDeathDaemonGoneForGoodIsFencedBeforePriorityZero(t *testing.T) {
 	c := newCable(t)
-	const extra = 300 // so many that to remove them takes longer than to hear of it
+	const extra = 2000 // so many that to remove them takes longer than to hear of it
 	n, _ := activeNode(t, c, play{Extra: extra, Budget: 300 * time.Millisecond})
 
 	var addresses atomic.Int32

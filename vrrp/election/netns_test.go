@@ -140,7 +140,7 @@ type heard struct {
 	priority uint8
 }
 
-// ear listens on lan0 of a namespace, to what the other end sends.
+// ear listens on an interface of a namespace, to what the other end sends.
 type ear struct {
 	mu   sync.Mutex
 	all  []heard
@@ -149,11 +149,16 @@ type ear struct {
 
 func (c cable) listen(t *testing.T, i int, each func(heard)) *ear {
 	t.Helper()
+	return c.listenOn(t, i, "lan0", each)
+}
+
+func (c cable) listenOn(t *testing.T, i int, name string, each func(heard)) *ear {
+	t.Helper()
 	e := &ear{each: each}
 	var p *vrrpnet.Port
 	within(c[i], func() {
 		var err error
-		if p, err = vrrpnet.OpenPort("lan0", 0, 4); err != nil {
+		if p, err = vrrpnet.OpenPort(name, 0, 4); err != nil {
 			t.Error(err)
 		}
 	})

@@ -224,7 +224,7 @@ func (d *daemon0) hold(on bool) {
 	if on {
 		_ = openGate(d.vip)
 		d.exec.Run([]NetlinkBatch{d.batch(unix.RTM_NEWADDR)})
-	} else {
+	} else if !d.told("stubborn") {
 		d.exec.Run([]NetlinkBatch{closeGateBatch(d.vip), d.batch(unix.RTM_DELADDR)})
 	}
 	d.held = on

@@ -7,8 +7,6 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
-
-	"understudy/vrrp"
 )
 
 // exit waits for the end of the node and returns its code.
@@ -133,89 +131,4 @@ func TestInterfaceIsDeletedAndMadeAgain(t *testing.T) {
 	n.noted("transition-active-2", 1)
 	wire := c.listen(t, 1, nil)
 	eventually(t, "adverts", func() bool { return wire.count(200) > 2 })
-}
-
-// The loop runs without a collector, so what a turn allocates stays.
-func TestTurnAllocatesNothing(t *testing.T) {
-	c := newCable(t)
-	for _, test := range []struct {
-		name     string
-		priority uint8
-		want     vrrp.State
-	}{
-		{"active", 200, vrrp.Active},
-		{"backup", 100, vrrp.Backup},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			if test.want == vrrp.Backup {
-				n := c.start(t, 1, play{Config: configOf(200)})
-				n.noted("transition-active", 1)
-			}
-			within(c[0], func() { turnAllocatesNothing(t, test.priority, test.want) })
-		})
-	}
-}
-
-func turnAllocatesNothing(t *testing.T, priority uint8, want vrrp.State) {
-	ev, err := newEvents(t.Context())
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	defer ev.close()
-	board, err := NewBoard()
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	defer board.Close()
-	opt := Options{}.withDefaults()
-	l, err := newLoop(opt, opt.Logger, ev, board)
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	defer l.close()
-	cfg := configOf(priority)
-	cfg.Routers[0].Interval = 10 * time.Millisecond
-	if want == vrrp.Backup { // it learns the interval of the Active
-		cfg.Routers[0].Interval = interval
-	}
-	if err := l.configure(cfg); err != nil {
-		t.Error(err)
-		return
-	}
-	mine, theirs, err := SocketPair()
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	defer theirs.Close()
-	conn, err := newConn(mine)
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	defer conn.close()
-	l.attach(&daemon{conn: conn, pidfd: -1})
-	l.onReady()
-	for start := time.Now(); time.Since(start) < 5*interval; {
-		l.turn()
-	}
-	if got := l.groups[0].state; got != want {
-		t.Errorf("the group is %v, want %v", got, want)
-	}
-	beat, _ := Marshal(Beat{})
-	before := l.snapshot(time.Now()).Status.Routers[0]
-	if n := testing.AllocsPerRun(20, func() {
-		_ = unix.Sendto(int(theirs.Fd()), beat, 0, nil)
-		l.turn()
-		l.turn()
-	}); n != 0 {
-		t.Errorf("%v allocations in two turns", n)
-	}
-	after := l.snapshot(time.Now()).Status.Routers[0]
-	if after.Sent == before.Sent && after.Received == before.Received {
-		t.Error("nothing was sent or received: the turns did nothing")
-	}
 }

@@ -45,6 +45,16 @@ func veth(t *testing.T, a, b string, addrs ...string) {
 	for _, s := range addrs {
 		addAddress(t, a, s, 0)
 	}
+	// Until the kernel has called a link operational, what is sent on it goes
+	// nowhere, without an error.
+	for _, name := range []string{a, b} {
+		for end := time.Now().Add(5 * time.Second); link(t, name).Attrs().OperState != netlink.OperUp; {
+			if time.Now().After(end) {
+				t.Fatalf("%s is not operational", name)
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
 }
 
 func setUp(t *testing.T, name string, up bool) {

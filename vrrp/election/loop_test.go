@@ -1,0 +1,226 @@
+package election
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"understudy/vrrp"
+)
+
+// loopHere makes a loop of this process in the present namespace, with a daemon
+// that is nobody but the file that is returned.
+func loopHere(t *testing.T, cfg vrrp.SetConfig) (*loop, func(Message)) {
+	t.Helper()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			panic(err) // not on the test's goroutine, so no FailNow
+		}
+	}
+	ev, err := newEvents(t.Context())
+	must(err)
+	t.Cleanup(ev.close)
+	board, err := NewBoard()
+	must(err)
+	t.Cleanup(board.Close)
+	opt := Options{}.withDefaults()
+	l, err := newLoop(opt, opt.Logger, ev, board)
+	must(err)
+	t.Cleanup(l.close)
+	must(l.configure(cfg))
+	mine, theirs, err := SocketPair()
+	must(err)
+	t.Cleanup(func() { theirs.Close() })
+	conn, err := newConn(mine)
+	must(err)
+	t.Cleanup(conn.close)
+	l.attach(&daemon{conn: conn, pidfd: -1})
+	return l, func(m Message) {
+		b, err := Marshal(m)
+		must(err)
+		must(unix.Sendto(int(theirs.Fd()), b, 0, nil))
+		l.turn()
+	}
+}
+
+func (l *loop) turnFor(d time.Duration) {
+	for start := time.Now(); time.Since(start) < d; {
+		l.turn()
+	}
+}
+
+// Routers come and go; what stays does not notice.
+func TestConfigureIsADiff(t *testing.T) {
+	c := newCable(t)
+	within(c[0], func() {
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name = "wan0"
+		if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "wan1"}); err != nil {
+			t.Error(err)
+		}
+		for _, name := range []string{"wan0", "wan1"} {
+			l, _ := netlink.LinkByName(name)
+			_ = netlink.LinkSetUp(l)
+		}
+		l, _ := netlink.LinkByName("wan0")
+		a, _ := netlink.ParseAddr("203.0.113.2/24")
+		_ = netlink.AddrAdd(l, a)
+	})
+	lan := c.listen(t, 1, nil)
+	wan := c.listenOn(t, 0, "wan1", nil)
+	within(c[0], func() {
+		cfg := configOf(200)
+		cfg.Routers[0].Interval = 10 * time.Millisecond
+		l, say := loopHere(t, cfg)
+		say(Ready{})
+		l.turnFor(interval)
+		if l.groups[0].state != vrrp.Active {
+			t.Errorf("the group is %v", l.groups[0].state)
+		}
+
+		// A second router joins the group, first in its list.
+		both := cfg
+		second := cfg.Routers[0]
+		second.Name, second.Interface, second.VRID, second.Priority = "wan", "wan0", 52, 150
+		second.Addresses = []netip.Addr{netip.MustParseAddr("203.0.113.1")}
+		both.Routers = []vrrp.RouterConfig{second, cfg.Routers[0]}
+		both.Groups = []vrrp.GroupConfig{{Name: "gw", Routers: []string{"wan", "lan"}}}
+		say(Configure{Config: both})
+		l.turnFor(interval)
+		if lan.count(0) != 0 || wan.count(150) == 0 || l.set.Snapshot(time.Now()).Groups[0].Transitions != 2 {
+			t.Errorf("%d priority 0, %d adverts of the new router", lan.count(0), wan.count(150))
+		}
+		if s := silence(lan.list()); s > interval {
+			t.Errorf("no advert for %v", s)
+		}
+
+		// A mistake changes nothing.
+		bad := both
+		bad.Groups = []vrrp.GroupConfig{{Name: "gw", Routers: []string{"dmz"}}}
+		before := lan.count(200)
+		say(Configure{Config: bad})
+		l.turnFor(interval)
+		if len(l.routes) != 2 || lan.count(200) == before {
+			t.Error("a refused configuration has changed something")
+		}
+
+		// The first one goes, with priority 0 from the socket that goes with it.
+		alone := both
+		alone.Routers = both.Routers[:1]
+		alone.Groups = []vrrp.GroupConfig{{Name: "gw", Routers: []string{"wan"}}}
+		say(Configure{Config: alone})
+		before = wan.count(150)
+		l.turnFor(interval)
+		if lan.count(0) != 1 || wan.count(0) != 0 || wan.count(150) == before || len(l.ports) != 1 {
+			t.Errorf("%d and %d priority 0, %d ports", lan.count(0), wan.count(0), len(l.ports))
+		}
+		if p, ok := l.board.Read("gw", time.Now()); !ok || p.ResumeUntil <= 0 {
+			t.Errorf("on the board: %+v", p)
+		}
+	})
+}
+
+// The loop runs without a collector, so what a turn allocates stays.
+func TestTurnAllocatesNothing(t *testing.T) {
+	c := newCable(t)
+	for _, test := range []struct {
+		name     string
+		priority uint8
+		want     vrrp.State
+	}{
+		{"active", 200, vrrp.Active},
+		{"backup", 100, vrrp.Backup},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if test.want == vrrp.Backup {
+				n := c.start(t, 1, play{Config: configOf(200)})
+				n.noted("transition-active", 1)
+			}
+			within(c[0], func() { turnAllocatesNothing(t, test.priority, test.want) })
+		})
+	}
+}
+
+func turnAllocatesNothing(t *testing.T, priority uint8, want vrrp.State) {
+	cfg := configOf(priority)
+	cfg.Routers[0].Interval = 10 * time.Millisecond
+	if want == vrrp.Backup { // it learns the interval of the Active
+		cfg.Routers[0].Interval = interval
+	}
+	l, say := loopHere(t, cfg)
+	say(Ready{})
+	l.turnFor(5 * interval)
+	if got := l.groups[0].state; got != want {
+		t.Errorf("the group is %v, want %v", got, want)
+	}
+	before := l.snapshot(time.Now()).Status.Routers[0]
+	if n := testing.AllocsPerRun(20, func() {
+		say(Beat{})
+		l.turn()
+	}); n != 1 {
+		t.Errorf("%v allocations in two turns, one of them being the test's", n)
+	}
+	after := l.snapshot(time.Now()).Status.Routers[0]
+	if after.Sent == before.Sent && after.Received == before.Received {
+		t.Error("nothing was sent or received: the turns did nothing")
+	}
+}
+
+// A daemon that announces an absence is neither killed for it nor given up.
+func TestAnnouncedBudgetExtendsBothLimits(t *testing.T) {
+	c := newCable(t)
+	within(c[0], func() {
+		l, say := loopHere(t, configOf(200))
+		say(Ready{})
+		if at := l.watchdogAt(); at.After(l.now.Add(l.opt.Watchdog)) {
+			t.Errorf("watchdog in %v", at.Sub(l.now))
+		}
+		say(Budget{For: time.Minute})
+		until := l.now.Add(time.Minute)
+		if at := l.watchdogAt(); !at.Equal(until) {
+			t.Errorf("watchdog in %v", at.Sub(l.now))
+		}
+		l.down()
+		if at := l.budgetAt(); !at.Equal(until) {
+			t.Errorf("budget until %v", at.Sub(l.now))
+		}
+		say(Ready{}) // back: the announcement is used up
+		l.down()
+		if at := l.budgetAt(); at.After(l.now.Add(l.opt.Budget)) {
+			t.Errorf("budget until %v", at.Sub(l.now))
+		}
+	})
+}
+
+// Faults of the daemon and the fault of not having one do not clear each other,
+// and a new daemon begins with none.
+func TestFaultsOfADaemonEndWithIt(t *testing.T) {
+	c := newCable(t)
+	within(c[0], func() {
+		l, say := loopHere(t, configOf(200))
+		state := func(want vrrp.State, what string) {
+			t.Helper()
+			if got := l.groups[0].state; got != want {
+				t.Errorf("%s: %v, want %v", what, got, want)
+			}
+		}
+		say(Ready{})
+		state(vrrp.Backup, "started")
+		say(Fault{Group: "gw", On: true, Reason: "apply-failed"})
+		state(vrrp.Fault, "told")
+		l.down()
+		l.letGo()
+		say(Fault{Group: "gw"})
+		state(vrrp.Fault, "cleared, but there is no daemon")
+		say(Fault{Group: "gw", On: true})
+		say(Ready{})
+		state(vrrp.Fault, "ready, but told so by this very daemon")
+		l.attach(l.daemon) // as if it were another
+		say(Ready{})
+		state(vrrp.Backup, "a new daemon that has nothing to say")
+	})
+}
