@@ -30,6 +30,7 @@ func TestNetworkCarriesTrafficThroughWhoHasTheAddresses(t *testing.T) {
 		}
 	}
 	g := p.Gateways[0]
+	must(t, g.Sysctl("ipv4/ip_forward", "1"))
 	must(t, g.Link("lan0").AddAddr(pair.LANAddress))
 	must(t, g.Link("wan0").AddAddr(pair.WANAddress))
 	for _, udp := range probes {

@@ -28,6 +28,7 @@ type TrafficOptions struct {
 
 // Ports of the outside host.
 const (
+	outsideMore = 9001
 	outsideUDP  = 7
 	outsideUp   = 8001
 	outsideDown = 8002
@@ -84,6 +85,17 @@ func (p *Pair) StartTraffic(ctx context.Context, o TrafficOptions) (_ *Traffic, 
 		return nil, fmt.Errorf("pair: ping: %w", err)
 	}
 	return t, nil
+}
+
+// StartMore opens connections outwards, besides the traffic that runs. They can
+// be started once.
+func (p *Pair) StartMore(ctx context.Context, count int) (*probe.Conns, error) {
+	at := netip.AddrPortFrom(Outside, outsideMore)
+	c, err := probe.StartConns(ctx, probe.ConnsOptions{Client: p.Inside, Server: p.Outside, Listen: at, Target: at, Count: count})
+	if err != nil {
+		return nil, fmt.Errorf("pair: more connections: %w", err)
+	}
+	return c, nil
 }
 
 func (p *Pair) transfer(ctx context.Context, port uint16, down bool) (*probe.Stream, error) {

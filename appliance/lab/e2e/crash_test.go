@@ -1,0 +1,132 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"understudy/appliance/lab/pair"
+)
+
+// The probes can tell: without replication the flows are lost.
+func TestWithoutSessionsFlowsAreLost(t *testing.T) {
+	p := pair.NewT(t, pair.Options{Binary: binary, NoSessions: true})
+	s := &scene{Pair: p, t: t, gw1: p.Gateways[0], gw2: p.Gateways[1]}
+	for _, g := range p.Gateways {
+		s.must(g.Start())
+	}
+	p.WaitT(t, "gw1 active", p.Settled(s.gw1))
+	var err error
+	s.Traffic, err = p.StartTraffic(s.within(), pair.TrafficOptions{Connections: 20})
+	s.must(err)
+	defer s.Traffic.Stop()
+	_, err = s.gw1.Crash()
+	s.must(err)
+	cut := time.Now()
+	p.WaitT(t, "gw2 active", s.gw2.Is("active"))
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	if lost := s.Lost(ctx, cut); len(lost) < 22 {
+		t.Errorf("lost %v, want every connection and transfer", lost)
+	}
+}
+
+func TestCrash(t *testing.T) {
+	s := newScene(t, pair.Options{})
+	s.crash(s.gw1)
+	s.end()
+}
+
+// The one that came back is the standby of the one that took over, and takes
+// over from it before it has been quiet for a moment.
+func TestSecondCrashRightAfterTheFirst(t *testing.T) {
+	s := newScene(t, pair.Options{RouterKeys: "preempt = false"})
+	s.crash(s.gw1)
+	s.reboot(s.gw1)
+	s.WaitT(t, "gw1 standing by, in sync", s.Settled(s.gw2))
+	s.crash(s.gw2)
+	s.end()
+}
+
+func TestReturnAfterReboot(t *testing.T) {
+	s := newScene(t, pair.Options{})
+	s.crash(s.gw1)
+	back := time.Now()
+	s.reboot(s.gw1)
+	s.WaitT(t, "gw1 active again", s.Settled(s.gw1))
+	s.alive(back)
+	s.holds(s.gw1, true)
+	s.holds(s.gw2, false)
+	s.crash(s.gw1) // and again
+	s.end()
+}
+
+// gw1 comes back with the connections, addresses and rules of before. Some of
+// its connections have ended meanwhile, others have begun.
+func TestReturnWithStaleTable(t *testing.T) {
+	s := newScene(t, pair.Options{})
+	s.crash(s.gw1)
+	stale, err := s.gw1.Conntrack()
+	s.must(err)
+	if len(stale) < s.Total() {
+		t.Fatalf("%d connections in the stale table, want %d or more", len(stale), s.Total())
+	}
+	back := time.Now()
+	s.must(s.gw1.Start())
+	// Plugged in when the program has been there: before that, two would have
+	// the addresses, as with any machine that is out of control.
+	s.holds(s.gw1, false)
+	s.must(s.gw1.PlugAll())
+	s.WaitT(t, "gw1 active again", s.Settled(s.gw1))
+	s.alive(back)
+	s.crash(s.gw1)
+	s.end()
+}
+
+func TestHandOver(t *testing.T) {
+	s := newScene(t, pair.Options{})
+	asked := time.Now()
+	s.must(s.gw1.Failover(s.within()))
+	s.WaitT(t, "gw2 active", s.Settled(s.gw2))
+	s.alive(asked)
+	s.holds(s.gw1, false)
+	s.holds(s.gw2, true)
+	// It stays where it was put, and can be put back.
+	asked = time.Now()
+	s.must(s.gw2.Failover(s.within()))
+	s.WaitT(t, "gw1 active", s.Settled(s.gw1))
+	s.alive(asked)
+	s.end()
+}
+
+// Without the sync link the roles stay; what happened meanwhile is made up for.
+func TestSyncLinkCutAndHealed(t *testing.T) {
+	s := newScene(t, pair.Options{})
+	cut := time.Now()
+	link := s.gw1.Link("sync0")
+	s.must(link.Unplug())
+	s.WaitT(t, "the gateways to notice", func(ctx context.Context) error {
+		st, err := s.gw1.Status(ctx)
+		if err != nil {
+			return err
+		}
+		if st.Sessions.Peers[0].Connected {
+			return errors.New("connected")
+		}
+		return nil
+	})
+	s.WaitT(t, "gw1 active still", s.gw1.Is("active"))
+	s.WaitT(t, "gw2 standing by still", s.gw2.Is("backup"))
+	more, err := s.StartMore(s.within(), 10)
+	s.must(err)
+	defer more.Stop()
+	s.alive(cut)
+	s.must(link.Plug())
+	s.WaitT(t, "in sync again", s.Settled(s.gw1))
+	s.crash(s.gw1)
+	if dead := more.Check(s.within()); len(dead) > 0 {
+		t.Errorf("connections that began during the cut are dead: %v", dead)
+	}
+	s.end()
+}
