@@ -1,6 +1,6 @@
 # Understudy. `make help` lists what there is.
 
-GO      ?= go
+GO      ?= $(or $(shell command -v go),/usr/local/go/bin/go)
 BIN     := bin/understudy
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -X main.version=$(VERSION)

@@ -101,6 +101,25 @@ func (s *Set) onHandOver(now time.Time, g *group) {
 	s.announce(now, g, Active, CauseHandOver)
 }
 
+// Overlap is how long a group that is handed over serves beside its successor, at most: the successor's advert comes
+// before its addresses are in place and announced, and until then everybody still sends to us. It is bounded by an
+// advert interval too.
+const Overlap = 50 * time.Millisecond
+
+// succeed ends a hand-over a moment after the successor was heard.
+func (s *Set) succeed(now time.Time, g *group) {
+	until := now.Add(Overlap)
+	for _, r := range g.members {
+		if t := now.Add(r.m.Config().Interval); t.Before(until) {
+			until = t
+		}
+	}
+	g.succeeded = true
+	if until.Before(g.leaveUntil) {
+		g.leaveUntil = until
+	}
+}
+
 // onResume is for an election that was restarted beside a kernel that goes on serving: no new term, no waiting.
 func (s *Set) onResume(now time.Time, g *group, term uint64) {
 	if g.state == Active || g.state == Fault {
@@ -155,7 +174,7 @@ func (s *Set) leave(now time.Time, g *group, fence bool) {
 // transition moves the group and tells the daemon.
 func (s *Set) transition(now time.Time, g *group, to State, cause string) {
 	from := g.state
-	g.state, g.leaveUntil = to, time.Time{}
+	g.state, g.leaveUntil, g.succeeded = to, time.Time{}, false
 	g.facts.transitions++
 	g.facts.at, g.facts.cause = now, cause
 	s.op(Op{Kind: OpTransition, Group: g.name, From: from, To: to, Term: g.reported(), Cause: cause})

@@ -49,6 +49,8 @@ type Output struct {
 	Rearmed  bool  // Adver_Timer started anew outside its rhythm: the group follows, to stay in phase
 	From, To State
 	Cause    Cause
+
+	Successor bool // released, and the one that takes over was heard
 }
 
 // Machine is one virtual router: the rules of RFC 9568, 6.4 and nothing else. The zero value is useless, call NewMachine.
@@ -241,9 +243,9 @@ func (m *Machine) onAdvertInActive(now time.Time, in Input, out *Output) {
 	case in.Source == m.cfg.Source:
 	case m.left:
 		if in.Priority != 0 {
-			out.Cause = CauseSuccessor
+			// Whoever released us says when we stop serving: see Set.
+			out.Successor = true
 			m.learn(in)
-			m.becomeBackup(now, m.received(now, in))
 		}
 	case in.Priority == 0:
 		if now.Sub(m.lastA3) >= m.assertGap() {

@@ -430,7 +430,13 @@ func TestReleaseServesInSilenceUntilSuccessor(t *testing.T) {
 	r.silent(r.event(vrrp.EventShutdown)) // priority 0 is out already
 	r = machine(t).active()
 	r.event(vrrp.EventRelease)
-	r.silent(r.advert(1, lower, interval)) // any priority: it is the one we asked
+	out := r.advert(1, lower, interval) // any priority: it is the one we asked
+	r.silent(out)
+	if !out.Successor {
+		t.Error("the successor was not noticed")
+	}
+	r.is(vrrp.Active) // until the Set has let the successor get its addresses in place
+	r.silent(r.event(vrrp.EventYield))
 	r.is(vrrp.Backup)
 }
 

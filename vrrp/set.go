@@ -12,7 +12,8 @@ import (
 //   - on a yield: OpGateClose, then priority 0 on the members whose successor has not been heard, then OpTransition;
 //   - on a fault or stop: OpGateClose (or OpFence), priority 0 where the link allows, then OpTransition;
 //   - on a hand-over: priority 0 on every member, then OpTransition with Leaving. The group serves on, silent, until
-//     the successor's first advert on any member, or one Active_Down_Interval; then OpGateClose and OpTransition. It
+//     Overlap after the successor's first advert on any member, or one Active_Down_Interval; then OpGateClose and
+//     OpTransition. It
 //     does not preempt the successor afterwards, until it was Active again or InReclaim lets it.
 //
 // A group is Active only as a whole: when the Active_Down_Timer of every member has run out. A member that hears a
@@ -66,6 +67,7 @@ type group struct {
 	ineligible string // why the daemon does not want it to preempt; "" is none
 	handedOver bool
 	leaveUntil time.Time // Active, after a hand-over; zero: not leaving
+	succeeded  bool      // leaving, and the successor was heard
 
 	facts groupFacts
 }

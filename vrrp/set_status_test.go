@@ -74,5 +74,6 @@ func TestReconfigureWhileLeaving(t *testing.T) {
 		Interval: interval, Preempt: true, Addresses: []netip.Addr{netip.MustParseAddr("10.9.0.100")}})
 	cfg.Groups[0].Routers = append(cfg.Groups[0].Routers, "dmz")
 	g.want(g.reconfigure(cfg), "send 2 100", "send 2 0")
-	g.want(g.advert(lan, 50, "10.0.0.3"), "gate gw", "gw active>backup successor 1")
+	g.want(g.advert(lan, 50, "10.0.0.3"))
+	g.want(g.fire(), "gate gw", "gw active>backup successor 1")
 }

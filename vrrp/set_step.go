@@ -42,7 +42,11 @@ func (s *Set) start(now time.Time, g *group, cause Cause) {
 func (s *Set) onTick(now time.Time) {
 	for _, g := range s.groups {
 		if !g.leaveUntil.IsZero() && !now.Before(g.leaveUntil) {
-			s.yield(now, g, CauseNoSuccessor)
+			cause := CauseNoSuccessor
+			if g.succeeded {
+				cause = CauseSuccessor
+			}
+			s.yield(now, g, cause)
 			continue
 		}
 		fired := false
@@ -79,6 +83,8 @@ func (s *Set) onAdvert(now time.Time, in SetInput) {
 	r.rival = rival{src: src, priority: a.Priority, heard: now}
 	out := s.step(now, r, event)
 	switch g := r.group; {
+	case out.Successor:
+		s.succeed(now, g)
 	case out.From == Active && out.To == Backup:
 		s.yield(now, g, out.Cause)
 	case out.Rearmed:

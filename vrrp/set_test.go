@@ -165,7 +165,12 @@ func TestSetOrderOfOps(t *testing.T) {
 		g.want(g.do(all(vrrp.InHandOver)), "send 1 0", "send 0 0", "gw active>active hand-over 1 leaving")
 		g.want(g.do(all(vrrp.InHandOver)))
 		g.want(g.advert(wan, 0, "203.0.113.1"))
-		g.want(g.advert(wan, 50, "203.0.113.1"), "gate gw", "gw active>backup successor 1")
+		g.want(g.advert(wan, 50, "203.0.113.1"))
+		if got := g.Deadline().Sub(g.now); got != vrrp.Overlap {
+			t.Errorf("serves beside its successor for %v, want %v", got, vrrp.Overlap)
+		}
+		g.want(g.advert(lan, 50, "10.0.0.3")) // heard again: no longer for that
+		g.want(g.fire(), "gate gw", "gw active>backup successor 1")
 	})
 	t.Run("stop while leaving says priority 0 once", func(t *testing.T) {
 		g := newGateway(t, gatewayConfig()).active()
@@ -350,6 +355,7 @@ func TestSetHandedOverEndsWhenActiveAgain(t *testing.T) {
 	g := newGateway(t, gatewayConfig()).active()
 	g.do(vrrp.SetInput{Kind: vrrp.InHandOver})
 	g.advert(lan, 50, "10.0.0.3")
+	g.fire()
 	if got := held(g); got != "handed-over" {
 		t.Errorf("held: %q", got)
 	}

@@ -63,8 +63,8 @@ func TestDeathDaemonGoneForGoodIsFencedBeforePriorityZero(t *testing.T) {
 		}
 	})
 	n.tell("hold-daemon")
-	n.signal(n.noted("ready", 1), unix.SIGKILL)
 	killed := time.Now()
+	n.signal(n.noted("ready", 1), unix.SIGKILL)
 	eventually(t, "priority 0", func() bool { return addresses.Load() >= 0 })
 	if a := addresses.Load(); a != 0 || open.Load() {
 		t.Errorf("when priority 0 was heard: %d addresses, gate open %v", a, open.Load())

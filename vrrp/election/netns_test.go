@@ -79,6 +79,15 @@ func (c cable) plug(t *testing.T) {
 	if t.Failed() {
 		t.FailNow()
 	}
+	for i := range c {
+		eventually(t, "an operational link", func() (up bool) {
+			within(c[i], func() {
+				l, err := netlink.LinkByName("lan0")
+				up = err == nil && l.Attrs().OperState == netlink.OperUp
+			})
+			return up
+		})
+	}
 }
 
 // within runs f on a thread in the namespace.
