@@ -152,6 +152,7 @@ func (e *Engine) Deactivate(group string) {
 	e.mu.Lock()
 	e.groups.Deactivate(g)
 	e.strict[g] = time.Time{}
+	e.release(now, 1<<uint(g))
 	if e.groups.Active()|e.taking == 0 {
 		if err := e.join(false); err != nil {
 			e.log.Warn("events still arrive", "err", err)
@@ -165,6 +166,18 @@ func (e *Engine) Deactivate(group string) {
 	e.mu.Unlock()
 	e.log.Info("sessions handed over", "group", group)
 	e.notify(Change{Kind: SyncChanged, Group: group})
+}
+
+// release makes our own kernel entries of the groups what a standby's are: held
+// beyond their timeouts, and without the check of TCP windows, of which this
+// kernel sees no more. Without it every transfer that goes on elsewhere would be
+// out of window here by the time it comes back. Held: e.mu.
+func (e *Engine) release(now time.Time, groups session.GroupSet) {
+	e.table.Each(groups, func(s session.Slot) bool {
+		e.table.Mark(s, session.Sink(session.SinkKernel), now)
+		return true
+	})
+	kick(e.install)
 }
 
 // flush waits until the connected peers were sent all.
