@@ -106,11 +106,17 @@ func (s *links) setAddress(index int, p netip.Prefix, proto uint8, unfit bool) {
 		return
 	}
 	a := address{prefix: p, proto: proto, unfit: unfit, round: s.round}
-	if i := k.indexOf(p); i >= 0 {
+	i := k.indexOf(p)
+	switch {
+	case !unfit && s.rank(k.watch, a, p.Addr().Is4()) == 0:
+		// It can never be primary. A takeover adds thousands of those, so they are
+		// not even remembered.
+		s.removeAddress(index, p)
+	case i >= 0:
 		k.addrs[i] = a
-		return
+	default:
+		k.addrs = append(k.addrs, a)
 	}
-	k.addrs = append(k.addrs, a)
 }
 
 func (s *links) removeAddress(index int, p netip.Prefix) {

@@ -79,6 +79,26 @@ func TestLinksSweep(t *testing.T) {
 	}
 }
 
+// Of a takeover's thousands of addresses none is kept: each would be compared
+// with each.
+func TestLinksDoNotRememberOurOwnAddresses(t *testing.T) {
+	s := watching("a")
+	s.setLink(1, []byte("a"), MAC{}, true)
+	own := netip.MustParsePrefix("10.0.0.2/24")
+	s.setAddress(1, own, 0, false)
+	for i := range 1000 {
+		s.setAddress(1, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), 32), ours, false)
+	}
+	if n := len(s.known[0].addrs); n != 1 {
+		t.Errorf("%d addresses are remembered", n)
+	}
+	// One that we have taken over in place stops being a candidate.
+	s.setAddress(1, own, ours, false)
+	if l := s.told1(t); l.Primary4.IsValid() {
+		t.Errorf("%+v", l)
+	}
+}
+
 func TestLinksPrimaryIsFit(t *testing.T) {
 	for _, test := range []struct {
 		name   string
