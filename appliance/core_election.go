@@ -101,7 +101,7 @@ func (c *Core) active() (out []GroupState) {
 
 func (c *Core) onTermHeard(ev TermHeard) {
 	if g := c.group(ev.Group); g != nil && ev.Term > g.Term {
-		c.do(ElectTerm{Group: ev.Group, Term: ev.Term})
+		c.do(ElectTerm(ev))
 	}
 }
 
