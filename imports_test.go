@@ -50,7 +50,6 @@ var layers = map[string][]string{
 
 	// The command starts processes: the election it is, or the daemon.
 	"cmd/understudy": {"vrrp/election", "appliance/daemon", "appliance/config", "appliance/control", "appliance/demo", "appliance/kernel"},
-	".ci/testsum":    nil,
 }
 
 // pure packages decide and do nothing else.
