@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 
 	sd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
@@ -31,7 +32,7 @@ func (f *processFlags) add(c *cobra.Command) {
 
 // spawn starts the other process of the pair, from the file that this one runs
 // from even if it was replaced by an upgrade. It must outlive us, so it gets no
-// parent death signal and stays in no foreground job.
+// parent death signal.
 func (f *processFlags) spawn(subcommand string) election.Spawn {
 	return func(link, board *os.File) (*os.Process, error) {
 		args := []string{subcommand, "--config", f.config, "--control", f.control}
@@ -42,6 +43,8 @@ func (f *processFlags) spawn(subcommand string) election.Spawn {
 		cmd.Args[0] = "understudy"
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		cmd.ExtraFiles = []*os.File{link, board}
+		// Ctrl-C is for the election: it tells the daemon when its time has come.
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		if err := cmd.Start(); err != nil {
 			return nil, err
 		}
