@@ -72,6 +72,7 @@ func TestReturnWithStaleTable(t *testing.T) {
 	if len(stale) < s.Total() {
 		t.Fatalf("%d connections in the stale table, want %d or more", len(stale), s.Total())
 	}
+	s.moves()
 	back := time.Now()
 	s.must(s.gw1.Start())
 	// Plugged in when the program has been there: before that, two would have
@@ -93,6 +94,7 @@ func TestHandOver(t *testing.T) {
 	s.holds(s.gw1, false)
 	s.holds(s.gw2, true)
 	// It stays where it was put, and can be put back.
+	s.moves()
 	asked = time.Now()
 	s.must(s.gw2.Failover(s.within()))
 	s.WaitT(t, "gw1 active", s.Settled(s.gw1))

@@ -59,7 +59,7 @@ func newScene(t *testing.T, opt pair.Options) *scene {
 	var err error
 	s.watch, err = p.StartWatch()
 	s.must(err)
-	s.Traffic, err = p.StartTraffic(s.within(), pair.TrafficOptions{Connections: 20})
+	s.Traffic, err = p.StartTraffic(s.within(), pair.TrafficOptions{Connections: 20, Piece: 4096})
 	s.must(err)
 	t.Cleanup(s.Traffic.Stop)
 	s.must(s.Traffic.Translated())
@@ -87,6 +87,23 @@ func (s *scene) replicated() {
 			if n := st.Sessions.Local + st.Sessions.Foreign; n < s.Total() || st.Sessions.Dirty > 0 {
 				return fmt.Errorf("%s has %d sessions, %d still to send", g.Name, n, st.Sessions.Dirty)
 			}
+		}
+		return nil
+	})
+}
+
+// moves waits until the transfers are so much further on that a gateway that
+// saw none of it would take what comes then for something else.
+func (s *scene) moves() {
+	s.t.Helper()
+	const further = 1 << 20
+	_, up := s.Up.Bytes()
+	_, down := s.Down.Bytes()
+	s.WaitT(s.t, "a megabyte more each way", func(context.Context) error {
+		_, u := s.Up.Bytes()
+		_, d := s.Down.Bytes()
+		if u < up+further || d < down+further {
+			return fmt.Errorf("%d bytes up, %d down", u-up, d-down)
 		}
 		return nil
 	})

@@ -21,6 +21,7 @@ type Traffic struct {
 // TrafficOptions sets traffic up.
 type TrafficOptions struct {
 	Connections int // through the forward
+	Piece       int // bytes that a transfer sends each 2 ms; 0: 1024
 	// NoFlows leaves away the connections and transfers, which do not survive
 	// where sessions are not replicated.
 	NoFlows bool
@@ -64,10 +65,10 @@ func (p *Pair) StartTraffic(ctx context.Context, o TrafficOptions) (_ *Traffic, 
 		return nil, fmt.Errorf("pair: connections outwards: %w", err)
 	}
 	if !o.NoFlows {
-		if t.Up, err = p.transfer(ctx, outsideUp, false); err != nil {
+		if t.Up, err = p.transfer(ctx, outsideUp, o.Piece, false); err != nil {
 			return nil, err
 		}
-		if t.Down, err = p.transfer(ctx, outsideDown, true); err != nil {
+		if t.Down, err = p.transfer(ctx, outsideDown, o.Piece, true); err != nil {
 			return nil, err
 		}
 	}
@@ -98,9 +99,9 @@ func (p *Pair) StartMore(ctx context.Context, count int) (*probe.Conns, error) {
 	return c, nil
 }
 
-func (p *Pair) transfer(ctx context.Context, port uint16, down bool) (*probe.Stream, error) {
+func (p *Pair) transfer(ctx context.Context, port uint16, piece int, down bool) (*probe.Stream, error) {
 	at := netip.AddrPortFrom(Outside, port)
-	s, err := probe.StartStream(ctx, probe.StreamOptions{Client: p.Inside, Server: p.Outside, Listen: at, Target: at, Down: down})
+	s, err := probe.StartStream(ctx, probe.StreamOptions{Client: p.Inside, Server: p.Outside, Listen: at, Target: at, Down: down, Piece: piece})
 	if err != nil {
 		return nil, fmt.Errorf("pair: transfer outwards: %w", err)
 	}
