@@ -21,6 +21,7 @@ var layers = map[string][]string{
 	// Pure: values that decide.
 	"vrrp":               nil,
 	"garp":               nil,
+	"lacp":               nil,
 	"nat":                nil,
 	"nat/session":        nil,
 	"appliance/identity": nil,
@@ -53,7 +54,7 @@ var layers = map[string][]string{
 }
 
 // pure packages decide and do nothing else.
-var pure = []string{"vrrp", "garp", "nat", "nat/session", "appliance", "appliance/identity"}
+var pure = []string{"vrrp", "garp", "lacp", "nat", "nat/session", "appliance", "appliance/identity"}
 
 // notPure is what a pure package may not import of the standard library.
 var notPure = []string{"os", "net", "syscall", "sync", "context", "log", "math/rand", "math/rand/v2", "unsafe", "runtime"}
