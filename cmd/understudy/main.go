@@ -73,6 +73,7 @@ func newRoot() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(newRun(), newDaemon(), newElection(), newCheck(), newStatus(), newFailover(), newReload(),
 		newClean(), newKeygen(), newDemo(), newVersion())
+	asUsage(root)
 	for _, c := range root.Commands() {
 		asUsage(c)
 	}
