@@ -24,6 +24,7 @@ var layers = map[string][]string{
 	"lacp":               nil,
 	"nat":                nil,
 	"nat/session":        nil,
+	"health":             nil,
 	"appliance/identity": nil,
 	"appliance":          {"vrrp", "appliance/identity"},
 
@@ -32,6 +33,7 @@ var layers = map[string][]string{
 	"garp/garpnet":      {"garp"},
 	"nat/nft":           {"nat"},
 	"nat/conntrack":     {"nat/session"},
+	"health/probe":      {"health"},
 	"appliance/kernel":  {"appliance/identity"},
 	"appliance/replica": {"nat/session", "nat/conntrack"},
 	"appliance/config":  {"vrrp", "nat", "appliance/identity"},

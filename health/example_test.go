@@ -32,10 +32,10 @@ func Example() {
 		}
 		in := health.TrackerInput{Kind: health.InState, Source: uplink, State: out.To, Why: out.Why}
 		for _, e := range tracker.Step(now, in).Effects {
-			fmt.Printf("%s: lan %d, wan %d %s\n", e.Group, tracker.Priority(e.Group, "lan"), tracker.Priority(e.Group, "wan"), tracker.Reason(e.Group))
+			fmt.Printf("%s: lan %d, wan %d %q\n", e.Group, tracker.Priority(e.Group, "lan"), tracker.Priority(e.Group, "wan"), tracker.Reason(e.Group))
 		}
 	}
 	// Output:
-	// gateway: lan 200, wan 200 
-	// gateway: lan 150, wan 150 check uplink down (-50): no answer in 200ms
+	// gateway: lan 200, wan 200 ""
+	// gateway: lan 150, wan 150 "check uplink down (-50): no answer in 200ms"
 }
