@@ -17,10 +17,13 @@ type Report struct {
 	Duration  time.Duration
 }
 
-// readBound bounds how long an activation reads what peers have sent: a dead
-// peer's last words are read in microseconds, one that goes on talking is not
-// waited for.
-const readBound = 50 * time.Millisecond
+// How long an activation reads what peers have sent. A dead peer's last words
+// take microseconds, a full window of them 20 ms; a peer that goes on talking is
+// not waited for.
+const (
+	readSoft = 50 * time.Millisecond
+	readHard = time.Second
+)
 
 // Activate makes this node the owner of the group's sessions. When it returns,
 // the kernel has every session that has arrived: the gate may be opened and the
@@ -53,12 +56,12 @@ func (e *Engine) Activate(ctx context.Context, group string, term uint64) (Repor
 	err = e.join(true)
 	peers := e.incoming()
 	e.mu.Unlock()
-	deadline := began.Add(readBound)
+	deadline := began.Add(readHard)
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline = d
 	}
 	for _, w := range peers {
-		w.tap.await(deadline)
+		w.tap.await(began.Add(readSoft), deadline)
 	}
 
 	e.mu.Lock()
@@ -81,7 +84,6 @@ func (e *Engine) Activate(ctx context.Context, group string, term uint64) (Repor
 	sessions, _ := e.table.Tally(g)
 	e.mu.Unlock()
 	kick(e.dump)
-	kick(e.harvest)
 	e.log.Info("sessions taken over", "group", group, "term", own, "sessions", sessions, "installed", r.Installed, "duration", r.Duration)
 	e.notify(Change{Kind: SyncChanged, Group: group, Term: own})
 	return r, errors.Join(err, instErr)

@@ -117,7 +117,8 @@ func (b *box) activate(term uint64) replica.Report {
 func flow(n uint32, proto uint8) session.Record {
 	var src [4]byte
 	binary.BigEndian.PutUint32(src[:], 0x0a000000|n>>14)
-	server := session.AddrFrom(netip.MustParseAddr("198.51.100.7"))
+	// A public port serves one flow to each server.
+	server := session.AddrFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(7 + n/40000)}))
 	r := session.Record{
 		Key: session.Key{Src: session.AddrFrom(netip.AddrFrom4(src)), Dst: server,
 			SrcPort: uint16(1024 + n&0x3fff), DstPort: 443, Proto: proto, Family: 4},

@@ -28,7 +28,7 @@ type Config struct {
 	Hold      time.Duration // timeout of a standby's kernel entries: session.Hold
 	Renew     time.Duration // how often they are renewed, at most half of Hold: session.HoldRenew
 	Reconcile time.Duration // how often the owner compares with a dump: 60 s
-	Harvest   time.Duration // how often events are read while Active: 1 ms
+	Harvest   time.Duration // how often events are read while there are some: 1 ms
 	Strict    time.Duration // when installed flows get their window check back after an activation: 30 s
 	Late      time.Duration // how long after an activation the last owner's new flows are taken: 2 s
 	RcvBuf    int           // event buffer in bytes: conntrack.DefaultRcvBuf

@@ -16,7 +16,8 @@
 //	keys.go       who may talk: a key for each node, out of the cluster secret
 //	tap.go        a connection that can tell that it is read empty
 //	peer.go, outgoing.go, incoming.go, frames.go
-//	harvest.go    events of this kernel: our sessions, and what the standby lost
+//	harvest.go    events of this kernel: our sessions, and what the standby lost;
+//	              await.go waits for the first of them
 //	reconcile.go  dumps: the owner's table follows its kernel, the standby's
 //	              kernel follows its table
 //	install.go    the standby's kernel; strict.go: window checks after a takeover

@@ -27,9 +27,10 @@ type Engine struct {
 	listener net.Listener
 	byName   map[string]*peer
 	changes  chan Change
+	handler  func(*conntrack.Event) // e.onEvent, made once
 
 	// Kicks: somebody has work to do. Capacity 1 each.
-	install, dump, harvest chan struct{}
+	install, dump chan struct{}
 
 	tasks sync.WaitGroup // one for each incoming connection
 
@@ -43,27 +44,28 @@ type Engine struct {
 
 	// mu guards all below. It is held for a batch of work at most, never over a
 	// system call that can wait.
-	mu         sync.Mutex
-	events     *conntrack.Listener
-	joined     bool // NEW and UPDATE
-	table      *session.Table
-	groups     *session.Groups
-	scope      *session.Scope
-	holder     *session.Holder
-	peers      []*peer
-	gen        uint16                       // mark of the last dump
-	taking     session.GroupSet             // activation under way: events count already
-	kernelDone uint64                       // position of the kernel's queue that is done
-	audits     session.GroupSet             // groups whose kernel entries must be compared
-	reconcile  time.Time                    // when the owner's dump is due
-	dumped     time.Time                    // when it last was
-	dumpPause  time.Duration                // how long after that the next may come early
-	retry      []session.Key                // what the kernel refused and may take later
-	strict     [session.MaxGroups]time.Time // when window checks are due to be restored
-	passing    strictPass
-	counters   Counters
-	takeover   *Takeover
-	merged     session.Record // scratch of onEvent
+	mu          sync.Mutex
+	events      *conntrack.Listener
+	joined      bool // NEW and UPDATE
+	table       *session.Table
+	groups      *session.Groups
+	scope       *session.Scope
+	holder      *session.Holder
+	peers       []*peer
+	gen         uint16                       // mark of the last dump
+	taking      session.GroupSet             // activation under way: events count already
+	kernelDone  uint64                       // position of the kernel's queue that is done
+	audits      session.GroupSet             // groups whose kernel entries must be compared
+	reconcile   time.Time                    // when the owner's dump is due
+	dumped      time.Time                    // when it last was
+	dumpPause   time.Duration                // how long after that the next may come early
+	retry       []session.Key                // what the kernel refused and may take later
+	strict      [session.MaxGroups]time.Time // when window checks are due to be restored
+	passing     strictPass
+	counters    Counters
+	takeover    *Takeover
+	merged      session.Record // scratch of onEvent
+	refusalTold time.Time
 }
 
 // Open makes an engine: its sockets, its table, no activity. Every group is
@@ -74,7 +76,8 @@ func Open(cfg Config) (e *Engine, err error) {
 		return nil, err
 	}
 	e = &Engine{cfg: cfg, log: cfg.Logger, byName: map[string]*peer{}, changes: make(chan Change, 64),
-		install: make(chan struct{}, 1), dump: make(chan struct{}, 1), harvest: make(chan struct{}, 1)}
+		install: make(chan struct{}, 1), dump: make(chan struct{}, 1)}
+	e.handler = e.onEvent
 	defer func() {
 		if err != nil {
 			e.Close()

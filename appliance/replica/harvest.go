@@ -3,52 +3,49 @@ package replica
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"understudy/nat/conntrack"
 	"understudy/nat/session"
 )
 
-// idleHarvest is how often events are read while no group is Active here: only
-// what the kernel lost comes then.
-const idleHarvest = 10 * time.Millisecond
-
-// keepHarvesting reads the kernel's events. It does not wait for them: reading
-// each millisecond costs half of what a wake-up for each event costs, on the
-// packet path too.
+// keepHarvesting reads the kernel's events. It waits for the first of a burst
+// only: the others are read each millisecond, which costs half of what a wake-up
+// for each of them costs, on the packet path too.
 func (e *Engine) keepHarvesting(ctx context.Context) error {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-e.harvest:
-		case <-timer.C:
-		}
-		joined, err := e.readEvents()
+	w, err := newWaiter(e.events.FD())
+	if err != nil {
+		return fmt.Errorf("replica: %w", err)
+	}
+	defer w.close()
+	defer context.AfterFunc(ctx, w.stop)()
+	for ctx.Err() == nil {
+		n, err := e.readEvents()
 		if err != nil {
 			return err
 		}
-		if joined {
-			timer.Reset(e.cfg.Harvest)
-		} else {
-			timer.Reset(idleHarvest)
+		if n > 0 {
+			sleep(ctx, e.cfg.Harvest)
+			continue
+		}
+		if err := w.wait(); err != nil {
+			return fmt.Errorf("replica: wait for events: %w", err)
 		}
 	}
+	return nil
 }
 
 // harvestSlice is how many events are handled without letting anyone else at
 // the table: 0.2 ms.
 const harvestSlice = 256
 
-// readEvents reads all that is queued.
-func (e *Engine) readEvents() (joined bool, err error) {
+// readEvents reads all that is queued and returns how much that was.
+func (e *Engine) readEvents() (total int, err error) {
 	for {
 		e.mu.Lock()
-		n, err := e.events.Drain(harvestSlice, e.onEvent)
+		n, err := e.events.Drain(harvestSlice, e.handler)
 		e.kickSenders()
-		joined = e.joined
 		if e.table.Dirty(session.SinkKernel) > 0 {
 			kick(e.install)
 		}
@@ -58,8 +55,9 @@ func (e *Engine) readEvents() (joined bool, err error) {
 			n = harvestSlice // there is more
 		}
 		e.mu.Unlock()
+		total += n
 		if err != nil || n < harvestSlice {
-			return joined, err
+			return total, err
 		}
 	}
 }

@@ -36,10 +36,7 @@ func (e *Engine) accept(ctx context.Context) error {
 			w, err := e.handshake(ctx, c, func(c net.Conn) *tls.Conn { return tls.Server(c, e.keys.config("")) })
 			<-slots
 			if err != nil {
-				e.mu.Lock()
-				e.counters.Refused++
-				e.mu.Unlock()
-				e.log.Warn("session link refused", "from", c.RemoteAddr(), "err", err)
+				e.refuse(c.RemoteAddr(), err)
 				return
 			}
 			name, err := e.keys.verify(w.ConnectionState())
@@ -49,6 +46,22 @@ func (e *Engine) accept(ctx context.Context) error {
 			}
 			w.tap.Close()
 		})
+	}
+}
+
+// refuse counts a connection that was refused. Anyone can make many of them, but
+// not many lines in the log.
+func (e *Engine) refuse(from net.Addr, err error) {
+	now := time.Now()
+	e.mu.Lock()
+	e.counters.Refused++
+	n, quiet := e.counters.Refused, now.Sub(e.refusalTold) < 10*time.Second
+	if !quiet {
+		e.refusalTold = now
+	}
+	e.mu.Unlock()
+	if !quiet {
+		e.log.Warn("session link refused", "from", from, "err", err, "refused", n)
 	}
 }
 
@@ -134,6 +147,7 @@ func (e *Engine) heed(now time.Time, p *peer) (changes []Change) {
 			e.log.Info("another node is Active for a group that is Active here", "peer", p.Name, "group", name, "term", n.Term)
 			c.Kind = Conflict
 		case session.NoticeSynced:
+			p.synced = now
 			e.audits |= 1 << uint(n.Group)
 			kick(e.dump)
 			e.log.Info("sessions in sync", "peer", p.Name, "group", name, "term", n.Term, "swept", n.Swept)

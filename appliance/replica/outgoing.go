@@ -145,7 +145,7 @@ func (e *Engine) onAnswer(p *peer, t session.Type, b []byte) error {
 	now := time.Now()
 	e.mu.Lock()
 	_, known := p.sender.Peer()
-	synced, before := p.sender.Synced()
+	_, before := p.sender.Synced()
 	err := p.sender.Handle(now, t, b)
 	h, knows := p.sender.Peer()
 	syncedNow, last := p.sender.Synced()
@@ -161,7 +161,7 @@ func (e *Engine) onAnswer(p *peer, t session.Type, b []byte) error {
 		e.log.Info("session link up", "peer", p.Name)
 		e.notify(Change{Kind: PeerUp, Peer: p.Name})
 	}
-	if syncedNow && (!synced || last != before) {
+	if syncedNow && last != before {
 		e.log.Info("peer has all sessions", "peer", p.Name, "transfers", stats.Transfers)
 		e.notify(Change{Kind: PeerSynced, Peer: p.Name})
 	}

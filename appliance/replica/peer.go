@@ -14,6 +14,7 @@ type peer struct {
 	sender   *session.Sender
 	receiver *session.Receiver
 	out, in  *wire         // nil: not connected
+	synced   time.Time     // when a full transfer from it last was applied here
 	send     chan struct{} // kick: the sender may have something; 1
 	reply    chan struct{} // kick: the receiver may have something; 1
 }

@@ -24,7 +24,7 @@ type PeerStatus struct {
 	Name       string
 	Connected  bool
 	Lag        time.Duration // age of the oldest change it has not applied
-	LastResync time.Time     // when it last had applied everything of a full transfer; zero: never
+	LastResync time.Time     // when a full transfer, to it or from it, was last applied; zero: never
 	Sender     session.SenderStats
 	Receiver   session.ReceiverStats
 }
@@ -94,7 +94,9 @@ func (e *Engine) Status() Status {
 	for _, p := range e.peers {
 		_, known := p.sender.Peer()
 		ps := PeerStatus{Name: p.Name, Connected: p.out != nil && known, Sender: p.sender.Stats(), Receiver: p.receiver.Stats()}
-		_, ps.LastResync = p.sender.Synced()
+		if _, ps.LastResync = p.sender.Synced(); p.synced.After(ps.LastResync) {
+			ps.LastResync = p.synced
+		}
 		if ps.Connected {
 			s.Connected = true
 			s.Dirty = max(s.Dirty, p.sender.Dirty())

@@ -18,7 +18,8 @@ type tap struct {
 	*net.TCPConn
 	raw     syscall.RawConn
 	waiting atomic.Bool   // the reader found the socket empty and sleeps
-	reads   atomic.Uint64 // reads that returned something
+	got     atomic.Uint64 // bytes read
+	handled atomic.Uint64 // of them, when the reader last came for more
 }
 
 func newTap(c *net.TCPConn) (*tap, error) {
@@ -54,6 +55,7 @@ func (t *tap) Read(p []byte) (n int, err error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
+	t.handled.Store(t.got.Load())
 	rawErr := t.raw.Read(func(fd uintptr) bool {
 		t.waiting.Store(false)
 		for {
@@ -65,38 +67,50 @@ func (t *tap) Read(p []byte) (n int, err error) {
 				t.waiting.Store(true)
 				return false
 			}
-			t.reads.Add(1)
+			t.got.Add(uint64(max(n, 0)))
 			return true
 		}
 	})
 	switch {
 	case rawErr != nil:
-		return 0, rawErr
+		n, err = 0, rawErr
 	case err != nil:
-		return 0, os.NewSyscallError("read", err)
+		n, err = 0, os.NewSyscallError("read", err)
 	case n == 0:
-		return 0, io.EOF
+		err = io.EOF
 	}
-	return n, nil
-}
-
-// drained tells whether the reader sleeps over an empty socket. The order
-// matters: if the socket was empty and the reader had not woken up yet, nothing
-// was read in between.
-func (t *tap) drained() bool {
-	reads := t.reads.Load()
-	queued := 1
-	err := t.raw.Control(func(fd uintptr) { queued, _ = unix.IoctlGetInt(int(fd), unix.SIOCINQ) })
 	if err != nil {
-		return true // closed: nothing more can come
+		t.waiting.Store(true) // for ever
 	}
-	return queued == 0 && t.waiting.Load() && reads == t.reads.Load()
+	return n, err
 }
 
-// await returns when the reader has read all that has arrived, or at the
-// deadline. A peer that goes on sending does not hold it up for longer.
-func (t *tap) await(deadline time.Time) {
-	for pause := 20 * time.Microsecond; !t.drained() && time.Now().Before(deadline); pause = min(2*pause, time.Millisecond) {
+// queued is the number of bytes that have arrived and were not read.
+func (t *tap) queued() (n int) {
+	if err := t.raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.SIOCINQ) }); err != nil {
+		return 0 // closed: nothing more can come
+	}
+	return n
+}
+
+// drained tells whether the reader sleeps over an empty socket, or is gone. The
+// order matters: if the socket was empty and the reader had not woken up yet,
+// nothing was read in between.
+func (t *tap) drained() bool {
+	got := t.got.Load()
+	return t.queued() == 0 && t.waiting.Load() && got == t.got.Load()
+}
+
+// await returns when the reader has handled all that has arrived. A peer that
+// goes on sending is not waited for beyond the soft limit, what had arrived
+// before the call is until the deadline.
+func (t *tap) await(soft, deadline time.Time) {
+	goal := t.got.Load() + uint64(t.queued())
+	for pause := 20 * time.Microsecond; !t.drained(); pause = min(2*pause, time.Millisecond) {
+		now := time.Now()
+		if !now.Before(deadline) || !now.Before(soft) && t.handled.Load() >= goal {
+			return
+		}
 		time.Sleep(pause)
 	}
 }

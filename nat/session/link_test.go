@@ -60,9 +60,12 @@ func TestBothSidesAgreeAfterLossyReconnects(t *testing.T) {
 		}
 		kernel := NewTable(seed, t0, 0)
 		for _, r := range p.kernel {
-			// A new ID alone is nothing to a kernel, which has its own.
+			// A new ID alone is nothing to a kernel, which has its own; and a
+			// connection that closes can wait.
 			if s, ok := p.ta.Lookup(&r.Key); ok {
-				r.ID, _ = p.ta.ID(s)
+				var now Record
+				p.ta.Record(s, &now)
+				r.ID, r.TCP.State = now.ID, now.TCP.State
 			}
 			kernel.Upsert(&r, 0, 0)
 		}

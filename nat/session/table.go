@@ -36,10 +36,14 @@ const (
 	ChangeBinding                    // another translation: a kernel must delete and create
 	ChangeState                      // anything else that a kernel is told
 	ChangeID                         // another incarnation, or another box's name for it
+	ChangeClosing                    // the TCP state, and the connection goes on or winds down
 
-	// ChangeKernel is what a kernel must be told, ChangeWire what a peer must.
+	// ChangeKernel is what a kernel must be told at once, ChangeWire what a peer
+	// must. A standby's kernel hears of a closing connection when it is renewed
+	// or over: that it closes does not matter to its packets, and most are over
+	// within milliseconds.
 	ChangeKernel = ChangeNew | ChangeBinding | ChangeState
-	ChangeWire   = ChangeKernel | ChangeID
+	ChangeWire   = ChangeKernel | ChangeID | ChangeClosing
 )
 
 // GroupSet is a set of groups, a bit each.
@@ -209,8 +213,15 @@ func (t *Table) replace(s Slot, p *packed, g int, gen uint16) (ch Change) {
 			*w = p.wide
 		}
 	}
-	if t.replaceAside(e, &p.aside) || e.status != p.status || e.mark != p.mark || e.tcp != p.tcp ||
+	if t.replaceAside(e, &p.aside) || e.status != p.status || e.mark != p.mark ||
 		e.wscale != p.wscale || e.flagsOrig != p.flagsOrig || e.flagsReply != p.flagsReply {
+		ch |= ChangeState
+	}
+	switch {
+	case e.tcp == p.tcp:
+	case isOpen(e.tcp) && isOpen(p.tcp):
+		ch |= ChangeClosing
+	default:
 		ch |= ChangeState
 	}
 	if e.id != p.id {
@@ -224,6 +235,8 @@ func (t *Table) replace(s Slot, p *packed, g int, gen uint16) (ch Change) {
 	t.enlist(e)
 	return ch
 }
+
+func isOpen(tcp uint8) bool { return TCPState(tcp) >= TCPEstablished && TCPState(tcp) <= TCPLastAck }
 
 func (t *Table) replaceAside(e *entry, a *aside) (changed bool) {
 	have := t.aside.at(e.aside)

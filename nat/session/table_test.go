@@ -180,6 +180,36 @@ func TestDumpLosesToEventsSinceItBegan(t *testing.T) {
 	}
 }
 
+func TestClosingIsNoNewsToAKernel(t *testing.T) {
+	tb := NewTable(seed, t0, 0)
+	for _, tt := range []struct {
+		name   string
+		change func(*Record)
+		want   Change
+	}{
+		{"new", func(*Record) {}, ChangeWire},
+		{"the same", func(*Record) {}, 0},
+		{"a younger timeout", func(r *Record) { r.Timeout = 1 }, 0},
+		{"FIN", func(r *Record) { r.TCP.State = TCPFinWait }, ChangeClosing},
+		{"over", func(r *Record) { r.TCP.State = TCPTimeWait }, ChangeState},
+		{"established again", func(r *Record) { r.TCP.State = TCPEstablished }, ChangeState},
+		{"mark", func(r *Record) { r.Mark = 1 }, ChangeState},
+		{"last ACK and scale", func(r *Record) { r.TCP.State, r.TCP.WScaleOrig = TCPLastAck, 1 }, ChangeState | ChangeClosing},
+		{"sequence adjustment", func(r *Record) { r.SeqAdj[0].OffsetAfter = 1 }, ChangeState},
+		{"another port", func(r *Record) { r.ReplyDstPort++ }, ChangeBinding},
+		{"another incarnation", func(r *Record) { r.ID++ }, ChangeID},
+	} {
+		r := snat(1)
+		if s, ok := tb.Lookup(&r.Key); ok {
+			tb.Record(s, &r)
+		}
+		tt.change(&r)
+		if _, ch, _ := tb.Upsert(&r, 0, 0); ch != tt.want {
+			t.Errorf("%s: %b, want %b", tt.name, ch, tt.want)
+		}
+	}
+}
+
 func TestSlowPeerGetsATransferInsteadOfTombstones(t *testing.T) {
 	tb := NewTable(seed, t0, 0)
 	tb.Listen(1)
