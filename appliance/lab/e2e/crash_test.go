@@ -102,6 +102,29 @@ func TestHandOver(t *testing.T) {
 	s.end()
 }
 
+// gw1 boots, hears nobody, and becomes active with an empty table, as a gateway
+// does that starts beside one too busy to advertise in time. When they hear each
+// other gw1 wins; the sessions, which gw2 alone has, must not be the price.
+func TestReturnWithoutHearingTheOther(t *testing.T) {
+	s := newScene(t, pair.Options{})
+	s.crash(s.gw1)
+	back := time.Now()
+	s.must(s.gw1.Reboot())
+	for _, name := range []string{"lan0", "wan0"} {
+		s.must(s.gw1.Link(name).Silence())
+	}
+	s.must(s.gw1.Start())
+	s.WaitT(t, "gw1 active on its own", s.gw1.Is("active"))
+	s.WaitT(t, "the session link", s.gw1.InSync)
+	s.WaitT(t, "gw2 active still", s.gw2.Is("active"))
+	for _, name := range []string{"lan0", "wan0"} {
+		s.must(s.gw1.Link(name).Unsilence())
+	}
+	s.WaitT(t, "one active gateway", s.Settled(s.gw1))
+	s.alive(back)
+	s.end()
+}
+
 // Without the sync link the roles stay; what happened meanwhile is made up for.
 func TestSyncLinkCutAndHealed(t *testing.T) {
 	s := newScene(t, pair.Options{})
