@@ -33,10 +33,17 @@ func Clean(force bool) (out Cleaned, err error) {
 	return clean()
 }
 
-// clean closes the gate last: while addresses go, what still arrives for them is
-// dropped without an answer.
+// clean stops the forwarding first, if it was ours: hosts that have not heard of
+// another gateway yet still send to this one, and without our table what they
+// send would leave untranslated. The table goes last: its gate keeps the box from
+// answering for the addresses while they go.
 func clean() (out Cleaned, err error) {
 	var errs []error
+	dir, err := kernel.RuntimeDir(RunDir)
+	if err == nil {
+		err = kernel.NewSysctls(dir).Restore()
+	}
+	errs = append(errs, err)
 	addresses, err := kernel.Open()
 	if err == nil {
 		out.Addresses, err = addresses.Clean()
@@ -46,11 +53,6 @@ func clean() (out Cleaned, err error) {
 	table, err := nft.Open(nft.Config{})
 	if err == nil {
 		err = errors.Join(table.Clean(), table.Close())
-	}
-	errs = append(errs, err)
-	dir, err := kernel.RuntimeDir(RunDir)
-	if err == nil {
-		err = kernel.NewSysctls(dir).Restore()
 	}
 	return out, errors.Join(append(errs, err)...)
 }

@@ -1,7 +1,8 @@
+//go:build capture
+
 package conntrack_test
 
 import (
-	"flag"
 	"fmt"
 	"net/netip"
 	"path/filepath"
@@ -13,14 +14,10 @@ import (
 	"understudy/nat/session"
 )
 
-var capture = flag.Bool("capture", false, "capture the messages of testdata/messages from this kernel (then -rewrite)")
-
 // TestCapture makes testdata/messages anew from real traffic and installed
-// entries in namespaces.
+// entries in namespaces: go test -tags capture -run TestCapture ./nat/conntrack,
+// then run the golden tests with -rewrite.
 func TestCapture(t *testing.T) {
-	if !*capture {
-		t.Skip("only with -capture")
-	}
 	var uts unix.Utsname
 	must(t, unix.Uname(&uts))
 	origin := fmt.Sprintf("# Origin: Linux %s, %%s.\n", unix.ByteSliceToString(uts.Release[:]))
