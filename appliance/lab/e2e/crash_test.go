@@ -125,6 +125,30 @@ func TestReturnWithoutHearingTheOther(t *testing.T) {
 	s.end()
 }
 
+// As before, but gw1 has won before it heard of a single session: what it does
+// not know is no reason for gw2 to forget it.
+func TestReturnBeforeAnySessionArrived(t *testing.T) {
+	known(t, "the one that yields sweeps what the winner never had")
+	s := newScene(t, pair.Options{})
+	s.crash(s.gw1)
+	back := time.Now()
+	s.must(s.gw1.Reboot())
+	s.must(s.gw1.Link("sync0").Unplug())
+	for _, name := range []string{"lan0", "wan0"} {
+		s.must(s.gw1.Link(name).Silence())
+	}
+	s.must(s.gw1.Start())
+	s.WaitT(t, "gw1 active on its own", s.gw1.Is("active"))
+	for _, name := range []string{"lan0", "wan0"} {
+		s.must(s.gw1.Link(name).Unsilence())
+	}
+	s.WaitT(t, "gw2 standing by", s.gw2.Is("backup"))
+	s.must(s.gw1.Link("sync0").Plug())
+	s.WaitT(t, "one active gateway", s.Settled(s.gw1))
+	s.alive(back)
+	s.end()
+}
+
 // Without the sync link the roles stay; what happened meanwhile is made up for.
 func TestSyncLinkCutAndHealed(t *testing.T) {
 	s := newScene(t, pair.Options{})

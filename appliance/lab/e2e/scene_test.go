@@ -68,6 +68,15 @@ func newScene(t *testing.T, opt pair.Options) *scene {
 	return s
 }
 
+// known skips a test of something that is known to be wrong, unless the
+// environment has UNDERSTUDY_E2E_KNOWN=1.
+func known(t *testing.T, what string) {
+	t.Helper()
+	if os.Getenv("UNDERSTUDY_E2E_KNOWN") != "1" {
+		t.Skip("known to fail: " + what)
+	}
+}
+
 // within is a context for one step.
 func (s *scene) within() context.Context {
 	ctx, cancel := context.WithTimeout(s.t.Context(), 15*time.Second)
