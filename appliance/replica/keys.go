@@ -27,6 +27,16 @@ var (
 	errNotHim   = errors.New("the other end is another node than expected")
 )
 
+// isRefusal tells whether err is one of them.
+func isRefusal(err error) bool {
+	for _, e := range []error{errNoName, errOwnName, errStranger, errKey, errNotHim} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
 // nodeKey derives a node's key from the cluster secret. Each node has its own:
 // one key for all could be reflected, a node would be talking to itself.
 func nodeKey(secret []byte, node string) (ed25519.PrivateKey, error) {

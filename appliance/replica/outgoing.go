@@ -36,6 +36,11 @@ func (e *Engine) keepDialling(ctx context.Context, p *peer) error {
 		if time.Since(began) > 2*backoffMax {
 			backoff = backoffMin
 		}
+		if isRefusal(err) && time.Since(p.complained) > complainEvery {
+			// The other end of it sees only that we hung up.
+			p.complained = time.Now()
+			e.log.Warn("session link refused", "to", p.Addr, "peer", p.Name, "err", err)
+		}
 		e.log.Debug("session link down", "peer", p.Name, "err", err, "retry", backoff)
 		// Jitter keeps two nodes that were cut at once from meeting in step.
 		sleep(ctx, backoff/2+rand.N(backoff/2))
@@ -43,6 +48,9 @@ func (e *Engine) keepDialling(ctx context.Context, p *peer) error {
 	}
 	return nil
 }
+
+// complainEvery is how often the log tells that a peer is not who it should be.
+const complainEvery = 10 * time.Second
 
 func sleep(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)

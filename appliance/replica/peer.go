@@ -17,6 +17,8 @@ type peer struct {
 	synced   time.Time     // when a full transfer from it last was applied here
 	send     chan struct{} // kick: the sender may have something; 1
 	reply    chan struct{} // kick: the receiver may have something; 1
+
+	complained time.Time // keepDialling's: when the log was last told of a refusal
 }
 
 // kickSenders wakes the writers of the peers that have something to hear. Held:
