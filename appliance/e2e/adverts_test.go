@@ -1,0 +1,57 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"understudy/appliance/lab/capture"
+	"understudy/appliance/lab/pair"
+)
+
+// adverts is a recording of the adverts on the LAN.
+type adverts struct{ c *capture.Capture }
+
+func (s *scene) adverts() *adverts {
+	s.t.Helper()
+	c, err := capture.Start(s.LAN, capture.Options{Filter: capture.Protocols(112)})
+	s.must(err)
+	s.t.Cleanup(func() { _ = c.Stop() })
+	return &adverts{c}
+}
+
+// of lists when the gateway sent adverts, and how many of them were of priority
+// 0.
+func (a *adverts) of(g *pair.Gateway) (at []time.Time, zero int) {
+	for _, f := range a.c.Frames() {
+		if f.From != g.Name {
+			continue
+		}
+		at = append(at, f.At)
+		if capture.Decode(f.Data).Priority == 0 {
+			zero++
+		}
+	}
+	return at, zero
+}
+
+// silence is the longest time between two adverts of the gateway.
+func (a *adverts) silence(g *pair.Gateway) (longest time.Duration) {
+	at, _ := a.of(g)
+	for i := 1; i < len(at); i++ {
+		longest = max(longest, at[i].Sub(at[i-1]))
+	}
+	return longest
+}
+
+// more is a condition: the gateway has sent n more adverts than when more was
+// called.
+func (a *adverts) more(g *pair.Gateway, n int) func(context.Context) error {
+	before, _ := a.of(g)
+	return func(context.Context) error {
+		if now, _ := a.of(g); len(now) < len(before)+n {
+			return errors.New("no adverts of " + g.Name)
+		}
+		return nil
+	}
+}
