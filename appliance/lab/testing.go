@@ -9,6 +9,7 @@ type TB interface {
 	Name() string
 	Failed() bool
 	Logf(format string, args ...any)
+	Errorf(format string, args ...any)
 	Fatalf(format string, args ...any)
 	Skipf(format string, args ...any)
 	Cleanup(func())
@@ -34,7 +35,7 @@ func NewT(t TB) *T {
 	n := New()
 	t.Cleanup(func() {
 		if err := n.Close(); err != nil {
-			t.Logf("close laboratory: %v", err)
+			t.Errorf("close laboratory: %v", err)
 		}
 	})
 	return &T{Net: n, tb: t}

@@ -21,6 +21,7 @@ type Gateway struct {
 
 	mu      sync.Mutex
 	process *lab.Process
+	before  []*lab.Process
 	client  *control.Client
 }
 
@@ -50,6 +51,9 @@ func (g *Gateway) Start() error {
 	g.disconnect()
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.process != nil {
+		g.before = append(g.before, g.process)
+	}
 	g.process, g.client = proc, control.NewClient(path)
 	return nil
 }
@@ -95,6 +99,19 @@ func (g *Gateway) Output() string {
 		return p.Output()
 	}
 	return ""
+}
+
+// Outputs is what the program wrote, one element for each time it was started.
+func (g *Gateway) Outputs() (all []string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, p := range g.before {
+		all = append(all, p.Output())
+	}
+	if g.process != nil {
+		all = append(all, g.process.Output())
+	}
+	return all
 }
 
 func (g *Gateway) connected() (*control.Client, error) {

@@ -6,13 +6,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"understudy/appliance/lab"
 )
 
 // NewT builds a pair that ends with the test. What the gateways wrote is shown
-// if the test fails.
+// if the test fails, and fails the test if it is a panic or a data race.
 func NewT(t lab.TB, opt Options) *Pair {
 	t.Helper()
 	lab.Require(t)
@@ -21,13 +22,24 @@ func NewT(t lab.TB, opt Options) *Pair {
 		t.Fatalf("%v", err)
 	}
 	t.Cleanup(func() {
+		for _, g := range p.Gateways {
+			for _, out := range g.Outputs() {
+				for _, bad := range []string{"WARNING: DATA RACE", "panic: ", "fatal error: "} {
+					if strings.Contains(out, bad) {
+						t.Errorf("%s wrote %q", g.Name, bad)
+					}
+				}
+			}
+		}
 		if t.Failed() {
 			for _, g := range p.Gateways {
-				t.Logf("log of %s:\n%s", g.Name, g.Output())
+				for n, out := range g.Outputs() {
+					t.Logf("log of %s, start %d:\n%s", g.Name, n+1, out)
+				}
 			}
 		}
 		if err := p.Close(); err != nil {
-			t.Logf("%v", err)
+			t.Errorf("%v", err)
 		}
 	})
 	return p
