@@ -66,6 +66,7 @@ func (e *Engine) Activate(ctx context.Context, group string, term uint64) (Repor
 
 	e.mu.Lock()
 	own := e.groups.Activate(g, term)
+	e.groups.SetPartial(g, true) // until the dump that follows
 	for _, p := range e.peers {
 		p.receiver.Abandon(g)
 		p.receiver.AcceptLate(g, time.Now().Add(e.cfg.Late))

@@ -57,6 +57,7 @@ type Engine struct {
 	kernelDone  uint64                       // position of the kernel's queue that is done
 	audits      session.GroupSet             // groups whose kernel entries must be compared
 	reconcile   time.Time                    // when the owner's dump is due
+	lost        bool                         // events were, since the last dump began
 	dumped      time.Time                    // when it last was
 	dumpPause   time.Duration                // how long after that the next may come early
 	retry       []session.Key                // what the kernel refused and may take later

@@ -42,6 +42,9 @@ func TestTakeoverInstallsNothing(t *testing.T) {
 	if s := w.b.engine.Status(); s.Local != 500 || s.Counters.Swept != 0 {
 		t.Errorf("%d local, %d swept", s.Local, s.Counters.Swept)
 	}
+	if r, _ := find(w.b, rs[0].Key); r.TCP.FlagsOrig != rs[0].TCP.FlagsOrig {
+		t.Errorf("what installing adds to a flow is taken for the flow's own: %s", r.String())
+	}
 	w.b.end(rs[0])
 	more := flow(1000, 17)
 	w.b.born(more)
@@ -115,6 +118,9 @@ func TestOwnerRestarted(t *testing.T) {
 	w.a.start()
 	w.a.activate(1)
 	w.b.has("the dump tells what events did not", rs[30:]...)
+	if c := w.b.engine.Status().Counters; c.Removed != 30 {
+		t.Errorf("the standby removed %d sessions, 30 were over", c.Removed)
+	}
 }
 
 func TestReturnerWithAStaleTable(t *testing.T) {
@@ -135,6 +141,20 @@ func TestReturnerWithAStaleTable(t *testing.T) {
 	if _, err := w.b.kernel.Get(alien.Key); err != nil {
 		t.Errorf("a flow of another address: %v", err)
 	}
+}
+
+// Traffic that reached the standby made an entry; a flow of the owner then gets
+// the same public port.
+func TestStrayInTheWay(t *testing.T) {
+	w := running(t)
+	r := flow(1, 17)
+	w.a.born(r)
+	w.b.has("hot", r)
+	want, stray := flow(2, 6), flow(2, 6)
+	stray.SrcPort = 9
+	w.b.born(stray)
+	w.a.born(want)
+	w.b.has("the owner's flow takes its place", r, want)
 }
 
 func TestHandOverAndBack(t *testing.T) {
@@ -240,4 +260,11 @@ func TestOverrunIsHealedByADump(t *testing.T) {
 	w.a.born(rs...)
 	eventually(t, "events are lost", func() bool { return w.a.engine.Status().Counters.Overruns > 0 })
 	w.b.has("all the same", rs...)
+	before := w.a.engine.Status().Counters
+	w.a.end(rs[:1500]...)
+	eventually(t, "more are lost", func() bool { return w.a.engine.Status().Counters.Overruns > before.Overruns })
+	w.b.has("what ended unheard is swept", rs[1500:]...)
+	if s := w.a.engine.Status().Counters; s.Swept == before.Swept {
+		t.Errorf("%+v", s)
+	}
 }

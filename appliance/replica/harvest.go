@@ -74,6 +74,7 @@ const (
 func (e *Engine) overrun() {
 	now := time.Now()
 	e.counters.Overruns++
+	e.lost = true
 	e.dumpSoon(now)
 	kick(e.dump)
 	e.table.Each(e.groups.All()&^e.groups.Active(), func(s session.Slot) bool {
@@ -84,20 +85,28 @@ func (e *Engine) overrun() {
 	e.notify(Change{Kind: Overrun})
 }
 
-// dumpSoon makes the owner's dump due. Under an overload that lasts dumps must
-// not add to it: each comes later after the last one. Held: e.mu.
+// dumpSoon makes the owner's dump due, but not at once after the last one: under
+// an overload that lasts, dumps must not add to it. Held: e.mu.
 func (e *Engine) dumpSoon(now time.Time) {
-	if now.Sub(e.dumped) > dumpPauseMax {
-		e.dumpPause = 0
-	}
 	at := e.dumped.Add(e.dumpPause)
 	if at.Before(now) {
 		at = now
 	}
-	e.dumpPause = min(max(2*e.dumpPause, dumpPauseMin), dumpPauseMax)
 	if at.Before(e.reconcile) {
 		e.reconcile = at
 	}
+}
+
+// dumpOver plans the next dump: soon if this one failed or events were lost
+// meanwhile, and each time later as long as that goes on. Held: e.mu.
+func (e *Engine) dumpOver(now time.Time, failed bool) {
+	e.dumped, e.reconcile = now, now.Add(e.cfg.Reconcile)
+	if !failed && !e.lost {
+		e.dumpPause = dumpPauseMin
+		return
+	}
+	e.dumpPause = min(max(2*e.dumpPause, dumpPauseMin), dumpPauseMax)
+	e.dumpSoon(now)
 }
 
 // onEvent takes one event. Held: e.mu.

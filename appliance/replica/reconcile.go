@@ -30,7 +30,7 @@ func (e *Engine) keepDumping(ctx context.Context) error {
 			e.report("audit", e.audit(audits))
 		}
 		if due {
-			e.report("reconcile", e.compare(active))
+			e.report("reconcile", e.compare(ctx, active))
 			continue
 		}
 		timer.Reset(wait)
@@ -87,13 +87,19 @@ func (e *Engine) dumpGroups(groups session.GroupSet, fn func(ev *conntrack.Event
 
 // compare makes the table of the groups that are Active here what the kernel
 // has. Events go on meanwhile; where they know better, see [session.Table.Reconcile].
-func (e *Engine) compare(groups session.GroupSet) error {
+func (e *Engine) compare(ctx context.Context, groups session.GroupSet) error {
 	e.mu.Lock()
 	e.gen = e.table.NextGeneration()
 	gen := e.gen
 	e.table.KeepTombstones(true)
 	e.counters.Dumps++
+	e.lost = false
+	goal := e.table.KernelQueue()
 	e.mu.Unlock()
+	// What is on its way into the kernel must be there to be seen.
+	if err := e.installUntil(ctx, goal); err != nil {
+		e.log.Warn("sessions not installed", "err", err)
+	}
 	err := e.dumpGroups(groups, func(ev *conntrack.Event, g int) {
 		if !e.groups.Active().Has(g) {
 			return
@@ -112,7 +118,7 @@ func (e *Engine) compare(groups session.GroupSet) error {
 	now := time.Now()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.dumped, e.reconcile = now, now.Add(e.cfg.Reconcile)
+	e.dumpOver(now, err != nil)
 	if err == nil {
 		swept := 0
 		e.table.Sweep(groups&e.groups.Active(), gen, func(s session.Slot) {
@@ -120,8 +126,11 @@ func (e *Engine) compare(groups session.GroupSet) error {
 			swept++
 		})
 		e.counters.Swept += uint64(swept)
-	} else {
-		e.dumpSoon(now)
+		for g := range e.cfg.Groups {
+			if groups.Has(g) {
+				e.groups.SetPartial(g, false)
+			}
+		}
 	}
 	e.table.KeepTombstones(false)
 	e.kickSenders()

@@ -15,6 +15,9 @@ type GroupState struct {
 	Holder string // the Active node of that term; empty: none is known
 	Active bool   // this node is Active
 	Own    uint64 // its term, lower than Term if another node's claim is better
+	// Partial holds back full transfers: this node is Active, but its table has
+	// not been compared with its kernel yet, and what a transfer lacks is swept.
+	Partial bool
 }
 
 // NewGroups returns the groups of the node self, none of them Active.
@@ -46,6 +49,19 @@ func (g *Groups) Index(name string) int {
 func (g *Groups) Active() (s GroupSet) {
 	for i := range g.list {
 		if g.list[i].Active {
+			s |= 1 << uint(i)
+		}
+	}
+	return s
+}
+
+// SetPartial sets whether full transfers of group i are held back.
+func (g *Groups) SetPartial(i int, on bool) { g.list[i].Partial = on }
+
+// whole is the set of the groups that may be transferred.
+func (g *Groups) whole() (s GroupSet) {
+	for i := range g.list {
+		if g.list[i].Active && !g.list[i].Partial {
 			s |= 1 << uint(i)
 		}
 	}

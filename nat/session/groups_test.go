@@ -164,3 +164,32 @@ func TestLateSessionsOfTheLastOwner(t *testing.T) {
 		t.Fatal("taken when the time was over")
 	}
 }
+
+// An owner that was restarted does not know its sessions yet. A transfer of what
+// it knows would make the standby drop the others.
+func TestNoTransferOfAPartialTable(t *testing.T) {
+	p := newPair()
+	p.ga.Activate(0, 1)
+	r, later := snat(1), snat(2)
+	p.upsert(&r)
+	s, _, _ := p.tb.Upsert(&later, 0, 0)
+	p.tb.SetInstalled(s, true)
+	p.ga.SetPartial(0, true)
+	p.connect()
+	for range 5 {
+		p.send(1)
+		if err := p.deliver(9); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.now = p.now.Add(time.Second)
+	if ok, _ := p.s.Synced(); ok || p.r.Synced(0) || p.tb.Len() != 1 || !p.s.Idle() || p.s.Lag(p.now) < time.Second {
+		t.Fatalf("synced %v %v, %d sessions, lag %v", ok, p.r.Synced(0), p.tb.Len(), p.s.Lag(p.now))
+	}
+	p.upsert(&later)
+	p.ga.SetPartial(0, false)
+	p.settle(t)
+	if p.tb.Dump() != p.ta.Dump() || p.r.Stats().Swept != 0 {
+		t.Fatalf("%s%+v", p.tb.Dump(), p.r.Stats())
+	}
+}

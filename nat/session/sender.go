@@ -67,6 +67,10 @@ func NewSender(t *Table, g *Groups, n int, hello Hello) *Sender {
 	return &Sender{table: t, groups: g, sink: n, hello: hello}
 }
 
+// SetConfig changes what the hellos from the next connection on say of the
+// configuration.
+func (s *Sender) SetConfig(hash uint64) { s.hello.Config = hash }
+
 // Connect begins a new connection, Disconnect ends it.
 func (s *Sender) Connect(now time.Time) {
 	s.Disconnect()
@@ -134,7 +138,7 @@ func (s *Sender) InFlight() bool { return s.flights > 0 }
 
 // Idle tells whether there is nothing to send now but pings.
 func (s *Sender) Idle() bool {
-	return s.table.Dirty(s.sink) == 0 && s.wanted|s.walking|s.terms == 0 && s.greeted
+	return s.table.Dirty(s.sink) == 0 && s.wanted&s.groups.whole()|s.walking|s.terms == 0 && s.greeted
 }
 
 // Deadline is when Fill must be called at the latest.
@@ -244,7 +248,8 @@ func (s *Sender) fillState(now time.Time, b []byte) []byte {
 			b = s.mark(b, TypeTerm, mark{group: g, term: st.announced(), flags: flag(st.Active)})
 		}
 	}
-	if s.walking == 0 && s.wanted != 0 {
+	s.wanted &= s.groups.Active()
+	if s.walking == 0 && s.wanted&s.groups.whole() != 0 {
 		b = s.beginWalk(b)
 	}
 	oldest := s.table.clock(now)
@@ -256,7 +261,7 @@ func (s *Sender) fillState(now time.Time, b []byte) []byte {
 	if s.walking != 0 {
 		b = s.fillWalk(b)
 	}
-	if now.Sub(s.lastAudit) >= AuditEvery && s.walking == 0 && s.Dirty() == 0 && cap(b)-len(b) >= fillRoom*4 {
+	if now.Sub(s.lastAudit) >= AuditEvery && s.walking|s.wanted == 0 && s.Dirty() == 0 && cap(b)-len(b) >= fillRoom*4 {
 		s.lastAudit = now
 		b = s.audit(b)
 	}

@@ -5,8 +5,8 @@ package session
 // queue has passed the point where it was when the cursor was through.
 
 func (s *Sender) beginWalk(b []byte) []byte {
-	s.walking = s.wanted & s.groups.Active()
-	s.wanted = 0
+	s.walking = s.wanted & s.groups.whole()
+	s.wanted &^= s.walking
 	s.cursor, s.walked = 0, false
 	s.generation++
 	for g := range s.groups.list {
@@ -15,15 +15,13 @@ func (s *Sender) beginWalk(b []byte) []byte {
 			b = s.mark(b, TypeBegin, mark{group: g, term: s.groups.list[g].announced(), generation: s.generation, count: uint64(n)})
 		}
 	}
-	if s.walking != 0 {
-		s.stats.Transfers++
-	}
+	s.stats.Transfers++
 	return b
 }
 
 func (s *Sender) fillWalk(b []byte) []byte {
 	t := s.table
-	s.walking &= s.groups.Active()
+	s.walking &= s.groups.whole()
 	if !s.walked {
 		var bt batch
 		for cap(b)-len(b) >= fillRoom && s.cursor < Slot(t.used) {

@@ -17,11 +17,11 @@ func (t *Table) NextGeneration() uint16 {
 	return t.gen
 }
 
-// Sweep calls fn for each session of the groups that generation gen has not
-// seen. fn may delete it.
+// Sweep calls fn for each session of the groups that was last seen before
+// generation gen. fn may delete it.
 func (t *Table) Sweep(groups GroupSet, gen uint16, fn func(Slot)) {
 	t.Each(groups, func(s Slot) bool {
-		if t.at(s).gen != gen {
+		if int16(t.at(s).gen-gen) < 0 { // generations wrap
 			fn(s)
 		}
 		return true
