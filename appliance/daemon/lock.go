@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"syscall"
+	"time"
 )
 
 // Locks are abstract unix sockets: they belong to a network namespace, as all
@@ -21,12 +22,22 @@ var ErrRunning = errors.New("understudy is already running in this network names
 // namespace until the returned function is called.
 func LockElection() (unlock func(), err error) { return lock(lockElection) }
 
+// lockPatience is how long a lock is waited for: the kernel closes the sockets of
+// a process that was killed only some milliseconds after others hear of its death.
+const lockPatience = time.Second
+
 func lock(name string) (unlock func(), err error) {
-	l, err := net.Listen("unix", name)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, ErrRunning
+	var l net.Listener
+	for end := time.Now().Add(lockPatience); ; time.Sleep(5 * time.Millisecond) {
+		l, err = net.Listen("unix", name)
+		if !errors.Is(err, syscall.EADDRINUSE) || time.Now().After(end) {
+			break
+		}
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, ErrRunning
+	case err != nil:
 		return nil, fmt.Errorf("daemon: lock: %w", err)
 	}
 	return func() { l.Close() }, nil
