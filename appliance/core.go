@@ -12,6 +12,10 @@ import (
 const (
 	// syncBound is how long a box that is not in sync refrains from preempting.
 	syncBound = 30 * time.Second
+	// bootBound is how long a box that has just started stays out of the election
+	// for the peer's sessions. One that begins without them and is elected,
+	// because it did not hear the peer in its first moments, would lose them.
+	bootBound = 3 * time.Second
 	// drainBound is how long a hand-over waits for the peer to have every session.
 	drainBound = time.Second
 	// unknownGrace is how long after an activation segments of unknown
@@ -51,10 +55,12 @@ type Core struct {
 	alarms alarms
 
 	gen       uint64 // generation of the last Want
+	applied   bool   // the last Want is in place
 	electable bool   // ElectReady was sent
 
 	sync     Synced
 	preempt  time.Time // zero, or until when not being in sync forbids to preempt
+	boot     time.Time // zero, or until when a new box stays out of the election
 	unknown  time.Time // end of the grace after an activation
 	retry    time.Time // when to try a failed application again
 	stopping time.Time // zero, or the time by which the daemon ends
@@ -87,6 +93,9 @@ type handOver struct {
 // not yet electable.
 func NewCore(now time.Time, cfg Config) *Core {
 	c := &Core{cfg: cfg, preempt: now.Add(syncBound)}
+	if cfg.Sessions {
+		c.boot = now.Add(bootBound)
+	}
 	for _, g := range cfg.Groups {
 		c.groups = append(c.groups, newGroup(g))
 	}
@@ -109,6 +118,7 @@ func (c *Core) Deadline() time.Time {
 	sooner(c.retry)
 	sooner(c.stopping)
 	sooner(c.preempt)
+	sooner(c.boot)
 	for _, g := range c.groups {
 		sooner(g.fault)
 	}
@@ -147,6 +157,7 @@ func (c *Core) Step(now time.Time, ev Event) []Action {
 	}
 	c.onTime(now)
 	c.tellEligible()
+	c.begin()
 	return c.out
 }
 
@@ -174,6 +185,7 @@ func (c *Core) group(name string) *group {
 // is repaired, so no attempt is made to notice that nothing changed.
 func (c *Core) hold() {
 	c.gen++
+	c.applied = false
 	c.retry = time.Time{}
 	w := Want{Gen: c.gen, Unknown: c.cfg.Unknown}
 	if !c.unknown.IsZero() {
@@ -199,6 +211,7 @@ func (c *Core) onTime(now time.Time) {
 		return true
 	}
 	due(&c.preempt)
+	due(&c.boot)
 	again := due(&c.retry)
 	if due(&c.unknown) || again {
 		c.hold()

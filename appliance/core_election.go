@@ -15,9 +15,11 @@ func (c *Core) onAttached(now time.Time, ev Attached) {
 		if g := c.group(s.Group); g != nil {
 			g.told = false
 			c.become(now, g, s)
+			if g.Active() {
+				c.boot = time.Time{} // it is us who restarted, not the box
+			}
 		}
 	}
-	c.electable = false // a new election process has to be told again
 	c.hold()
 }
 
@@ -83,11 +85,24 @@ func (c *Core) onElectionLost(now time.Time, ev ElectionLost) {
 		c.become(now, g, GroupState{Group: g.Name, State: vrrp.Initialize, Term: g.Term})
 	}
 	if !lost {
-		c.do(ElectRespawn{Resume: c.resume})
+		c.respawnElection()
 		return
 	}
 	c.respawn = true
 	c.hold()
+}
+
+// respawnElection starts a new election, which has to be told again that we are
+// ready. One that was never told says nothing until it is, so what makes us ready
+// must not wait for it.
+func (c *Core) respawnElection() {
+	c.respawn = false
+	c.applied = false // it attaches, and what it says is applied first
+	c.do(ElectRespawn{Resume: c.resume})
+	if !c.electable {
+		c.hold()
+	}
+	c.electable = false
 }
 
 func (c *Core) active() (out []GroupState) {
@@ -127,18 +142,23 @@ func (c *Core) onApplied(now time.Time, ev Applied) {
 	if !c.faulted() {
 		c.alarms.clear(AlarmApplyFailed)
 	}
-	switch {
-	case c.respawn:
-		c.respawn = false
-		c.do(ElectRespawn{Resume: c.resume})
-	case !c.electable:
-		c.electable = true
-		c.do(ElectReady{})
+	c.applied = true
+	if c.respawn {
+		c.respawnElection()
 	}
 	if !c.stopping.IsZero() && len(c.active()) == 0 {
 		c.stopping = time.Time{}
 		c.do(ElectStop{})
 		c.do(Finish{})
+	}
+}
+
+// begin lets the election begin: everything an Active needs is in place, and so
+// are the peer's sessions, or they have been waited for long enough.
+func (c *Core) begin() {
+	if c.applied && !c.electable && c.boot.IsZero() {
+		c.electable = true
+		c.do(ElectReady{})
 	}
 }
 

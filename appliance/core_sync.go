@@ -9,6 +9,9 @@ func (c *Core) onSynced(now time.Time, ev Synced) {
 		c.preempt = now.Add(syncBound)
 	}
 	c.sync = ev
+	if ev.InSync {
+		c.boot = time.Time{}
+	}
 	c.alarms.set(now, AlarmNoPeer, !ev.Connected, "no session link to any peer: a crash now loses every flow")
 	c.alarms.set(now, AlarmNotInSync, ev.Connected && !ev.InSync, "the peer's sessions are not all here yet")
 	c.alarms.set(now, AlarmLag, ev.Connected && ev.Lag > lagAlarm, "the peer is behind by more than a second of sessions")

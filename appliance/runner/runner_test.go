@@ -88,6 +88,11 @@ func TestActivationHoldsThenAnnounces(t *testing.T) {
 		r.Post(appliance.Attached{Groups: []appliance.GroupState{state(vrrp.Initialize, 0)}})
 		time.Sleep(10 * time.Millisecond)
 		synctest.Wait()
+		if w.has("ready") {
+			t.Fatal("the election may begin without the peer's sessions")
+		}
+		r.Post(appliance.Synced{Connected: true, InSync: true})
+		synctest.Wait()
 		if !w.has("ready") {
 			t.Fatalf("the election may not begin after the first Want was applied: %v", w.said)
 		}
