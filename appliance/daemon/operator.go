@@ -11,7 +11,6 @@ import (
 	"understudy/appliance"
 	"understudy/appliance/config"
 	"understudy/appliance/kernel"
-	"understudy/appliance/replica"
 	"understudy/nat"
 	"understudy/vrrp/election"
 )
@@ -71,6 +70,11 @@ func (n *node) reload(ctx context.Context) error {
 		return fmt.Errorf("reload: %w", errors.Join(err, undo))
 	}
 	n.settled.set(cfg, plan)
+	if n.sessions != nil {
+		if err := n.sessions.Reconfigure(replicaGroups(cfg), insideNetworks(cfg), cfg.Hash()); err != nil {
+			return fmt.Errorf("reload: %w", err) // needsRestart has seen to it that there is none
+		}
+	}
 	core := coreConfig(cfg)
 	n.fences.set(core.Groups)
 	n.fences.sendAll(func(m election.Message) { n.client.Send(m) })
@@ -96,8 +100,8 @@ func needsRestart(old, now *config.Config) error {
 		return refuse("sessions.peers")
 	case !slices.Equal(old.Sessions.Secret, now.Sessions.Secret):
 		return refuse("the cluster secret")
-	case !sameGroups(replicaGroups(old), replicaGroups(now)) || !slices.Equal(insideNetworks(old), insideNetworks(now)):
-		return refuse("which addresses and networks belong to a group, while sessions are replicated,")
+	case !slices.Equal(groupNames(old), groupNames(now)):
+		return refuse("which groups there are, while sessions are replicated,")
 	}
 	return nil
 }
@@ -186,8 +190,10 @@ func addressText(a netip.Addr) string {
 	return a.String()
 }
 
-func sameGroups(a, b []replica.Group) bool {
-	return slices.EqualFunc(a, b, func(x, y replica.Group) bool {
-		return x.Name == y.Name && slices.Equal(x.Addresses, y.Addresses)
-	})
+func groupNames(c *config.Config) (names []string) {
+	for _, g := range c.Groups {
+		names = append(names, g.Name)
+	}
+	slices.Sort(names)
+	return names
 }

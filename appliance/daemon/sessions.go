@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 
 	"understudy/appliance"
@@ -102,23 +103,14 @@ type sessionWatch struct {
 	told     bool
 	overruns uint64
 	lostAt   time.Time
-	differs  map[string]bool // peers whose configuration is another
 }
 
 // lostShown is how long lost events stay an alarm after the last loss.
 const lostShown = time.Minute
 
 func (w *sessionWatch) note(c replica.Change) {
-	switch c.Kind {
-	case replica.TermHeard:
+	if c.Kind == replica.TermHeard {
 		w.node.runner.Post(appliance.TermHeard{Group: c.Group, Term: c.Term})
-	case replica.ConfigDiffers:
-		if w.differs == nil {
-			w.differs = make(map[string]bool)
-		}
-		w.differs[c.Peer] = true
-	case replica.PeerDown:
-		delete(w.differs, c.Peer)
 	}
 }
 
@@ -132,12 +124,13 @@ func (w *sessionWatch) look(ctx context.Context, now time.Time) {
 	if st.Counters.Overruns > w.overruns {
 		w.overruns, w.lostAt = st.Counters.Overruns, now
 	}
+	differs := slices.ContainsFunc(st.Peers, func(p replica.PeerStatus) bool { return p.ConfigDiffers })
 	limits, err := conntrack.ReadLimits()
 	full := err == nil && limits.Max > 0 && limits.Count > limits.Max/10*9
 	w.node.runner.Ask(ctx, func(c *appliance.Core) {
 		c.Alarm(now, appliance.AlarmEventsLost, !w.lostAt.IsZero() && now.Sub(w.lostAt) < lostShown,
 			"the kernel had more connection events than were read; a dump made up for it")
-		c.Alarm(now, appliance.AlarmConfigMismatch, len(w.differs) > 0, "a peer has other addresses or mappings")
+		c.Alarm(now, appliance.AlarmConfigMismatch, differs, "a peer has other addresses or mappings")
 		c.Alarm(now, appliance.AlarmConntrackFull, full,
 			fmt.Sprintf("%d of at most %d tracked connections", limits.Count, limits.Max))
 	})

@@ -22,6 +22,7 @@
 //	              kernel follows its table
 //	install.go    the standby's kernel; strict.go: window checks after a takeover
 //	activate.go   taking a group over, giving it up
+//	reconfigure.go  other addresses, while flows go on
 //	status.go, notify.go
 //
 // A group is owned by the node that is Active for it, which is decided elsewhere

@@ -130,7 +130,7 @@ func (e *Engine) heed(now time.Time, p *peer) (changes []Change) {
 		switch n.Kind {
 		case session.NoticeHello:
 			h := p.receiver.Peer()
-			if c.Group = ""; h.Config != 0 && e.cfg.Hash != 0 && h.Config != e.cfg.Hash {
+			if c.Group = ""; differs(h.Config, e.cfg.Hash) {
 				e.log.Warn("the peer's configuration differs", "peer", p.Name)
 				c.Kind = ConfigDiffers
 			} else {

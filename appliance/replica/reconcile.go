@@ -71,7 +71,7 @@ func (e *Engine) dumpGroups(groups session.GroupSet, fn func(ev *conntrack.Event
 		n = 0
 	}
 	err := e.dumper.Dump(conntrack.Filter{}, func(ev *conntrack.Event) {
-		// The scope never changes: no lock for what is not ours.
+		// The scope changes only between dumps: no lock for what is not ours.
 		g, ok := e.scope.GroupOf(&ev.Rec)
 		if !ok || !groups.Has(g) {
 			return

@@ -21,12 +21,14 @@ type Status struct {
 
 // PeerStatus is the link to one peer.
 type PeerStatus struct {
-	Name       string
-	Connected  bool
-	Lag        time.Duration // age of the oldest change it has not applied
-	LastResync time.Time     // when a full transfer, to it or from it, was last applied; zero: never
-	Sender     session.SenderStats
-	Receiver   session.ReceiverStats
+	Name      string
+	Connected bool
+	// ConfigDiffers: the peer said another hash of what must be the same.
+	ConfigDiffers bool
+	Lag           time.Duration // age of the oldest change it has not applied
+	LastResync    time.Time     // when a full transfer, to it or from it, was last applied; zero: never
+	Sender        session.SenderStats
+	Receiver      session.ReceiverStats
 }
 
 // GroupStatus is the ownership of one group.
@@ -102,6 +104,9 @@ func (e *Engine) Status() Status {
 			s.Dirty = max(s.Dirty, p.sender.Dirty())
 			ps.Lag = p.sender.Lag(now)
 			s.Lag = max(s.Lag, ps.Lag)
+		}
+		if h := p.receiver.Peer(); p.in != nil && h != nil {
+			ps.ConfigDiffers = differs(h.Config, e.cfg.Hash)
 		}
 		s.Peers = append(s.Peers, ps)
 	}

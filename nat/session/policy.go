@@ -37,13 +37,20 @@ type Scope struct {
 // holds. inside lists the networks that are translated, and the servers that
 // are forwarded to; empty means any.
 func NewScope(groups [][]netip.Addr, inside []netip.Prefix) *Scope {
-	s := &Scope{groups: make(map[netip.Addr]int), inside: inside}
+	s := &Scope{}
+	s.Set(groups, inside)
+	return s
+}
+
+// Set changes the scope for everyone who has it. Records that are in it no more
+// are not touched.
+func (s *Scope) Set(groups [][]netip.Addr, inside []netip.Prefix) {
+	s.groups, s.inside = make(map[netip.Addr]int), inside
 	for g, addrs := range groups {
 		for _, a := range addrs {
 			s.groups[a.Unmap()] = g
 		}
 	}
-	return s
 }
 
 // GroupOf returns the group that holds the flow's NAT address: where the source

@@ -77,6 +77,10 @@ func NewReceiver(t *Table, g *Groups, scope *Scope, hello Hello) *Receiver {
 	return &Receiver{table: t, groups: g, scope: scope, hello: hello}
 }
 
+// SetConfig changes what the hellos from the next connection on say of the
+// configuration.
+func (r *Receiver) SetConfig(hash uint64) { r.hello.Config = hash }
+
 // Connect begins a new connection, Disconnect ends it.
 func (r *Receiver) Connect(now time.Time) {
 	*r = Receiver{table: r.table, groups: r.groups, scope: r.scope, hello: r.hello,

@@ -1,0 +1,103 @@
+package replica_test
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+
+	"understudy/appliance/replica"
+	"understudy/nat/session"
+)
+
+var newVIP = netip.MustParseAddr("203.0.113.9")
+
+// moved is the flow, translated to another address.
+func moved(r session.Record, to netip.Addr) session.Record {
+	r.ReplyDst = session.AddrFrom(to)
+	return r
+}
+
+// reconfigure gives the box these addresses, and a hash to go with them.
+func (b *box) reconfigure(hash uint64, addrs ...netip.Addr) {
+	b.t.Helper()
+	must(b.t, b.engine.Reconfigure([]replica.Group{{Name: "gw", Addresses: addrs}}, b.cfg.Inside, hash))
+}
+
+// all is what a box's kernel translates to any of the addresses.
+func (b *box) all(addrs ...netip.Addr) (n int) {
+	b.t.Helper()
+	for _, a := range addrs {
+		b.engine.Sessions(func(s *replica.Session) bool {
+			if s.ReplyDst.Netip(4) == a && s.Installed {
+				n++
+			}
+			return true
+		})
+	}
+	return n
+}
+
+// An address is added and taken away again while sessions go on, whichever of
+// the two boxes hears of it first.
+func TestReconfigureAddsAndRemovesAnAddress(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		first func(*world) []*box
+	}{
+		{"the standby first", func(w *world) []*box { return []*box{w.b, w.a} }},
+		{"the owner first", func(w *world) []*box { return []*box{w.a, w.b} }},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			w := running(t)
+			old, early, late := flow(1, 17), moved(flow(2, 6), newVIP), moved(flow(3, 6), newVIP)
+			w.a.born(old, early) // the latter is no business of anybody's yet
+			w.b.has("the old flow alone", old)
+			for _, b := range row.first(w) {
+				b.reconfigure(2, vip, newVIP)
+			}
+			w.a.born(late)
+			eventually(t, "flows of the new address on the standby", func() bool { return w.b.all(newVIP) == 2 })
+			eventually(t, "both agree", func() bool {
+				return !slices.ContainsFunc(append(w.a.engine.Status().Peers, w.b.engine.Status().Peers...),
+					func(p replica.PeerStatus) bool { return !p.Connected || p.ConfigDiffers })
+			})
+			w.b.has("the old flow is still there", old)
+			for _, b := range row.first(w) {
+				b.reconfigure(1, vip)
+			}
+			eventually(t, "flows of the new address are gone", func() bool { return w.a.all(newVIP)+w.b.all(newVIP) == 0 })
+			w.b.has("the old flow stays", old)
+			eventually(t, "in sync", func() bool { s := w.b.engine.Status(); return s.InSync && s.Foreign == 1 })
+		})
+	}
+}
+
+func TestReconfigureTellsADifference(t *testing.T) {
+	w := running(t)
+	w.a.reconfigure(7, vip)
+	w.b.reconfigure(8, vip)
+	for _, b := range []*box{w.a, w.b} {
+		eventually(t, b.name+" notices", func() bool { return b.engine.Status().Peers[0].ConfigDiffers })
+	}
+	w.b.reconfigure(7, vip)
+	for _, b := range []*box{w.a, w.b} {
+		eventually(t, b.name+" is content", func() bool {
+			p := b.engine.Status().Peers[0]
+			return p.Connected && !p.ConfigDiffers
+		})
+	}
+}
+
+func TestReconfigureKeepsTheGroups(t *testing.T) {
+	w := newWorld(t)
+	w.a.start()
+	for _, groups := range [][]replica.Group{
+		nil,
+		{{Name: "other", Addresses: []netip.Addr{vip}}},
+		{{Name: "gw", Addresses: []netip.Addr{vip}}, {Name: "gw", Addresses: []netip.Addr{newVIP}}},
+	} {
+		if err := w.a.engine.Reconfigure(groups, nil, 1); err == nil {
+			t.Errorf("groups %v were taken", groups)
+		}
+	}
+}
