@@ -38,6 +38,7 @@ var layers = map[string][]string{
 	"appliance/replica": {"nat/session", "nat/conntrack"},
 	"appliance/config":  {"vrrp", "nat", "appliance/identity"},
 	"appliance/control": {"appliance"},
+	"appliance/decode":  {"vrrp", "garp", "lacp"},
 	"appliance/runner":  {"appliance", "appliance/identity"},
 	"vrrp/election":     {"vrrp", "vrrp/vrrpnet"},
 	"appliance/daemon":  {"*"}, // the wiring knows all
@@ -52,7 +53,7 @@ var layers = map[string][]string{
 	"appliance/e2e":         nil,
 
 	// The command starts processes: the election it is, or the daemon.
-	"cmd/understudy": {"vrrp/election", "appliance/daemon", "appliance/config", "appliance/control", "appliance/demo", "appliance/kernel"},
+	"cmd/understudy": {"vrrp/election", "appliance/daemon", "appliance/config", "appliance/decode", "appliance/control", "appliance/demo", "appliance/kernel"},
 }
 
 // pure packages decide and do nothing else.
