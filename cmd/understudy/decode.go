@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,8 +26,7 @@ func newDecode() *cobra.Command {
 		Short: "VRRP, LACP, ARP and NA frames with the verdict a receiver would give, and why",
 		Long: "Reads Ethernet frames from a pcap or pcapng recording, from standard input (-: a recording, or\n" +
 			"hexadecimal text with one frame a line), or one frame from the command line in hexadecimal, and\n" +
-			"says of each what a receiver would. It judges what needs no configuration; with --config and\n" +
-			"--interface also what the routers of that interface would say.\n\n" +
+			"says of each what a receiver would; with --config and --interface, what the routers there would.\n" +
 			"Exit code 0 if everything could be read, whatever the verdicts; 2 if not.",
 		Example: "  tcpdump -U -w - -i lan0 vrrp | understudy decode -\n" +
 			"  understudy decode --json --config /etc/understudy/understudy.toml --interface lan0 lan0.pcap",
@@ -43,10 +43,7 @@ func newDecode() *cobra.Command {
 			defer in.Close()
 			out := bufio.NewWriter(cmd.OutOrStdout())
 			err = decodeAll(&decode.Judge{Local: local}, flushing{in, out}, resultWriter(out, asJSON, verbose))
-			if flushErr := out.Flush(); err == nil {
-				err = flushErr
-			}
-			return err
+			return cmp.Or(err, out.Flush())
 		},
 	}
 	f := c.Flags()
@@ -115,15 +112,15 @@ func decodeAll(judge *decode.Judge, in io.Reader, write func(decode.Result) erro
 		return usageError(err)
 	}
 	for {
-		frame, err := source.Next()
-		if err == io.EOF {
+		switch frame, err := source.Next(); {
+		case err == io.EOF:
 			return nil
-		}
-		if err != nil {
+		case err != nil:
 			return usageError(err)
-		}
-		if err := write(judge.Frame(frame)); err != nil {
-			return err
+		default:
+			if err := write(judge.Frame(frame)); err != nil {
+				return err
+			}
 		}
 	}
 }
@@ -134,12 +131,12 @@ func resultWriter(w io.Writer, asJSON, verbose bool) func(decode.Result) error {
 		e.SetEscapeHTML(false)
 		return func(r decode.Result) error { return e.Encode(r) }
 	}
+	line := decode.Result.Text
+	if verbose {
+		line = decode.Result.Verbose
+	}
 	return func(r decode.Result) error {
-		line := r.Text()
-		if verbose {
-			line = r.Verbose()
-		}
-		_, err := fmt.Fprintln(w, line)
+		_, err := fmt.Fprintln(w, line(r))
 		return err
 	}
 }
