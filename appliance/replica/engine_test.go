@@ -32,6 +32,7 @@ func TestTakeoverInstallsNothing(t *testing.T) {
 	rs := flows(500)
 	w.a.born(rs...)
 	w.b.has("hot", rs...)
+	eventually(t, "and counted", func() bool { return w.a.engine.Status().Lag == 0 })
 	w.a.stop()
 	r := w.b.activate(1)
 	if r.Installed != 0 || r.Term != 2 {

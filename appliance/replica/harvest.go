@@ -135,8 +135,12 @@ func (e *Engine) ended(ev *conntrack.Event) {
 	if !ok {
 		return
 	}
-	if id, own := e.table.ID(s); own && ev.Has&conntrack.HasID != 0 && id != ev.Rec.ID {
-		return // an earlier incarnation of it
+	if ev.Has&conntrack.HasID != 0 {
+		if id, own := e.table.ID(s); own && id != ev.Rec.ID {
+			return // an earlier incarnation of it
+		}
+		// A dump under way may still show it, and must not revive it.
+		e.table.Identify(s, ev.Rec.ID)
 	}
 	e.table.Delete(s, e.peerSinks(), time.Now())
 }

@@ -123,8 +123,20 @@ func (t *Table) Given(s Slot) bool { return t.at(s).bits&bitGiven != 0 }
 func (t *Table) Forget(s Slot) { t.at(s).bits &^= bitGiven }
 
 // SetOwnID notes that the ID of the session at s is that of this box's kernel,
-// so that a DESTROY can be compared with it.
+// so that a DESTROY or a dump can be compared with it.
 func (t *Table) SetOwnID(s Slot) { t.at(s).bits |= bitOwnID }
+
+// Identify gives the session at s the ID that this box's kernel has for it.
+func (t *Table) Identify(s Slot, id uint32) {
+	e := t.at(s)
+	if e.bits&bitLive == 0 {
+		return
+	}
+	t.delist(e)
+	e.id = id
+	e.bits |= bitOwnID
+	t.enlist(e)
+}
 
 // ID returns a session's ID, and whether it is that of this box's kernel.
 func (t *Table) ID(s Slot) (id uint32, own bool) {

@@ -157,6 +157,8 @@ func TestDumpLosesToEventsSinceItBegan(t *testing.T) {
 	gen := tb.NextGeneration()
 	tb.KeepTombstones(true)
 	changed, gone, again := snat(0), snat(1), snat(2)
+	s1, _ := tb.Lookup(&gone.Key)
+	tb.Identify(s1, 4711) // it was a peer's until now
 	changed.TCP.State = TCPFinWait
 	tb.Upsert(&changed, 0, gen)
 	for _, k := range []Key{gone.Key, again.Key} {
@@ -165,7 +167,8 @@ func TestDumpLosesToEventsSinceItBegan(t *testing.T) {
 	}
 	// The dump shows 0 and 1 as they were, 2 born again, and 3 not at all.
 	again.ID++
-	for _, r := range []Record{snat(0), snat(1), again} {
+	gone.ID = 4711
+	for _, r := range []Record{snat(0), gone, again} {
 		if _, _, err := tb.Reconcile(&r, 0, gen); err != nil {
 			t.Fatal(err)
 		}
