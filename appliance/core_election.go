@@ -114,9 +114,17 @@ func (c *Core) active() (out []GroupState) {
 	return out
 }
 
+// onTermHeard: a term above that of a group that is Active here means that another
+// box was Active as well and has given way. The neighbours may have learned the
+// addresses from it.
 func (c *Core) onTermHeard(ev TermHeard) {
-	if g := c.group(ev.Group); g != nil && ev.Term > g.Term {
-		c.do(ElectTerm(ev))
+	g := c.group(ev.Group)
+	if g == nil || ev.Term <= g.Term {
+		return
+	}
+	c.do(ElectTerm(ev))
+	if g.announced && !g.Leaving {
+		c.do(Announce{Group: g.Name, Addresses: g.Identity.Addresses})
 	}
 }
 
