@@ -45,9 +45,10 @@ type boardSlot struct {
 	resumeUntil int64 // last advert + 2 intervals, the earliest of the group's routers; 0: nothing to resume
 	interval    int64 // the longest of the group's routers, ns
 	term        uint64
+	highest     uint64 // the highest term used or heard of
 	state       uint32
 	claim       uint32
-	_           [16]byte
+	_           [8]byte
 }
 
 // The claim decides between a new election that resumes and a daemon that lets
@@ -157,6 +158,7 @@ func (b *Board) Layout(groups []string) {
 		atomic.StoreInt64(&to.lastAdvert, from.lastAdvert)
 		atomic.StoreInt64(&to.interval, from.interval)
 		atomic.StoreUint64(&to.term, from.term)
+		atomic.StoreUint64(&to.highest, from.highest)
 		atomic.StoreUint32(&to.state, from.state)
 		atomic.StoreUint32(&to.claim, from.claim)
 		atomic.StoreInt64(&to.resumeUntil, from.resumeUntil)
@@ -190,6 +192,16 @@ func (b *Board) State(slot int, state vrrp.State, leaving bool, term uint64) {
 	}
 	atomic.StoreUint64(&s.term, term)
 	atomic.StoreUint32(&s.state, uint32(state))
+	b.Heard(slot, term)
+}
+
+// Heard notes a term of which somebody has said that it was used.
+func (b *Board) Heard(slot int, term uint64) {
+	if slot >= boardGroups {
+		return
+	}
+	s := &b.page.groups[slot]
+	atomic.StoreUint64(&s.highest, max(term, atomic.LoadUint64(&s.highest)))
 }
 
 // Advert notes that all routers of an Active group have been heard since until
@@ -210,6 +222,7 @@ type Posted struct {
 	LastAdvert  time.Duration // age of the last advert
 	ResumeUntil time.Duration // from now; not positive: too late, or nothing to resume
 	Interval    time.Duration
+	Highest     uint64 // term used here or heard of
 }
 
 // Read tells what the board says of a group.
@@ -222,6 +235,7 @@ func (b *Board) Read(group string, now time.Time) (p Posted, ok bool) {
 	p.GroupState = GroupState{Group: group, State: vrrp.State(atomic.LoadUint32(&s.state)), Term: atomic.LoadUint64(&s.term)}
 	p.LastAdvert = time.Duration(at - atomic.LoadInt64(&s.lastAdvert))
 	p.Interval = time.Duration(atomic.LoadInt64(&s.interval))
+	p.Highest = atomic.LoadUint64(&s.highest)
 	if until := atomic.LoadInt64(&s.resumeUntil); until != 0 && p.State == vrrp.Active {
 		p.ResumeUntil = time.Duration(until - at)
 	}

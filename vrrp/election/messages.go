@@ -69,6 +69,9 @@ func (l *loop) onMessage(m Message) {
 	case HandOver:
 		step(vrrp.SetInput{Kind: vrrp.InHandOver, Group: m.Group})
 	case Term:
+		if i, ok := l.index[m.Group]; ok {
+			l.board.Heard(i, m.Term)
+		}
 		step(vrrp.SetInput{Kind: vrrp.InTerm, Group: m.Group, Term: m.Term, Raise: m.Raise})
 	case Resume:
 		l.onResume(m)

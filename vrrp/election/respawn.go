@@ -75,10 +75,10 @@ func (c *Client) brief(resume []GroupState) error {
 	for _, g := range resume {
 		messages = append(messages, Resume{Group: g.Group, Term: g.Term})
 	}
-	// The terms of the others, or the new election would begin again at 1.
+	// The terms, or the new election would use some of them again.
 	for _, g := range c.groups {
-		if p, ok := c.board.Read(g, time.Now()); ok && p.Term > 0 {
-			messages = append(messages, Term{Group: g, Term: p.Term})
+		if p, ok := c.board.Read(g, time.Now()); ok && p.Highest > 0 {
+			messages = append(messages, Term{Group: g, Term: p.Highest})
 		}
 	}
 	if c.ready {

@@ -63,7 +63,7 @@ func (l *loop) responsive(now time.Time) bool {
 
 func (l *loop) supervisionDeadline() time.Time {
 	var first time.Time
-	if l.daemon == nil && !l.spawning {
+	if l.daemon == nil && !l.spawning && l.stopping.stage == running {
 		first = l.restartAt
 	}
 	if l.daemon != nil {
@@ -178,6 +178,7 @@ func (l *loop) attach(d *daemon) {
 
 // onReady: the daemon holds what an Active has to hold.
 func (l *loop) onReady() {
+	first := !l.daemon.ready
 	l.daemon.ready, l.everReady = true, true
 	l.downSince, l.grace, l.fenceAt, l.fenceFrom = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	lost := l.lost
@@ -196,7 +197,7 @@ func (l *loop) onReady() {
 		l.started = true
 		l.apply(l.now, l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InStart}))
 	}
-	if l.daemon.proc == nil { // it waits to hear whether we could resume
+	if l.daemon.proc == nil && first { // it waits to hear whether we could resume
 		l.tell(l.attached())
 	}
 	l.log.Info("daemon ready", "pid", l.daemon.pid)
