@@ -7,7 +7,7 @@ LDFLAGS := -X main.version=$(VERSION)
 
 # Packages whose tests need the kernel: network namespaces, so root.
 KERNEL  := ./vrrp/vrrpnet/... ./vrrp/election/... ./garp/garpnet/... ./nat/nft/... ./nat/conntrack/... \
-           ./appliance/kernel/... ./appliance/replica/... ./appliance/lab/... ./appliance/demo/... ./appliance/e2e/... ./appliance/daemon/... ./health/probe/... ./appliance/e2e/...
+           ./appliance/kernel/... ./appliance/replica/... ./appliance/lab/... ./appliance/demo/... ./appliance/e2e/... ./appliance/daemon/... ./health/probe/...
 TOTAL   := $(or $(TEST_TOTAL),/tmp/understudy-test-total.$(shell id -u))
 SUM     := $(GO) run ./.ci/testsum -total $(TOTAL)
 
