@@ -19,7 +19,6 @@ import (
 var (
 	vip    = netip.MustParseAddr("203.0.113.1")
 	secret = bytes.Repeat([]byte{7}, 32)
-	other  = bytes.Repeat([]byte{8}, 32)
 )
 
 const settle = 10 * time.Second
