@@ -20,7 +20,8 @@
 //	              await.go waits for the first of them
 //	reconcile.go  dumps: the owner's table follows its kernel, the standby's
 //	              kernel follows its table
-//	install.go    the standby's kernel; strict.go: window checks after a takeover
+//	install.go    the standby's kernel; strict.go: window checks after a takeover;
+//	              loose.go: none after a split
 //	activate.go   taking a group over, giving it up
 //	reconfigure.go  other addresses, while flows go on
 //	status.go, notify.go

@@ -63,6 +63,7 @@ type Engine struct {
 	retry       []session.Key                // what the kernel refused and may take later
 	strict      [session.MaxGroups]time.Time // when window checks are due to be restored
 	passing     strictPass
+	loosening   loosePass
 	counters    Counters
 	takeover    *Takeover
 	merged      session.Record // scratch of onEvent

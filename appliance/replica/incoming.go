@@ -141,11 +141,15 @@ func (e *Engine) heed(now time.Time, p *peer) (changes []Change) {
 		case session.NoticeRaised:
 			c.Kind = TermHeard
 			e.announceRaised(now, 1<<uint(n.Group))
+			e.loosen(now, n.Group)
 		case session.NoticeConflict:
 			e.counters.Conflicts++
 			// In a hand-over this is how it should be, for a moment.
 			e.log.Info("another node is Active for a group that is Active here", "peer", p.Name, "group", name, "term", n.Term)
 			c.Kind = Conflict
+			// Who gives way is decided elsewhere. What began there lives here as well,
+			// in case it is the other.
+			p.receiver.AcceptLate(n.Group, now.Add(e.cfg.Late))
 		case session.NoticeSynced:
 			p.synced = now
 			e.audits |= 1 << uint(n.Group)

@@ -33,6 +33,7 @@ func (e *Engine) keepInstalling(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-e.install:
+			e.makeLoose()
 		case now := <-tick.C:
 			e.mu.Lock()
 			e.counters.Renewed += uint64(e.holder.Step(now, e.table, e.groups.All()&^e.groups.Active()))

@@ -116,8 +116,12 @@ func (t *Table) SetInstalled(s Slot, on bool) {
 }
 
 // Given tells whether the kernel has the session at s from a peer; it was
-// installed, then, with leave to ignore TCP windows. Forget ends that.
+// installed, then, with leave to ignore TCP windows. Forget ends that. Give notes
+// such leave for a session of this box's own.
 func (t *Table) Given(s Slot) bool { return t.at(s).bits&bitGiven != 0 }
+
+// Give makes Given true.
+func (t *Table) Give(s Slot) { t.at(s).bits |= bitGiven }
 
 // Forget makes Given false.
 func (t *Table) Forget(s Slot) { t.at(s).bits &^= bitGiven }
