@@ -15,8 +15,8 @@ func (c *Core) onAttached(now time.Time, ev Attached) {
 		if g := c.group(s.Group); g != nil {
 			g.told = false
 			c.become(now, g, s)
-			if g.Active() {
-				c.boot = time.Time{} // it is us who restarted, not the box
+			if g.State != vrrp.Initialize {
+				c.boot = time.Time{} // it is us who restarted, not the box: the election waits for us
 			}
 		}
 	}
