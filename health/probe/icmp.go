@@ -43,8 +43,8 @@ type ICMP struct {
 
 var _ Prober = (*ICMP)(nil)
 
-// NewICMP returns a prober with an identifier of its own. All its requests have
-// that one, so that connection tracking sees one flow and not one a probe.
+// NewICMP returns a prober. On a raw socket its requests have an identifier of
+// their own, on a ping socket one that the kernel chooses.
 func NewICMP(cfg ICMPConfig) (*ICMP, error) {
 	cfg.Target, cfg.Source = cfg.Target.Unmap(), cfg.Source.Unmap()
 	if err := checkAddresses(cfg.Target, cfg.Source, cfg.Interface); err != nil {
@@ -75,7 +75,7 @@ func (p *ICMP) Probe(ctx context.Context) error {
 }
 
 func (p *ICMP) ping(ctx context.Context) error {
-	s, err := openEcho(p.cfg, p.id)
+	s, err := openEcho(p.cfg)
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package probe
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -22,7 +21,7 @@ type echoSocket struct {
 // net.ipv4.ping_group_range allows it, else a raw one. Ping sockets come first
 // because the kernel hands them their own replies only; a raw socket is shown
 // the replies to everybody's.
-func openEcho(cfg ICMPConfig, id uint16) (*echoSocket, error) {
+func openEcho(cfg ICMPConfig) (*echoSocket, error) {
 	s := &echoSocket{v4: cfg.Target.Is4()}
 	family, protocol := unix.AF_INET6, unix.IPPROTO_ICMPV6
 	if s.v4 {
@@ -36,7 +35,7 @@ func openEcho(cfg ICMPConfig, id uint16) (*echoSocket, error) {
 			return nil, fmt.Errorf("open socket: %w", err)
 		}
 	}
-	if err := s.setup(fd, cfg, id); err != nil {
+	if err := s.setup(fd, cfg); err != nil {
 		unix.Close(fd)
 		return nil, err
 	}
@@ -44,7 +43,7 @@ func openEcho(cfg ICMPConfig, id uint16) (*echoSocket, error) {
 	return s, nil
 }
 
-func (s *echoSocket) setup(fd int, cfg ICMPConfig, id uint16) error {
+func (s *echoSocket) setup(fd int, cfg ICMPConfig) error {
 	if cfg.Interface != "" {
 		if err := unix.BindToDevice(fd, cfg.Interface); err != nil {
 			return fmt.Errorf("bind to %s: %w", cfg.Interface, err)
@@ -60,33 +59,22 @@ func (s *echoSocket) setup(fd int, cfg ICMPConfig, id uint16) error {
 			source = netip.IPv4Unspecified()
 		}
 	}
-	from, err := sockaddr(source, cfg.Interface, s.port(id))
+	from, err := sockaddr(source, cfg.Interface)
 	if err != nil {
 		return err
 	}
-	err = unix.Bind(fd, from)
-	if errors.Is(err, unix.EADDRINUSE) { // the identifier is another program's: any will do
-		if from, err = sockaddr(source, cfg.Interface, 0); err == nil {
-			err = unix.Bind(fd, from)
-		}
-	}
-	if err != nil {
+	// The port, 0, lets the kernel choose the identifier of a ping socket. One
+	// that we choose may be another socket's as well, which the kernel does not
+	// refuse: it gives all replies to one of the two.
+	if err := unix.Bind(fd, from); err != nil {
 		return fmt.Errorf("bind to %v: %w", source, err)
 	}
-	to, err := sockaddr(cfg.Target, cfg.Interface, 0)
+	to, err := sockaddr(cfg.Target, cfg.Interface)
 	if err != nil {
 		return err
 	}
 	// Connected, it hears nobody but the target.
 	return unix.Connect(fd, to)
-}
-
-// port is where a ping socket has its identifier. A raw one has none.
-func (s *echoSocket) port(id uint16) uint16 {
-	if s.raw {
-		return 0
-	}
-	return id
 }
 
 // Not in x/sys: linux/icmp.h and linux/icmpv6.h.
@@ -128,11 +116,11 @@ func (s *echoSocket) payload(b []byte) []byte {
 
 // sockaddr makes an address of the kernel. iface is the scope of a link-local
 // address that does not name its own.
-func sockaddr(a netip.Addr, iface string, port uint16) (unix.Sockaddr, error) {
+func sockaddr(a netip.Addr, iface string) (unix.Sockaddr, error) {
 	if a.Is4() {
-		return &unix.SockaddrInet4{Addr: a.As4(), Port: int(port)}, nil
+		return &unix.SockaddrInet4{Addr: a.As4()}, nil
 	}
-	sa := &unix.SockaddrInet6{Addr: a.As16(), Port: int(port)}
+	sa := &unix.SockaddrInet6{Addr: a.As16()}
 	zone := a.Zone()
 	if zone == "" && a.IsLinkLocalUnicast() {
 		zone = iface
