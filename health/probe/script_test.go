@@ -2,6 +2,7 @@ package probe_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -98,18 +99,34 @@ func alive(pid int) bool {
 func TestScriptIsKilledWithItsGroup(t *testing.T) {
 	for _, tt := range []struct {
 		name, body string
-		limit      time.Duration
 		pids       int
 		want       string
 	}{
-		{"its time is up", "sleep 1000 & echo $! >>$1; echo $$ >>$1; wait", time.Second, 2, "script check.sh: no answer"},
-		{"it does not listen", "trap '' TERM INT HUP; echo $$ >>$1; while :; do sleep 1000; done", time.Second, 1, "script check.sh: no answer"},
-		{"it left something behind", "sleep 1000 & echo $! >>$1; exit 0", soon, 1, ""},
+		{"its time is up", "sleep 1000 & echo $! >>$1; echo $$ >>$1; wait", 2, "script check.sh: too long"},
+		{"it does not listen", "trap '' TERM INT HUP; echo $$ >>$1; while :; do sleep 1000; done", 1, "script check.sh: too long"},
+		{"it left something behind", "sleep 1000 & echo $! >>$1; exit 0", 1, ""},
 	} {
 		dir := t.TempDir()
 		pids := filepath.Join(dir, "pids")
-		err := runScript(t, tt.limit, probe.ScriptConfig{Argv: []string{script(t, dir, tt.body), pids}})
-		outcome(t, tt.name, tt.want, err)
+		p, err := probe.NewScript(probe.ScriptConfig{Argv: []string{script(t, dir, tt.body), pids}})
+		must(t, err)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		errC := make(chan error, 1)
+		go func() { errC <- p.Probe(ctx) }()
+		for end := time.Now().Add(soon); ; time.Sleep(time.Millisecond) {
+			if b, _ := os.ReadFile(pids); strings.Count(string(b), "\n") == tt.pids {
+				break
+			}
+			if time.Now().After(end) {
+				t.Errorf("%s: it did not start", tt.name)
+				break
+			}
+		}
+		if tt.want != "" {
+			cancel(errors.New("too long"))
+		}
+		outcome(t, tt.name, tt.want, <-errC)
+		cancel(nil)
 		gone(t, pids, tt.pids)
 	}
 }
