@@ -201,6 +201,10 @@ func (c *Core) onFailed(now time.Time, g *group, err error) {
 		c.retry = now.Add(faultRetry)
 		return
 	}
+	if g.announced { // it is not in place, or will not be for long
+		g.announced = false
+		c.do(Withdraw{Group: g.Name})
+	}
 	g.faultPause = min(max(2*g.faultPause, faultRetry), faultRetryMax)
 	g.fault = now.Add(g.faultPause)
 	c.do(ElectFault{Group: g.Name, On: true, Reason: "apply-failed"})
