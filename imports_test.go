@@ -25,7 +25,7 @@ var layers = map[string][]string{
 	"nat":                nil,
 	"nat/session":        nil,
 	"health":             nil,
-	"appliance/identity": nil,
+	"appliance/identity": {"vrrp"},
 	"appliance":          {"vrrp", "appliance/identity"},
 
 	// Edges: one pure side, one facility; they have never heard of Core.

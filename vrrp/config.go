@@ -38,6 +38,7 @@ type RouterConfig struct {
 	Checksum        ChecksumMode  // "" is auto
 	Addresses       []netip.Addr  // 1-255 of one family; IPv6: the first is link-local
 	Family          uint8         // 4 or 6; 0: that of the addresses
+	VirtualMAC      bool          // adverts come from [VirtualMAC]; the sender's affair, the election does not look at it
 	Track           []string      // interfaces: one down is a fault of this router
 	Auth            string        // version 2 simple text password, at most 8 octets; "" is none
 }

@@ -26,10 +26,13 @@ func (a Address) Compare(b Address) int {
 	)
 }
 
-// Identity is everything a node holds. Addresses are sorted and unique; make
-// one with [New]. The zero value is the identity of a node that holds nothing.
+// Identity is everything a node holds. Both lists are sorted and unique; make
+// one with [New] and [Identity.With]. The zero value is the identity of a node
+// that holds nothing.
 type Identity struct {
 	Addresses []Address
+	// Devices are the links of ours that must be up: those that addresses are on.
+	Devices []Device
 }
 
 // New returns the identity that consists of the addresses, in any order.
@@ -43,7 +46,15 @@ func New(addresses ...Address) Identity {
 		}
 	}
 	slices.SortFunc(out, Address.Compare)
-	return Identity{slices.Compact(out)}
+	return Identity{Addresses: slices.Compact(out)}
+}
+
+// With returns the identity and the devices, in any order.
+func (i Identity) With(devices ...Device) Identity {
+	all := slices.Concat(i.Devices, devices)
+	slices.SortFunc(all, Device.Compare)
+	i.Devices = slices.Compact(all)
+	return i
 }
 
 func canonical(p netip.Prefix) netip.Prefix {
@@ -57,16 +68,27 @@ func canonical(p netip.Prefix) netip.Prefix {
 // is Active for several groups does.
 func Union(parts ...Identity) Identity {
 	var all []Address
+	var devices []Device
 	for _, p := range parts {
 		all = append(all, p.Addresses...)
+		devices = append(devices, p.Devices...)
 	}
-	return New(all...)
+	return New(all...).With(devices...)
 }
 
-// Diff returns what is to be added to and removed from have to get want, both
-// sorted.
+// Diff returns the addresses that are to be added to and removed from have to
+// get want, both sorted.
 func Diff(have, want Identity) (add, del []Address) {
-	h, w := have.Addresses, want.Addresses
+	return diff(have.Addresses, want.Addresses)
+}
+
+// DiffDevices does the same for the devices.
+func DiffDevices(have, want Identity) (add, del []Device) {
+	return diff(have.Devices, want.Devices)
+}
+
+// diff walks two sorted lists once.
+func diff[T interface{ Compare(T) int }](h, w []T) (add, del []T) {
 	for len(h) > 0 && len(w) > 0 {
 		switch c := h[0].Compare(w[0]); {
 		case c < 0:
@@ -81,12 +103,19 @@ func Diff(have, want Identity) (add, del []Address) {
 }
 
 // Equal reports whether the two are the same.
-func (i Identity) Equal(o Identity) bool { return slices.Equal(i.Addresses, o.Addresses) }
+func (i Identity) Equal(o Identity) bool {
+	return slices.Equal(i.Addresses, o.Addresses) && slices.Equal(i.Devices, o.Devices)
+}
 
-// String returns one line an address, each ended by a newline; empty for the
-// identity of nothing.
+// String returns one line a device and one an address, each ended by a newline;
+// empty for the identity of nothing.
 func (i Identity) String() string {
 	var b strings.Builder
+	for _, d := range i.Devices {
+		b.WriteString("device ")
+		b.WriteString(d.String())
+		b.WriteByte('\n')
+	}
 	for _, a := range i.Addresses {
 		b.WriteString("address ")
 		b.WriteString(a.String())

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"understudy/vrrp"
-	"understudy/vrrp/vrrpnet"
 )
 
 // apply does what the Set asks for, in its order.
@@ -41,7 +40,7 @@ func (l *loop) send(now time.Time, op *vrrp.Op) {
 		return
 	}
 	l.packet = l.set.AppendPacket(l.packet[:0], *op)
-	if err := r.port.port.Send(vrrpnet.MAC{}, l.packet); err != nil {
+	if err := r.port.port.Send(r.mac, l.packet); err != nil {
 		r.port.sendErrors++
 		return
 	}

@@ -27,6 +27,7 @@ type port struct {
 // route is a router as the wire knows it. Its index is that of the configuration.
 type route struct {
 	port     *port
+	mac      vrrpnet.MAC // adverts come from; zero: the interface's own
 	group    int
 	interval time.Duration
 	sent     time.Time // last advert, priority 0 aside
@@ -82,12 +83,22 @@ func (t *tables) build(cfg vrrp.SetConfig) tables {
 		p.vrids[r.VRID] = int16(i)
 		group := slices.IndexFunc(cfg.Groups, func(g vrrp.GroupConfig) bool { return slices.Contains(g.Routers, r.Name) })
 		next.groups[group].routers = append(next.groups[group].routers, i)
-		next.routes = append(next.routes, route{port: p, group: group, interval: r.Interval})
+		next.routes = append(next.routes, route{port: p, mac: sourceMAC(r), group: group, interval: r.Interval})
 		if old := t.routeOf(r); old != nil {
 			next.routes[i].sent, next.routes[i].drops = old.sent, old.drops
 		}
 	}
 	return next
+}
+
+// sourceMAC is the Ethernet address that adverts come from. RFC 9568 7.2: with a
+// virtual MAC, that one, so that switches learn where it is; also for the advert
+// that resigns.
+func sourceMAC(r vrrp.RouterConfig) vrrpnet.MAC {
+	if r.VirtualMAC {
+		return vrrp.VirtualMAC(r.Family, r.VRID)
+	}
+	return vrrpnet.MAC{}
 }
 
 func (t *tables) find(name string, family uint8) *port {
