@@ -131,7 +131,7 @@ func (n *node) openKernel(cfg *config.Config, plan nat.Plan) (err error) {
 		return err
 	}
 	n.sysctls = kernel.NewSysctls(dir)
-	if err := n.sysctls.Apply(kernel.Settings(interfaces(cfg))); err != nil {
+	if err := n.sysctls.Apply(kernel.Settings(interfaces(cfg), nil)); err != nil {
 		return err
 	}
 	if n.table, err = nft.Open(nft.Config{}); err != nil {
@@ -273,7 +273,7 @@ func (n *node) onKernel(ev kernel.Event) {
 		// Interface numbers are part of the prepared messages, and a new interface
 		// has none of our settings.
 		n.fences.sendAll(func(m election.Message) { n.client.Send(m) })
-		if err := n.sysctls.Apply(kernel.Settings(interfaces(n.settled.config()))); err != nil {
+		if err := n.sysctls.Apply(kernel.Settings(interfaces(n.settled.config()), nil)); err != nil {
 			n.log.Debug("sysctls of a new interface", "err", err)
 		}
 		n.runner.Post(appliance.Drifted{Why: "interface " + ev.Interface + " is new"})

@@ -52,7 +52,7 @@ func (n *node) reload(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reload: %w", err)
 	}
-	if err := n.sysctls.Apply(kernel.Settings(interfaces(cfg))); err != nil {
+	if err := n.sysctls.Apply(kernel.Settings(interfaces(cfg), nil)); err != nil {
 		return fmt.Errorf("reload: %w", err)
 	}
 	if _, err := n.table.Apply(plan); err != nil {

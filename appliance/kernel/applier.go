@@ -3,6 +3,7 @@ package kernel
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -25,10 +26,15 @@ var (
 	ErrNoMark = errors.New("this kernel does not mark addresses (IFA_PROTO, Linux 5.18)")
 )
 
-// Applier changes the addresses of this machine. It is safe for concurrent use.
+// Applier changes the addresses of this machine, and the devices that they are
+// on. It is safe for concurrent use.
 type Applier struct {
 	mu sync.Mutex
 	s  *socket
+
+	prepared []identity.Device // that are to exist
+	wanted   []identity.Device // that are to be up
+	applied  bool              // wanted is known
 }
 
 // Open returns an Applier for the network namespace of the calling thread.
@@ -48,8 +54,12 @@ func (a *Applier) Close() error { return a.s.close() }
 func (a *Applier) PortID() uint32 { return a.s.portID }
 
 // Apply makes the addresses of ours in this kernel exactly those of want, reads
-// them back and returns those it added. It is idempotent. What cannot be done
-// for one address does not keep back the others; the error joins all.
+// them back and returns those it added. The devices of want are up before, and
+// what is on one that was not up counts as added. It is idempotent. What cannot be
+// done for one address does not keep back the others; the error joins all.
+//
+// Devices that are not wanted any more lose their addresses at once, and the rest
+// in [Applier.Settle].
 func (a *Applier) Apply(want identity.Identity) (added []identity.Address, err error) {
 	return a.ApplyEach(want, nil)
 }
@@ -60,7 +70,21 @@ func (a *Applier) Apply(want identity.Identity) (added []identity.Address, err e
 func (a *Applier) ApplyEach(want identity.Identity, each func([]identity.Address)) (added []identity.Address, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	index, err := a.s.indexes(want.Addresses)
+	a.wanted, a.applied = want.Devices, true
+	raised, failed := a.raise(want.Devices)
+	if failed != nil {
+		// An address on a device that is down would be half there: nobody reaches
+		// it, and this box takes it for its own.
+		kept := slices.DeleteFunc(slices.Clone(want.Addresses), func(x identity.Address) bool { return failed[x.Interface] != nil })
+		want = identity.New(kept...).With(want.Devices...)
+	}
+	added, err = a.applyAddresses(want, each)
+	return withRaised(added, want.Addresses, raised), errors.Join(err, joined(failed))
+}
+
+// applyAddresses is Apply without the devices.
+func (a *Applier) applyAddresses(want identity.Identity, each func([]identity.Address)) (added []identity.Address, err error) {
+	index, under, err := a.s.indexes(want)
 	if err != nil {
 		return nil, fmt.Errorf("kernel: %w", err)
 	}
@@ -74,7 +98,7 @@ func (a *Applier) ApplyEach(want identity.Identity, each func([]identity.Address
 			err := a.remove(lost)
 			return nil, fmt.Errorf("kernel: %w", errors.Join(ErrNoMark, err))
 		}
-		w := plan(have, want.Addresses, index)
+		w := plan(have, want.Addresses, index, under)
 		if w.done() {
 			return added, missing(w.missing)
 		}
@@ -91,16 +115,16 @@ func (a *Applier) ApplyEach(want identity.Identity, each func([]identity.Address
 			break // another round would end the same
 		}
 	}
-	return added, a.unfinished(want, index, failures)
+	return added, a.unfinished(want, index, under, failures)
 }
 
 // unfinished reads back once more and returns what is still not as wanted.
-func (a *Applier) unfinished(want identity.Identity, index map[string]int, failures map[identity.Address]error) error {
+func (a *Applier) unfinished(want identity.Identity, index map[string]int, under map[int]int, failures map[identity.Address]error) error {
 	have, err := a.s.addresses(0)
 	if err != nil {
 		return fmt.Errorf("kernel: reading addresses: %w", err)
 	}
-	w := plan(have, want.Addresses, index)
+	w := plan(have, want.Addresses, index, under)
 	errs := []error{missing(w.missing)}
 	for _, s := range w.add {
 		err := failures[s.want]
@@ -126,7 +150,7 @@ func (a *Applier) Clean() (int, error) {
 		if err != nil {
 			return total, fmt.Errorf("kernel: reading addresses: %w", err)
 		}
-		w := plan(have, nil, nil)
+		w := plan(have, nil, nil, nil)
 		if w.done() {
 			return total, nil
 		}
@@ -149,7 +173,7 @@ func (a *Applier) Clean() (int, error) {
 func (a *Applier) RemoveMessages(id identity.Identity) ([][]byte, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	index, err := a.s.indexes(id.Addresses)
+	index, under, err := a.s.indexes(id)
 	if err != nil {
 		return nil, fmt.Errorf("kernel: %w", err)
 	}
@@ -158,7 +182,7 @@ func (a *Applier) RemoveMessages(id identity.Identity) ([][]byte, error) {
 		return nil, fmt.Errorf("kernel: reading addresses: %w", err)
 	}
 	var out [][]byte
-	for batch := range slices.Chunk(removals(have, id.Addresses, index), batchSize) {
+	for batch := range slices.Chunk(removals(have, id.Addresses, index, under), batchSize) {
 		var b []byte
 		for i, c := range batch {
 			b = append(b, c.message(0, uint32(i+1))...)
@@ -176,7 +200,7 @@ func (a *Applier) add(steps []step, each func([]identity.Address)) (added []iden
 		for i, s := range batch {
 			changes[i] = s.change
 		}
-		verdicts, err := a.s.execute(changes)
+		verdicts, err := execute(a.s, changes)
 		if err != nil {
 			return added, failures, err
 		}
@@ -201,7 +225,7 @@ func (a *Applier) add(steps []step, each func([]identity.Address)) (added []iden
 // remove executes the removals. What is gone already is no error.
 func (a *Applier) remove(changes []change) error {
 	for batch := range slices.Chunk(changes, batchSize) {
-		verdicts, err := a.s.execute(batch)
+		verdicts, err := execute(a.s, batch)
 		if err != nil {
 			return err
 		}
@@ -237,6 +261,31 @@ func missing(addresses []identity.Address) error {
 		errs = append(errs, fmt.Errorf("kernel: %s: %w", a, ErrNoInterface))
 	}
 	return errors.Join(errs...)
+}
+
+func joined(failed map[string]error) error {
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(failed)) {
+		errs = append(errs, failed[name])
+	}
+	return errors.Join(errs...)
+}
+
+// withRaised adds to added what was there already, on a device that was down.
+func withRaised(added, want []identity.Address, raised map[string]bool) []identity.Address {
+	if len(raised) == 0 {
+		return added
+	}
+	seen := make(map[identity.Address]bool, len(added))
+	for _, a := range added {
+		seen[a] = true
+	}
+	for _, a := range want {
+		if raised[a.Interface] && !seen[a] {
+			added = append(added, a)
+		}
+	}
+	return added
 }
 
 // merge appends what is not there yet. A second helping is rare and short.

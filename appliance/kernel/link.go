@@ -46,7 +46,8 @@ func (a *Applier) Link(name string) (Link, error) {
 }
 
 // Held returns the addresses with our mark that the kernel has now, in the form
-// in which it has them. After a restart this is what the predecessor held.
+// in which it has them, and the devices of ours that are up. After a restart
+// this is what the predecessor held.
 func (a *Applier) Held() (identity.Identity, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -54,17 +55,28 @@ func (a *Applier) Held() (identity.Identity, error) {
 	if err != nil {
 		return identity.Identity{}, fmt.Errorf("kernel: reading addresses: %w", err)
 	}
-	links, err := a.s.links()
+	links, err := a.s.devices()
 	if err != nil {
 		return identity.Identity{}, fmt.Errorf("kernel: reading links: %w", err)
 	}
+	names := make(map[int]string, len(links))
+	for name, l := range links {
+		names[l.index] = name
+	}
 	var out []identity.Address
 	for _, h := range have {
-		if l, ok := links[h.index]; ok && h.ours {
-			out = append(out, identity.Address{Interface: l.Name, Prefix: h.prefix})
+		if name, ok := names[h.index]; ok && h.ours {
+			out = append(out, identity.Address{Interface: name, Prefix: h.prefix})
 		}
 	}
-	return identity.New(out...), nil
+	var up []identity.Device
+	for _, l := range links {
+		if l.ours() && l.up {
+			l.Parent = names[l.parent]
+			up = append(up, l.Device)
+		}
+	}
+	return identity.New(out...).With(up...), nil
 }
 
 // link reads one link by index or, if that is 0, by name, and its addresses.
@@ -104,22 +116,42 @@ func (s *socket) links() (all map[int]Link, err error) {
 	return all, err
 }
 
-// indexes looks up the interfaces of the addresses; those that do not exist
-// are left out.
-func (s *socket) indexes(addresses []identity.Address) (map[string]int, error) {
-	index := make(map[string]int)
-	for i, a := range addresses {
-		if i > 0 && addresses[i-1].Interface == a.Interface {
+// indexes looks up the interfaces of the addresses, and under each of them that
+// is a device its parent; those that do not exist are left out.
+func (s *socket) indexes(id identity.Identity) (index map[string]int, under map[int]int, err error) {
+	index = make(map[string]int)
+	look := func(name string) error {
+		if _, ok := index[name]; ok {
+			return nil
+		}
+		switch n, err := s.index(name); {
+		case err == nil:
+			index[name] = n
+		case !errors.Is(err, ErrNoInterface):
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		return nil
+	}
+	for i, a := range id.Addresses {
+		if i > 0 && id.Addresses[i-1].Interface == a.Interface {
 			continue
 		}
-		switch n, err := s.index(a.Interface); {
-		case err == nil:
-			index[a.Interface] = n
-		case !errors.Is(err, ErrNoInterface):
-			return nil, fmt.Errorf("%s: %w", a.Interface, err)
+		if err := look(a.Interface); err != nil {
+			return nil, nil, err
 		}
 	}
-	return index, nil
+	for _, d := range id.Devices {
+		if err := errors.Join(look(d.Name), look(d.Parent)); err != nil {
+			return nil, nil, err
+		}
+		if n, ok := index[d.Name]; ok {
+			if under == nil {
+				under = make(map[int]int)
+			}
+			under[n] = index[d.Parent]
+		}
+	}
+	return index, under, nil
 }
 
 // index looks up one interface. An ioctl, because it costs a fiftieth of the

@@ -28,8 +28,10 @@ type work struct {
 func (w work) done() bool { return len(w.add) == 0 && len(w.remove) == 0 }
 
 // plan compares what the kernel has with what is wanted. index knows the
-// interfaces that exist. It only ever removes addresses of ours.
-func plan(have []holding, want []identity.Address, index map[string]int) (w work) {
+// interfaces that exist, under the parent of each that is a device: what goes
+// out to its subnets goes by the parent, unless only the device is in them. It
+// only ever removes addresses of ours.
+func plan(have []holding, want []identity.Address, index map[string]int, under map[int]int) (w work) {
 	type present struct{ ours, foreign []netip.Prefix }
 	at := make(map[place]present, len(have))
 	subnets := make(map[int][]netip.Prefix)
@@ -54,7 +56,7 @@ func plan(have []holding, want []identity.Address, index map[string]int) (w work
 			continue
 		}
 		form := a.Prefix
-		if contained(subnets[i], a.Prefix.Addr()) {
+		if contained(subnets[i], a.Prefix.Addr()) || contained(subnets[under[i]], a.Prefix.Addr()) {
 			form = host(a.Prefix)
 		}
 		e := at[place{i, a.Prefix.Addr()}]
@@ -87,7 +89,7 @@ func fitting(ours []netip.Prefix, want netip.Prefix) (netip.Prefix, bool) {
 
 // removals returns the changes that take want away again, whether it is there
 // already or still to be added, and leaves out what is the operator's.
-func removals(have []holding, want []identity.Address, index map[string]int) (out []change) {
+func removals(have []holding, want []identity.Address, index map[string]int, under map[int]int) (out []change) {
 	wanted := make(map[place]bool, len(want))
 	for _, a := range want {
 		if i, ok := index[a.Interface]; ok {
@@ -99,7 +101,7 @@ func removals(have []holding, want []identity.Address, index map[string]int) (ou
 			out = append(out, change{remove: true, index: h.index, prefix: h.prefix})
 		}
 	}
-	for _, s := range plan(have, want, index).add {
+	for _, s := range plan(have, want, index, under).add {
 		out = append(out, change{remove: true, index: s.index, prefix: s.prefix})
 	}
 	return out

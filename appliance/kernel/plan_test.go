@@ -39,7 +39,7 @@ func TestPlan(t *testing.T) {
 		{"no such interface", nil, on("wan0", "10.0.0.1/24"), []string{"missing 10.0.0.1/24 dev wan0"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := plan(c.have, c.want.Addresses, map[string]int{"lan0": 1})
+			w := plan(c.have, c.want.Addresses, map[string]int{"lan0": 1}, nil)
 			var does []string
 			for _, s := range w.add {
 				does = append(does, "add "+s.prefix.String())

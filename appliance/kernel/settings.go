@@ -1,6 +1,11 @@
 package kernel
 
-import "strings"
+import (
+	"slices"
+	"strings"
+
+	"understudy/appliance/identity"
+)
 
 // Setting is a sysctl that the gateway needs to have a value.
 type Setting struct {
@@ -13,19 +18,19 @@ type Setting struct {
 	Why string
 }
 
-// Settings returns what a gateway with these router interfaces needs. What
-// others set in its place, and why it is not here:
+// Settings returns what a gateway with these router interfaces needs; parents
+// are those of them that devices of ours sit on. What others set in its place,
+// and why it is not here:
 //
-//   - arp_ignore, arp_filter: a Backup does not have the addresses at all, so it
-//     cannot answer for them.
-//   - arp_notify: adds the kernel's announcements to ours; they carry the right
-//     MAC as long as the router uses the interface's own.
+//   - arp_ignore without a virtual MAC, arp_filter: a Backup does not have the
+//     addresses at all, so it cannot answer for them.
+//   - arp_notify: adds the kernel's announcements to ours, with the same MAC.
 //   - rp_filter: both gateways have a leg in each subnet, so the way back is
-//     always the way in. (An own MAC for the router will need these three.)
+//     always the way in. (On a device it is not: see [DeviceSettings].)
 //   - ip_nonlocal_bind: a service that binds to the address before it is here
 //     would also send from it before it is here.
 //   - tcp_loose, tcp_be_liberal: strict values kill routed flows at start.
-func Settings(interfaces []string) []Setting {
+func Settings(interfaces, parents []string) []Setting {
 	all := []Setting{
 		{
 			Key: "net.ipv4.ip_forward", Value: "1",
@@ -48,8 +53,52 @@ func Settings(interfaces []string) []Setting {
 				Why: "the kernel asks for a neighbour in the name of the packet's source, for translated packets " +
 					"a virtual address: during a hand-over each such request pulls the address back to the old gateway",
 			})
+		if slices.Contains(parents, name) {
+			all = append(all, Setting{
+				Key: interfaceKey("ipv4", name, "arp_ignore"), Value: "1",
+				Why: "an address with a virtual MAC is on a device of ours, but the kernel answers for it on any " +
+					"interface: hosts would get two answers, one with the MAC of this box (RFC 9568 8.1.2 forbids it)",
+			})
+		}
 	}
 	return all
+}
+
+// DeviceSettings returns what a device needs before it is up; strict says that
+// net.ipv4.conf.all.rp_filter is on. What others set, and why it is not here:
+//
+//   - accept_local: adverts, which a rival sends in the name of our addresses,
+//     are read by packet sockets, which the kernel's check is behind.
+//   - arp_filter: arp_ignore on the parent does what it is used for.
+//   - send_redirects: a packet comes in by the device and goes out by its parent,
+//     so the kernel never sends one (it would have the wrong source, RFC 9568 8.1.1).
+func DeviceSettings(d identity.Device, strict bool) []Setting {
+	set := func(family, leaf, value, why string) Setting {
+		return Setting{Key: interfaceKey(family, d.Name, leaf), Value: value, Why: why}
+	}
+	if d.Family() == 6 {
+		return []Setting{
+			set("ipv6", "addr_gen_mode", "1", "no address is made of the virtual MAC: RFC 9568 7.4, and both boxes would have the same"),
+			set("ipv6", "accept_dad", "0", "a takeover cannot wait a second, and the address may still be answered for by the other box"),
+			set("ipv6", "accept_ra", "0", "a router does not learn its addresses and routes from others"),
+			set("ipv6", "forwarding", "1", "the kernel calls itself a router in its neighbour advertisements only on a device that forwards (V38)"),
+		}
+	}
+	// The way back is by the parent, which strict reverse path filtering does not
+	// take for the way in. A strict value for all cannot be lowered by 0 here, but
+	// by 2 (loose): the higher one counts.
+	filter := "0"
+	if strict {
+		filter = "2"
+	}
+	return []Setting{
+		set("ipv6", "disable_ipv6", "1", "an IPv4 virtual router has nothing to say in IPv6: no link-local address made of its MAC (RFC 9568 7.4), no MLD"),
+		set("ipv4", "arp_ignore", "1", "only for the addresses on it: the others of this box must not be answered with the virtual MAC"),
+		set("ipv4", "arp_announce", "2", "as on the parent"),
+		set("ipv4", "rp_filter", filter, "what comes in here goes back by the parent"),
+		set("ipv4", "promote_secondaries", "1", "as on the parent"),
+		set("ipv4", "forwarding", "1", "what hosts send to the virtual MAC is for others"),
+	}
 }
 
 // interfaceKey returns the key of an interface's sysctl. A dot in the name is

@@ -151,7 +151,12 @@ func (s *socket) send(b []byte) error {
 
 // execute sends the changes of one batch and returns the kernel's verdict on
 // each. Only the last message asks for an acknowledgement: errors come anyway.
-func (s *socket) execute(changes []change) ([]error, error) {
+func execute[C interface {
+	message(flags int, seq uint32) []byte
+}](s *socket, changes []C) ([]error, error) {
+	if len(changes) == 0 {
+		return nil, nil
+	}
 	first := s.seq + 1
 	var b []byte
 	for i, c := range changes {
