@@ -47,6 +47,8 @@ type checker struct {
 func Check(c Config) []Problem {
 	k := checker{cfg: c, group: map[netip.Addr]int{}}
 	k.groups()
+	k.devices()
+	k.refused()
 	for i := range c.Sources {
 		k.source(i)
 	}
@@ -91,6 +93,37 @@ func (k *checker) groups() {
 				continue
 			}
 			k.group[a] = i
+		}
+	}
+}
+
+// devices and addresses that are refused come with a group; the program names
+// them, not an operator.
+func (k *checker) devices() {
+	seen := map[string]bool{}
+	for _, d := range k.cfg.Devices {
+		i := slices.IndexFunc(k.cfg.Groups, func(g Group) bool { return g.Name == d.Group })
+		why := badInterface(d.Device)
+		switch {
+		case i < 0:
+			why = fmt.Sprintf("%q is of group %q, which there is not", d.Device, d.Group)
+			k.problems = append(k.problems, Problem{Kind: KindGroup, Key: "devices", Mapping: d.line(), Reason: why})
+			continue
+		case why == "" && seen[d.Device]:
+			why = fmt.Sprintf("%q is there twice", d.Device)
+		}
+		if why != "" {
+			k.add(KindGroup, i, "devices", "%s", why)
+		}
+		seen[d.Device] = true
+	}
+}
+
+func (k *checker) refused() {
+	for _, a := range k.cfg.Refused {
+		if _, ok := k.group[a]; !ok {
+			k.problems = append(k.problems, Problem{Kind: KindGroup, Key: "refused", Mapping: refusedLine(a),
+				Reason: "belongs to no group"})
 		}
 	}
 }

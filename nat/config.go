@@ -12,6 +12,13 @@ type Config struct {
 	Forwards []Forward
 	Groups   []Group
 
+	// Devices are the interfaces that have a group's own MAC. What enters by one
+	// is shut out while the group is not Active, whatever it is addressed to.
+	Devices []DeviceGate
+	// Refused are addresses of groups that nobody may talk to, though they may
+	// be translated (RFC 9568 6.1, Accept_Mode false).
+	Refused []netip.Addr
+
 	// Sessions says that flows are replicated. A kernel translates a flow that
 	// was installed from outside only if a NAT chain of its family exists, so
 	// the applier then keeps empty ones even where nothing is mapped here.
@@ -40,6 +47,9 @@ type Group struct {
 	Name      string
 	Addresses []netip.Addr // virtual addresses and the NAT addresses that follow them
 }
+
+// DeviceGate is an interface that is shut while its group is not Active here.
+type DeviceGate struct{ Device, Group string }
 
 // Ports is a closed range of ports, or of ICMP identifiers, in host byte order.
 type Ports struct{ First, Last uint16 }

@@ -1,6 +1,9 @@
 package nat
 
-import "strings"
+import (
+	"net/netip"
+	"strings"
+)
 
 // Delta is what changes in one list: remove first, then add. A mapping whose
 // target changed is in both.
@@ -14,6 +17,8 @@ type Changes struct {
 	Sources  Delta[Source]
 	Forwards Delta[Forward]
 	Gates    Delta[Gate]
+	Devices  Delta[DeviceGate]
+	Refused  Delta[netip.Addr]
 	Modes    bool // leak guard or session chains come or go
 }
 
@@ -24,13 +29,16 @@ func Diff(have, want Plan) Changes {
 		Sources:  delta(have.Sources, want.Sources, compareSource),
 		Forwards: delta(have.Forwards, want.Forwards, compareForward),
 		Gates:    delta(have.Gates, want.Gates, compareGate),
+		Devices:  delta(have.Devices, want.Devices, compareDevice),
+		Refused:  delta(have.Refused, want.Refused, netip.Addr.Compare),
 		Modes:    have.Guard() != want.Guard() || have.Sessions != want.Sessions,
 	}
 }
 
 // Empty tells whether nothing changes.
 func (c Changes) Empty() bool {
-	return c.Sources.Empty() && c.Forwards.Empty() && c.Gates.Empty() && !c.Modes
+	return c.Sources.Empty() && c.Forwards.Empty() && c.Gates.Empty() &&
+		c.Devices.Empty() && c.Refused.Empty() && !c.Modes
 }
 
 // String is the change as a log or a person reads it: a line an entry, with -
@@ -40,6 +48,8 @@ func (c Changes) String() string {
 	lines(&b, c.Sources, Source.line)
 	lines(&b, c.Forwards, Forward.line)
 	lines(&b, c.Gates, Gate.line)
+	lines(&b, c.Devices, DeviceGate.line)
+	lines(&b, c.Refused, refusedLine)
 	return b.String()
 }
 

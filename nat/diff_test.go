@@ -35,6 +35,15 @@ func genConfig() *rapid.Generator[Config] {
 				To:      netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 9, 9, byte(rapid.IntRange(1, 3).Draw(t, "server"))}), 80),
 			}
 		}), 0, 10, Forward.String).Draw(t, "forwards")
+		for i := range 4 {
+			group := string(rune('a' + i))
+			if rapid.Bool().Draw(t, "device") {
+				c.Devices = append(c.Devices, DeviceGate{"us4-" + group, group})
+			}
+			if rapid.Bool().Draw(t, "refused") {
+				c.Refused = append(c.Refused, vip(i))
+			}
+		}
 		c.Sessions = rapid.Bool().Draw(t, "sessions")
 		return c
 	})
@@ -76,6 +85,8 @@ func TestDiffTurnsOnePlanIntoTheOther(t *testing.T) {
 			Sources:  apply(t, have.Sources, d.Sources, compareSource),
 			Forwards: apply(t, have.Forwards, d.Forwards, compareForward),
 			Gates:    apply(t, have.Gates, d.Gates, compareGate),
+			Devices:  apply(t, have.Devices, d.Devices, compareDevice),
+			Refused:  apply(t, have.Refused, d.Refused, netip.Addr.Compare),
 			Sessions: want.Sessions,
 		}
 		if diff := cmp.Diff(want.String(), got.String()); diff != "" {

@@ -15,6 +15,8 @@ type Plan struct {
 	Sources  []Source
 	Forwards []Forward
 	Gates    []Gate
+	Devices  []DeviceGate
+	Refused  []netip.Addr
 	Sessions bool
 }
 
@@ -42,9 +44,12 @@ func New(c Config) (Plan, error) {
 			p.Gates = append(p.Gates, Gate{a, g.Name})
 		}
 	}
+	p.Devices, p.Refused = slices.Clone(c.Devices), slices.Clone(c.Refused)
 	slices.SortFunc(p.Sources, compareSource)
 	slices.SortFunc(p.Forwards, compareForward)
 	slices.SortFunc(p.Gates, compareGate)
+	slices.SortFunc(p.Devices, compareDevice)
+	slices.SortFunc(p.Refused, netip.Addr.Compare)
 	return p, nil
 }
 
@@ -63,6 +68,17 @@ func (p Plan) Group(name string) []netip.Addr {
 	return out
 }
 
+// GroupDevices returns the devices that are behind the same gate.
+func (p Plan) GroupDevices(name string) []string {
+	var out []string
+	for _, d := range p.Devices {
+		if d.Group == name {
+			out = append(out, d.Device)
+		}
+	}
+	return out
+}
+
 // String is the plan as text, a line an entry, in a fixed order: for golden
 // files, logs and comparison.
 func (p Plan) String() string {
@@ -76,6 +92,12 @@ func (p Plan) String() string {
 	for _, g := range p.Gates {
 		b.WriteString(g.line() + "\n")
 	}
+	for _, d := range p.Devices {
+		b.WriteString(d.line() + "\n")
+	}
+	for _, a := range p.Refused {
+		b.WriteString(refusedLine(a) + "\n")
+	}
 	b.WriteString(p.modes())
 	return b.String()
 }
@@ -83,6 +105,9 @@ func (p Plan) String() string {
 func (s Source) line() string  { return s.String() + " to " + s.To.String() + ":" + s.Ports.String() }
 func (f Forward) line() string { return f.String() + " to " + f.To.String() }
 func (g Gate) line() string    { return "gate " + g.Address.String() + " group " + g.Group }
+
+func (d DeviceGate) line() string     { return "gate device " + d.Device + " group " + d.Group }
+func refusedLine(a netip.Addr) string { return "refuse " + a.String() }
 
 func (p Plan) modes() string {
 	onOff := map[bool]string{true: "on", false: "off"}
@@ -130,4 +155,8 @@ func compareForward(a, b Forward) int {
 
 func compareGate(a, b Gate) int {
 	return cmp.Or(cmp.Compare(a.Group, b.Group), a.Address.Compare(b.Address))
+}
+
+func compareDevice(a, b DeviceGate) int {
+	return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Device, b.Device))
 }

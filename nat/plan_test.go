@@ -29,6 +29,8 @@ func gateway() Config {
 			{"gateway", []netip.Addr{netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("203.0.113.1"), netip.MustParseAddr("10.0.0.1")}},
 			{"backup-line", []netip.Addr{netip.MustParseAddr("198.51.100.1")}},
 		},
+		Devices:  []DeviceGate{{"us4-52-wan0", "gateway"}, {"us4-51-lan0", "gateway"}, {"us4-53-wan1", "backup-line"}},
+		Refused:  []netip.Addr{netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("198.51.100.1")},
 		Sessions: true,
 	}
 }
@@ -78,6 +80,13 @@ func TestPlanGroup(t *testing.T) {
 	}
 }
 
+func TestPlanGroupDevices(t *testing.T) {
+	got := mustNew(t, gateway()).GroupDevices("gateway")
+	if want := []string{"us4-51-lan0", "us4-52-wan0"}; !slices.Equal(want, got) {
+		t.Errorf("want %v, got %v", want, got)
+	}
+}
+
 func TestGuardOnlyWhereSomethingIsMapped(t *testing.T) {
 	c := gateway()
 	c.Sources = nil
@@ -124,12 +133,16 @@ func TestCheck(t *testing.T) {
 		{"bad forward without server", func(c *Config) { c.Forwards[1].To = netip.AddrPort{} }, []string{"is no server"}},
 		{"bad forward of a protocol without ports", func(c *Config) { c.Forwards[1].Proto = 47 }, []string{"protocol 47"}},
 		{"bad port 0", func(c *Config) { c.Forwards[1].Port = 0 }, []string{"port 0"}},
-		{"bad group name twice", func(c *Config) { c.Groups[1].Name = "gateway" }, []string{`group "gateway": name: used twice`}},
+		{"bad group name twice", func(c *Config) { c.Groups[1].Name, c.Devices = "gateway", nil }, []string{`group "gateway": name: used twice`}},
 		{"bad address in two groups", func(c *Config) { c.Groups[1].Addresses = append(c.Groups[1].Addresses, addr("10.0.0.1")) },
 			[]string{`10.0.0.1 is in group "gateway" already`}},
 		{"bad multicast address", func(c *Config) { c.Groups[1].Addresses = append(c.Groups[1].Addresses, addr("224.0.0.18")) }, []string{"want a unicast address"}},
+		{"bad device of no group", func(c *Config) { c.Devices[0].Group = "x" }, []string{"gate device us4-52-wan0 group x: devices: "}},
+		{"bad device twice", func(c *Config) { c.Devices[1] = c.Devices[0] }, []string{`group "gateway": devices: "us4-52-wan0" is there twice`}},
+		{"bad device name", func(c *Config) { c.Devices[0].Device = "a/b" }, []string{"cannot be an interface name"}},
+		{"bad refused address of no group", func(c *Config) { c.Refused[0] = addr("203.0.113.77") }, []string{"refuse 203.0.113.77: refused: belongs to no group"}},
 		{"bad several at once, in the order of the file", func(c *Config) {
-			c.Groups[0].Name = ""
+			c.Groups[0].Name, c.Devices = "", nil
 			c.Forwards[0].Port = 0
 			c.Sources[1].Out = "a b"
 		}, []string{"source ", "forward ", "group "}},

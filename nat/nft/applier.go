@@ -157,9 +157,10 @@ func (a *Applier) Clean() error {
 
 // Counters are packets since the counter was made, which a reload does not change.
 type Counters struct {
-	Gate         uint64 // addressed to a group that is not Active here: dropped
+	Gate         uint64 // addressed to a group that is not Active here, or to its MAC: dropped
 	Untranslated uint64 // inside source on an outside interface: dropped
 	Stray        uint64 // to a translated port, of no known flow: dropped
+	Refused      uint64 // to an address that is not talked to: dropped
 	Unknown      uint64 // in the middle of an unknown TCP connection: dropped or reset
 }
 
@@ -183,6 +184,7 @@ func (a *Applier) Counters() (Counters, error) {
 		Gate:         v[counterGate].Packets,
 		Untranslated: v[counterInside].Packets,
 		Stray:        v[counterStray].Packets,
+		Refused:      v[counterRefused].Packets,
 		Unknown:      v[counterUnknown].Packets,
 	}, nil
 }

@@ -9,10 +9,13 @@
 //	packet in                                                     packet out
 //	   |                                                               ^
 //	gate          raw -300     to an address in closed: drop           |
+//	device_gate   raw -300     by an interface in closed_devices: drop |
 //	   |  (connection tracking, -200)                                  |
 //	stray         -110         to a forwarded port, but not able to    |
 //	   |                       begin a flow: drop, or chain unknown    |
 //	forwards      -100         map forward                             |
+//	   |                                                               |
+//	   +--> for us: refuse      -10   to an address in refused: drop   |
 //	   |                                                               |
 //	   +--> for us: pool_guard  -10   to a port of the pool, of no     |
 //	   |                              known flow: drop                 |
@@ -25,13 +28,14 @@
 //	             |                    untranslated: drop               |
 //	             +-----------------------------------------------------+
 //
-// gate is always there. forwards and sources are there if something is mapped or if
+// gate is always there, device_gate if a group has a MAC of its own, refuse if an
+// address is not to be talked to. forwards and sources are there if something is mapped or if
 // sessions are replicated: flows that are installed from outside are translated
 // only if a NAT chain exists, and that of an inet table serves both families. The
 // rest, the leak guard, is there if something is mapped, and judges only what a
 // mapping applies to; routed traffic never meets a rule that drops.
 //
-// The set closed and the rule in chain unknown are state, not configuration:
+// The sets closed and closed_devices and the rule in chain unknown are state, not configuration:
 // [Applier.OpenGate], [Applier.CloseGate] and [Applier.SetUnknown] change them and
 // [Applier.Apply] leaves them as they are. A gate can also be shut by another
 // process that has nothing but a netlink socket: [GateCloseMessage].

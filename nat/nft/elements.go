@@ -40,12 +40,15 @@ func concat(types ...nftables.SetDatatype) nftables.SetDatatype {
 	return nftables.MustConcatSetType(types...)
 }
 
-// sets returns the sets and maps for plan, and the addresses in closed.
-func sets(plan nat.Plan, closed []netip.Addr) []set {
+// sets returns the sets and maps for plan, with what is shut.
+func sets(plan nat.Plan, shut shut) []set {
 	t := ourTable()
-	out := []set{
-		{addressSet(setClosed), closedElements(closed)},
-		{addressSet(setAddresses), addressElements(plan.Gates)},
+	out := append(gateSets(shut.addresses, shut.devices),
+		set{addressSet(setAddresses), addressElements(plan.Gates)},
+		set{deviceSet(setDevices), deviceElements(plan.Devices)},
+	)
+	if len(plan.Refused) > 0 {
+		out = append(out, set{addressSet(setRefused), closedElements(plan.Refused)})
 	}
 	if !plan.Guard() {
 		return out
@@ -84,6 +87,31 @@ func sets(plan nat.Plan, closed []netip.Addr) []set {
 
 func addressSet(name string) *nftables.Set {
 	return &nftables.Set{Table: ourTable(), Name: name, KeyType: nftables.TypeIPAddr}
+}
+
+func deviceSet(name string) *nftables.Set {
+	return &nftables.Set{Table: ourTable(), Name: name, KeyType: nftables.TypeIFName}
+}
+
+// device is an interface by the name that an error gives it.
+type device string
+
+func (d device) String() string { return string(d) }
+
+func closedDevices(devices []string) []element {
+	out := make([]element, len(devices))
+	for i, d := range devices {
+		out[i] = element{key: ifname(d), owner: device(d)}
+	}
+	return out
+}
+
+func deviceElements(devices []nat.DeviceGate) []element {
+	out := make([]element, len(devices))
+	for i, d := range devices {
+		out[i] = element{key: ifname(d.Device), comment: d.Group, owner: device(d.Device)}
+	}
+	return out
 }
 
 func closedElements(closed []netip.Addr) []element {

@@ -26,6 +26,7 @@ func word(i uint32) uint32 {
 func metaKey(key expr.MetaKey, i uint32) expr.Any { return &expr.Meta{Key: key, Register: word(i)} }
 func l4proto(i uint32) expr.Any                   { return metaKey(expr.MetaKeyL4PROTO, i) }
 func oifname(i uint32) expr.Any                   { return metaKey(expr.MetaKeyOIFNAME, i) } // four words
+func iifname(i uint32) expr.Any                   { return metaKey(expr.MetaKeyIIFNAME, i) } // four words
 func saddr(i uint32) expr.Any                     { return network(12, 4, i) }
 func daddr(i uint32) expr.Any                     { return network(16, 4, i) }
 func dport(i uint32) expr.Any                     { return transport(2, 2, i) }

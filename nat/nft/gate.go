@@ -12,29 +12,37 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// OpenGate lets in what is addressed to addrs, all in one transaction: those of
-// the groups that become Active here. Opening what is open is no error.
-func (a *Applier) OpenGate(addrs []netip.Addr) error {
-	return a.gate("open", addrs, func(t *transaction, closed *nftables.Set) error {
+// OpenGate lets in what is addressed to addrs or enters by devices, all in one
+// transaction: those of the groups that become Active here. Opening what is open
+// is no error.
+func (a *Applier) OpenGate(addrs []netip.Addr, devices ...string) error {
+	return a.gate("open", gateSets(addrs, devices), func(t *transaction, s set) error {
 		// Deleting what is not there would fail, and looking first would take a
 		// second request at the worst moment: so each is added before it is deleted.
-		es := closedElements(addrs)
-		if err := t.addElements(closed, es); err != nil {
+		if err := t.addElements(s.Set, s.elements); err != nil {
 			return err
 		}
-		return t.deleteElements(closed, es)
+		return t.deleteElements(s.Set, s.elements)
 	})
 }
 
-// CloseGate drops what is addressed to addrs, all in one transaction. Closing
-// what is closed is no error.
-func (a *Applier) CloseGate(addrs []netip.Addr) error {
-	return a.gate("close", addrs, func(t *transaction, closed *nftables.Set) error {
-		return t.addElements(closed, closedElements(addrs))
+// CloseGate drops what is addressed to addrs or enters by devices, all in one
+// transaction. Closing what is closed is no error.
+func (a *Applier) CloseGate(addrs []netip.Addr, devices ...string) error {
+	return a.gate("close", gateSets(addrs, devices), func(t *transaction, s set) error {
+		return t.addElements(s.Set, s.elements)
 	})
 }
 
-func (a *Applier) gate(verb string, addrs []netip.Addr, queue func(*transaction, *nftables.Set) error) error {
+// gateSets are the elements that shut the gates, by set.
+func gateSets(addrs []netip.Addr, devices []string) []set {
+	return []set{
+		{addressSet(setClosed), closedElements(addrs)},
+		{deviceSet(setClosedDevices), closedDevices(devices)},
+	}
+}
+
+func (a *Applier) gate(verb string, sets []set, queue func(*transaction, set) error) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	c, err := a.link.conn()
@@ -42,8 +50,10 @@ func (a *Applier) gate(verb string, addrs []netip.Addr, queue func(*transaction,
 		return fmt.Errorf("nft: %s gate: %w", verb, err)
 	}
 	t := &transaction{c: c}
-	if err := queue(t, addressSet(setClosed)); err != nil {
-		return fmt.Errorf("nft: %s gate: %w", verb, err)
+	for _, s := range sets {
+		if err := queue(t, s); err != nil {
+			return fmt.Errorf("nft: %s gate: %w", verb, err)
+		}
 	}
 	if err := a.link.commit(t); err != nil {
 		return fmt.Errorf("nft: %s gate: %w", verb, err)
@@ -69,23 +79,25 @@ func (a *Applier) Gates() ([]GateState, error) {
 }
 
 // GateCloseMessage returns one complete nfnetlink batch (linux/netfilter/nfnetlink.h)
-// that shuts the gates of addrs: to be sent as it is, in one sendto, on any
+// that shuts the gates of addrs and devices: to be sent as it is, in one sendto, on any
 // NETLINK_NETFILTER socket of the network namespace, by whoever has to close them
-// when nobody else can. Shutting what is shut is no error. Without addresses it
+// when nobody else can. Shutting what is shut is no error. Without either it
 // is nil.
 //
 // Only the middle messages ask to be acknowledged, one each; they are numbered
 // from 1. The batch fails as a whole, with ENOENT, if the table is not there.
-func GateCloseMessage(addrs []netip.Addr) []byte {
-	if len(addrs) == 0 {
+func GateCloseMessage(addrs []netip.Addr, devices ...string) []byte {
+	if len(addrs)+len(devices) == 0 {
 		return nil
 	}
 	out := gateMessage(nil, unix.NFNL_MSG_BATCH_BEGIN, 0, 0, nil)
 	var seq uint32
-	for es := closedElements(addrs); len(es) > 0; seq++ {
-		n := min(len(es), chunk/es[0].size())
-		out = gateMessage(out, unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_NEWSETELEM, netlink.Acknowledge|netlink.Create, seq+1, closeAttributes(es[:n]))
-		es = es[n:]
+	for _, s := range gateSets(addrs, devices) {
+		for es := s.elements; len(es) > 0; seq++ {
+			n := min(len(es), chunk/es[0].size())
+			out = gateMessage(out, unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_NEWSETELEM, netlink.Acknowledge|netlink.Create, seq+1, closeAttributes(s.Name, es[:n]))
+			es = es[n:]
+		}
 	}
 	return gateMessage(out, unix.NFNL_MSG_BATCH_END, 0, seq+1, nil)
 }
@@ -108,11 +120,11 @@ func gateMessage(b []byte, kind uint16, flags netlink.HeaderFlags, seq uint32, a
 	return append(b, attributes...)
 }
 
-func closeAttributes(es []element) []byte {
+func closeAttributes(set string, es []element) []byte {
 	a := netlink.NewAttributeEncoder()
 	a.ByteOrder = binary.BigEndian
 	a.String(unix.NFTA_SET_ELEM_LIST_TABLE, Table)
-	a.String(unix.NFTA_SET_ELEM_LIST_SET, setClosed)
+	a.String(unix.NFTA_SET_ELEM_LIST_SET, set)
 	a.Nested(unix.NFTA_SET_ELEM_LIST_ELEMENTS, func(list *netlink.AttributeEncoder) error {
 		for _, e := range es {
 			list.Nested(unix.NFTA_LIST_ELEM, func(elem *netlink.AttributeEncoder) error {

@@ -18,6 +18,10 @@ const (
 	setClosed    = "closed"    // addresses whose gate is shut
 	setAddresses = "addresses" // all addresses of the pair; each element's comment is its group
 
+	setClosedDevices = "closed_devices" // interfaces with a group's own MAC whose gate is shut
+	setDevices       = "devices"        // all of them, with their group
+	setRefused       = "refused"        // addresses that are translated, but not talked to
+
 	mapForward    = "forward"      // address . protocol . port -> server . port
 	setForwarded  = "forwarded"    // the same keys: a set, because only recent kernels let a rule ask a map
 	mapSource     = "source"       // outside interface . inside network -> address
@@ -27,6 +31,8 @@ const (
 	setReplies    = "icmp_replies" // ICMP types that answer a query
 
 	chainGate      = "gate"
+	chainDevices   = "device_gate"
+	chainRefuse    = "refuse"
 	chainStray     = "stray"
 	chainDNAT      = "forwards"
 	chainPool      = "pool_guard"
@@ -35,6 +41,7 @@ const (
 	chainInside    = "inside_guard"
 	chainUnknown   = "unknown"
 	counterGate    = "gate_drops"
+	counterRefused = "refused_drops"
 	counterInside  = "untranslated_drops"
 	counterStray   = "stray_drops"
 	counterUnknown = "unknown_packets"

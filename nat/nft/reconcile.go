@@ -28,8 +28,11 @@ func (a *Applier) want(plan nat.Plan, have *state) wanted {
 	}
 	w := wanted{
 		chains:   chains(plan, unknown),
-		sets:     sets(plan, have.closed(plan.Gates)),
+		sets:     sets(plan, have.shut(plan)),
 		counters: []string{counterGate},
+	}
+	if len(plan.Refused) > 0 {
+		w.counters = append(w.counters, counterRefused)
 	}
 	if plan.Guard() {
 		w.counters = append(w.counters, counterInside, counterStray, counterUnknown)
@@ -49,7 +52,7 @@ func fingerprints(ch chain) []string {
 // may shut a gate between our reading and our writing, and a set that was deleted
 // and made anew from what we read would forget that.
 func ofGate(name string) bool {
-	return slices.Contains([]string{chainGate, setClosed, setAddresses, counterGate}, name)
+	return slices.Contains([]string{chainGate, setClosed, setAddresses, setClosedDevices, setDevices, counterGate}, name)
 }
 
 // reconcile queues what turns have into want, and forgets in have what it deletes.

@@ -68,6 +68,12 @@ const strange = expr.CtStateBitNEW | expr.CtStateBitINVALID | expr.CtStateBitUNT
 // mapped and on which pools there are, never on how much: mappings are elements.
 func chains(plan nat.Plan, unknown Unknown) []chain {
 	out := []chain{gateChain()}
+	if len(plan.Devices) > 0 {
+		out = append(out, deviceChain())
+	}
+	if len(plan.Refused) > 0 {
+		out = append(out, refuseChain())
+	}
 	if !plan.Guard() && !plan.Sessions {
 		return out
 	}
@@ -86,6 +92,24 @@ func chains(plan nat.Plan, unknown Unknown) []chain {
 func gateChain() chain {
 	return chain{name: chainGate, kind: nftables.ChainTypeFilter, hook: nftables.ChainHookPrerouting, priority: priorityRaw, rules: []rule{
 		say("addresses of groups that are not active here", ipv4(), do(daddr(0), within(setClosed), count(counterGate), drop())),
+	}}
+}
+
+// deviceChain keeps out what hosts send to the own MAC of a group that is not
+// Active here: it would be forwarded, and so twice (RFC 9568 6.4.2). Whatever it
+// is addressed to, and of whatever family.
+func deviceChain() chain {
+	return chain{name: chainDevices, kind: nftables.ChainTypeFilter, hook: nftables.ChainHookPrerouting, priority: priorityRaw, rules: []rule{
+		say("by the device of a group that is not active here", do(iifname(0), within(setClosedDevices), count(counterGate), drop())),
+	}}
+}
+
+// refuseChain drops what is for this node itself at an address that nobody may
+// talk to. What is translated has another destination by now. It comes before
+// an operator's own filter could answer.
+func refuseChain() chain {
+	return chain{name: chainRefuse, kind: nftables.ChainTypeFilter, hook: nftables.ChainHookInput, priority: priorityGuard, rules: []rule{
+		say("to an address that is not talked to", ipv4(), do(daddr(0), within(setRefused), count(counterRefused), drop())),
 	}}
 }
 

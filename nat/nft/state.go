@@ -135,29 +135,48 @@ type GateState struct {
 }
 
 // open tells for each group the kernel knows whether its gate is open. A group
-// of which some address is shut counts as shut: half open is no state to keep.
+// of which some address or device is shut counts as shut: half open is no state to keep.
 // If the gate's sets are not what they should be, no group is known.
 func (s *state) open() map[string]bool {
 	out := map[string]bool{}
-	if !sameSet(s.sets[setClosed], addressSet(setClosed)) || !sameSet(s.sets[setAddresses], addressSet(setAddresses)) {
-		return out
+	for _, name := range []string{setClosed, setAddresses} {
+		if !sameSet(s.sets[name], addressSet(name)) {
+			return out
+		}
 	}
-	for id, e := range s.elements[setAddresses] {
-		_, shut := s.elements[setClosed][id]
-		was, known := out[e.comment]
-		out[e.comment] = !shut && (was || !known)
+	for _, name := range []string{setClosedDevices, setDevices} {
+		if !sameSet(s.sets[name], deviceSet(name)) {
+			return out
+		}
+	}
+	for _, of := range []struct{ all, closed string }{{setAddresses, setClosed}, {setDevices, setClosedDevices}} {
+		for id, e := range s.elements[of.all] {
+			_, shut := s.elements[of.closed][id]
+			was, known := out[e.comment]
+			out[e.comment] = !shut && (was || !known)
+		}
 	}
 	return out
 }
 
-// closed returns the addresses of gates that must be shut: everything, except
-// the groups whose gate is open now.
-func (s *state) closed(gates []nat.Gate) []netip.Addr {
+// shut is what gates keep out.
+type shut struct {
+	addresses []netip.Addr
+	devices   []string
+}
+
+// shut returns what must be shut: everything, except the groups whose gate is
+// open now.
+func (s *state) shut(plan nat.Plan) (out shut) {
 	open := s.open()
-	var out []netip.Addr
-	for _, g := range gates {
+	for _, g := range plan.Gates {
 		if !open[g.Group] {
-			out = append(out, g.Address)
+			out.addresses = append(out.addresses, g.Address)
+		}
+	}
+	for _, d := range plan.Devices {
+		if !open[d.Group] {
+			out.devices = append(out.devices, d.Device)
 		}
 	}
 	return out
