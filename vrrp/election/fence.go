@@ -2,6 +2,7 @@ package election
 
 import (
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -9,12 +10,19 @@ import (
 type fences struct {
 	exec   *Executor
 	groups map[string]*fence
+	slow   []slowBatch // to be done when there is nothing better to do
 	stats  FenceStats
 }
 
 type fence struct {
-	gate, remove []NetlinkBatch
-	next         *fence // being received
+	gate, remove, lower []NetlinkBatch
+	next                *fence // being received
+}
+
+// slowBatch is a part of a fence that nobody waits for.
+type slowBatch struct {
+	group string
+	batch NetlinkBatch
 }
 
 // FenceStats counts what was executed.
@@ -48,8 +56,9 @@ func (f *fences) set(m Fence) {
 	}
 	g.next.gate = append(g.next.gate, m.GateClose...)
 	g.next.remove = append(g.next.remove, m.Remove...)
+	g.next.lower = append(g.next.lower, m.Lower...)
 	if !m.More {
-		g.gate, g.remove, g.next = g.next.gate, g.next.remove, nil
+		g.gate, g.remove, g.lower, g.next = g.next.gate, g.next.remove, g.next.lower, nil
 	}
 }
 
@@ -73,13 +82,32 @@ func (f *fences) closeGate(group string) error {
 	return f.try(g.gate)
 }
 
-// remove takes a group's addresses away.
+// remove takes a group's addresses away, and plans the slow rest.
 func (f *fences) remove(group string) error {
 	g := f.groups[group]
 	if g == nil {
 		return nil
 	}
+	f.spare(group) // once is enough
+	for _, b := range g.lower {
+		f.slow = append(f.slow, slowBatch{group, b})
+	}
 	return f.try(g.remove)
+}
+
+// spare forgets what is still to be done of a group's fence: it serves again.
+func (f *fences) spare(group string) {
+	f.slow = slices.DeleteFunc(f.slow, func(s slowBatch) bool { return s.group == group })
+}
+
+// slowly does one batch of the slow rest.
+func (f *fences) slowly() error {
+	if len(f.slow) == 0 {
+		return nil
+	}
+	s := f.slow[0]
+	f.slow = f.slow[1:]
+	return f.try([]NetlinkBatch{s.batch})
 }
 
 // outcome is what became of a fence.

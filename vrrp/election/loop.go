@@ -211,6 +211,9 @@ func (l *loop) deadline() time.Time {
 	first = earlier(first, l.supervisionDeadline())
 	first = earlier(first, l.stopping.until)
 	first = earlier(first, l.owed.retry)
+	if len(l.fences.slow) > 0 {
+		first = l.now // at once; what is due goes first in each turn
+	}
 	return earlier(first, l.retryPorts)
 }
 
@@ -261,9 +264,21 @@ func (l *loop) timers() {
 	}
 	l.supervise()
 	l.checkStop()
+	l.lower()
+}
+
+// lower does one piece of the slow part of fences: each can keep the kernel busy
+// for some milliseconds, in which nothing is sent.
+func (l *loop) lower() {
+	if err := l.fences.slowly(); err != nil {
+		l.log.Error("fenced, but a link is still up", "error", err)
+	}
 }
 
 func (l *loop) close() {
+	for len(l.fences.slow) > 0 {
+		l.lower()
+	}
 	for _, p := range l.ports {
 		p.close()
 	}

@@ -79,6 +79,9 @@ func (l *loop) onTransition(now time.Time, op *vrrp.Op) {
 	if i, ok := l.index[op.Group]; ok {
 		g := &l.groups[i]
 		g.state, g.term, g.leaving = op.To, op.Term, op.Leaving
+		if op.To == vrrp.Active {
+			l.fences.spare(op.Group) // before the daemon hears of it
+		}
 		l.board.State(i, op.To, op.Leaving, op.Term)
 		l.post(now, i)
 	}

@@ -33,7 +33,10 @@ type (
 		Group     string
 		GateClose []NetlinkBatch
 		Remove    []NetlinkBatch
-		More      bool
+		// Lower is what the kernel is slow at and nobody has to wait for, such as
+		// links to be taken down: done after the rest, one batch at a time.
+		Lower []NetlinkBatch
+		More  bool
 	}
 
 	// Eligible tells whether a group may preempt a live Active.
@@ -255,7 +258,7 @@ func read[M Message](body []byte) (Message, error) {
 	return m, nil
 }
 
-// A Fence is a string, a flag and two lists of batches; numbers are 4 bytes in
+// A Fence is a string, a flag and three lists of batches; numbers are 4 bytes in
 // network byte order. The batches themselves are as the kernel wants them.
 func appendFence(b []byte, f Fence) []byte {
 	b = appendBytes(b, []byte(f.Group))
@@ -264,7 +267,7 @@ func appendFence(b []byte, f Fence) []byte {
 		more = 1
 	}
 	b = append(b, more)
-	for _, list := range [][]NetlinkBatch{f.GateClose, f.Remove} {
+	for _, list := range [][]NetlinkBatch{f.GateClose, f.Remove, f.Lower} {
 		b = binary.BigEndian.AppendUint32(b, uint32(len(list)))
 		for _, batch := range list {
 			b = binary.BigEndian.AppendUint32(b, uint32(batch.Family))
@@ -280,7 +283,7 @@ func parseFence(b []byte) (Message, error) {
 	if flag := r.take(1); len(flag) == 1 {
 		f.More = flag[0] == 1
 	}
-	f.GateClose, f.Remove = r.batches(), r.batches()
+	f.GateClose, f.Remove, f.Lower = r.batches(), r.batches(), r.batches()
 	if r.bad || len(r.b) != 0 {
 		return nil, fmt.Errorf("election: fence: %w", errWire)
 	}
@@ -329,7 +332,7 @@ func (f Fence) split() []Fence {
 	const room = maxMessage / 2
 	parts := []Fence{{Group: f.Group}}
 	size := 0
-	for i, list := range [][]NetlinkBatch{f.GateClose, f.Remove} {
+	for i, list := range [][]NetlinkBatch{f.GateClose, f.Remove, f.Lower} {
 		for _, batch := range list {
 			last := &parts[len(parts)-1]
 			if size > 0 && size+len(batch.Bytes) > room {
@@ -338,11 +341,8 @@ func (f Fence) split() []Fence {
 				last, size = &parts[len(parts)-1], 0
 			}
 			size += len(batch.Bytes)
-			if i == 0 {
-				last.GateClose = append(last.GateClose, batch)
-			} else {
-				last.Remove = append(last.Remove, batch)
-			}
+			to := []*[]NetlinkBatch{&last.GateClose, &last.Remove, &last.Lower}[i]
+			*to = append(*to, batch)
 		}
 	}
 	return parts

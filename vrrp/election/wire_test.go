@@ -20,7 +20,7 @@ var samples = []Message{
 	Configure{Config: vrrp.SetConfig{Node: "gw1", Routers: []vrrp.RouterConfig{{Name: "lan", Interface: "lan0", VRID: 51,
 		Priority: 200, Interval: 100 * time.Millisecond, Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1")}}}}},
 	Fence{Group: "gw", GateClose: []NetlinkBatch{{Family: unix.NETLINK_NETFILTER, Bytes: []byte{1, 2, 3}}},
-		Remove: []NetlinkBatch{{Family: unix.NETLINK_ROUTE, Bytes: []byte{4}}, {Bytes: []byte{5, 6}}}, More: true},
+		Remove: []NetlinkBatch{{Family: unix.NETLINK_ROUTE, Bytes: []byte{4}}, {Bytes: []byte{5, 6}}}, Lower: []NetlinkBatch{{Bytes: []byte{7}}}, More: true},
 	Fence{Group: "empty"},
 	Eligible{Group: "gw", OK: true}, Fault{Group: "gw", On: true, Reason: "apply-failed"}, HandOver{Group: "gw"},
 	Term{Group: "gw", Term: 1 << 60, Raise: true}, Resume{Group: "gw", Term: 7}, Budget{For: 3 * time.Second},
@@ -57,7 +57,7 @@ func TestBigFenceIsSplit(t *testing.T) {
 	for i := range 200 {
 		f.Remove = append(f.Remove, NetlinkBatch{Family: unix.NETLINK_ROUTE, Bytes: bytes.Repeat([]byte{byte(i)}, 10<<10)})
 	}
-	f.GateClose = f.Remove[:10]
+	f.GateClose, f.Lower = f.Remove[:10], f.Remove[10:30]
 	if _, err := Marshal(f); !errors.Is(err, ErrTooBig) {
 		t.Fatalf("not too big: %v", err)
 	}
@@ -78,7 +78,7 @@ func TestBigFenceIsSplit(t *testing.T) {
 			t.Fatalf("part %d of %d: half a fence is in force", i, len(parts))
 		}
 	}
-	if !reflect.DeepEqual(f.Remove, fs.groups["gw"].remove) {
+	if g := fs.groups["gw"]; !reflect.DeepEqual(f.Remove, g.remove) || !reflect.DeepEqual(f.Lower, g.lower) {
 		t.Error("what arrived is not what was sent")
 	}
 }

@@ -1,0 +1,161 @@
+package election
+
+import (
+	"encoding/binary"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"understudy/vrrp"
+	"understudy/vrrp/vrrpnet"
+)
+
+// downMessage takes a link down (rtnetlink(7)).
+func downMessage(index int) NetlinkBatch {
+	n := binary.NativeEndian
+	b := make([]byte, unix.NLMSG_HDRLEN+unix.SizeofIfInfomsg)
+	n.PutUint32(b, uint32(len(b)))
+	n.PutUint16(b[4:], unix.RTM_NEWLINK)
+	n.PutUint16(b[6:], unix.NLM_F_REQUEST)
+	n.PutUint32(b[unix.NLMSG_HDRLEN+4:], uint32(index))
+	n.PutUint32(b[unix.NLMSG_HDRLEN+12:], unix.IFF_UP) // change; the flags are zero
+	return NetlinkBatch{Family: unix.NETLINK_ROUTE, Bytes: b}
+}
+
+func isUp(name string) bool {
+	ifi, err := net.InterfaceByName(name)
+	return err == nil && ifi.Flags&net.FlagUp != 0
+}
+
+// What the kernel is slow at comes after everything else, a piece a turn, and not
+// at all once the group serves again.
+func TestFenceLowersLinksLast(t *testing.T) {
+	c := newCable(t)
+	within(c[0], func() {
+		var lower []NetlinkBatch
+		for _, name := range []string{"dev1", "dev2"} {
+			attrs := netlink.NewLinkAttrs()
+			attrs.Name = name
+			if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: name + "p"}); err != nil {
+				panic(err)
+			}
+			link, err := netlink.LinkByName(name)
+			if err != nil {
+				panic(err)
+			}
+			lower = append(lower, downMessage(link.Attrs().Index))
+		}
+		raise := func() {
+			for _, name := range []string{"dev1", "dev2"} {
+				link, err := netlink.LinkByName(name)
+				if err == nil {
+					err = netlink.LinkSetUp(link)
+				}
+				if err != nil {
+					panic(err)
+				}
+			}
+		}
+		raise()
+		l, tell := loopHere(t, configOf(200))
+		tell(Fence{Group: "gw", Lower: append(lower, downMessage(9999))})
+		l.fence("gw")
+		if !isUp("dev1") || !isUp("dev2") {
+			t.Error("the fence has waited for a link")
+		}
+		l.turn()
+		if isUp("dev1") || !isUp("dev2") {
+			t.Error("after a turn: want the first one down")
+		}
+		l.turn()
+		l.turn()
+		if isUp("dev2") || len(l.fences.slow) != 0 || l.fences.stats.Failed != 0 {
+			t.Errorf("want all down, and one that is gone no failure: %+v", l.fences.stats)
+		}
+		if d := l.deadline(); !d.After(l.now) {
+			t.Error("nothing is left to do, and it does not wait")
+		}
+
+		raise()
+		l.fence("gw")
+		l.apply(l.now, vrrp.SetOutput{Ops: []vrrp.Op{{Kind: vrrp.OpTransition, Group: "gw", From: vrrp.Backup, To: vrrp.Active, Term: 9}}})
+		l.turnFor(20 * time.Millisecond)
+		if !isUp("dev1") || !isUp("dev2") {
+			t.Error("links of a group that serves again were taken down")
+		}
+	})
+}
+
+// RFC 9568 7.2: adverts come from the virtual MAC, also the one that resigns.
+func TestAdvertsComeFromTheVirtualMAC(t *testing.T) {
+	for _, c := range []struct {
+		family  uint8
+		virtual bool
+		want    vrrpnet.MAC
+	}{
+		{4, true, vrrpnet.MAC{0, 0, 0x5e, 0, 1, 51}}, {6, true, vrrpnet.MAC{0, 0, 0x5e, 0, 2, 51}}, {4, false, vrrpnet.MAC{}},
+	} {
+		if got := sourceMAC(vrrp.RouterConfig{VRID: 51, Family: c.family, VirtualMAC: c.virtual}); got != c.want {
+			t.Errorf("IPv%d, virtual %v: want %v, got %v", c.family, c.virtual, c.want, got)
+		}
+	}
+	cable := newCable(t)
+	within(cable[0], func() {
+		cfg := configOf(200)
+		cfg.Routers[0].VirtualMAC = true
+		l, tell := loopHere(t, cfg)
+		var own vrrpnet.MAC
+		if ifi, err := net.InterfaceByName("lan0"); err == nil {
+			own = vrrpnet.MAC(ifi.HardwareAddr)
+		}
+		heard := cable.listenMAC(t, 1)
+		tell(Ready{})
+		for start := time.Now(); l.groups[0].state != vrrp.Active && time.Since(start) < 5*time.Second; {
+			l.turn()
+		}
+		tell(Fault{Group: "gw", On: true, Reason: "test"})
+		want := vrrpnet.MAC{0, 0, 0x5e, 0, 1, 51}
+		var priorities []byte
+		for _, h := range heard() {
+			if h.source != want {
+				t.Errorf("priority %d came from %v (its interface is %v), want %v", h.priority, h.source, own, want)
+			}
+			priorities = append(priorities, h.priority)
+		}
+		if n := len(priorities); n < 2 || priorities[0] != 200 || priorities[n-1] != 0 {
+			t.Errorf("heard priorities %v, want 200 to begin with and 0 at the end", priorities)
+		}
+	})
+}
+
+type heardFrom struct {
+	source   vrrpnet.MAC
+	priority byte
+}
+
+// listenMAC hears adverts at end i of the cable; the returned function reads
+// those that have come.
+func (c cable) listenMAC(t *testing.T, i int) func() []heardFrom {
+	t.Helper()
+	var port *vrrpnet.Port
+	within(c[i], func() {
+		var err error
+		if port, err = vrrpnet.OpenPort("lan0", 0, 4); err != nil {
+			panic(err)
+		}
+	})
+	t.Cleanup(port.Close)
+	return func() (all []heardFrom) {
+		var f vrrpnet.Frame
+		for {
+			ok, err := port.Receive(time.Now(), &f)
+			if err != nil || !ok {
+				return all
+			}
+			all = append(all, heardFrom{f.Source, f.Packet[int(f.Packet[0]&15)*4+2]})
+		}
+	}
+}
