@@ -25,6 +25,9 @@ type Status struct {
 type RouterStatus struct {
 	Name                  string            `json:"name"`
 	Interface             string            `json:"interface"`
+	MAC                   string            `json:"mac"`              // interface | virtual
+	Device                string            `json:"device,omitempty"` // of ours, that the addresses are on
+	Accept                bool              `json:"accept"`
 	VRID                  uint8             `json:"vrid"`
 	Family                string            `json:"family"` // ipv4 | ipv6
 	Version               uint8             `json:"version"`

@@ -9,11 +9,12 @@ import (
 )
 
 // Agreement returns, as sorted lines of text, what all nodes must have in
-// common to be able to stand in for each other: virtual routers and their
-// addresses, groups, translation. Interfaces, priorities and timers are each
-// node's own affair, and so are the names of routers, except that a router in no
-// [[group]] gives its group its name. Where two nodes differ, the difference of
-// their texts says in what.
+// common to be able to stand in for each other: virtual routers with their
+// addresses, which MAC these have and whether they are talked to, groups,
+// translation. Interfaces, priorities and timers are each node's own affair, and
+// so are the names of routers, except that a router in no [[group]] gives its
+// group its name. Where two nodes differ, the difference of their texts says in
+// what.
 func (c *Config) Agreement() string {
 	var lines []string
 	refs := map[string]string{} // name of a router -> what all nodes call it
@@ -24,7 +25,14 @@ func (c *Config) Agreement() string {
 		}
 		slices.Sort(addrs)
 		refs[r.Name] = fmt.Sprintf("ipv4/%d/%s", r.VRID, addrs[0])
-		lines = append(lines, fmt.Sprintf("router ipv4/%d addresses %s", r.VRID, strings.Join(addrs, " ")))
+		line := fmt.Sprintf("router ipv4/%d addresses %s", r.VRID, strings.Join(addrs, " "))
+		if r.MAC == MACVirtual {
+			line += " mac virtual"
+		}
+		if !r.Accept {
+			line += " not accepted"
+		}
+		lines = append(lines, line)
 	}
 	for _, g := range c.Groups {
 		var members []string

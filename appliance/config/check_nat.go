@@ -247,6 +247,9 @@ func (c *checker) belowPool(m *Mappings) {
 // is accepted here. What it can say is mostly said before, with better words.
 func (c *checker) askNAT() {
 	for _, p := range nat.Check(c.config.NAT()) {
+		if p.Kind == nat.KindSource && p.Index >= len(c.config.Mappings.Sources) {
+			continue // of a device: the same has been said of its parent
+		}
 		path := "nat"
 		if p.Kind != nat.KindGroup {
 			path = join(at(join("nat", p.Kind.String()), p.Index), p.Key)

@@ -51,13 +51,10 @@ func (c *checker) router(path string, raw *rawRouter) routerAt {
 	for _, a := range r.addresses {
 		r.Addresses = append(r.Addresses, a.Prefix)
 	}
-	r.MAC = known(c, join(path, "mac"), raw.MAC, def.MAC, []MAC{MACInterface}, "virtual")
+	r.MAC = known(c, join(path, "mac"), raw.MAC, def.MAC, []MAC{MACInterface, MACVirtual})
 	r.Preempt = or(raw.Preempt, def.Preempt)
 	r.PreemptDelay = c.preemptDelay(path, raw)
 	r.Accept = or(raw.Accept, def.Accept)
-	if !r.Accept {
-		c.add(join(path, "accept"), "accept = false: not supported yet", "remove it, or write true: the active node answers on the router's addresses")
-	}
 	r.Checksum = known(c, join(path, "checksum"), raw.Checksum, def.Checksum, []Checksum{ChecksumAuto, ChecksumRFC9568, ChecksumRFC5798})
 	switch v := or(raw.Version, int64(def.Version)); v {
 	case 3:
@@ -138,11 +135,20 @@ func (c *checker) duplicateRouters() {
 	}
 	names := map[string]string{}
 	vrids := map[network]routerAt{}
+	devices := map[string]routerAt{}
 	for _, r := range c.routers {
 		if first, ok := names[r.Name]; ok && r.Name != "" {
 			c.add(join(r.path, "name"), fmt.Sprintf("%s is also the router in line %d", quote(r.Name), c.line(first)), "give each router a name of its own")
 		} else {
 			names[r.Name] = join(r.path, "name")
+		}
+		if d, ok := r.Device(); ok {
+			if first, taken := devices[d.Name]; taken && first.Interface != r.Interface {
+				// One in a million: the names are cut to what the kernel takes.
+				c.add(join(r.path, "mac"), fmt.Sprintf("its device would have the name %s, like that of router %s", d.Name, quote(first.Name)),
+					`use another VRID, or mac = "interface"`)
+			}
+			devices[d.Name] = r
 		}
 		key := network{r.Interface, r.VRID}
 		if first, ok := vrids[key]; ok && r.Interface != "" && r.VRID != 0 {

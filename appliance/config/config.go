@@ -36,8 +36,10 @@ type Router struct {
 // MAC tells which hardware address a router's addresses answer with.
 type MAC string
 
-// MACInterface is the interface's own address; takeover is announced.
-const MACInterface MAC = "interface"
+const (
+	MACInterface MAC = "interface" // the interface's own; a takeover tells hosts a new one
+	MACVirtual   MAC = "virtual"   // one that moves with the addresses (RFC 9568 section 7.3)
+)
 
 // Checksum tells how the checksum of IPv4 adverts is made. Both forms are
 // always accepted.

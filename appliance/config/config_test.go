@@ -60,6 +60,17 @@ func TestGood(t *testing.T) {
 			func(c *Config) any { return len(c.NAT().Sources) }, 2},
 		{"the group's identity", "[[group]]\nname=\"gw\"\nrouters=[\"wan\",\"lan\"]",
 			func(c *Config) any { return c.Identity("gw").String() }, "address 10.0.0.1/24 dev lan0\naddress 203.0.113.1/24 dev wan0\n"},
+		{"a virtual MAC puts the addresses on a device", "[nat]\nsource=[{from=\"10.1.0.0/24\",out=\"eth0\",to=\"10.100.0.9\"}]" + router("d", "mac = \"virtual\""),
+			func(c *Config) any { return c.Identity("d").String() },
+			"device us4-100-eth0 on eth0 mac 00:00:5e:00:01:64\naddress 10.100.0.1/24 dev us4-100-eth0\naddress 10.100.0.9/32 dev us4-100-eth0\n"},
+		{"behind a gate, and translated too", "[nat]\nsource=[{from=\"10.1.0.0/24\",out=\"eth0\",to=\"10.100.0.9\"}]" + router("d", "mac = \"virtual\""),
+			func(c *Config) any {
+				n := c.NAT()
+				return fmt.Sprintln(n.Devices, n.Sources[0].Out, n.Sources[1].Out, c.Election().Routers[2].VirtualMAC)
+			},
+			"[{us4-100-eth0 d}] eth0 us4-100-eth0 true\n"},
+		{"what is not accepted", "[nat]\nsource=[{from=\"10.1.0.0/24\",out=\"eth0\",to=\"10.100.0.9\"}]" + router("d", "accept = false"),
+			func(c *Config) any { return fmt.Sprint(c.NAT().Refused, c.Devices()) }, "[10.100.0.1 10.100.0.9] []"},
 		{"no identity for no group", "", func(c *Config) any { return len(c.Identity("nobody").Addresses) }, 0},
 		{"no sessions", "", func(c *Config) any { return c.Sessions == nil && !c.NAT().Sessions }, true},
 		{"a relative secret file", "[sessions]\nlisten=\"10.255.0.1:7788\"\npeers=[{name=\"gw2\",address=\"[2001:db8::2]:7788\"}]\nsecret_file=\"keys/secret\"",
@@ -102,6 +113,8 @@ func TestHash(t *testing.T) {
 		{"the order of members", `["lan","wan"]`, `["wan","lan"]`, true},
 		{"a VRID", "vrid = 51\naddresses = [\"10", "vrid = 52\naddresses = [\"10", false},
 		{"an address", "10.0.0.1/24", "10.0.0.5/24", false},
+		{"a virtual MAC", "name = \"lan\"", "name = \"lan\"\nmac = \"virtual\"", false},
+		{"whether it is talked to", "name = \"lan\"", "name = \"lan\"\naccept = false", false},
 		{"a prefix length", "10.0.0.1/24", "10.0.0.1/25", false},
 		{"a group's name", `"gw"`, `"gateway"`, false},
 		{"a network inside", "10.0.0.0/24", "10.0.0.0/23", false},

@@ -20,8 +20,8 @@ func (c *Config) Election() vrrp.SetConfig {
 			Preempt:  r.Preempt, PreemptDelay: r.PreemptDelay,
 			Accept:   r.Accept,
 			Checksum: vrrp.ChecksumMode(r.Checksum),
-			Family:   4,
-			Track:    slices.Clone(r.Track),
+			Family:   4, VirtualMAC: r.MAC == MACVirtual,
+			Track: slices.Clone(r.Track),
 		}
 		for _, p := range r.Addresses {
 			rc.Addresses = append(rc.Addresses, p.Addr())
@@ -34,24 +34,64 @@ func (c *Config) Election() vrrp.SetConfig {
 	return set
 }
 
+// Device returns the link of ours that the router's addresses are on; false if
+// they are on the interface itself.
+func (r Router) Device() (identity.Device, bool) {
+	if r.MAC != MACVirtual {
+		return identity.Device{}, false
+	}
+	return identity.NewDevice(r.Interface, r.VRID, 4), true
+}
+
+// Devices returns the devices of all routers.
+func (c *Config) Devices() (out []identity.Device) {
+	for _, r := range c.Routers {
+		if d, ok := r.Device(); ok {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
 // Identity returns what a node holds while the group is active: the addresses
-// of its routers, as they are written, and those that only translation uses.
-// The latter have the full prefix length: they are single addresses in a subnet
-// that the interface is in anyway, and must not bring another route to it.
+// of its routers, as they are written, and those that only translation uses,
+// with the devices that they are on. The latter addresses have the full prefix
+// length: they are single addresses in a subnet that the interface is in anyway,
+// and must not bring another route to it.
 func (c *Config) Identity(group string) identity.Identity {
 	var held []identity.Address
+	var devices []identity.Device
 	for _, r := range c.Routers {
 		if g := c.GroupOf(r.Name); g == nil || g.Name != group {
 			continue
 		}
+		on := r.Interface
+		if d, ok := r.Device(); ok {
+			on, devices = d.Name, append(devices, d)
+		}
 		for _, p := range r.Addresses {
-			held = append(held, identity.Address{Interface: r.Interface, Prefix: p})
+			held = append(held, identity.Address{Interface: on, Prefix: p})
 		}
 		for _, a := range c.translated(r) {
-			held = append(held, identity.Address{Interface: r.Interface, Prefix: netip.PrefixFrom(a, a.BitLen())})
+			held = append(held, identity.Address{Interface: on, Prefix: netip.PrefixFrom(a, a.BitLen())})
 		}
 	}
-	return identity.New(held...)
+	return identity.New(held...).With(devices...)
+}
+
+// refused returns the addresses that move with routers which do not accept
+// packets to them.
+func (c *Config) refused() (out []netip.Addr) {
+	for _, r := range c.Routers {
+		if r.Accept {
+			continue
+		}
+		for _, p := range r.Addresses {
+			out = append(out, p.Addr())
+		}
+		out = append(out, c.translated(r)...)
+	}
+	return out
 }
 
 // translated returns the addresses that move with the router only because
@@ -79,11 +119,15 @@ func (c *Config) translated(r Router) []netip.Addr {
 // NAT returns the translation, with the addresses of every group: they are what
 // the gate of a group lets in.
 func (c *Config) NAT() nat.Config {
-	out := nat.Config{Sessions: c.Sessions != nil}
+	out := nat.Config{Sessions: c.Sessions != nil, Refused: c.refused()}
 	for _, g := range c.Groups {
 		ng := nat.Group{Name: g.Name}
-		for _, a := range c.Identity(g.Name).Addresses {
+		id := c.Identity(g.Name)
+		for _, a := range id.Addresses {
 			ng.Addresses = append(ng.Addresses, a.Prefix.Addr())
+		}
+		for _, d := range id.Devices {
+			out.Devices = append(out.Devices, nat.DeviceGate{Device: d.Name, Group: g.Name})
 		}
 		out.Groups = append(out.Groups, ng)
 	}
@@ -92,6 +136,15 @@ func (c *Config) NAT() nat.Config {
 	}
 	for _, s := range c.Mappings.Sources {
 		out.Sources = append(out.Sources, nat.Source{From: s.From, Out: s.Out, To: s.To})
+	}
+	// Where only a device has an address in a subnet, what goes there leaves by
+	// the device, and is translated all the same.
+	for _, s := range c.Mappings.Sources {
+		for _, d := range c.Devices() {
+			if d.Parent == s.Out {
+				out.Sources = append(out.Sources, nat.Source{From: s.From, Out: d.Name, To: s.To})
+			}
+		}
 	}
 	for _, f := range c.Mappings.Forwards {
 		proto := nat.TCP

@@ -14,6 +14,7 @@ const RunDir = "/run/understudy"
 // Cleaned is what Clean found and removed.
 type Cleaned struct {
 	Addresses int
+	Devices   int // with a virtual MAC
 }
 
 // Clean removes everything of ours from the kernel of this network namespace, by
@@ -47,6 +48,8 @@ func clean() (out Cleaned, err error) {
 	addresses, err := kernel.Open()
 	if err == nil {
 		out.Addresses, err = addresses.Clean()
+		errs = append(errs, err)
+		out.Devices, err = addresses.CleanDevices()
 		errs = append(errs, addresses.Close())
 	}
 	errs = append(errs, err)

@@ -73,8 +73,9 @@ type node struct {
 	stats      *asker[election.Stats]
 	configured *asker[election.Configured]
 
-	settled   settled    // what a reload changes
-	reloading sync.Mutex // one reload at a time
+	settleC   chan struct{} // holds one: something was left for settle
+	settled   settled       // what a reload changes
+	reloading sync.Mutex    // one reload at a time
 }
 
 // open acquires everything, in the order in which it is needed: what must be
@@ -82,6 +83,7 @@ type node struct {
 func open(o Options, cfg *config.Config) (_ *node, err error) {
 	n := &node{opt: o, log: o.Logger, started: time.Now(),
 		respawned: make(chan error, 1),
+		settleC:   make(chan struct{}, 1),
 		stats:     newAsker[election.Stats](), configured: newAsker[election.Configured]()}
 	defer func() {
 		if err != nil {
@@ -131,7 +133,7 @@ func (n *node) openKernel(cfg *config.Config, plan nat.Plan) (err error) {
 		return err
 	}
 	n.sysctls = kernel.NewSysctls(dir)
-	if err := n.sysctls.Apply(kernel.Settings(interfaces(cfg), nil)); err != nil {
+	if err := n.sysctls.Apply(settings(cfg)); err != nil {
 		return err
 	}
 	if n.table, err = nft.Open(nft.Config{}); err != nil {
@@ -149,6 +151,10 @@ func (n *node) openKernel(cfg *config.Config, plan nat.Plan) (err error) {
 		return err
 	}
 	n.undo = append(n.undo, n.addresses.Close)
+	// Behind shut gates, and before the watcher, to whom they would be news.
+	if err := n.addresses.Prepare(cfg.Devices()); err != nil {
+		return err
+	}
 	if n.watcher, err = kernel.OpenWatcher(n.addresses.PortID()); err != nil {
 		return err
 	}
@@ -162,7 +168,7 @@ func (n *node) openKernel(cfg *config.Config, plan nat.Plan) (err error) {
 }
 
 func (n *node) newRunner(cfg *config.Config) *runner.Runner {
-	h := &holder{gate: gate{n.table}, addresses: n.addresses, gated: n.settled.gated}
+	h := &holder{gate: gate{n.table}, addresses: n.addresses, gated: n.settled.gated, settle: n.settleSoon}
 	drain := func(context.Context, string) error { return nil }
 	if n.sessions != nil {
 		h.sessions = n.sessions
@@ -188,6 +194,7 @@ func (n *node) run(ctx context.Context) error {
 	g.Go(func() error { return n.watcher.Run(ctx, n.onKernel) })
 	g.Go(func() error { return n.tableWatch.Run(ctx, n.table.PortID, n.repairTable) })
 	g.Go(func() error { n.audit(ctx); return nil })
+	g.Go(func() error { n.settle(ctx); return nil })
 	g.Go(func() error { return n.readElection(ctx) })
 	g.Go(func() error { return n.control.Serve(ctx) })
 	g.Go(func() error { n.beat(ctx); return nil })
@@ -215,7 +222,7 @@ func (n *node) leave() error {
 	if err != nil {
 		n.log.Error("tidying up", "err", err)
 	}
-	n.log.Info("stopped", "addresses_removed", out.Addresses)
+	n.log.Info("stopped", "addresses_removed", out.Addresses, "devices_removed", out.Devices)
 	if sendErr := n.client.Send(election.Bye{}); sendErr != nil && !errors.Is(sendErr, election.ErrLost) {
 		return errors.Join(err, sendErr)
 	}
@@ -263,6 +270,9 @@ func (n *node) onFenced(group string, err error) {
 
 // onKernel hears what others do to the kernel.
 func (n *node) onKernel(ev kernel.Event) {
+	if n.ofDevice(ev) {
+		return
+	}
 	switch ev.Kind {
 	case kernel.AddressLost, kernel.Overrun:
 		n.runner.Post(appliance.Drifted{Why: ev.Kind.String() + " " + ev.Prefix.String() + " " + ev.Interface})
@@ -273,9 +283,10 @@ func (n *node) onKernel(ev kernel.Event) {
 		// Interface numbers are part of the prepared messages, and a new interface
 		// has none of our settings.
 		n.fences.sendAll(func(m election.Message) { n.client.Send(m) })
-		if err := n.sysctls.Apply(kernel.Settings(interfaces(n.settled.config()), nil)); err != nil {
+		if err := n.sysctls.Apply(settings(n.settled.config())); err != nil {
 			n.log.Debug("sysctls of a new interface", "err", err)
 		}
+		n.prepareDevices() // they went with the old one
 		n.runner.Post(appliance.Drifted{Why: "interface " + ev.Interface + " is new"})
 	}
 }
@@ -293,6 +304,7 @@ func (n *node) audit(ctx context.Context) {
 			return
 		case <-t.C:
 			n.repairTable()
+			n.prepareDevices()
 		}
 	}
 }

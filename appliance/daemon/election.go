@@ -78,7 +78,7 @@ func (f *fences) sendAll(send func(election.Message)) {
 
 func (f *fences) prepare(g appliance.GroupConfig) election.Fence {
 	out := election.Fence{Group: g.Name}
-	if m := nft.GateCloseMessage(gatedAddresses(g.Identity)); len(m) > 0 {
+	if m := nft.GateCloseMessage(gatedAddresses(g.Identity), gatedDevices(g.Identity)...); len(m) > 0 {
 		out.GateClose = append(out.GateClose, election.NetlinkBatch{Family: unix.NETLINK_NETFILTER, Bytes: m})
 	}
 	batches, err := f.addresses.RemoveMessages(g.Identity)
@@ -89,6 +89,21 @@ func (f *fences) prepare(g appliance.GroupConfig) election.Fence {
 	}
 	for _, b := range batches {
 		out.Remove = append(out.Remove, election.NetlinkBatch{Family: unix.NETLINK_ROUTE, Bytes: b})
+	}
+	down, err := f.addresses.DownMessages(g.Identity)
+	if err != nil {
+		f.log.Debug("fence without some devices", "group", g.Name, "err", err)
+	}
+	for _, b := range down {
+		out.Lower = append(out.Lower, election.NetlinkBatch{Family: unix.NETLINK_ROUTE, Bytes: b})
+	}
+	return out
+}
+
+func gatedDevices(id identity.Identity) []string {
+	out := make([]string, 0, len(id.Devices))
+	for _, d := range id.Devices {
+		out = append(out, d.Name)
 	}
 	return out
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"understudy/appliance"
@@ -22,8 +23,8 @@ type (
 		Deactivate(group string)
 	}
 	gateKeeper interface {
-		OpenGate(addresses []netip.Addr) error
-		CloseGate(addresses []netip.Addr) error
+		OpenGate(addresses []netip.Addr, devices ...string) error
+		CloseGate(addresses []netip.Addr, devices ...string) error
 		SetUnknown(reset bool) error
 	}
 	addressBook interface {
@@ -39,8 +40,8 @@ const activateBound = 2 * time.Second
 // holder makes kernel and session plane match a Want, in the order that never
 // lets an address attract a packet whose session is not there:
 //
-//	giving up:  gate closed → sessions handed over → addresses removed
-//	taking:     sessions in the kernel → gate open → addresses added
+//	giving up:  gate closed → sessions handed over → addresses removed → (later) devices down
+//	taking:     sessions in the kernel → gate open → devices up → addresses added
 //
 // It runs in one lane and remembers what it did, for the session plane only: the
 // kernel edges read back for themselves.
@@ -48,8 +49,10 @@ type holder struct {
 	sessions  sessionPlane // may be nil
 	gate      gateKeeper
 	addresses addressBook
-	// gated names the addresses behind a group's gate.
-	gated func(group string) []netip.Addr
+	// gated names the addresses and devices behind a group's gate.
+	gated func(group string) ([]netip.Addr, []string)
+	// settle has done what was left for later because it is slow; it does not wait.
+	settle func()
 
 	active map[string]uint64 // groups whose sessions are ours, and their term
 	held   identity.Identity // what the last Want asked for and got
@@ -71,10 +74,12 @@ func (h *holder) Hold(ctx context.Context, w appliance.Want) appliance.Applied {
 	fail("", h.setUnknown(w.Unknown))
 	for _, g := range w.Groups {
 		if g.Active {
-			fail(g.Name, h.gate.OpenGate(h.gated(g.Name)))
+			addresses, devices := h.gated(g.Name)
+			fail(g.Name, h.gate.OpenGate(addresses, devices...))
 		}
 	}
 	h.setAddresses(w, &out, fail)
+	h.settle()
 	if len(out.Failed) == 0 {
 		out.Failed = nil
 	}
@@ -88,7 +93,8 @@ func (h *holder) giveUp(w appliance.Want, fail func(string, error)) {
 	for _, g := range w.Groups {
 		wanted[g.Name] = g.Active
 		if !g.Active {
-			fail(g.Name, h.gate.CloseGate(h.gated(g.Name)))
+			addresses, devices := h.gated(g.Name)
+			fail(g.Name, h.gate.CloseGate(addresses, devices...))
 		}
 	}
 	for group := range h.active {
@@ -163,8 +169,7 @@ func (h *holder) blame(w appliance.Want, err error, fail func(string, error)) {
 	have, readErr := h.addresses.Held()
 	blamed := false
 	for _, g := range w.Groups {
-		lacking, _ := identity.Diff(have, g.Identity)
-		if g.Active && (readErr != nil || len(lacking) > 0) {
+		if g.Active && (readErr != nil || lacks(have, g.Identity)) {
 			fail(g.Name, err)
 			blamed = true
 		}
@@ -172,6 +177,17 @@ func (h *holder) blame(w appliance.Want, err error, fail func(string, error)) {
 	if !blamed {
 		fail("", err)
 	}
+}
+
+// lacks tells whether something of want is missing. The kernel may have an
+// address in another form than it was asked for: with a full prefix length.
+func lacks(have, want identity.Identity) bool {
+	devices, _ := identity.DiffDevices(have, want)
+	return len(devices) > 0 || slices.ContainsFunc(want.Addresses, func(w identity.Address) bool {
+		return !slices.ContainsFunc(have.Addresses, func(h identity.Address) bool {
+			return h.Interface == w.Interface && h.Prefix.Addr() == w.Prefix.Addr()
+		})
+	})
 }
 
 // containsAny tells whether one of added is in both identities.
@@ -184,11 +200,4 @@ func containsAny(before, now identity.Identity, added []identity.Address) bool {
 	return false
 }
 
-func contains(id identity.Identity, a identity.Address) bool {
-	for _, b := range id.Addresses {
-		if a == b {
-			return true
-		}
-	}
-	return false
-}
+func contains(id identity.Identity, a identity.Address) bool { return slices.Contains(id.Addresses, a) }

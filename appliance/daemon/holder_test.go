@@ -15,17 +15,18 @@ import (
 // kernelTwin behaves like the edges the holder works on: gates, addresses and
 // session ownership with a memory, and a list of what was done in which order.
 type kernelTwin struct {
-	open  map[netip.Addr]bool
-	addrs identity.Identity
-	owned map[string]uint64
-	log   []string
+	open        map[netip.Addr]bool
+	openDevices map[string]bool
+	addrs       identity.Identity
+	owned       map[string]uint64
+	log         []string
 
 	refuse error // what adding an address answers
 	late   error // what Activate answers
 }
 
 func newKernelTwin() *kernelTwin {
-	return &kernelTwin{open: map[netip.Addr]bool{}, owned: map[string]uint64{}}
+	return &kernelTwin{open: map[netip.Addr]bool{}, openDevices: map[string]bool{}, owned: map[string]uint64{}}
 }
 
 func (k *kernelTwin) say(format string, args ...any) {
@@ -43,10 +44,18 @@ func (k *kernelTwin) Deactivate(group string) {
 	delete(k.owned, group)
 }
 
-func (k *kernelTwin) OpenGate(a []netip.Addr) error  { return k.gate("open", a, true) }
-func (k *kernelTwin) CloseGate(a []netip.Addr) error { return k.gate("close", a, false) }
+func (k *kernelTwin) OpenGate(a []netip.Addr, d ...string) error { return k.gate("open", a, d, true) }
+func (k *kernelTwin) CloseGate(a []netip.Addr, d ...string) error {
+	return k.gate("close", a, d, false)
+}
 
-func (k *kernelTwin) gate(verb string, addrs []netip.Addr, open bool) error {
+func (k *kernelTwin) gate(verb string, addrs []netip.Addr, devices []string, open bool) error {
+	for _, d := range devices {
+		if k.openDevices[d] != open {
+			k.say("%s %s", verb, d)
+			k.openDevices[d] = open
+		}
+	}
 	for _, a := range addrs {
 		if k.open[a] != open {
 			k.say("%s %s", verb, a)
@@ -86,11 +95,12 @@ var (
 )
 
 func (k *kernelTwin) holder() *holder {
-	return &holder{sessions: k, gate: k, addresses: k, gated: func(group string) []netip.Addr {
+	return &holder{sessions: k, gate: k, addresses: k, settle: func() {}, gated: func(group string) ([]netip.Addr, []string) {
+		id := wanIdentity
 		if group == "lan" {
-			return []netip.Addr{lanIdentity.Addresses[0].Prefix.Addr()}
+			id = lanIdentity
 		}
-		return []netip.Addr{wanIdentity.Addresses[0].Prefix.Addr()}
+		return gatedAddresses(id), gatedDevices(id)
 	}}
 }
 

@@ -10,7 +10,6 @@ import (
 
 	"understudy/appliance"
 	"understudy/appliance/config"
-	"understudy/appliance/kernel"
 	"understudy/nat"
 	"understudy/vrrp/election"
 )
@@ -52,11 +51,15 @@ func (n *node) reload(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reload: %w", err)
 	}
-	if err := n.sysctls.Apply(kernel.Settings(interfaces(cfg), nil)); err != nil {
+	if err := n.sysctls.Apply(settings(cfg)); err != nil {
 		return fmt.Errorf("reload: %w", err)
 	}
+	// Devices that are not in the file any more stay until nothing is on them.
+	if err := n.addresses.Prepare(cfg.Devices()); err != nil {
+		return fmt.Errorf("reload: %w", errors.Join(err, n.addresses.Prepare(old.Devices())))
+	}
 	if _, err := n.table.Apply(plan); err != nil {
-		return fmt.Errorf("reload: %w", err)
+		return fmt.Errorf("reload: %w", errors.Join(err, n.addresses.Prepare(old.Devices())))
 	}
 	told, err := n.configured.ask(ctx, configureBound, func() error {
 		return n.client.Send(election.Configure{Config: cfg.Election()})
@@ -67,7 +70,7 @@ func (n *node) reload(ctx context.Context) error {
 	if err != nil {
 		// Back to what the election still goes by.
 		_, undo := n.table.Apply(n.settled.current())
-		return fmt.Errorf("reload: %w", errors.Join(err, undo))
+		return fmt.Errorf("reload: %w", errors.Join(err, undo, n.addresses.Prepare(old.Devices())))
 	}
 	n.settled.set(cfg, plan)
 	if n.sessions != nil {
@@ -150,7 +153,7 @@ func (n *node) natStatus(cfg *config.Config) appliance.NATStatus {
 		n.log.Debug("reading counters", "err", err)
 		return out
 	}
-	out.Drops = map[string]uint64{"gate": c.Gate, "untranslated": c.Untranslated, "stray": c.Stray, "unknown": c.Unknown}
+	out.Drops = map[string]uint64{"gate": c.Gate, "untranslated": c.Untranslated, "stray": c.Stray, "refused": c.Refused, "unknown": c.Unknown}
 	return out
 }
 
@@ -159,7 +162,11 @@ func routerStatus(r config.Router, stats election.Stats) appliance.RouterStatus 
 	out := appliance.RouterStatus{
 		Name: r.Name, Interface: r.Interface, VRID: r.VRID, Family: "ipv4", Version: r.Version,
 		State: "initialize", Priority: r.Priority, EffectivePriority: r.Priority,
+		MAC: string(r.MAC), Accept: r.Accept,
 		AdvertIntervalSeconds: r.Advertise.Seconds(), Addresses: []string{}, Drops: map[string]uint64{},
+	}
+	if d, ok := r.Device(); ok {
+		out.Device = d.Name
 	}
 	for _, a := range r.Addresses {
 		out.Addresses = append(out.Addresses, a.String())

@@ -7,6 +7,7 @@ import (
 
 	"understudy/appliance"
 	"understudy/appliance/config"
+	"understudy/appliance/kernel"
 	"understudy/nat"
 )
 
@@ -50,10 +51,10 @@ func (s *settled) refused() string {
 }
 
 // gated names the addresses behind a group's gate.
-func (s *settled) gated(group string) []netip.Addr {
+func (s *settled) gated(group string) ([]netip.Addr, []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.plan.Group(group)
+	return s.plan.Group(group), s.plan.GroupDevices(group)
 }
 
 // coreConfig is what Core needs of the configuration.
@@ -76,4 +77,13 @@ func interfaces(c *config.Config) (out []string) {
 		}
 	}
 	return out
+}
+
+// settings are the sysctls that the configuration needs.
+func settings(c *config.Config) []kernel.Setting {
+	var parents []string
+	for _, d := range c.Devices() {
+		parents = append(parents, d.Parent)
+	}
+	return kernel.Settings(interfaces(c), parents)
 }

@@ -53,7 +53,7 @@ func newClean() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "clean: %d addresses removed\n", out.Addresses)
+			fmt.Fprintf(cmd.OutOrStdout(), "clean: %d addresses and %d devices removed\n", out.Addresses, out.Devices)
 			return nil
 		},
 	}
