@@ -7,7 +7,8 @@ LDFLAGS := -X main.version=$(VERSION)
 
 # Packages whose tests need the kernel: network namespaces, so root.
 KERNEL  := ./vrrp/vrrpnet/... ./vrrp/election/... ./garp/garpnet/... ./nat/nft/... ./nat/conntrack/... \
-           ./appliance/kernel/... ./appliance/replica/... ./appliance/lab/... ./appliance/demo/... ./appliance/e2e/... ./appliance/daemon/... ./health/probe/...
+           ./appliance/kernel/... ./appliance/replica/... ./appliance/lab/... ./appliance/demo/... ./appliance/bench/... \
+           ./appliance/e2e/... ./appliance/daemon/... ./health/probe/...
 TOTAL   := $(or $(TEST_TOTAL),/tmp/understudy-test-total.$(shell id -u))
 SUM     := $(GO) run ./.ci/testsum -total $(TOTAL)
 
@@ -47,8 +48,9 @@ verify: ## gofmt, vet, staticcheck, tidy, import rules, docs in step
 	$(GO) mod tidy -diff
 	$(GO) test -count=1 -run 'TestImports|TestDocs|TestReference' . ./appliance/config ./cmd/understudy
 
-bench: build ## micro-benchmarks of the hot paths, then crashes side by side (root)
-	$(GO) test -run '^$$' -bench . -benchmem ./vrrp/... ./nat/... ./garp/... ./appliance/...
+bench: build ## micro-benchmarks, crashes, takeovers, cost of sessions; also into dist/bench.txt (root)
+	@mkdir -p dist
+	@.ci/bench $(BIN) dist/bench.txt
 
 FUZZTIME ?= 20s
 fuzz: ## every fuzz target for FUZZTIME each

@@ -50,10 +50,11 @@ var layers = map[string][]string{
 	"appliance/lab/probe":   {"appliance/lab"},
 	"appliance/lab/pair":    {"appliance", "appliance/config", "appliance/control", "appliance/lab", "appliance/lab/capture", "appliance/lab/probe"},
 	"appliance/demo":        {"appliance", "appliance/lab", "appliance/lab/capture", "appliance/lab/pair", "appliance/lab/probe"},
+	"appliance/bench":       {"appliance/lab", "appliance/lab/capture", "appliance/lab/pair", "nat/conntrack", "nat/session"},
 	"appliance/e2e":         nil,
 
 	// The command starts processes: the election it is, or the daemon.
-	"cmd/understudy": {"vrrp/election", "appliance/daemon", "appliance/config", "appliance/decode", "appliance/control", "appliance/demo", "appliance/kernel"},
+	"cmd/understudy": {"vrrp/election", "appliance/daemon", "appliance/config", "appliance/decode", "appliance/control", "appliance/demo", "appliance/bench", "appliance/kernel"},
 }
 
 // pure packages decide and do nothing else.

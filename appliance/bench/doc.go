@@ -1,0 +1,32 @@
+// Package bench is `understudy bench`: what a crash costs, and what sessions
+// cost, measured with the real program on the two-gateway network of
+// [understudy/appliance/lab/pair].
+//
+//	crash.go     the outage that traffic feels, beside the protocol's bound and
+//	             the noise; software.go has what can be compared
+//	takeover.go  how long the survivor takes to be the gateway, by the number of
+//	             sessions; wire.go reads it off the wire
+//	size.go      memory and processor time of the daemons per session
+//	stats.go, proc.go, machine.go, flows.go, text.go
+//
+// # What is measured
+//
+// An outage is the longest silence of a datagram each millisecond, and holds what
+// this machine's scheduler adds: the same figure of the second before is printed
+// beside it. Both directions are measured, the longer one counts.
+//
+// A takeover begins with the survivor's first advert and ends with the first
+// announcement of the last address. Both are frames on a segment, stamped by the
+// kernel; nothing that the program says about itself goes into it. The gate is
+// opened before the first address is added, so it is open by then.
+//
+// Memory is the difference of the daemon's anonymous resident memory, processor
+// time that of utime and stime less what the idle daemon uses. Sessions are put
+// into the active gateway's kernel by ctnetlink, as established flows: to whoever
+// listens for events that is what traffic looks like, and it costs the shared
+// processors little.
+//
+// All of it shares one machine, its processors and its connection table (whose
+// buckets all namespaces share): the number of sessions is bounded by that table,
+// and said.
+package bench

@@ -1,0 +1,112 @@
+package bench
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write testdata again")
+
+var somewhere = Machine{Date: "2026-01-02T12:00:00Z", Processor: "a CPU", Processors: 2, Kernel: "6.18.0", LoadBefore: "0.10", LoadAfter: "1.20"}
+
+func crashReport() *CrashReport {
+	return &CrashReport{Machine: somewhere, Rows: []CrashRow{
+		{Software: "understudy", IntervalMS: 100, BoundMS: 360.938, Outage: Summary{5, 290, 331.25, 360}, Noise: Summary{5, 1, 2.5, 11}, Within: true, Flows: 205},
+		{Software: "understudy", IntervalMS: 10, BoundMS: 36.094, Outage: Summary{5, 30, 42.5, 50}, Noise: Summary{5, 1, 2.5, 11}, Flows: 205, Lost: 3},
+		{Software: "keepalived", IntervalMS: 10, BoundMS: 36.094, Outage: Summary{5, 30, 85, 90}, Noise: Summary{5, 1, 2.5, 11}},
+	}}
+}
+
+func takeoverReport() *TakeoverReport {
+	s := func(v float64) Summary { return Summary{5, v * .9, v, v * 1.1} }
+	n := NodeSummary{Memory: s(90), Established: s(3.5), Whole: s(19), Idle: s(6)}
+	return &TakeoverReport{
+		Machine: somewhere, IntervalMS: 100, Ratio: 1.51,
+		Rows: []TakeoverRow{
+			{Sessions: 100, TookMS: s(2), PlaneMS: s(.02)},
+			{Sessions: 98000, TookMS: s(3.02), PlaneMS: s(.03), Installed: 1},
+		},
+		Size: &SizeSummary{Sessions: 98000, Whole: 20000, Active: n, Standby: n, Rate: s(150000), Kernel: s(377), Object: 256},
+	}
+}
+
+func TestTextForPeople(t *testing.T) {
+	for name, r := range map[string]interface {
+		WriteText(w *bytes.Buffer) error
+	}{
+		"crash":    textOf(func(b *bytes.Buffer) error { return crashReport().WriteText(b) }),
+		"takeover": textOf(func(b *bytes.Buffer) error { return takeoverReport().WriteText(b) }),
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got bytes.Buffer
+			if err := r.WriteText(&got); err != nil {
+				t.Fatal(err)
+			}
+			golden := "testdata/" + name + ".txt"
+			if *update {
+				if err := os.WriteFile(golden, got.Bytes(), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(want, got.Bytes()) {
+				t.Errorf("want\n%s\ngot\n%s", want, got.Bytes())
+			}
+		})
+	}
+}
+
+type textOf func(*bytes.Buffer) error
+
+func (f textOf) WriteText(b *bytes.Buffer) error { return f(b) }
+
+// What scripts read.
+func TestJSONContract(t *testing.T) {
+	var b bytes.Buffer
+	if err := WriteJSON(&b, crashReport()); err != nil {
+		t.Fatal(err)
+	}
+	var crash struct {
+		Rows []struct {
+			Software string
+			BoundMS  float64 `json:"bound_ms"`
+			Outage   Summary `json:"outage_ms"`
+			Within   *bool
+		}
+	}
+	if err := json.Unmarshal(b.Bytes(), &crash); err != nil {
+		t.Fatal(err)
+	}
+	if r := crash.Rows[0]; r.Software != "understudy" || r.BoundMS != 360.938 || r.Outage.Median != 331.25 || r.Within == nil {
+		t.Errorf("got %+v", r)
+	}
+	b.Reset()
+	if err := WriteJSON(&b, takeoverReport()); err != nil {
+		t.Fatal(err)
+	}
+	var takeover struct {
+		Rows []struct {
+			Sessions  int
+			Installed *int
+			TookMS    Summary `json:"took_ms"`
+		}
+		Ratio float64
+		Size  struct {
+			Standby struct {
+				Memory Summary `json:"memory_bytes"`
+			}
+		}
+	}
+	if err := json.Unmarshal(b.Bytes(), &takeover); err != nil {
+		t.Fatal(err)
+	}
+	if r := takeover.Rows[1]; r.Sessions != 98000 || r.Installed == nil || r.TookMS.Median != 3.02 || takeover.Ratio != 1.51 || takeover.Size.Standby.Memory.Median != 90 {
+		t.Errorf("got %+v", takeover)
+	}
+}
