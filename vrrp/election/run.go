@@ -59,6 +59,9 @@ func Run(ctx context.Context, opt Options) error {
 	if err != nil {
 		return err
 	}
+	if err := becomeRealtime(); err != nil {
+		log.Warn("adverts may be late on a busy machine", "err", err)
+	}
 	log.Info("election", "node", l.set.Config().Node, "routers", len(l.routes), "respawned", opt.Link != nil)
 	return l.run()
 }
