@@ -76,10 +76,12 @@ func (l *loop) checkStop() {
 			l.checkStop()
 		}
 	case bye:
+		if late {
+			l.stopping.until = time.Time{} // also if the daemon is still being started: do not spin
+		}
 		if late && l.daemon != nil {
 			l.log.Error("daemon does not end: killed", "pid", l.daemon.pid)
 			_ = unix.PidfdSendSignal(l.daemon.pidfd, unix.SIGKILL, nil, 0)
-			l.stopping.until = time.Time{}
 		}
 		if gone {
 			l.finish()
