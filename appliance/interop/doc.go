@@ -1,0 +1,34 @@
+// Package interop holds the tests of the election on the wire: the real program
+// beside other people's routers, and against packets made by hand. There is
+// nothing in it to import.
+//
+//	   ours            theirs           host
+//	understudy run   keepalived, FRR   a packet socket
+//	     │ lan0           │ lan0          │ lan0
+//	─────┴────────────────┴───────────────┴───── lan      (package appliance/lab)
+//
+//	matrix_test.go    {keepalived, FRR} x {version, family, ...} x every scenario, in both roles
+//	scenario_test.go  what happens in them: election, preemption, release, crash, ...
+//	checksum_test.go  the form of the checksum that they require, and what becomes of the other one
+//	group_test.go     a group of ours against routers of theirs that do not move together
+//	vectors_test.go   the vectors of package vrrp, as frames: what is counted, what moves
+//	rules_*_test.go   the rules of RFC 9568 that a packet can show, see docs/conformance.md
+//
+// # How a test sees
+//
+// What is asserted was on the wire or is in a kernel: [wire] records the segment
+// with the kernel's time stamps, and a contender holds an address if its kernel
+// has it. Of ours, `understudy status --json` is read too; of theirs, no log and
+// no state file. Conditions are waited for with a bound far beyond what they
+// take. Times between two frames are asserted from below, where a protocol timer
+// guarantees them, and from above only to tell one timer from another.
+//
+// # A row of the matrix
+//
+// A [variant] says how a virtual router is written down for the three programs.
+// Version 2, IPv6, unicast and the rest are rows: add one, and every scenario
+// runs with it.
+//
+// The program is taken from UNDERSTUDY_BINARY, or built once. keepalived and
+// FRR come from .ci/tools.
+package interop

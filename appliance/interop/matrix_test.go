@@ -1,0 +1,211 @@
+package interop
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"understudy/appliance/lab"
+)
+
+// variant is a way to run a virtual router, as the three programs write it down.
+type variant struct {
+	name     string
+	version  int
+	vrid     uint8
+	address  netip.Prefix
+	interval time.Duration // the one to use where any will do
+	learns   bool          // a Backup goes by the interval of the Active (version 3)
+	low      string        // the nodes' own addresses, the second one higher
+	high     string
+	// ours is more keys for our router, keepalived more lines for its instance.
+	// A peer that cannot do it is left out.
+	ours       string
+	keepalived string
+	peers      []string
+}
+
+var variants = []variant{
+	{
+		name: "v3 IPv4", version: 3, vrid: 51, address: netip.MustParsePrefix("10.0.1.254/24"), interval: 200 * time.Millisecond,
+		learns: true, low: "10.0.1.2/24", high: "10.0.1.3/24",
+		keepalived: "version 3", peers: []string{"keepalived", "frr"},
+	},
+}
+
+// contender is a router in a duel.
+type contender interface {
+	start(settings)
+	stop()                // in good order
+	holds() (bool, error) // its kernel serves the virtual address
+	machine() *lab.Node
+}
+
+// ours is a contender: the program under test.
+type ours struct {
+	*box
+	v variant
+}
+
+func (o *ours) machine() *lab.Node { return o.Node }
+
+func (o *ours) start(set settings) {
+	o.t.Helper()
+	o.run(routerTOML("lan", "lan0", o.v.vrid, set, fmt.Sprintf("%q", o.v.address), o.v.ours))
+}
+
+func (o *ours) stop() {
+	o.t.Helper()
+	o.end()
+}
+
+func (o *ours) holds() (bool, error) { return has(o.Node, o.v) }
+
+// duel is two routers of one virtual router: a, which is to be Active in the end
+// or at first, and b.
+type duel struct {
+	*scene
+	v    variant
+	wire *wire
+	us   *ours
+	a, b contender
+	dead map[contender]bool
+}
+
+// newDuel puts a router of ours beside one of theirs. We are a if we are to win;
+// the address of a is the higher one if so asked.
+func newDuel(t *testing.T, v variant, peer string, win, higher bool) *duel {
+	t.Helper()
+	s := newScene(t)
+	d := &duel{scene: s, v: v, dead: map[contender]bool{}}
+	mine, other := s.Node("ours"), s.Node("theirs")
+	mineAddr, otherAddr := v.low, v.high
+	if win == higher {
+		mineAddr, otherAddr = v.high, v.low
+	}
+	s.Join(mine, s.lan, "lan0", mineAddr)
+	s.Join(other, s.lan, "lan0", otherAddr)
+	d.us = &ours{&box{scene: s, Node: mine}, v}
+	var them contender
+	switch peer {
+	case "keepalived":
+		s.tool("keepalived", "/usr/sbin/keepalived")
+		them = &keepalived{scene: s, Node: other, v: v}
+	case "frr":
+		s.tool("/usr/lib/frr/vrrpd")
+		them = &frr{scene: s, Node: other, v: v}
+	default:
+		t.Fatalf("no peer %q", peer)
+	}
+	d.a, d.b = them, contender(d.us)
+	if win {
+		d.a, d.b = d.us, them
+	}
+	d.wire = s.record(s.lan)
+	return d
+}
+
+// TestMatrix is every scenario with every peer in both roles.
+func TestMatrix(t *testing.T) {
+	lab.Require(t)
+	for _, v := range variants {
+		for _, peer := range v.peers {
+			for _, sc := range scenarios {
+				if sc.needs != nil && !sc.needs(v) {
+					continue
+				}
+				for role, win := range map[string]bool{"ours wins": true, "theirs wins": false} {
+					t.Run(fmt.Sprintf("%s/%s/%s/%s", v.name, peer, sc.name, role), func(t *testing.T) {
+						t.Parallel()
+						d := newDuel(t, v, peer, win, sc.higher)
+						sc.play(d)
+						d.wellFormed()
+					})
+				}
+			}
+		}
+	}
+}
+
+// wellFormed looks at everything we have sent, and at what we think of what they
+// have sent.
+func (d *duel) wellFormed() {
+	d.t.Helper()
+	sent := d.wire.adverts(d.us.Name)
+	own := netip.MustParsePrefix(d.v.low).Addr()
+	if list, err := d.us.Link("lan0").Addrs(); err == nil && len(list) > 0 {
+		own = list[0].Addr()
+	}
+	for _, a := range sent {
+		if a.reason != 0 || a.data.TTL != 255 || a.data.Src != own {
+			d.t.Errorf("we sent %v: reason %v, TTL %d", a, a.reason, a.data.TTL)
+		}
+		if want := "rfc5798"; d.v.version == 3 && a.Form.String() != want {
+			d.t.Errorf("we sent %v with a checksum of form %v; they understand %s", a, a.Form, want)
+		}
+	}
+	if d.dead[d.us] {
+		return
+	}
+	r, err := d.us.router("lan")
+	d.must(err)
+	for reason, n := range r.Drops {
+		if n > 0 {
+			d.t.Errorf("we dropped %d of their adverts for %s", n, reason)
+		}
+	}
+}
+
+// serves is a condition: the router advertises, and its kernel has the address.
+func (d *duel) serves(c contender) func() error {
+	return func() error {
+		name := c.machine().Name
+		list := d.wire.adverts(name)
+		if len(list) == 0 {
+			return fmt.Errorf("%s has sent nothing", name)
+		}
+		if a := list[len(list)-1]; a.Priority == 0 {
+			return fmt.Errorf("%s has released it", name)
+		} else if silent := time.Since(a.At); silent > 2*a.Interval+slack {
+			return fmt.Errorf("%s is silent for %v", name, silent)
+		}
+		if on, err := c.holds(); err != nil || !on {
+			return fmt.Errorf("%s has not got the address (%v)", name, err)
+		}
+		if c == contender(d.us) {
+			return d.us.is("lan", "active")()
+		}
+		return nil
+	}
+}
+
+// alone is a condition: c serves, the other one neither speaks nor has the
+// address.
+func (d *duel) alone(c contender) func() error {
+	other := d.a
+	if c == d.a {
+		other = d.b
+	}
+	return func() error {
+		if err := d.serves(c)(); err != nil {
+			return err
+		}
+		recent := last(d.wire.adverts(""), 3)
+		for _, a := range recent {
+			if len(recent) < 3 || a.From != c.machine().Name {
+				return fmt.Errorf("the last adverts are %v", recent)
+			}
+		}
+		if d.dead[other] {
+			return nil
+		}
+		if on, err := other.holds(); err != nil || on {
+			return fmt.Errorf("%s has the address too (%v)", other.machine().Name, err)
+		}
+		if other == contender(d.us) && d.us.proc != nil {
+			return d.us.is("lan", "backup")()
+		}
+		return nil
+	}
+}
