@@ -9,10 +9,12 @@ LDFLAGS := -X main.version=$(VERSION)
 KERNEL  := ./vrrp/vrrpnet/... ./vrrp/election/... ./garp/garpnet/... ./nat/nft/... ./nat/conntrack/... \
            ./appliance/kernel/... ./appliance/replica/... ./appliance/lab/... ./appliance/demo/... ./appliance/bench/... \
            ./appliance/e2e/... ./appliance/daemon/... ./health/probe/...
+# The election beside other people's routers. They mostly wait: several at a time.
+INTEROP := ./appliance/interop/...
 TOTAL   := $(or $(TEST_TOTAL),/tmp/understudy-test-total.$(shell id -u))
 SUM     := $(GO) run ./.ci/testsum -total $(TOTAL)
 
-.PHONY: help build demo test test-unit test-kernel verify bench fuzz soak clean tools
+.PHONY: help build demo test test-unit test-kernel test-interop verify bench fuzz soak clean tools
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -26,20 +28,25 @@ demo: build ## two gateways in namespaces, one crash, flows survive (root)
 tools: ## install what the tests need (Debian, root)
 	@.ci/tools
 
-test: tools ## everything: unit, then kernel (root)
+test: tools ## everything: unit, then kernel, then interoperation (root)
 	@rm -f $(TOTAL)
 	@ok=0; $(MAKE) --no-print-directory test-unit || ok=1; \
 	$(MAKE) --no-print-directory test-kernel || ok=1; \
+	$(MAKE) --no-print-directory test-interop || ok=1; \
 	awk '{p+=$$1; f+=$$2; s+=$$3} END {printf "%d passed, %d failed, %d skipped\n", p, f, s; exit p==0}' $(TOTAL) || ok=1; \
 	rm -f $(TOTAL); exit $$ok
 
 test-unit: ## pure packages and the ones that need no root, with the race detector
-	@$(GO) list ./... | grep -vFx "$$($(GO) list $(KERNEL))" | xargs $(GO) test -race -shuffle=on -json | $(SUM) -part unit
+	@$(GO) list ./... | grep -vFx "$$($(GO) list $(KERNEL) $(INTEROP))" | xargs $(GO) test -race -shuffle=on -json | $(SUM) -part unit
 
 # One package at a time: these tests share two cores with the gateways they run.
 test-kernel: build ## real kernel, in network namespaces (root)
 	@UNDERSTUDY_REQUIRE_NETNS=$(if $(CI),1,$(UNDERSTUDY_REQUIRE_NETNS)) UNDERSTUDY_BINARY=$(CURDIR)/$(BIN) \
 		$(GO) test -p 1 -timeout 14m -json $(KERNEL) | $(SUM) -part namespaces $(if $(CI),-no-skip)
+
+test-interop: build ## beside keepalived and FRR, in network namespaces (root)
+	@UNDERSTUDY_REQUIRE_NETNS=$(if $(CI),1,$(UNDERSTUDY_REQUIRE_NETNS)) UNDERSTUDY_BINARY=$(CURDIR)/$(BIN) \
+		$(GO) test -p 1 -parallel 4 -timeout 10m -json $(INTEROP) | $(SUM) -part interop $(if $(CI),-no-skip)
 
 verify: ## gofmt, vet, staticcheck, tidy, import rules, docs in step
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }

@@ -52,6 +52,7 @@ var layers = map[string][]string{
 	"appliance/demo":        {"appliance", "appliance/lab", "appliance/lab/capture", "appliance/lab/pair", "appliance/lab/probe"},
 	"appliance/bench":       {"appliance/lab", "appliance/lab/capture", "appliance/lab/pair", "nat/conntrack", "nat/session"},
 	"appliance/e2e":         nil,
+	"appliance/interop":     nil,
 
 	// The command starts processes: the election it is, or the daemon.
 	"cmd/understudy": {"vrrp/election", "appliance/daemon", "appliance/config", "appliance/decode", "appliance/control", "appliance/demo", "appliance/bench", "appliance/kernel"},
