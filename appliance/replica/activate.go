@@ -25,6 +25,12 @@ const (
 	readHard = time.Second
 )
 
+// afterTakeover is when the dump of an activation begins. To walk the kernel's
+// buckets takes one system call of some 10 ms when there are few sessions, which
+// a kernel without preemption does not interrupt: gate, addresses and
+// announcements that are to run on the same processor would wait for it.
+const afterTakeover = 100 * time.Millisecond
+
 // Activate makes this node the owner of the group's sessions. When it returns,
 // the kernel has every session that has arrived: the gate may be opened and the
 // addresses added. A dump then follows in the background. Activating an Active
@@ -77,7 +83,7 @@ func (e *Engine) Activate(ctx context.Context, group string, term uint64) (Repor
 	now := time.Now()
 	e.mu.Lock()
 	e.taking &^= bit
-	e.reconcile = now
+	e.reconcile = now.Add(afterTakeover)
 	e.strict[g] = now.Add(e.cfg.Strict)
 	e.announce(now, bit)
 	r := Report{Term: own, Installed: int(e.counters.Installed - before), Duration: now.Sub(began)}
