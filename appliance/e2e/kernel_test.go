@@ -83,16 +83,17 @@ func (s *scene) tablesEqual(active *pair.Gateway) func(context.Context) error {
 	}
 }
 
-// holds is a condition: the gateway has the addresses, all of them or none.
+// holds is a condition: the gateway has the addresses, all of them or none, on
+// whatever interfaces.
 func holds(g *pair.Gateway, want bool) func(context.Context) error {
 	return func(context.Context) error {
-		for link, p := range map[string]netip.Prefix{"lan0": pair.LANAddress, "wan0": pair.WANAddress} {
-			addrs, err := g.Link(link).Addrs()
-			if err != nil {
-				return err
-			}
-			if slices.ContainsFunc(addrs, func(a netip.Prefix) bool { return a.Addr() == p.Addr() }) != want {
-				return fmt.Errorf("%s has %v on %s", g.Name, addrs, link)
+		addrs, err := g.Netlink().AddrList(nil, netlink.FAMILY_V4)
+		if err != nil {
+			return err
+		}
+		for _, p := range []netip.Prefix{pair.LANAddress, pair.WANAddress} {
+			if slices.ContainsFunc(addrs, func(a netlink.Addr) bool { return a.IP.Equal(p.Addr().AsSlice()) }) != want {
+				return fmt.Errorf("%s has %v", g.Name, addrs)
 			}
 		}
 		return nil
@@ -122,6 +123,11 @@ func (s *scene) ourTables(g *pair.Gateway) (names []string) {
 // kernel.
 func (s *scene) pristine(g *pair.Gateway, before map[string]string) {
 	s.t.Helper()
+	links, err := g.Netlink().LinkList()
+	s.must(err)
+	if want := len(g.Links()) + 1; len(links) != want { // and lo
+		s.t.Errorf("%s has %d interfaces, want %d: %v", g.Name, len(links), want, links)
+	}
 	for _, l := range g.Links() {
 		addrs, err := l.Addrs()
 		s.must(err)
