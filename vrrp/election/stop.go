@@ -59,6 +59,16 @@ func (l *loop) handOver() {
 	}
 }
 
+// refuse takes groups out that have become Active while others were being left:
+// with them the end would never come. Nobody has been served by them yet.
+func (l *loop) refuse() {
+	for i := range l.groups {
+		if g := &l.groups[i]; g.state == vrrp.Active && !g.leaving {
+			l.apply(l.now, l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InFault, Group: g.name, On: true, Reason: "stopping"}))
+		}
+	}
+}
+
 // checkStop goes from stage to stage.
 func (l *loop) checkStop() {
 	late := expired(l.stopping.until, l.now)
@@ -71,6 +81,9 @@ func (l *loop) checkStop() {
 			l.checkStop()
 		}
 	case leave:
+		if !bidden {
+			l.refuse()
+		}
 		if bidden || !l.active() {
 			l.silence()
 			l.checkStop()
