@@ -131,6 +131,9 @@ func TestStatusKeepsItsContract(t *testing.T) {
 		for _, w := range conforms("", form, v) {
 			t.Errorf("%s, %s: %s", g.Name, what, w)
 		}
+		if t.Failed() {
+			t.FailNow()
+		}
 		return v.(map[string]any)
 	}
 	if a := s.cli(s.gw1, "status", "--json"); a.code != 1 || !strings.Contains(a.out, socketPath) {
