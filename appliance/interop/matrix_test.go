@@ -24,6 +24,7 @@ type variant struct {
 	ours       string
 	keepalived string
 	peers      []string
+	virtual    bool // adverts come from the virtual MAC
 }
 
 var variants = []variant{
@@ -32,6 +33,23 @@ var variants = []variant{
 		learns: true, low: "10.0.1.2/24", high: "10.0.1.3/24",
 		keepalived: "version 3", peers: []string{"keepalived", "frr"},
 	},
+	{
+		// Both ends send from one MAC, and FRR knows no other way.
+		name: "v3 IPv4 VMAC", version: 3, vrid: 51, address: netip.MustParsePrefix("10.0.1.254/24"), interval: 200 * time.Millisecond,
+		learns: true, low: "10.0.1.2/24", high: "10.0.1.3/24", virtual: true,
+		ours: `mac = "virtual"`, keepalived: "version 3\n  use_vmac vr51", peers: []string{"keepalived", "frr"},
+	},
+}
+
+// mac is where our adverts are to come from.
+func (v variant) mac(us *ours) string {
+	switch {
+	case !v.virtual:
+		return us.Link("lan0").MAC.String()
+	case v.address.Addr().Is6():
+		return fmt.Sprintf("00:00:5e:00:02:%02x", v.vrid)
+	}
+	return fmt.Sprintf("00:00:5e:00:01:%02x", v.vrid)
 }
 
 // contender is a router in a duel.
@@ -140,6 +158,9 @@ func (d *duel) wellFormed() {
 	for _, a := range sent {
 		if a.reason != 0 || a.data.TTL != 255 || a.data.Src != own {
 			d.t.Errorf("we sent %v: reason %v, TTL %d", a, a.reason, a.data.TTL)
+		}
+		if mac := d.v.mac(d.us); a.packet.SrcMAC.String() != mac {
+			d.t.Errorf("we sent %v from %v, want %v", a, a.packet.SrcMAC, mac)
 		}
 		if want := "rfc5798"; d.v.version == 3 && a.Form.String() != want {
 			d.t.Errorf("we sent %v with a checksum of form %v; they understand %s", a, a.Form, want)
