@@ -23,31 +23,37 @@ type Status struct {
 
 // RouterStatus is one virtual router.
 type RouterStatus struct {
-	Name                  string            `json:"name"`
-	Interface             string            `json:"interface"`
-	MAC                   string            `json:"mac"`              // interface | virtual
-	Device                string            `json:"device,omitempty"` // of ours, that the addresses are on
-	Accept                bool              `json:"accept"`
-	VRID                  uint8             `json:"vrid"`
-	Family                string            `json:"family"` // ipv4 | ipv6
-	Version               uint8             `json:"version"`
-	State                 string            `json:"state"` // initialize | backup | active | fault
-	Reason                string            `json:"reason"`
-	Priority              uint8             `json:"priority"`
-	EffectivePriority     uint8             `json:"effective_priority"`
-	AdvertIntervalSeconds float64           `json:"advert_interval_seconds"`
-	ActiveAddress         string            `json:"active_address"` // who is Active, as far as heard; empty if unknown
-	Addresses             []string          `json:"addresses"`
-	Transitions           uint64            `json:"transitions"`
-	LastTransition        *time.Time        `json:"last_transition"` // null before the first
-	Adverts               AdvertStatus      `json:"adverts"`
-	Drops                 map[string]uint64 `json:"drops"` // every reason, also those at zero
+	Name                  string       `json:"name"`
+	Interface             string       `json:"interface"`
+	MAC                   string       `json:"mac"`              // interface | virtual
+	Device                string       `json:"device,omitempty"` // of ours, that the addresses are on
+	Accept                bool         `json:"accept"`
+	VRID                  uint8        `json:"vrid"`
+	Family                string       `json:"family"` // ipv4 | ipv6
+	Version               uint8        `json:"version"`
+	State                 string       `json:"state"` // initialize | backup | active | fault
+	Reason                string       `json:"reason"`
+	Priority              uint8        `json:"priority"`
+	EffectivePriority     uint8        `json:"effective_priority"`
+	AdvertIntervalSeconds float64      `json:"advert_interval_seconds"`
+	ActiveAddress         string       `json:"active_address"` // who is Active, as far as heard; empty if unknown
+	Addresses             []string     `json:"addresses"`
+	Transitions           uint64       `json:"transitions"`
+	LastTransition        *time.Time   `json:"last_transition"` // null before the first
+	Adverts               AdvertStatus `json:"adverts"`
+	// Drops has every reason, also those at zero. What came in on the interface
+	// for none of its routers (an unknown VRID) counts for each of them.
+	Drops map[string]uint64 `json:"drops"`
 }
 
 // AdvertStatus counts adverts.
 type AdvertStatus struct {
 	Sent     uint64 `json:"sent"`
 	Received uint64 `json:"received"`
+	// Accepted, though another interval or other addresses than ours (RFC 9568,
+	// 7.1: processed, but worth knowing).
+	IntervalMismatch uint64 `json:"interval_mismatch"`
+	AddressMismatch  uint64 `json:"address_mismatch"`
 }
 
 // GroupStatus is one group of routers that move together.

@@ -179,7 +179,8 @@ func routerStatus(r config.Router, stats election.Stats) appliance.RouterStatus 
 		out.EffectivePriority = e.Priority
 		out.ActiveAddress = addressText(e.Active)
 		out.Transitions = e.Transitions
-		out.Adverts = appliance.AdvertStatus{Sent: e.Sent, Received: e.Received}
+		out.Adverts = appliance.AdvertStatus{Sent: e.Sent, Received: e.Received,
+			IntervalMismatch: e.IntervalMismatch, AddressMismatch: e.AddressMismatch}
 		if !e.LastTransition.IsZero() {
 			out.LastTransition = &e.LastTransition
 		}

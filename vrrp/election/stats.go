@@ -8,7 +8,7 @@ import (
 
 // Stats is everything worth showing of an election.
 type Stats struct {
-	Status vrrp.Status // what was dropped by the parser is in its routers' drops
+	Status vrrp.Status // what was dropped by the parser is in its routers' drops, what was for none of them in each on that port
 	Ports  []PortStats
 	Fence  FenceStats
 	Daemon DaemonStats
@@ -60,7 +60,9 @@ func (l *loop) snapshot(now time.Time) Stats {
 	s := Stats{Status: l.set.Snapshot(now), Fence: l.fences.stats, Daemon: l.daemonStats, Ports: []PortStats{},
 		Turns: l.turns, LateMax: l.lateMax, Undelivered: l.undelivered, Watch: l.watcher.Lost()}
 	for i := range s.Status.Routers {
+		// What came in for no router at all has no other place to be seen.
 		l.routes[i].drops.into(s.Status.Routers[i].Drops)
+		l.routes[i].port.drops.into(s.Status.Routers[i].Drops)
 	}
 	if d := l.daemon; d != nil {
 		s.Daemon.PID, s.Daemon.Ready = d.pid, d.ready
