@@ -28,7 +28,7 @@ func (b *box) run(config string) {
 	b.t.Helper()
 	b.must(b.WriteFile(configPath, []byte(fmt.Sprintf("node = %q\n%s", b.Name, config)), 0o644))
 	var err error
-	b.proc, err = b.Start(binary, "run", "--config", configPath, "--control", socketPath)
+	b.proc, err = b.Start(program, "run", "--config", configPath, "--control", socketPath)
 	b.must(err)
 	b.logs(b.proc, b.Name)
 	path, err := b.Path(socketPath)

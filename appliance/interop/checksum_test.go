@@ -12,8 +12,7 @@ import (
 
 // Neither peer has a setting for it: they refuse adverts whose checksum leaves
 // the pseudo-header out, and go on as if we were not there. Whoever insists on
-// checksum = "rfc9568" gets two Active routers. Ours hears theirs all the time,
-// and counts.
+// checksum = "rfc9568" gets two Active routers. Ours hears theirs, and counts.
 func TestChecksumTheyRefuse(t *testing.T) {
 	lab.Require(t)
 	v := variants[0]
@@ -21,7 +20,9 @@ func TestChecksumTheyRefuse(t *testing.T) {
 		t.Run(peer, func(t *testing.T) {
 			t.Parallel()
 			d := newDuel(t, v, peer, true, false)
-			set := d.better(v.interval)
+			// Seldom: keepalived puts off its own advert whenever it hears one that it
+			// refuses, and would come to send none at all.
+			set := d.better(5 * v.interval)
 			set.checksum = "rfc9568"
 			d.a.start(set)
 			d.b.start(d.worse(v.interval))
@@ -76,10 +77,10 @@ func TestChecksumAutoFollows(t *testing.T) {
 	s := newScene(t)
 	d := newDUT(s, settings{priority: 100, interval: 300 * time.Millisecond}, "")
 	rival := d.injector("10.0.1.3")
-	first := d.hears(rival, 200, vrrp.FormMessage)
+	rival.heard(200, d.set.interval, vrrp.FormMessage)
 	s.wait("us to be Active", d.is("lan", "active"))
 	s.wait("an advert", func() error {
-		list := d.wire.adverts(d.Name)
+		list := d.adverts()
 		if len(list) == 0 {
 			return errNotYet
 		}
@@ -88,7 +89,4 @@ func TestChecksumAutoFollows(t *testing.T) {
 		}
 		return nil
 	})
-	if len(since(d.wire.adverts(d.Name), first)) != len(d.wire.adverts(d.Name)) {
-		t.Error("we were Active before the rival was heard")
-	}
 }

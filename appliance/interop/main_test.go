@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// binary is the program under test.
-var binary string
+// program is the program under test.
+var program string
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
@@ -17,19 +17,19 @@ func run(m *testing.M) int {
 	if os.Geteuid() != 0 {
 		return m.Run() // each test skips, or fails where it must not
 	}
-	path, remove, err := program()
+	path, remove, err := build()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "interop:", err)
 		return 1
 	}
 	defer remove()
-	binary = path
+	program = path
 	return m.Run()
 }
 
-// program returns the path of the program under test. If nobody else has built
+// build returns the path of the program under test. If nobody else has built
 // it, it is built into a directory that remove ends.
-func program() (path string, remove func(), err error) {
+func build() (path string, remove func(), err error) {
 	if path := os.Getenv("UNDERSTUDY_BINARY"); path != "" {
 		if _, err := os.Stat(path); err != nil {
 			return "", nil, fmt.Errorf("UNDERSTUDY_BINARY: %w", err)
