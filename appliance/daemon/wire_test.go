@@ -3,6 +3,7 @@ package daemon
 import (
 	"encoding/binary"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"github.com/mdlayher/ethernet"
 	"golang.org/x/sys/unix"
 
+	"understudy/appliance"
 	"understudy/appliance/config"
 	"understudy/appliance/identity"
 	"understudy/appliance/kernel"
@@ -22,6 +24,7 @@ import (
 	"understudy/nat"
 	"understudy/nat/nft"
 	"understudy/vrrp"
+	"understudy/vrrp/election"
 	"understudy/vrrp/vrrpnet"
 )
 
@@ -425,5 +428,52 @@ func TestS6_4_3_AcceptModeFalse(t *testing.T) {
 		if counters.Refused != 1 {
 			t.Errorf("%d refused", counters.Refused)
 		}
+	}
+}
+
+// The fence of a group with a device: what is prepared takes all of it out of
+// service, in its order, though nobody of this process does anything any more.
+func TestFenceOfADevice(t *testing.T) {
+	w := newWire(t, "")
+	b := w.gw[0]
+	b.activate()
+	if !w.forwarded(7000) {
+		t.Fatal("the Active does not forward")
+	}
+	var fence election.Fence
+	b.do(func() error {
+		f := fences{addresses: b.addresses, log: slog.New(slog.DiscardHandler)}
+		fence = f.prepare(appliance.GroupConfig{Name: "lan", Identity: b.identity})
+		return nil
+	})
+	run := func(what string, batches []election.NetlinkBatch) {
+		t.Helper()
+		if len(batches) == 0 {
+			t.Fatalf("%s: nothing prepared", what)
+		}
+		b.do(func() error {
+			x, err := election.NewExecutor()
+			if err != nil {
+				return err
+			}
+			defer x.Close()
+			return x.Run(batches).Err
+		})
+	}
+	held := func() (id identity.Identity) {
+		b.do(func() (err error) { id, err = b.addresses.Held(); return err })
+		return id
+	}
+	run("gate", fence.GateClose)
+	if w.forwarded(7001) {
+		t.Error("gate shut: forwarded")
+	}
+	run("addresses", fence.Remove)
+	if id := held(); len(id.Addresses) != 0 || len(id.Devices) != 1 {
+		t.Errorf("addresses removed: holds %v", id)
+	}
+	run("devices", fence.Lower)
+	if id := held(); len(id.Devices) != 0 {
+		t.Errorf("devices down: holds %v", id)
 	}
 }

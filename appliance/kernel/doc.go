@@ -1,8 +1,9 @@
 // Package kernel makes this machine hold what an [identity.Identity] says:
-// addresses by rtnetlink, and the sysctls a gateway needs.
+// addresses and devices by rtnetlink, and the sysctls a gateway needs.
 //
 //	identity (wanted) ─▶ Applier.Apply ─▶ dump ─▶ plan ─▶ batches of 128 ─▶ dump, until nothing is left to do
 //	identity ──────────▶ Applier.RemoveMessages ─▶ the bytes of the fence, for another process to send
+//	devices ───────────▶ Applier.Prepare ─▶ there, down · Apply: up · Applier.Settle: down again, slowly
 //	Watcher.Run ───────▶ Event: an address of ours is gone · a link is new, changed, gone
 //	Settings ──────────▶ Sysctls.Apply / Restore, previous values kept in a file
 //
@@ -28,6 +29,17 @@
 // IPv6 addresses are added without duplicate address detection (a takeover must
 // not wait a second) and deprecated, so that the gateway does not choose them
 // for its own connections.
+//
+// # Devices
+//
+// An address with a virtual MAC is on a device: a macvlan in bridge mode on the
+// router's interface. It is made beforehand and kept down and without addresses,
+// because one that is up forwards what is sent to its MAC, and one that is down
+// with addresses answers for them by its parent. Apply brings it up, which is
+// quick; taking it down is not, and is left for Settle. Where the parent has a
+// subnet that contains the address, that counts as the device's: routes stay on the
+// parent. A device is known as ours by its name, which says family and VRID, by
+// the MAC that goes with these, and by its link group.
 //
 // # Namespaces
 //

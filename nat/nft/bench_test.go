@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"testing"
+
+	"understudy/nat"
 )
 
 func BenchmarkApply(b *testing.B) {
@@ -41,5 +43,33 @@ func BenchmarkOpenCloseGate(b *testing.B) {
 	for b.Loop() {
 		l.must(l.a.OpenGate(allOfGroup))
 		l.must(l.a.CloseGate(allOfGroup))
+	}
+}
+
+// A box that gives up 250 virtual routers at once: the prepared batch, from the
+// call until nothing passes any more.
+func BenchmarkGateCloseMessage250Devices(b *testing.B) {
+	l := newLab(b)
+	c := config()
+	var addrs []netip.Addr
+	var devices []string
+	for i := range 250 {
+		a := netip.AddrFrom4([4]byte{198, 18, 0, byte(i)})
+		addrs, devices = append(addrs, a), append(devices, fmt.Sprintf("us4-%d-lan0", i+1))
+		c.Devices = append(c.Devices, nat.DeviceGate{Device: devices[i], Group: "many"})
+	}
+	c.Groups = append(c.Groups, nat.Group{Name: "many", Addresses: addrs})
+	l.apply(c)
+	batch := GateCloseMessage(addrs, devices...)
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		l.must(l.a.OpenGate(addrs, devices...))
+		b.StartTimer()
+		l.gateway.sendBatch(batch)
+	}
+	b.StopTimer()
+	if got := len(l.state().elements[setClosedDevices]); got != 250 {
+		b.Errorf("%d of 250 closed", got)
 	}
 }
