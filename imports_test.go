@@ -27,6 +27,7 @@ var layers = map[string][]string{
 	"health":             nil,
 	"appliance/identity": {"vrrp"},
 	"appliance":          {"vrrp", "appliance/identity"},
+	"appliance/sim":      {"vrrp", "appliance", "appliance/identity"},
 
 	// Edges: one pure side, one facility; they have never heard of Core.
 	"vrrp/vrrpnet":      {"vrrp"},
@@ -59,7 +60,7 @@ var layers = map[string][]string{
 }
 
 // pure packages decide and do nothing else.
-var pure = []string{"vrrp", "garp", "lacp", "nat", "nat/session", "appliance", "appliance/identity"}
+var pure = []string{"vrrp", "garp", "lacp", "nat", "nat/session", "appliance", "appliance/identity", "appliance/sim"}
 
 // notPure is what a pure package may not import of the standard library.
 var notPure = []string{"os", "net", "syscall", "sync", "context", "log", "math/rand", "math/rand/v2", "unsafe", "runtime"}

@@ -1,0 +1,84 @@
+// Package sim is a whole cluster on a virtual clock: 2 to 5 nodes, each the real
+// [vrrp.Set] and the real [appliance.Core], joined by a model of everything that
+// lies between and around them. It runs a second of their time in microseconds,
+// breaks what can break, and holds every step against rules.
+//
+//	node a                                     node b
+//	+-----------+ fifo +----------+            +-----------+ ...
+//	| election  |<---->| daemon   |            | election  |
+//	|  vrrp.Set | board|  Core    |            |  vrrp.Set |
+//	+-----------+      +----------+            +-----------+
+//	  |  ^    | fence    | Hold  |               |  ^
+//	  |  |    v          v       | sessions      |  |
+//	  |  |  +--------------+     +----- sync ----------- ...
+//	  |  |  |   kernel     |                     |  |
+//	==|==|=======================================|==|=== lan, wan: loss, delay,
+//	                                                     corruption, cuts
+//
+// # The map
+//
+//	schedule.go verbs.go text.go parse.go   Schedule: what is played; its text, and back
+//	generate.go shrink.go                   a schedule from a seed; a smaller one that fails the same way
+//	world.go queue.go rand.go setup.go      the clock that is true, the future, chance, configurations
+//	segment.go sessions.go                  frames between nodes; the session link and who is in sync
+//	node.go kernel.go board.go fifo.go      a box: its processes' lives, kernel, shared page, socket pair
+//	election.go hear.go supervise.go stop.go   models package vrrp/election around the Set
+//	daemon.go respawn.go act.go             models package appliance/daemon around the Core; what is done to a node
+//	check.go reference.go guard.go          the rules of every step
+//	ending.go exercise.go                   the rules of the end: what has to come when the faults stop
+//	coverage.go dump.go                     what met what; how things stand
+//
+// What is real: Set, Core, identities, and the codec (adverts travel as packets).
+// What is a model: the two processes' loops, the kernel, the session plane. A
+// model repeats the original's decisions in their order; where the original
+// changes, it has to follow.
+//
+// # The rules
+//
+// S1 to S14 and L1 to L6 are invariants of an election: S1 state fits timer; S2 who
+// may send; S3 data plane only while Active; S4 a refused packet has no effect; S6
+// who yields to whom; S7 and S9 when a Backup may become Active, by a second
+// reckoning (reference.go); S8 what is learned; S10 sockets before timers; S12 no
+// storms; S14 one seed, one run; L1 to L4 somebody is Active, in time, and it stays.
+// Beside them: group (all members are in one state), term (terms only grow), fence
+// (out of service before priority 0), want, storm (the two processes keep each other
+// busy), budget (nobody gives up for want of a daemon that is well), stuck (time
+// does not pass: a loop that spins), healthy (everything is repaired, and a node is
+// not well again).
+//
+// # A scenario file
+//
+//	seed 7                                   # of what is left to chance
+//	router lan segment=lan vrid=51 [family=6] [version=2]     # segments: lan wan sync
+//	router wan segment=wan vrid=52
+//	group gw lan wan
+//	node a priority=200[,100] interval=100ms [preempt=no] [delay=1s] [ppm=-150]
+//	node b priority=100 interval=100ms
+//	sessions                                 # readiness counts
+//	watchdog 2s
+//	budget 2s
+//	1.5s cut a b lan                         # an act: a time and a verb
+//	9s end [crash|stop|link|failover]        # repair; then, in calm, this happens to the Active
+//
+// The verbs:
+//
+//	cut A B SEG · join A B SEG      both directions · mute A B SEG   only from A to B
+//	split SEG A,B                   these from all others · heal SEG  every path of the segment
+//	noise A B SEG LOSS DUP BAD DELAY JITTER   from A to B; percents, times
+//	link A SEG down|up|bare         bare: up, without an address
+//	crash A · start A · stop A      power cut; by the service manager; in good order
+//	kill A election|daemon|both     · hang A … (SIGSTOP) · wake A · deaf A   hang, and what comes is lost
+//	nospawn A TIME                  no process can be started · late A TIME  its election is, so much
+//	delay A TIME · stall A TIME     messages between its processes; none at all, so long
+//	slow A TIME · refuse A addresses|gate|fence TIME · drift A GROUP    its kernel
+//	resync A TIME                   what a transfer of sessions takes
+//	failover A ready|force|all GROUP · priority A N · preempt A yes|no · addresses A EXTRA · interval A TIME
+//	                                the operator, by way of the daemon
+//	reclaim A GROUP · raise A GROUP TERM · absence A TIME
+//	rogue SEG PRIORITY 1 INTERVAL · junk SEG N     an outsider's adverts, and noise
+//	poke A GROUP start|tick|fault|fault-fence|fault-off|resume|eligible|hand-over|stop|stop-fence
+//	                                an input out of turn
+//	expect GROUP A,B|none           these are Active now, or it is a violation
+//
+// The package has no clock, goroutine or I/O; runs in parallel are its tests'.
+package sim
