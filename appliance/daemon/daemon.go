@@ -60,6 +60,7 @@ type node struct {
 	client     *election.Client
 	addresses  *kernel.Applier
 	watcher    *kernel.Watcher
+	known      map[string]int // interfaces that were there at the start, and their numbers: no news
 	table      *nft.Applier
 	tableWatch *nft.Watcher
 	sessions   *sessions // nil without [sessions]
@@ -154,6 +155,12 @@ func (n *node) openKernel(cfg *config.Config, plan nat.Plan) (err error) {
 	// Behind shut gates, and before the watcher, to whom they would be news.
 	if err := n.addresses.Prepare(cfg.Devices()); err != nil {
 		return err
+	}
+	n.known = make(map[string]int)
+	for _, name := range interfaces(cfg) {
+		if l, err := n.addresses.Link(name); err == nil {
+			n.known[name] = l.Index
+		}
 	}
 	if n.watcher, err = kernel.OpenWatcher(n.addresses.PortID()); err != nil {
 		return err
@@ -277,9 +284,10 @@ func (n *node) onKernel(ev kernel.Event) {
 	case kernel.AddressLost, kernel.Overrun:
 		n.runner.Post(appliance.Drifted{Why: ev.Kind.String() + " " + ev.Prefix.String() + " " + ev.Interface})
 	case kernel.LinkNew:
-		if !slices.Contains(interfaces(n.settled.config()), ev.Interface) {
+		if !slices.Contains(interfaces(n.settled.config()), ev.Interface) || n.known[ev.Interface] == ev.Link.Index {
 			return
 		}
+		delete(n.known, ev.Interface)
 		// Interface numbers are part of the prepared messages, and a new interface
 		// has none of our settings.
 		n.fences.sendAll(func(m election.Message) { n.client.Send(m) })
