@@ -21,6 +21,9 @@ const (
 	// unknownGrace is how long after an activation segments of unknown
 	// connections are dropped in silence instead of answered with a reset.
 	unknownGrace = 5 * time.Second
+	// lackBound is how long they are at most, where the last owner has not been
+	// reached yet for the sessions that it kept.
+	lackBound = 30 * time.Second
 	// stopBound is how long an orderly stop may take before it is cut short.
 	stopBound = 4 * time.Second
 	// faultRetry is the first pause after the kernel refused an identity; it
@@ -62,6 +65,7 @@ type Core struct {
 	preempt  time.Time // zero, or until when not being in sync forbids to preempt
 	boot     time.Time // zero, or until when a new box stays out of the election
 	unknown  time.Time // end of the grace after an activation
+	lacking  time.Time // zero, or end of the grace for sessions that may still come
 	retry    time.Time // when to try a failed application again
 	stopping time.Time // zero, or the time by which the daemon ends
 	respawn  bool      // the election is to be started again once the rest is let go of
@@ -115,6 +119,7 @@ func (c *Core) Deadline() time.Time {
 		}
 	}
 	sooner(c.unknown)
+	sooner(c.lacking)
 	sooner(c.retry)
 	sooner(c.stopping)
 	sooner(c.preempt)
@@ -188,7 +193,7 @@ func (c *Core) hold() {
 	c.applied = false
 	c.retry = time.Time{}
 	w := Want{Gen: c.gen, Unknown: c.cfg.Unknown}
-	if !c.unknown.IsZero() {
+	if !c.unknown.IsZero() || !c.lacking.IsZero() {
 		w.Unknown = UnknownDrop
 	}
 	for _, g := range c.groups {
@@ -213,7 +218,9 @@ func (c *Core) onTime(now time.Time) {
 	due(&c.preempt)
 	due(&c.boot)
 	again := due(&c.retry)
-	if due(&c.unknown) || again {
+	graced := due(&c.unknown)
+	lacked := due(&c.lacking)
+	if graced && c.lacking.IsZero() || lacked && c.unknown.IsZero() || again {
 		c.hold()
 	}
 	for _, g := range c.groups {

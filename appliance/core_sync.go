@@ -8,6 +8,7 @@ func (c *Core) onSynced(now time.Time, ev Synced) {
 	if c.sync.InSync && !ev.InSync {
 		c.preempt = now.Add(syncBound)
 	}
+	c.lack(now, ev.Incomplete)
 	c.sync = ev
 	if ev.InSync {
 		c.boot = time.Time{}
@@ -15,6 +16,22 @@ func (c *Core) onSynced(now time.Time, ev Synced) {
 	c.alarms.set(now, AlarmNoPeer, !ev.Connected, "no session link to any peer: a crash now loses every flow")
 	c.alarms.set(now, AlarmNotInSync, ev.Connected && !ev.InSync, "the peer's sessions are not all here yet")
 	c.alarms.set(now, AlarmLag, ev.Connected && ev.Lag > lagAlarm, "the peer is behind by more than a second of sessions")
+}
+
+// lack keeps segments of unknown connections from being answered with a reset
+// while their sessions may still come.
+func (c *Core) lack(now time.Time, on bool) {
+	switch was := c.sync.Incomplete; {
+	case on && !was:
+		c.lacking = now.Add(lackBound)
+	case !on && !c.lacking.IsZero():
+		c.lacking = time.Time{}
+	default:
+		return
+	}
+	if c.unknown.IsZero() {
+		c.hold()
+	}
 }
 
 // tellEligible lets the election know, when it changes, whether a group may

@@ -23,7 +23,7 @@ import (
 //	transition gateway active term=4 [leaving]
 //	applied [fail=gateway] [restored=gateway]   the lane answers the latest Hold
 //	applied stale                               … an old one
-//	synced [connected] [insync] [lag=2s]
+//	synced [connected] [insync] [incomplete] [lag=2s]
 //	advance 5s                                  time passes, ticks included
 //	failover [gateway] [force] · drained gateway [err] · stop · drift · fenced gateway
 //	election-lost [resume=gateway] · term gateway 9 · reload groups=… · alarms
@@ -89,7 +89,7 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		}
 		return s.step(ev)
 	case "synced":
-		ev := Synced{Connected: d.HasArg("connected"), InSync: d.HasArg("insync")}
+		ev := Synced{Connected: d.HasArg("connected"), InSync: d.HasArg("insync"), Incomplete: d.HasArg("incomplete")}
 		ev.Lag, _ = time.ParseDuration(arg("lag"))
 		return s.step(ev)
 	case "advance":
@@ -199,7 +199,7 @@ func TestCoreTotal(t *testing.T) {
 		Transition{GroupState: GroupState{Group: "a", State: vrrp.Fault, Term: 3}},
 		Transition{GroupState: GroupState{Group: "unheard-of", State: vrrp.Active}},
 		Fenced{Group: "a"}, ElectionLost{}, ElectionLost{Resume: []GroupState{{Group: "a", State: vrrp.Active, Term: 2}}}, Applied{Gen: 1}, Applied{Gen: 2, Failed: map[string]error{"a": errors.New("x")}},
-		Synced{}, Synced{Connected: true, InSync: true}, TermHeard{Group: "a", Term: 9}, TermHeard{Group: "nobody"}, Drifted{},
+		Synced{}, Synced{Connected: true, InSync: true}, Synced{Connected: true, InSync: true, Incomplete: true}, TermHeard{Group: "a", Term: 9}, TermHeard{Group: "nobody"}, Drifted{},
 		Drained{Group: "a"}, Drained{Group: "a", Err: errors.New("x")}, Drained{Group: "nobody"}, Failover{ID: 1}, Failover{ID: 2, Group: "nobody"},
 		Reloaded{Config: testConfig("b", true)}, Stop{},
 	}

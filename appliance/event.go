@@ -49,6 +49,9 @@ type (
 		Connected bool // at least one peer's link is up
 		InSync    bool // every record of the peers has been applied here
 		Lag       time.Duration
+		// Incomplete: a group is Active here without all the sessions of the last
+		// owner, who is asked for them.
+		Incomplete bool
 	}
 
 	// TermHeard is a term that a peer uses for a group of ours.

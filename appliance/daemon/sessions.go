@@ -116,8 +116,9 @@ func (w *sessionWatch) note(c replica.Change) {
 
 func (w *sessionWatch) look(ctx context.Context, now time.Time) {
 	st := w.node.sessions.Engine.Status()
-	s := appliance.Synced{Connected: st.Connected, InSync: st.InSync, Lag: st.Lag}
-	if !w.told || s.Connected != w.last.Connected || s.InSync != w.last.InSync || (s.Lag > time.Second) != (w.last.Lag > time.Second) {
+	s := appliance.Synced{Connected: st.Connected, InSync: st.InSync, Lag: st.Lag,
+		Incomplete: slices.ContainsFunc(st.Groups, func(g replica.GroupStatus) bool { return g.Incomplete })}
+	if !w.told || s.Connected != w.last.Connected || s.InSync != w.last.InSync || s.Incomplete != w.last.Incomplete || (s.Lag > time.Second) != (w.last.Lag > time.Second) {
 		w.told, w.last = true, s
 		w.node.runner.Post(s)
 	}
@@ -167,6 +168,6 @@ func counters(c replica.Counters) map[string]uint64 {
 		"full": c.Full, "dumps": c.Dumps, "dump_errors": c.DumpErrors, "swept": c.Swept, "installed": c.Installed,
 		"updated": c.Updated, "removed": c.Removed, "renewed": c.Renewed, "reinstalled": c.Reinstalled, "stale": c.Stale,
 		"clashes": c.Clashes, "kernel_full": c.KernelFull, "errors": c.Errors, "strict": c.Strict, "liberal": c.Liberal,
-		"conflicts": c.Conflicts, "refused": c.Refused,
+		"conflicts": c.Conflicts, "refused": c.Refused, "salvaged": c.Salvaged,
 	}
 }

@@ -71,11 +71,16 @@ func (e *Engine) Activate(ctx context.Context, group string, term uint64) (Repor
 	}
 
 	e.mu.Lock()
+	caughtUp := e.caughtUp(g)
 	own := e.groups.Activate(g, term)
 	e.groups.SetPartial(g, true) // until the dump that follows
 	for _, p := range e.peers {
 		p.receiver.Abandon(g)
 		p.receiver.AcceptLate(g, time.Now().Add(e.cfg.Late))
+	}
+	if !caughtUp {
+		now := time.Now()
+		e.beginSalvage(now, g, e.hadAll(now, g))
 	}
 	goal := e.table.KernelQueue()
 	e.mu.Unlock()
@@ -160,6 +165,7 @@ func (e *Engine) Deactivate(group string) {
 	now := time.Now()
 	e.mu.Lock()
 	e.groups.Deactivate(g)
+	e.salvages[g].on = false
 	e.strict[g] = time.Time{}
 	e.release(now, 1<<uint(g))
 	if e.groups.Active()|e.taking == 0 {

@@ -23,6 +23,7 @@
 //	install.go    the standby's kernel; strict.go: window checks after a takeover;
 //	              loose.go: none after a split
 //	activate.go   taking a group over, giving it up
+//	salvage.go    what the last owner has and a new one does not
 //	reconfigure.go  other addresses, while flows go on
 //	status.go, notify.go
 //

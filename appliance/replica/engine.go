@@ -64,6 +64,7 @@ type Engine struct {
 	strict      [session.MaxGroups]time.Time // when window checks are due to be restored
 	passing     strictPass
 	loosening   loosePass
+	salvages    [session.MaxGroups]salvage
 	counters    Counters
 	takeover    *Takeover
 	merged      session.Record // scratch of onEvent

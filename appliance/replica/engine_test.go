@@ -196,14 +196,16 @@ func TestTermConflict(t *testing.T) {
 	w.a.activate(5)
 	w.b.activate(6)
 	mine, theirs := flow(1, 6), flow(2, 6)
-	w.a.born(mine)
-	w.b.born(theirs)
+	both, thief := flow(3, 17), mine
+	w.a.born(mine, both)
+	both.ReplyDstPort, thief.SrcPort = 60000, 9
+	w.b.born(theirs, both, thief)
+	both = flow(3, 17)
 	must(t, w.a.cable.Plug())
 	eventually(t, "the conflict is seen", func() bool { return w.a.engine.Status().Counters.Conflicts > 0 })
-	w.b.has("an Active box takes nothing", theirs)
-	w.a.has("an Active box takes nothing", mine)
 	w.b.engine.Deactivate("gw") // the election has decided for the lower term
-	w.b.has("the one left Active wins", mine)
+	w.a.has("the one left Active keeps its own, and takes what has no place in the way", mine, both, theirs)
+	w.b.has("and the other follows", mine, both, theirs)
 	if s := w.a.engine.Status().Groups[0]; s.Term <= 6 || !s.Active || s.Holder != "a" {
 		t.Errorf("%+v", s)
 	}

@@ -87,6 +87,7 @@ func (e *Engine) hear(ctx context.Context, p *peer, w *wire) {
 	now := time.Now()
 	e.mu.Lock()
 	if p.in == w {
+		e.noteWhole(now) // for the last time, perhaps
 		p.in = nil
 		p.receiver.Disconnect()
 		e.announceRaised(now, e.groups.Lost(p.Name))
@@ -112,6 +113,7 @@ func (e *Engine) onFrame(p *peer, w *wire, t session.Type, b []byte) error {
 		err = errNotHim
 	}
 	changes := e.heed(now, p)
+	e.salvage(now)
 	install := e.table.Dirty(session.SinkKernel) > 0
 	e.mu.Unlock()
 	e.notify(changes...)
@@ -142,6 +144,8 @@ func (e *Engine) heed(now time.Time, p *peer) (changes []Change) {
 			c.Kind = TermHeard
 			e.announceRaised(now, 1<<uint(n.Group))
 			e.loosen(now, n.Group)
+			p.receiver.AskAgain(n.Group)
+			e.beginSalvage(now, n.Group, false)
 		case session.NoticeConflict:
 			e.counters.Conflicts++
 			// In a hand-over this is how it should be, for a moment.

@@ -41,6 +41,8 @@ func (e *Engine) keepInstalling(ctx context.Context) error {
 				retried = now
 				e.tryAgain(now)
 			}
+			e.watchOwners(now)
+			e.salvage(now)
 			e.mu.Unlock()
 			e.makeStrict(now)
 		}
@@ -210,6 +212,11 @@ func (e *Engine) file(n int, active session.GroupSet) {
 		}
 		if s, ok := e.table.Lookup(&b.recs[i].Key); ok {
 			e.table.SetInstalled(s, false)
+			if b.done[i] == conntrack.ErrClash && active.Has(w.Group) {
+				// Taken from another owner, and a flow of ours has its place.
+				e.table.Delete(s, e.peerSinks(), time.Now())
+				e.kickSenders()
+			}
 		}
 		if !active.Has(w.Group) && len(e.retry) < retries && b.done[i] != conntrack.ErrNotInstallable {
 			e.retry = append(e.retry, b.recs[i].Key)

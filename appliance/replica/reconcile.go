@@ -131,6 +131,7 @@ func (e *Engine) compare(ctx context.Context, groups session.GroupSet) error {
 				e.groups.SetPartial(g, false)
 			}
 		}
+		e.salvage(now) // peers can be asked now
 	}
 	e.table.KeepTombstones(false)
 	e.kickSenders()

@@ -306,3 +306,21 @@ func TestActivationReadsWhatHasArrived(t *testing.T) {
 		}
 	}
 }
+
+// A peer that does not tell what it kept is not waited for for long.
+func TestPeerThatDoesNotTellWhatItKept(t *testing.T) {
+	r := newRogue(t)
+	r.engine.mu.Lock()
+	r.engine.cfg.Salvage = 200 * time.Millisecond
+	r.engine.mu.Unlock()
+	if _, err := r.engine.Activate(context.Background(), "gw", 1); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually("it may lack sessions", func(s Status) bool { return s.Groups[0].Incomplete })
+	w := r.dial()
+	r.hello.Groups = []session.HelloGroup{{Name: "gw"}}
+	if _, err := w.Write(session.AppendHello(nil, &r.hello)); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually("it goes on without", func(s Status) bool { return !s.Groups[0].Incomplete })
+}

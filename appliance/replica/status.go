@@ -33,12 +33,15 @@ type PeerStatus struct {
 
 // GroupStatus is the ownership of one group.
 type GroupStatus struct {
-	Name     string
-	Active   bool // here
-	InSync   bool
-	Term     uint64
-	Holder   string // the node known to be Active
-	Sessions int
+	Name   string
+	Active bool // here
+	InSync bool
+	// Incomplete: Active here without all the sessions of the last owner, who is
+	// asked for them.
+	Incomplete bool
+	Term       uint64
+	Holder     string // the node known to be Active
+	Sessions   int
 }
 
 // Takeover is the last activation.
@@ -72,6 +75,7 @@ type Counters struct {
 	Liberal     uint64 // flows that could not
 	Conflicts   uint64 // claims of another node to a group that is Active here
 	Refused     uint64 // connections refused
+	Salvaged    uint64 // sessions taken from the last owner after an activation without them
 }
 
 // Status returns the engine's state.
@@ -84,7 +88,7 @@ func (e *Engine) Status() Status {
 	for g := range e.cfg.Groups {
 		st := e.groups.At(g)
 		n, _ := e.table.Tally(g)
-		gs := GroupStatus{Name: st.Name, Active: st.Active, InSync: e.inSync(g), Term: st.Term, Holder: st.Holder, Sessions: n}
+		gs := GroupStatus{Name: st.Name, Active: st.Active, InSync: e.inSync(g), Incomplete: e.lacking(g), Term: st.Term, Holder: st.Holder, Sessions: n}
 		if active.Has(g) {
 			s.Local += n
 		} else {
@@ -95,6 +99,7 @@ func (e *Engine) Status() Status {
 	}
 	for _, p := range e.peers {
 		_, known := p.sender.Peer()
+		s.Counters.Salvaged += p.receiver.Stats().Kept
 		ps := PeerStatus{Name: p.Name, Connected: p.out != nil && known, Sender: p.sender.Stats(), Receiver: p.receiver.Stats()}
 		if _, ps.LastResync = p.sender.Synced(); p.synced.After(ps.LastResync) {
 			ps.LastResync = p.synced

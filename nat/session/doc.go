@@ -46,11 +46,19 @@
 //	RECORDS ...
 //	AUDIT(group, term, tally)       now and then: is your set what mine is?
 //	     <------- ACK(received, applied)    counts of the frames above
-//	     <------------- RESYNC(group)
+//	     <------------- RESYNC(group, flags)
+//	KEPT(group, term, records)  answer to RESYNC with flag 1; none: that was all
 //	PING / PONG
 //
 // Frame types, the attributes of a record and of HELLO have a critical bit: an
 // unknown one passes without it; with it the frame ends the connection, the
 // record is skipped and counted. So version N talks to N-1. A frame of a group
 // carries the term of its sender's claim; a lower one than known is refused.
+//
+// RESYNC asks for a full transfer; with flag 1, for the records that the sender
+// has kept of a group that it owned last and does not any more. A node asks for
+// them that became Active without having them all; until it has the answer it
+// begins no transfer, so that nothing of them is swept. It takes those it does
+// not know. KEPT is no claim, and a peer from before there was one ignores the
+// flag and does not answer: it is not waited for.
 package session

@@ -18,6 +18,12 @@ type GroupState struct {
 	// Partial holds back full transfers: this node is Active, but its table has
 	// not been compared with its kernel yet, and what a transfer lacks is swept.
 	Partial bool
+	// Incomplete holds them back as well: this node is Active, but another one
+	// may have sessions that it lacks. They are asked for first, see kept.go.
+	Incomplete bool
+	// Kept: this node was the last to own the group, and no other's set has
+	// replaced its records since.
+	Kept bool
 }
 
 // NewGroups returns the groups of the node self, none of them Active.
@@ -58,10 +64,13 @@ func (g *Groups) Active() (s GroupSet) {
 // SetPartial sets whether full transfers of group i are held back.
 func (g *Groups) SetPartial(i int, on bool) { g.list[i].Partial = on }
 
+// SetIncomplete sets whether group i lacks sessions that another node may have.
+func (g *Groups) SetIncomplete(i int, on bool) { g.list[i].Incomplete = on }
+
 // whole is the set of the groups that may be transferred.
 func (g *Groups) whole() (s GroupSet) {
 	for i := range g.list {
-		if g.list[i].Active && !g.list[i].Partial {
+		if g.list[i].Active && !g.list[i].Partial && !g.list[i].Incomplete {
 			s |= 1 << uint(i)
 		}
 	}
@@ -79,13 +88,14 @@ func (g *Groups) Activate(i int, term uint64) uint64 {
 		term = s.Term + 1
 	}
 	s.Term = max(term, s.Term)
-	s.Own, s.Holder, s.Active = s.Term, g.self, true
+	s.Own, s.Holder, s.Active, s.Kept = s.Term, g.self, true, true
 	return s.Own
 }
 
 // Deactivate gives group i up. Its term stays.
 func (g *Groups) Deactivate(i int) {
 	s := &g.list[i]
+	s.Incomplete = false
 	if s.Active = false; s.Holder == g.self {
 		s.Holder = ""
 	}

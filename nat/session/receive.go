@@ -37,6 +37,12 @@ func (r *Receiver) lateRecords(now time.Time, typ Type, g int, b []byte) error {
 	if typ != TypeRecords || !now.Before(r.late[g]) || !r.groups.list[g].Active {
 		return nil
 	}
+	return r.adopt(now, g, b, &r.stats.Late)
+}
+
+// adopt takes those sessions of a frame that this node, the owner of group g,
+// does not know, and counts them.
+func (r *Receiver) adopt(now time.Time, g int, b []byte, count *uint64) error {
 	rd := reader{b: b}
 	var rec Record
 	for len(rd.b) > 0 {
@@ -44,7 +50,7 @@ func (r *Receiver) lateRecords(now time.Time, typ Type, g int, b []byte) error {
 		if rd.bad {
 			return ErrMalformed
 		}
-		if _, known := r.table.Lookup(&rec.Key); err != nil || op != OpUpsert || known || !rec.Installable() {
+		if err != nil || op != OpUpsert || r.table.knows(&rec.Key) || !rec.Installable() {
 			continue
 		}
 		if own, ok := r.scope.GroupOf(&rec); !ok || own != g {
@@ -52,7 +58,7 @@ func (r *Receiver) lateRecords(now time.Time, typ Type, g int, b []byte) error {
 		}
 		if s, _, err := r.table.Upsert(&rec, g, r.table.gen); err == nil {
 			r.table.Mark(s, ^Sinks(0), now)
-			r.stats.Late++
+			*count++
 		}
 	}
 	return nil
@@ -139,10 +145,15 @@ func (r *Receiver) Reply(b []byte) []byte {
 		b = appendEcho(b, TypePong, r.pong)
 		r.pongDue = false
 	}
-	for i := 0; r.asks != 0; i++ {
-		if r.asks.Has(i) {
-			r.asks &^= 1 << uint(i)
-			b = appendMark(b, TypeResync, mark{group: i})
+	b = askFor(b, &r.asks, 0)
+	return askFor(b, &r.keptAsks, markKept)
+}
+
+func askFor(b []byte, asks *GroupSet, flags uint8) []byte {
+	for i := 0; *asks != 0; i++ {
+		if asks.Has(i) {
+			*asks &^= 1 << uint(i)
+			b = appendMark(b, TypeResync, mark{group: i, flags: flags})
 		}
 	}
 	return b

@@ -19,7 +19,9 @@ type Receiver struct {
 	ackedR, ackedA     uint64
 	settling           [settleMax]settling
 	nsettling          int
-	asks               GroupSet // RESYNC due, by the peer's numbers
+	asks, keptAsks     GroupSet // RESYNC due, by the peer's numbers
+	claims             GroupSet // groups the peer says it is Active for, by our numbers
+	asked, told        GroupSet // asked for what it kept of them; it has said all
 	pong               uint64
 	pongDue            bool
 	lastHeard          time.Time
@@ -53,6 +55,7 @@ const (
 	NoticeBegin                      // a full transfer began
 	NoticeSynced                     // a full transfer is applied; Swept sessions were not in it
 	NoticeMismatch                   // an audit found the sets different
+	NoticeKept                       // the peer has told all that it kept of a group
 )
 
 // Notice is something the owner of a Receiver must know.
@@ -68,7 +71,7 @@ type ReceiverStats struct {
 	Frames, Upserts, Deletes, Swept                    uint64
 	Stale, Refused, Scope, Unknown, Malformed, Full    uint64
 	Transfers, Mismatches, UnknownFrames, UnknownGroup uint64
-	Late                                               uint64
+	Late, Kept                                         uint64
 }
 
 // NewReceiver returns the receiver for the peer that hello's answer must name.
@@ -166,7 +169,7 @@ func (r *Receiver) Handle(now time.Time, typ Type, payload []byte) error {
 		return nil
 	case TypePong:
 		return nil
-	case TypeBegin, TypeRecords, TypeEnd, TypeTerm, TypeAudit:
+	case TypeBegin, TypeRecords, TypeEnd, TypeTerm, TypeAudit, TypeKept:
 	default:
 		if typ&critical != 0 {
 			return ErrType
@@ -186,9 +189,12 @@ func (r *Receiver) Handle(now time.Time, typ Type, payload []byte) error {
 		r.stats.UnknownGroup++
 		return nil
 	}
-	if typ == TypeTerm {
+	switch typ {
+	case TypeTerm:
 		r.hear(g, m.term, m.flags&markActive != 0)
 		return nil
+	case TypeKept: // no claim
+		return r.onKept(now, g, rd.b)
 	}
 	switch v := r.hear(g, m.term, true); {
 	case v == Stale:
@@ -235,6 +241,9 @@ func (r *Receiver) onHello(payload []byte) error {
 // hear judges the peer's claim and tells the owner what is new in it.
 func (r *Receiver) hear(g int, term uint64, active bool) Verdict {
 	before := r.groups.list[g]
+	if r.claims &^= 1 << uint(g); active {
+		r.claims |= 1 << uint(g)
+	}
 	v := r.groups.Hear(g, term, r.peer.Node, active)
 	if v != Newer {
 		return v
@@ -271,6 +280,7 @@ func (r *Receiver) end(now time.Time, g int, m mark) {
 		n++
 	})
 	x.receiving, x.synced = false, true
+	r.groups.list[g].Kept = false
 	r.stats.Swept += uint64(n)
 	r.stats.Transfers++
 	if m.flags&markTallied != 0 {

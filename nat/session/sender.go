@@ -44,6 +44,9 @@ type Sender struct {
 	walkEnd         uint64 // frame that ends the last transfer; unapplied while > applied
 	synced          time.Time
 
+	kept       GroupSet // asked for what was kept of them; see kept.go
+	keptCursor Slot
+
 	lastPing, lastHeard, lastAudit time.Time
 	stats                          SenderStats
 }
@@ -138,7 +141,7 @@ func (s *Sender) InFlight() bool { return s.flights > 0 }
 
 // Idle tells whether there is nothing to send now but pings.
 func (s *Sender) Idle() bool {
-	return s.table.Dirty(s.sink) == 0 && s.wanted&s.groups.whole()|s.walking|s.terms == 0 && s.greeted
+	return s.table.Dirty(s.sink) == 0 && s.wanted&s.groups.whole()|s.walking|s.terms|s.kept == 0 && s.greeted
 }
 
 // Deadline is when Fill must be called at the latest.
@@ -171,6 +174,11 @@ func (s *Sender) Handle(now time.Time, typ Type, payload []byte) error {
 		m, err := r.parseMark(typ)
 		if err != nil || m.group >= s.groups.Len() {
 			return ErrMalformed
+		}
+		if m.flags&markKept != 0 {
+			s.kept |= 1 << uint(m.group)
+			s.keptCursor = 0
+			break
 		}
 		s.Resync(now, s.groups.Active()&(1<<uint(m.group)))
 	case TypePing, TypePong:
@@ -261,6 +269,9 @@ func (s *Sender) fillState(now time.Time, b []byte) []byte {
 	if s.walking != 0 {
 		b = s.fillWalk(b)
 	}
+	if s.kept != 0 {
+		b = s.fillKept(b)
+	}
 	if now.Sub(s.lastAudit) >= AuditEvery && s.walking|s.wanted == 0 && s.Dirty() == 0 && cap(b)-len(b) >= fillRoom*4 {
 		s.lastAudit = now
 		b = s.audit(b)
@@ -288,8 +299,9 @@ func (s *Sender) audit(b []byte) []byte {
 	return b
 }
 
-// batch is an open RECORDS frame.
+// batch is an open RECORDS or KEPT frame.
 type batch struct {
+	typ          Type
 	start, group int
 	open         bool
 }
@@ -298,7 +310,7 @@ func (s *Sender) record(b []byte, bt *batch, slot Slot, e *entry) []byte {
 	g := int(e.group)
 	if !bt.open || bt.group != g || len(b)-bt.start > MaxFrame-fillRoom {
 		b = s.seal(b, bt)
-		b, bt.start = openFrame(b, TypeRecords)
+		b, bt.start = openFrame(b, bt.typ)
 		bt.open, bt.group = true, g
 		b = append(b, byte(g))
 		b = binary.AppendUvarint(b, s.groups.list[g].announced())
@@ -327,7 +339,7 @@ func (s *Sender) seal(b []byte, bt *batch) []byte {
 // fillDirty sends from the queue, in its order, up to limit. It returns since
 // when the oldest of them waited.
 func (s *Sender) fillDirty(b []byte, limit int, oldest uint32) ([]byte, uint32) {
-	var bt batch
+	bt := batch{typ: TypeRecords}
 	for limit-len(b) >= fillRoom {
 		slot, e, at, ok := s.table.take(s.sink)
 		if !ok {

@@ -124,6 +124,14 @@ func (t *Table) Lookup(k *Key) (Slot, bool) {
 	return s, ok && t.at(s).bits&bitLive != 0
 }
 
+// knows is Lookup that finds a tombstone as well: what has just ended here.
+func (t *Table) knows(k *Key) bool {
+	var p packed
+	p.packKey(k)
+	_, ok := t.find(&p, p.hashKey(t.seed, &p.wide))
+	return ok
+}
+
 func (t *Table) find(p *packed, h uint64) (Slot, bool) {
 	sh := t.index.shard(h)
 	for i := sh.home(h); len(sh.words) > 0; i = sh.next(i) {

@@ -21,9 +21,11 @@ func (s *Sender) beginWalk(b []byte) []byte {
 
 func (s *Sender) fillWalk(b []byte) []byte {
 	t := s.table
-	s.walking &= s.groups.whole()
+	whole := s.groups.whole()
+	s.wanted |= s.walking &^ whole // held back in the middle: begun again later
+	s.walking &= whole
 	if !s.walked {
-		var bt batch
+		bt := batch{typ: TypeRecords}
 		for cap(b)-len(b) >= fillRoom && s.cursor < Slot(t.used) {
 			e := t.at(s.cursor)
 			if e.bits&bitLive != 0 && e.dirty&s.Sink() == 0 && s.walking.Has(int(e.group)) {

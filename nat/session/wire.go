@@ -35,6 +35,7 @@ const (
 	TypeResync  Type = critical | 8 // back: begin a full transfer of a group
 	TypePing    Type = 9
 	TypePong    Type = 10
+	TypeKept    Type = critical | 11 // records of a group the sender is not Active for; none: that was all
 )
 
 // String is the name of the type in logs.
@@ -60,13 +61,17 @@ func (t Type) String() string {
 		return "ping"
 	case TypePong:
 		return "pong"
+	case TypeKept:
+		return "kept"
 	}
 	return fmt.Sprintf("type %#x", uint8(t))
 }
 
 // counted tells whether acknowledgements count frames of this type: those that
 // carry state.
-func (t Type) counted() bool { return t >= TypeBegin && t <= TypeTerm || t == TypeAudit }
+func (t Type) counted() bool {
+	return t >= TypeBegin && t <= TypeTerm || t == TypeAudit || t == TypeKept
+}
 
 // Errors of the frame layer. They end a connection; what is wrong with a single
 // record does not.

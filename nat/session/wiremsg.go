@@ -90,7 +90,7 @@ func ParseHello(b []byte) (*Hello, error) {
 }
 
 // mark is the payload of BEGIN, END, TERM, AUDIT and RESYNC, and the front of
-// RECORDS. Not every type uses every field; see appendMark.
+// RECORDS and KEPT. Not every type uses every field; see appendMark.
 type mark struct {
 	group      int
 	term       uint64
@@ -102,6 +102,7 @@ type mark struct {
 const (
 	markActive  = 1 << 0 // TERM: the sender is the group's Active
 	markTallied = 1 << 0 // END: count and sum are exact
+	markKept    = 1 << 0 // RESYNC: of a group you are not Active for, what you have kept
 )
 
 // appendMark appends a whole frame of type t.
@@ -112,6 +113,10 @@ func appendMark(b []byte, t Type, m mark) []byte {
 		b = binary.AppendUvarint(b, m.term)
 	}
 	switch t {
+	case TypeResync:
+		if m.flags != 0 { // the first version had none
+			b = append(b, m.flags)
+		}
 	case TypeBegin:
 		b = binary.AppendUvarint(binary.AppendUvarint(b, m.generation), m.count)
 	case TypeEnd:
@@ -133,6 +138,10 @@ func (r *reader) parseMark(t Type) (m mark, err error) {
 		m.term = r.uvarint()
 	}
 	switch t {
+	case TypeResync:
+		if len(r.b) > 0 {
+			m.flags = r.u8()
+		}
 	case TypeBegin:
 		m.generation, m.count = r.uvarint(), r.uvarint()
 	case TypeEnd:
