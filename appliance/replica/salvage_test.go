@@ -1,6 +1,9 @@
 package replica_test
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 // b has just booted, its session link is down, and it becomes Active all the
 // same: a, the last owner, must not take its empty set for the truth.
@@ -72,4 +75,45 @@ func TestTakeoverFromTheDeadIsComplete(t *testing.T) {
 	w.a.start()
 	w.a.has("what ended meanwhile is swept", rs[1:]...)
 	w.b.has("and does not come back", rs[1:]...)
+}
+
+// a was Active all the time and knows nothing of b's turn, which is over when
+// they meet again.
+func TestAnotherWasActiveMeanwhile(t *testing.T) {
+	w := running(t)
+	rs := flows(10)
+	w.a.born(rs...)
+	w.b.has("hot", rs...)
+	must(t, w.b.cable.Unplug())
+	eventually(t, "the cut is noticed", func() bool { return !w.a.engine.Status().Connected && !w.b.engine.Status().InSync })
+	w.b.activate(2)
+	theirs := flow(100, 6)
+	w.b.born(theirs)
+	eventually(t, "b knows it", func() bool { return w.b.engine.Status().Local == len(rs)+1 })
+	w.b.engine.Deactivate("gw")
+	must(t, w.b.cable.Plug())
+	w.a.has("what began at the other", append(rs, theirs)...)
+	w.b.has("the same", append(rs, theirs)...)
+}
+
+// b took over with all sessions, but a does not give way as in a hand-over: what
+// begins there meanwhile is taken in the end.
+func TestRivalGivesWayLate(t *testing.T) {
+	w := newWorld(t)
+	w.b.cfg.Late = 10 * time.Millisecond
+	w.a.start()
+	w.b.start()
+	w.a.activate(1)
+	r, late := flow(1, 6), flow(2, 6)
+	w.a.born(r)
+	w.b.has("hot", r)
+	eventually(t, "in sync", func() bool { return w.b.engine.Status().InSync })
+	w.b.activate(2)
+	eventually(t, "b hears that a goes on", func() bool { return w.b.engine.Status().Groups[0].Incomplete })
+	w.a.born(late)
+	eventually(t, "a knows it", func() bool { return w.a.engine.Status().Local == 2 })
+	w.a.engine.Deactivate("gw")
+	w.b.has("what began at a", r, late)
+	w.a.has("the same", r, late)
+	eventually(t, "b is complete", func() bool { return !w.b.engine.Status().Groups[0].Incomplete })
 }
