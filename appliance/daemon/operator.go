@@ -74,6 +74,9 @@ func (n *node) reload(ctx context.Context) error {
 	}
 	n.settled.set(cfg, plan)
 	if n.sessions != nil {
+		if err := n.sessions.Rekey(secrets(cfg)); err != nil {
+			return fmt.Errorf("reload: %w", err) // config has checked them
+		}
 		if err := n.sessions.Reconfigure(replicaGroups(cfg), insideNetworks(cfg), cfg.Hash()); err != nil {
 			return fmt.Errorf("reload: %w", err) // needsRestart has seen to it that there is none
 		}
@@ -101,8 +104,6 @@ func needsRestart(old, now *config.Config) error {
 		return refuse("sessions.listen")
 	case !slices.Equal(old.Sessions.Peers, now.Sessions.Peers):
 		return refuse("sessions.peers")
-	case !slices.Equal(old.Sessions.Secret, now.Sessions.Secret):
-		return refuse("the cluster secret")
 	case !slices.Equal(groupNames(old), groupNames(now)):
 		return refuse("which groups there are, while sessions are replicated,")
 	}

@@ -31,15 +31,20 @@ func openSessions(cfg *config.Config, log *slog.Logger) (*sessions, error) {
 	for _, p := range cfg.Sessions.Peers {
 		c.Peers = append(c.Peers, replica.Peer{Name: p.Name, Addr: p.Address})
 	}
-	for _, s := range cfg.Sessions.Secret {
-		c.Secrets = append(c.Secrets, s[:])
-	}
+	c.Secrets = secrets(cfg)
 	c.Groups = replicaGroups(cfg)
 	e, err := replica.Open(c)
 	if err != nil {
 		return nil, err
 	}
 	return &sessions{Engine: e, log: log}, nil
+}
+
+func secrets(cfg *config.Config) (out [][]byte) {
+	for _, s := range cfg.Sessions.Secret {
+		out = append(out, s[:])
+	}
+	return out
 }
 
 func replicaGroups(cfg *config.Config) (out []replica.Group) {

@@ -93,14 +93,7 @@ func (c *Config) check() error {
 	if len(c.Groups) == 0 || len(c.Groups) > session.MaxGroups {
 		bad("%d groups, want 1 to %d", len(c.Groups), session.MaxGroups)
 	}
-	if len(c.Secrets) == 0 {
-		bad("no secret")
-	}
-	for _, s := range c.Secrets {
-		if len(s) != 32 {
-			bad("a secret of %d bytes, want 32", len(s))
-		}
-	}
+	errs = append(errs, checkSecrets(c.Secrets))
 	if c.Renew > c.Hold/2 {
 		bad("sessions held for %v must be renewed within %v, not %v", c.Hold, c.Hold/2, c.Renew)
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -23,7 +24,7 @@ import (
 type Engine struct {
 	cfg      Config
 	log      *slog.Logger
-	keys     *keyring
+	keys     atomic.Pointer[keyring]
 	listener net.Listener
 	byName   map[string]*peer
 	changes  chan Change
@@ -86,7 +87,7 @@ func Open(cfg Config) (e *Engine, err error) {
 			e.Close()
 		}
 	}()
-	if e.keys, err = newKeyring(cfg.Node, cfg.Secrets, cfg.Peers); err != nil {
+	if err := e.Rekey(cfg.Secrets); err != nil {
 		return nil, err
 	}
 	e.newTable()

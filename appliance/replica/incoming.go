@@ -33,13 +33,13 @@ func (e *Engine) accept(ctx context.Context) error {
 			continue
 		}
 		e.tasks.Go(func() {
-			w, err := e.handshake(ctx, c, func(c net.Conn) *tls.Conn { return tls.Server(c, e.keys.config("")) })
+			w, err := e.handshake(ctx, c, func(c net.Conn) *tls.Conn { return tls.Server(c, e.keys.Load().config("")) })
 			<-slots
 			if err != nil {
 				e.refuse(c.RemoteAddr(), err)
 				return
 			}
-			name, err := e.keys.verify(w.ConnectionState())
+			name, err := e.keys.Load().verify(w.ConnectionState())
 			p := e.byName[name]
 			if err == nil && p != nil {
 				e.hear(ctx, p, w)

@@ -132,3 +132,30 @@ func (k *keyring) verify(s tls.ConnectionState) (string, error) {
 	}
 	return name, nil
 }
+
+// Rekey changes the cluster secrets: the first is used and all are accepted from
+// the next connection on; those that stand are left alone. To change the secret
+// without an interruption, every node must accept the new one before any uses it.
+func (e *Engine) Rekey(secrets [][]byte) error {
+	if err := checkSecrets(secrets); err != nil {
+		return err
+	}
+	k, err := newKeyring(e.cfg.Node, secrets, e.cfg.Peers)
+	if err != nil {
+		return err
+	}
+	e.keys.Store(k)
+	return nil
+}
+
+func checkSecrets(secrets [][]byte) error {
+	if len(secrets) == 0 {
+		return errors.New("replica: no secret")
+	}
+	for _, s := range secrets {
+		if len(s) != 32 {
+			return fmt.Errorf("replica: a secret of %d bytes, want 32", len(s))
+		}
+	}
+	return nil
+}

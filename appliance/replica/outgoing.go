@@ -71,7 +71,7 @@ func (e *Engine) dial(ctx context.Context, p *peer) (*wire, error) {
 	if err != nil {
 		return nil, err
 	}
-	return e.handshake(ctx, conn, func(c net.Conn) *tls.Conn { return tls.Client(c, e.keys.config(p.Name)) })
+	return e.handshake(ctx, conn, func(c net.Conn) *tls.Conn { return tls.Client(c, e.keys.Load().config(p.Name)) })
 }
 
 // localAddr makes the connection come from the address that the peer knows.
