@@ -161,18 +161,18 @@ func (n *node) poke(in vrrp.SetInput) {
 // defined for every one.
 func (n *node) surprise(a *Act) {
 	in := vrrp.SetInput{Group: n.w.sc.Groups[a.G].Name, Reason: "poked"}
+	if n.e == nil || !n.e.started && (a.Word == "start" || a.Word == "resume") {
+		return // without a daemon that was ready there is nothing to serve with
+	}
 	switch a.Word {
 	case "start":
-		if n.e == nil || !n.e.started {
-			return // without a daemon that is ready it would be wrong
-		}
 		in.Kind = vrrp.InStart
 	case "tick":
 		in.Kind = vrrp.InTick
 	case "fault", "fault-fence", "fault-off":
 		in.Kind, in.On, in.Fence = vrrp.InFault, a.Word != "fault-off", a.Word == "fault-fence"
 		n.poked = n.poked || in.On
-		if !in.On && n.e != nil && n.e.groups[a.G].fault != "" {
+		if !in.On && n.e.groups[a.G].fault != "" {
 			return // there is a real one
 		}
 	case "hand-over":

@@ -58,7 +58,7 @@ func (n *node) electionBound() int64 {
 // budget: who has a daemon that is well does not give up for want of one.
 func (c *checker) budget(n *node) {
 	d := n.d
-	if d == nil || n.dHung || d.failing || n.eHung {
+	if d == nil || n.dHung || d.failing || n.eHung || !n.e.started { // not begun: nothing is given up
 		return
 	}
 	k := &n.kernel

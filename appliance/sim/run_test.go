@@ -16,6 +16,8 @@ var (
 	oneSeed  = flag.Uint64("seed", 0, "run only the schedule of this seed, and tell everything that happens in it")
 	fromSeed = flag.Uint64("from", 1, "the first seed")
 	failures = flag.Int("failures", 1, "stop after so many violations")
+	atMost   = flag.Uint64("schedules", 0, "run at most so many; 0: as many as the steps take")
+	tries    = flag.Int("tries", 3000, "how often a schedule may be run to make it smaller")
 )
 
 // machineSteps is how many steps of Set and Core the schedules have to take
@@ -52,7 +54,7 @@ type tally struct {
 func (y *tally) seed() (uint64, bool) {
 	y.Lock()
 	defer y.Unlock()
-	if y.steps.Total() >= y.target || y.failed >= *failures {
+	if y.steps.Total() >= y.target || y.failed >= *failures || *atMost > 0 && y.next >= *fromSeed+*atMost {
 		return 0, false
 	}
 	y.next++
@@ -121,7 +123,7 @@ func replay(t *testing.T, seed uint64) {
 // report prints a violation, how to see it again, and the smallest schedule that
 // still shows it.
 func report(t *testing.T, seed uint64, sc *Schedule, v *Violation) {
-	small := Shrink(sc, v.Rule, 3000)
+	small := Shrink(sc, v.Rule, *tries)
 	again := New(small).Run()
 	t.Errorf("seed %d, %d acts: %v\nreplay it:    go test ./appliance/sim -run TestSchedules -v -seed %d\n"+
 		"made smaller, %d acts: %v\n# a file for testdata:\n%s", seed, len(sc.Acts), v, seed, len(small.Acts), again, small)

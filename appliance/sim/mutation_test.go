@@ -1,0 +1,142 @@
+//go:build mutations
+
+package sim
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// A mutation is a mistake that somebody could make. Text that is not there exactly
+// once fails the test: the mutation has to follow the code.
+type mutation struct {
+	name, file, old, new string
+	within               int // schedules
+}
+
+const required = 1000
+
+var mutations = []mutation{
+	{"no address tie-break: nobody yields", "vrrp/machine.go",
+		"return in.Source.Compare(m.cfg.Source) > 0", "return false", required},
+	{"no address tie-break: both yield", "vrrp/machine.go",
+		"return in.Source.Compare(m.cfg.Source) > 0", "return true", required},
+	{"interval learned from priority 0", "vrrp/machine.go",
+		"	case in.Priority == 0:\n		m.arm(m.received", "	case in.Priority == 0:\n		m.learn(in)\n		m.arm(m.received", required},
+	{"preempt flag ignored", "vrrp/machine.go",
+		"return m.cfg.Preempt || m.cfg.Priority == 255", "return true", required},
+	// The loop is modelled: the mistake is made in the model.
+	{"timer believed before the socket is drained", "appliance/sim/election.go",
+		"	e.receive()\n	e.readLinks()\n	if due {\n		e.step(vrrp.SetInput{Kind: vrrp.InTick})\n	}\n",
+		"	if due {\n		e.step(vrrp.SetInput{Kind: vrrp.InTick})\n	}\n	e.receive()\n	e.readLinks()\n", required},
+	{"a group member left behind at activation", "vrrp/group.go",
+		"	for _, r := range g.members {\n		s.step(now, r, Input{Event: EventPromote})\n	}\n	g.highest++",
+		"	for _, r := range g.members[:1] {\n		s.step(now, r, Input{Event: EventPromote})\n	}\n	g.highest++", required},
+	{"a group member left behind at a yield", "vrrp/group.go",
+		"	for _, r := range g.members {\n		if r.m.State() == Active && !leaving {",
+		"	for _, r := range g.members[:1] {\n		if r.m.State() == Active && !leaving {", required},
+	{"a group does not wait for its last member", "vrrp/group.go",
+		"		if !r.m.Ready() {\n			return false\n		}", "		if r.m.Ready() {\n			return true\n		}", required},
+	{"fence after priority 0: fault", "vrrp/group.go",
+		"	if fence {\n		s.op(Op{Kind: OpFence, Group: g.name})\n	} else if g.state == Active {\n		s.op(Op{Kind: OpGateClose, Group: g.name})\n	}\n	for",
+		"	defer func() {\n		if fence {\n			s.op(Op{Kind: OpFence, Group: g.name})\n		} else if g.state == Active {\n			s.op(Op{Kind: OpGateClose, Group: g.name})\n		}\n	}()\n	for", required},
+	{"fence after priority 0: yield", "vrrp/group.go",
+		"	s.op(Op{Kind: OpGateClose, Group: g.name})\n	for _, r := range g.members {",
+		"	defer s.op(Op{Kind: OpGateClose, Group: g.name})\n	for _, r := range g.members {", required},
+	{"eligibility not withdrawn on lost sync", "appliance/core_sync.go",
+		"		c.preempt = now.Add(syncBound)\n", "		_ = now\n", required},
+	{"eligibility not withdrawn on lost sync: not told", "appliance/core_sync.go",
+		"if g.Active() || (g.told && g.eligible == ok) {", "if g.Active() || (g.told && (g.eligible == ok || !ok)) {", required},
+
+	// What it has found, put back.
+	{"found: nobody speaks first after a respawn", "appliance/core_election.go",
+		"	if !c.electable {\n		c.hold()\n	}\n	c.electable = false", "	c.electable = false", 20 * required},
+	{"found: a term heard dies with the election", "appliance/sim/hear.go",
+		"		s.highest = max(s.highest, m.term)\n", "		_ = s\n", required},
+	{"found: a restarted daemon of a Backup waits for sessions", "appliance/core_election.go",
+		"if g.State != vrrp.Initialize {", "if g.Active() {", 5 * required},
+	{"found: a refused identity is announced", "appliance/core_election.go",
+		"		g.announced = false\n		c.do(Withdraw{Group: g.Name})\n	}\n	g.faultPause",
+		"	}\n	g.faultPause", 100 * required},
+	{"found: stopping spins without a daemon", "appliance/sim/supervise.go",
+		"if e.daemon == nil && e.spawning == 0 && e.stage == stageRunning {", "if e.daemon == nil && e.spawning == 0 {", 5 * required},
+	{"found: a group elected during the end keeps it from ending", "appliance/sim/stop.go",
+		"!bidden && m.state == vrrp.Active && !m.leaving", "false && m.state == vrrp.Active", 100 * required},
+}
+
+var only = flag.String("mutation", "", "only mutations whose name contains this")
+
+// TestMutations makes one mistake after the other in a copy of the tree and runs
+// the simulator until it notices.
+func TestMutations(t *testing.T) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range mutations {
+		if !strings.Contains(m.name, *only) {
+			continue
+		}
+		t.Run(m.name, func(t *testing.T) { m.test(t, root) })
+	}
+}
+
+var (
+	violated = regexp.MustCompile(`(?m)^\s*run_test.go:\d+: seed (\d+), \d+ acts: (.*)$`)
+	played   = regexp.MustCompile(`(\d+) schedules, (\d+) machine steps`)
+)
+
+func (m *mutation) test(t *testing.T, root string) {
+	dir := t.TempDir()
+	for _, part := range []string{"go.mod", "go.sum", "vrrp", "appliance/sim", "appliance/identity"} {
+		to := filepath.Join(dir, part)
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command("cp", "-r", filepath.Join(root, part), to).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	files, err := filepath.Glob(filepath.Join(root, "appliance", "*.go"))
+	if err != nil || len(files) == 0 {
+		t.Fatal("appliance: no source", err)
+	}
+	for _, f := range append(files, filepath.Join(root, m.file)) {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, err := filepath.Rel(root, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name == m.file {
+			if n := bytes.Count(text, []byte(m.old)); n != 1 {
+				t.Fatalf("%s has the text %d times:\n%s", m.file, n, m.old)
+			}
+			text = bytes.Replace(text, []byte(m.old), []byte(m.new), 1)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command("go", "test", "./appliance/sim", "-count=1", "-v", "-run", "TestSchedules", "-schedules", strconv.Itoa(m.within), "-tries", "0")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "UNDERSTUDY_SIM_STEPS=1e12")
+	out, _ := cmd.CombinedOutput() // a failure is what we are after
+	v, p := violated.FindSubmatch(out), played.FindSubmatch(out)
+	if p == nil {
+		t.Fatalf("the simulator did not run:\n%s", out)
+	}
+	if v == nil {
+		t.Fatalf("not noticed in %s schedules", p[1])
+	}
+	t.Logf("schedule %s of at most %d, %s machine steps: %s", p[1], m.within, p[2], v[2])
+}
