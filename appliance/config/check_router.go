@@ -46,7 +46,8 @@ func (c *checker) router(path string, raw *rawRouter) routerAt {
 	r.Interface = c.interfaceName(join(path, "interface"), raw.Interface, `name the interface it runs on, like interface = "eth0"`)
 	r.VRID = c.vrid(join(path, "vrid"), raw.VRID)
 	r.Priority = c.priority(join(path, "priority"), raw.Priority)
-	r.Advertise = c.advertise(join(path, "advertise"), raw.Advertise)
+	r.Version = c.version(join(path, "version"), raw.Version)
+	r.Advertise = c.advertise(join(path, "advertise"), raw.Advertise, r.Version)
 	r.addresses = c.addresses(join(path, "addresses"), raw.Addresses)
 	for _, a := range r.addresses {
 		r.Addresses = append(r.Addresses, a.Prefix)
@@ -56,13 +57,10 @@ func (c *checker) router(path string, raw *rawRouter) routerAt {
 	r.PreemptDelay = c.preemptDelay(path, raw)
 	r.Accept = or(raw.Accept, def.Accept)
 	r.Checksum = known(c, join(path, "checksum"), raw.Checksum, def.Checksum, []Checksum{ChecksumAuto, ChecksumRFC9568, ChecksumRFC5798})
-	switch v := or(raw.Version, int64(def.Version)); v {
-	case 3:
-	case 2:
-		c.add(join(path, "version"), "VRRP version 2: not supported yet", "use 3, on all nodes of the virtual router")
-	default:
-		c.add(join(path, "version"), fmt.Sprintf("%d is not a version of VRRP", v), "use 3")
+	if r.Version == 2 && r.Checksum != ChecksumAuto {
+		c.add(join(path, "checksum"), "version 2 has one form of the checksum", "remove it")
 	}
+	r.AuthPass = c.authPass(join(path, "auth_pass"), raw.AuthPass, r.Version)
 	return r
 }
 
@@ -93,10 +91,18 @@ func (c *checker) priority(path string, v *int64) uint8 {
 	return 0
 }
 
-func (c *checker) advertise(path string, v *string) time.Duration {
-	d := c.duration(path, v, "100ms")
+func (c *checker) advertise(path string, v *string, version uint8) time.Duration {
+	like := "100ms"
+	if version == 2 {
+		like = "1s"
+	}
+	d := c.duration(path, v, like)
 	if d == nil {
 		return c.defaults.Router.Advertise
+	}
+	if version == 2 {
+		c.advertiseSeconds(path, *v, *d)
+		return *d
 	}
 	switch rest := *d % centisecond; {
 	case *d < minAdvertise:

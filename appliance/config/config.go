@@ -22,7 +22,7 @@ type Router struct {
 	Interface    string
 	VRID         uint8
 	Priority     uint8
-	Advertise    time.Duration // whole centiseconds, as VRRPv3 has them on the wire
+	Advertise    time.Duration // as on the wire: whole centiseconds, version 2 whole seconds
 	Addresses    []netip.Prefix
 	MAC          MAC
 	Track        []string // interfaces: one that is down puts the router in fault
@@ -31,6 +31,7 @@ type Router struct {
 	Accept       bool
 	Checksum     Checksum
 	Version      uint8
+	AuthPass     string // version 2: the password that anybody can read on the wire; empty: none
 }
 
 // MAC tells which hardware address a router's addresses answer with.

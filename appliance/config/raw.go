@@ -40,6 +40,7 @@ type (
 		Accept       *bool     `toml:"accept" like:"true"`
 		Checksum     *string   `toml:"checksum" like:"\"auto\""`
 		Version      *int64    `toml:"version" like:"3"`
+		AuthPass     *string   `toml:"auth_pass" like:"\"secret\""`
 
 		Unicast any `toml:"unicast" later:"adverts by unicast"`
 		Source  any `toml:"source" later:"choosing the source address of adverts"`

@@ -3,6 +3,7 @@ package interop
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -24,7 +25,8 @@ type variant struct {
 	ours       string
 	keepalived string
 	peers      []string
-	virtual    bool // adverts come from the virtual MAC
+	only       []string // the scenarios to play; nil: all
+	virtual    bool     // adverts come from the virtual MAC
 }
 
 var variants = []variant{
@@ -38,6 +40,18 @@ var variants = []variant{
 		name: "v3 IPv4 VMAC", version: 3, vrid: 51, address: netip.MustParsePrefix("10.0.1.254/24"), interval: 200 * time.Millisecond,
 		learns: true, low: "10.0.1.2/24", high: "10.0.1.3/24", virtual: true,
 		ours: `mac = "virtual"`, keepalived: "version 3\n  use_vmac vr51", peers: []string{"keepalived", "frr"},
+	},
+	{
+		name: "v2", version: 2, vrid: 51, address: netip.MustParsePrefix("10.0.1.254/24"), interval: time.Second,
+		low: "10.0.1.2/24", high: "10.0.1.3/24",
+		ours: "version = 2", keepalived: "version 2", peers: []string{"keepalived", "frr"},
+	},
+	{
+		name: "v2 PASS", version: 2, vrid: 51, address: netip.MustParsePrefix("10.0.1.254/24"), interval: time.Second,
+		low: "10.0.1.2/24", high: "10.0.1.3/24",
+		ours:       "version = 2\nauth_pass = \"s3cr3t\"",
+		keepalived: "version 2\n  authentication {\n    auth_type PASS\n    auth_pass s3cr3t\n  }", peers: []string{"keepalived"},
+		only: []string{"preempt", "crash"}, // the rest is as without
 	},
 }
 
@@ -130,7 +144,7 @@ func TestMatrix(t *testing.T) {
 	for _, v := range variants {
 		for _, peer := range v.peers {
 			for _, sc := range scenarios {
-				if sc.needs != nil && !sc.needs(v) {
+				if sc.needs != nil && !sc.needs(v) || v.only != nil && !slices.Contains(v.only, sc.name) {
 					continue
 				}
 				for role, win := range map[string]bool{"ours wins": true, "theirs wins": false} {
