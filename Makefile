@@ -14,7 +14,7 @@ INTEROP := ./appliance/interop/...
 TOTAL   := $(or $(TEST_TOTAL),/tmp/understudy-test-total.$(shell id -u))
 SUM     := $(GO) run ./.ci/testsum -total $(TOTAL)
 
-.PHONY: help build demo test test-unit test-kernel test-interop verify bench fuzz soak clean tools
+.PHONY: help build demo test test-unit test-sim test-kernel test-interop mutations verify bench fuzz soak clean tools
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,7 @@ tools: ## install what the tests need (Debian, root)
 test: tools ## everything: unit, then kernel, then interoperation (root)
 	@rm -f $(TOTAL)
 	@ok=0; $(MAKE) --no-print-directory test-unit || ok=1; \
+	$(MAKE) --no-print-directory test-sim || ok=1; \
 	$(MAKE) --no-print-directory test-kernel || ok=1; \
 	$(MAKE) --no-print-directory test-interop || ok=1; \
 	awk '{p+=$$1; f+=$$2; s+=$$3} END {printf "%d passed, %d failed, %d skipped\n", p, f, s; exit p==0}' $(TOTAL) || ok=1; \
@@ -38,6 +39,21 @@ test: tools ## everything: unit, then kernel, then interoperation (root)
 
 test-unit: ## pure packages and the ones that need no root, with the race detector
 	@$(GO) list ./... | grep -vFx "$$($(GO) list $(KERNEL) $(INTEROP))" | xargs $(GO) test -race -shuffle=on -json | $(SUM) -part unit
+
+# 1e9 once in a while: make soak.
+SIM_STEPS  ?= 3e7
+SIM_REPORT ?= /tmp/understudy-sim.$(shell id -u)
+SIM        := UNDERSTUDY_SIM_REPORT=$(SIM_REPORT) $(GO) test -count=1 -timeout 0 ./appliance/sim -run TestSchedules
+test-sim: ## a cluster on a virtual clock: SIM_STEPS machine steps, generated faults
+	@rm -f $(SIM_REPORT)
+	@ok=0; UNDERSTUDY_SIM_STEPS=$(SIM_STEPS) $(SIM) -json | $(SUM) -part simulator || ok=1; \
+	cat $(SIM_REPORT) 2>/dev/null; rm -f $(SIM_REPORT); exit $$ok
+
+soak: ## the simulator for 1e9 steps, seeds that nobody has tried
+	UNDERSTUDY_SIM_STEPS=1e9 $(SIM) -v -args -from $$(date +%s)000 -failures 10
+
+mutations: ## mistakes made on purpose: how soon the simulator notices each
+	$(GO) test -count=1 -timeout 30m -tags mutations -run TestMutations -v ./appliance/sim
 
 # One package at a time: these tests share two cores with the gateways they run.
 test-kernel: build ## real kernel, in network namespaces (root)

@@ -37,8 +37,8 @@ func why(table, state, input string) string {
 // enough is how many steps it takes to meet the rarest pair with some certainty.
 const enough = 10_000_000
 
-// judge prints what met what; after enough steps every pair that can has to.
-func (c *Coverage) judge(t *testing.T, steps uint64) {
+// judge tells what met what; after enough steps every pair that can has to.
+func (c *Coverage) judge(t *testing.T, steps uint64) string {
 	t.Helper()
 	var b strings.Builder
 	table := func(name string, states, inputs []string, count func(s, i int) uint64) {
@@ -76,5 +76,5 @@ func (c *Coverage) judge(t *testing.T, steps uint64) {
 	table("Set", stateNames[:], inputNames[:], func(s, i int) uint64 { return c.Set[s][i] })
 	table("Core", stateNames[:], eventNames[:], func(s, i int) uint64 { return c.Core[s][i] })
 	table("modes", modeNames[:], eventNames[:], func(m, i int) uint64 { return c.Modes[m][i] })
-	t.Log(b.String())
+	return b.String()
 }

@@ -105,9 +105,15 @@ func TestSchedules(t *testing.T) {
 		}
 		y.coverage.Add(&w.Coverage)
 	}
-	t.Logf("%d schedules, %d machine steps (%d of Set, %d of Core), %v of virtual time, in %.1f s: seeds %d to %d",
+	text := fmt.Sprintf("%d schedules, %d machine steps (%d of Set, %d of Core), %v of virtual time, in %.1f s: seeds %d to %d\n",
 		y.schedules, y.steps.Total(), y.steps.Set, y.steps.Core, y.virtual.Round(time.Hour), took.Seconds(), *fromSeed, y.next-1)
-	y.coverage.judge(t, y.steps.Total())
+	text += y.coverage.judge(t, y.steps.Total())
+	t.Log(text)
+	if file := os.Getenv("UNDERSTUDY_SIM_REPORT"); file != "" { // for people, where a test that passes is not heard
+		if err := os.WriteFile(file, []byte("simulator: "+text), 0o644); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // replay tells a whole schedule.
