@@ -42,6 +42,7 @@ func (c *checker) checkGroups(raw []*rawGroup) {
 				g.Routers = append(g.Routers, *name)
 			}
 		}
+		c.ownersAlike(join(path, "routers"), g)
 		c.config.Groups = append(c.config.Groups, g)
 	}
 	for _, name := range routers {

@@ -60,6 +60,7 @@ func (c *checker) router(path string, raw *rawRouter) routerAt {
 	if r.Version == 2 && r.Checksum != ChecksumAuto {
 		c.add(join(path, "checksum"), "version 2 has one form of the checksum", "remove it")
 	}
+	c.owner(path, raw, r.Router)
 	r.AuthPass = c.authPass(join(path, "auth_pass"), raw.AuthPass, r.Version)
 	return r
 }
@@ -79,8 +80,6 @@ func (c *checker) vrid(path string, v *int64) uint8 {
 func (c *checker) priority(path string, v *int64) uint8 {
 	p := or(v, int64(c.defaults.Router.Priority))
 	switch {
-	case p == 255:
-		c.add(path, "255 says that the interface owns the addresses; Understudy moves them", "use 1 to 254")
 	case p == 0:
 		c.add(path, "0 says that the active node resigns", "use 1 to 254")
 	case p < 1 || p > 255:

@@ -128,7 +128,8 @@ func interests(cfg vrrp.SetConfig) (watch []vrrpnet.Interface) {
 				k = len(watch)
 				watch = append(watch, vrrpnet.Interface{Name: name})
 			}
-			if i == 0 {
+			// An owner's addresses are the interface's own, and do not move.
+			if i == 0 && r.Priority != 255 {
 				watch[k].Virtual = append(watch[k].Virtual, r.Addresses...)
 			}
 		}
