@@ -109,7 +109,7 @@ func (e *Engine) watchOwners(now time.Time) {
 	for g := range e.cfg.Groups {
 		v := &e.salvages[g]
 		st := e.groups.At(g)
-		rival := e.rival(g)
+		rival := e.rival(now, g)
 		switch {
 		case !st.Active || rival == nil:
 			v.claimed = time.Time{}
@@ -123,10 +123,11 @@ func (e *Engine) watchOwners(now time.Time) {
 	}
 }
 
-// rival is a peer that claims group g. Held: e.mu.
-func (e *Engine) rival(g int) *peer {
+// rival is a peer that claims group g, and lives: one that has died did until
+// then. Held: e.mu.
+func (e *Engine) rival(now time.Time, g int) *peer {
 	for _, p := range e.peers {
-		if p.in != nil && p.receiver.Claims(g) {
+		if p.in != nil && p.receiver.Claims(g) && !p.receiver.Silent(now) {
 			return p
 		}
 	}

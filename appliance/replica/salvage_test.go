@@ -77,6 +77,21 @@ func TestTakeoverFromTheDeadIsComplete(t *testing.T) {
 	w.b.has("and does not come back", rs[1:]...)
 }
 
+// A peer that loses its power goes on claiming the group as far as its connection
+// tells.
+func TestTheDeadAreNoRivals(t *testing.T) {
+	w := running(t)
+	must(t, w.a.cable.Unplug())
+	w.b.activate(2)
+	eventually(t, "the connection ends", func() bool {
+		s := w.b.engine.Status()
+		if s.Groups[0].Incomplete {
+			t.Fatalf("taken for a rival: %+v", s)
+		}
+		return !s.Connected
+	})
+}
+
 // a was Active all the time and knows nothing of b's turn, which is over when
 // they meet again.
 func TestAnotherWasActiveMeanwhile(t *testing.T) {

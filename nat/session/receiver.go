@@ -114,6 +114,10 @@ func (r *Receiver) Peer() *Hello { return r.peer }
 // Stats returns the counters.
 func (r *Receiver) Stats() ReceiverStats { return r.stats }
 
+// Silent tells whether the peer has missed several pings: its last word need not
+// hold any more.
+func (r *Receiver) Silent(now time.Time) bool { return now.Sub(r.lastHeard) > 4*PingEvery }
+
 // Dead tells whether the peer has been silent for too long.
 func (r *Receiver) Dead(now time.Time) bool { return now.Sub(r.lastHeard) > PeerDead }
 
