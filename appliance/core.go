@@ -80,6 +80,7 @@ type group struct {
 	GroupState
 
 	announced  bool
+	restored   bool // an address had to be put back, and is to be announced again
 	told       bool // eligibility has been told
 	eligible   bool
 	fault      time.Time // zero, or when the fault is lifted

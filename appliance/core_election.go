@@ -130,14 +130,21 @@ func (c *Core) onTermHeard(ev TermHeard) {
 
 // onApplied hears what the holder lane achieved.
 func (c *Core) onApplied(now time.Time, ev Applied) {
+	// What was put back counts even if a newer Want is on its way: that one finds
+	// nothing to put back.
+	for _, name := range ev.Restored {
+		if g := c.group(name); g != nil {
+			g.restored = true
+		}
+	}
 	if ev.Gen != c.gen {
-		return // a newer Want is on its way
+		return
 	}
 	for _, g := range c.groups {
 		if err := ev.Failed[g.Name]; err != nil {
 			c.onFailed(now, g, err)
 		} else {
-			c.onHeld(g, ev.Restored)
+			c.onHeld(g)
 		}
 	}
 	if err := ev.Failed[""]; err != nil {
@@ -179,15 +186,10 @@ func (c *Core) faulted() bool {
 	return false
 }
 
-func (c *Core) onHeld(g *group, restored []string) {
-	if !g.Active() {
-		return
-	}
-	again := false
-	for _, name := range restored {
-		again = again || name == g.Name
-	}
-	if !g.announced || again {
+func (c *Core) onHeld(g *group) {
+	again := g.restored
+	g.restored = false
+	if g.Active() && (!g.announced || again) {
 		g.announced = true
 		g.faultPause = 0
 		c.do(Announce{Group: g.Name, Addresses: g.Identity.Addresses})
