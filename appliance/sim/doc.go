@@ -58,7 +58,7 @@
 //	watchdog 2s
 //	budget 2s
 //	1.5s cut a b lan                         # an act: a time and a verb
-//	9s end [crash|stop|link|failover]        # repair; then, in calm, this happens to the Active
+//	9s end [crash|stop|link|failover|split|return]   # repair; then, in calm, this happens to the Active
 //
 // The verbs:
 //

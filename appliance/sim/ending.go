@@ -17,6 +17,7 @@ type ending struct {
 	victim    int              // of the exercise
 	releaseAt int64            // of the first priority 0
 	bound     int64            // for a successor after it
+	checkAt   int64            // when the exercise is judged; 0: not known yet
 	seen      [MaxGroups]int64 // activation of somebody else after the exercise
 }
 
@@ -59,7 +60,11 @@ func (w *World) phase() {
 		w.watch()
 	}
 	if !w.done && w.failure == nil {
-		w.q.push(event{at: w.now + max(w.settledDelay()*40, int64(5*time.Millisecond)), kind: evPhase})
+		next := w.now + max(w.settledDelay()*40, int64(5*time.Millisecond))
+		if x.checkAt > w.now {
+			next = min(next, x.checkAt)
+		}
+		w.q.push(event{at: next, kind: evPhase})
 	}
 }
 

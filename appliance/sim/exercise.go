@@ -12,7 +12,7 @@ func (w *World) exercise() {
 	x := &w.ends
 	x.phase, x.began, x.moves = exercising, w.now, 0
 	x.seen = [MaxGroups]int64{}
-	x.releaseAt = 0
+	x.releaseAt, x.checkAt = 0, 0
 	for _, n := range w.nodes {
 		if n.e.set.Group(0).State == vrrp.Active {
 			x.victim = n.id
@@ -21,12 +21,16 @@ func (w *World) exercise() {
 	w.trace("-- exercise: %s %s", w.sc.Exercise, nodeName(x.victim))
 	n := w.nodes[x.victim]
 	switch w.sc.Exercise {
-	case "crash":
+	case "crash", "return":
 		n.crash()
 	case "stop":
 		n.act(&Act{Verb: StopUnit})
 	case "failover":
 		n.act(&Act{Verb: Failover, Word: "force"})
+	case "split":
+		for s := range syncLink {
+			w.split(s, 1<<x.victim)
+		}
 	case "link":
 		n.setLink(w.sc.Routers[w.sc.Groups[0].Routers[0]].Segment, "down")
 	}
@@ -44,7 +48,7 @@ func (w *World) exercised() {
 	if x.seen[0] == 0 {
 		down, interval := w.longest()
 		bound := down + interval + 4*w.settledDelay() + int64(2*time.Second)
-		if w.sc.Exercise == "crash" {
+		if w.sc.Exercise == "crash" || w.sc.Exercise == "return" {
 			bound = down + 2*w.settledDelay() + int64(6*time.Millisecond) + w.settledDelay()*40
 		}
 		if w.now-x.began > bound {
@@ -56,7 +60,91 @@ func (w *World) exercised() {
 		w.fail("L2", "%v from priority 0 to the next Active, bound %v", time.Duration(took), time.Duration(bound))
 		return
 	}
-	w.done = true
+	switch w.sc.Exercise {
+	case "split":
+		w.heal(v)
+	case "return":
+		w.comeBack(v)
+	default:
+		w.done = true
+	}
+}
+
+// heal joins two Actives again (L5): when each has sent an advert, on every
+// segment, the worse one has yielded. Where each is the better one on some
+// segment it may take another election.
+func (w *World) heal(v *node) {
+	x := &w.ends
+	switch {
+	case x.checkAt == 0:
+		for s := range syncLink {
+			w.act(&Act{Verb: Heal, Seg: s})
+		}
+		x.checkAt = never
+		if w.ranked(v) {
+			_, interval := w.longest()
+			x.checkAt = w.now + interval + 3*w.settledDelay() + int64(time.Millisecond)
+		}
+	case x.checkAt == never:
+		w.done = true
+	case w.now >= x.checkAt:
+		if c := w.actives(0, -1); c != 1 {
+			w.fail("L5", "%d are Active after a split was healed", c)
+		}
+		w.done = true
+	}
+}
+
+// ranked tells whether v is better than each other node, or worse, in all of the
+// first group's routers.
+func (w *World) ranked(v *node) bool {
+	for _, n := range w.nodes {
+		above, below := false, false
+		for _, r := range v.cfg.members[0] {
+			a, b := v.e.cfg.Priority[r], n.e.cfg.Priority[r]
+			above, below = above || a >= b, below || a <= b
+		}
+		if n != v && above && below {
+			return false
+		}
+	}
+	return true
+}
+
+// comeBack starts the crashed node again (L3): the best one is Active an
+// Active_Down_Interval after it may preempt.
+func (w *World) comeBack(v *node) {
+	x := &w.ends
+	if v.e == nil || v.e.set == nil {
+		if !v.running {
+			v.start(0)
+		}
+		return
+	}
+	best := v.e.cfg.Preempt && v.e.cfg.Delay == 0
+	down, held := int64(0), false
+	for _, r := range v.cfg.members[0] {
+		for _, n := range w.nodes {
+			best = best && (n == v || v.e.cfg.Priority[r] > n.e.cfg.Priority[r])
+		}
+		is := v.e.set.Router(r)
+		held = held || is.Held
+		down = max(down, activeDown(w.sc.Routers[r].Version, v.e.cfg.Priority[r], int64(is.Learned)))
+	}
+	state := v.e.set.Group(0).State
+	switch {
+	case !best || state == vrrp.Active:
+		w.done = true
+	case state != vrrp.Backup || held:
+		x.checkAt = 0
+		if w.now-x.began > calmBound+2*down {
+			w.fail("L3", "%s may not preempt, long after its return", v.name())
+		}
+	case x.checkAt == 0:
+		x.checkAt = w.now + down + down/2000 + 2*w.settledDelay()
+	case w.now >= x.checkAt:
+		w.fail("L3", "%s has the best priority and is not Active an Active_Down_Interval after it may preempt", v.name())
+	}
 }
 
 // releaseBound is how long after priority 0 a successor may take: delay and skew

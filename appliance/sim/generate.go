@@ -36,7 +36,7 @@ func Generate(seed uint64) *Schedule {
 		g.fault()
 	}
 	slices.SortStableFunc(s.Acts, func(a, b Act) int { return int(a.At - b.At) })
-	s.Exercise = pick(&r, "", "crash", "crash", "stop", "link", "failover")
+	s.Exercise = pick(&r, "", "crash", "stop", "link", "failover", "split", "return")
 	return s
 }
 

@@ -147,7 +147,9 @@ func (s *Schedule) parseAct(w []string) (err error) {
 	if w[1] == "end" {
 		s.End = a.At
 		if len(w) > 2 {
-			s.Exercise = w[2]
+			if s.Exercise = w[2]; !slices.Contains(exercises, w[2]) {
+				return fmt.Errorf("end: one of %s", strings.Join(exercises, ", "))
+			}
 		}
 		return nil
 	}

@@ -129,6 +129,7 @@ func (e *election) follow(r int, was vrrp.State, in *vrrp.SetInput, dropped, rec
 		e.rearm(r, max(rx, t.armed), false)
 	case was == vrrp.Active:
 		e.rearm(r, e.now, false)
+	case reconfigured && from.Ready: // it ran out before
 	case reconfigured:
 		e.rearm(r, t.armed, t.onSkew)
 	case mine && in.Advert.Priority == 0:

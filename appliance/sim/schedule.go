@@ -27,7 +27,7 @@ type Schedule struct {
 	Budget   time.Duration
 	Acts     []Act         // in the order of At
 	End      time.Duration // the faults stop: everything is repaired
-	Exercise string        // what happens to the Active when all is calm: crash, stop, link, failover, or nothing
+	Exercise string        // what happens to the Active when all is calm: one of exercises, or nothing
 }
 
 // Router is a virtual router, the same on every node.

@@ -43,6 +43,9 @@ const (
 	numVerbs
 )
 
+// exercises are what can follow "end".
+var exercises = []string{"crash", "stop", "link", "failover", "split", "return"}
+
 // form describes a verb's arguments, a letter each: n m nodes, s segment, g
 // group, d a duration, i an integer, w a word, x a set of nodes. Words lists what
 // w may be.
