@@ -112,3 +112,26 @@ func TestBoardRefusesOtherFiles(t *testing.T) {
 		}
 	}
 }
+
+// The terms that were heard of outlive an election: the next must not use them.
+func TestBoardKeepsTheHighestTerm(t *testing.T) {
+	b, err := NewBoard()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	b.Layout([]string{"gw", "other"})
+	b.State(0, vrrp.Active, false, 3)
+	b.Heard(0, 7)
+	b.Heard(0, 5)
+	b.Heard(boardGroups, 9) // no such slot
+	b.State(0, vrrp.Backup, false, 4)
+	b.Layout([]string{"other", "gw"})
+	p, ok := b.Read("gw", time.Now())
+	if !ok || p.Highest != 7 || p.Term != 4 {
+		t.Errorf("highest %d, term %d, want 7 and 4", p.Highest, p.Term)
+	}
+	if p, _ := b.Read("other", time.Now()); p.Highest != 0 {
+		t.Errorf("the other group has %d", p.Highest)
+	}
+}
