@@ -15,7 +15,7 @@ import (
 // checksum = "rfc9568" gets two Active routers. Ours hears theirs, and counts.
 func TestChecksumTheyRefuse(t *testing.T) {
 	lab.Require(t)
-	v := variants[0]
+	v := row("v3 IPv4")
 	for _, peer := range v.peers {
 		t.Run(peer, func(t *testing.T) {
 			t.Parallel()
@@ -58,7 +58,7 @@ func TestChecksumTheyRefuse(t *testing.T) {
 // send ourselves.
 func TestChecksumTheySend(t *testing.T) {
 	lab.Require(t)
-	v := variants[0]
+	v := row("v3 IPv4")
 	for _, peer := range v.peers {
 		t.Run(peer, func(t *testing.T) {
 			t.Parallel()

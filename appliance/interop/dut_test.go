@@ -45,7 +45,7 @@ func newDUT(s *scene, set settings, more string) *dut {
 // joinDUT is newDUT without the start.
 func joinDUT(s *scene, set settings) *dut {
 	s.t.Helper()
-	d := &dut{box: &box{scene: s, Node: s.Node("ours")}, v: variants[0], set: set, host: s.Node("host")}
+	d := &dut{box: &box{scene: s, Node: s.Node("ours")}, v: row("v3 IPv4"), set: set, host: s.Node("host")}
 	s.Join(d.Node, s.lan, "lan0", dutAddress+"/24")
 	s.Join(d.host, s.lan, "lan0", "10.0.1.9/24")
 	d.wire = s.record(s.lan)

@@ -27,7 +27,7 @@ func newSides(t *testing.T, ourPriority, theirPriority int) *sides {
 	s := newScene(t)
 	s.tool("keepalived", "/usr/sbin/keepalived")
 	wan := s.Segment("wan")
-	lanV, wanV := variants[0], variants[0]
+	lanV, wanV := row("v3 IPv4"), row("v3 IPv4")
 	wanV.vrid, wanV.address = 52, netip.MustParsePrefix("10.0.2.254/24")
 	d := &sides{scene: s, us: &box{scene: s, Node: s.Node("ours")}, lanV: lanV, wanV: wanV}
 	d.them = &keepalived{scene: s, Node: s.Node("theirs"), v: lanV}

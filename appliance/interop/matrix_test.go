@@ -29,6 +29,16 @@ type variant struct {
 	virtual    bool     // adverts come from the virtual MAC
 }
 
+// plays says whether the row has that scenario.
+func (v variant) plays(sc scenario) bool {
+	return (sc.needs == nil || sc.needs(v)) && (v.only == nil || slices.Contains(v.only, sc.name))
+}
+
+func row(name string) variant {
+	i := slices.IndexFunc(variants, func(v variant) bool { return v.name == name })
+	return variants[i] // a name that is not there is a slip of the test
+}
+
 var variants = []variant{
 	{
 		name: "v3 IPv4", version: 3, vrid: 51, address: netip.MustParsePrefix("10.0.1.254/24"), interval: 200 * time.Millisecond,
