@@ -62,7 +62,7 @@ test-kernel: build ## real kernel, in network namespaces (root)
 
 test-interop: build ## beside keepalived and FRR, in network namespaces (root)
 	@UNDERSTUDY_REQUIRE_NETNS=$(if $(CI),1,$(UNDERSTUDY_REQUIRE_NETNS)) UNDERSTUDY_BINARY=$(CURDIR)/$(BIN) \
-		$(GO) test -p 1 -parallel 4 -timeout 10m -json $(INTEROP) | $(SUM) -part interop $(if $(CI),-no-skip)
+		$(GO) test -p 1 -parallel 6 -timeout 10m -json $(INTEROP) | $(SUM) -part interop $(if $(CI),-no-skip)
 
 verify: ## gofmt, vet, staticcheck, tidy, import rules, docs in step
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }

@@ -154,7 +154,7 @@ func TestMatrix(t *testing.T) {
 	for _, v := range variants {
 		for _, peer := range v.peers {
 			for _, sc := range scenarios {
-				if sc.needs != nil && !sc.needs(v) || v.only != nil && !slices.Contains(v.only, sc.name) {
+				if !v.plays(sc) {
 					continue
 				}
 				for role, win := range map[string]bool{"ours wins": true, "theirs wins": false} {

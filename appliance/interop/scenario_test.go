@@ -87,7 +87,7 @@ func noPreempt(d *duel) {
 	d.a.start(set)
 	d.wait("a to listen", listens(d.a.machine(), d.v))
 	d.wait("b to be Active alone, still", d.alone(d.b))
-	d.stays("b Active alone", 6*d.v.interval, d.alone(d.b))
+	d.stays("b Active alone", 5*d.v.interval, d.alone(d.b))
 	d.crash(d.b)
 	d.wait("a to be Active alone", d.alone(d.a))
 }

@@ -37,7 +37,6 @@ type keepalived struct {
 	*scene
 	*lab.Node
 	v    variant
-	more string // instances of a test that needs others
 	proc *lab.Process
 }
 
