@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -292,4 +293,26 @@ func vrrpPacket(t *testing.T) []byte {
 	}
 	b[21] = 51
 	return messageSum(b)
+}
+
+// The packet that meets an owner of the same addresses: erratum 8298 has it
+// processed like any other, and of two owners the higher address stays.
+func TestVectorForAnOwner(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	d := &dut{box: &box{scene: s, Node: s.Node("ours")}, host: s.Node("host")}
+	s.Join(d.Node, s.lan, "lan0", "10.0.1.8/24")
+	s.Join(d.host, s.lan, "lan0", "10.0.1.9/24")
+	d.wire = s.record(s.lan)
+	d.run(routerTOML("r53", "lan0", 53, settings{priority: 255, interval: time.Second}, `"10.0.1.8/24"`, ""))
+	s.wait("us to be Active", d.is("r53", "active"))
+	all := fileVectors(t, 3)
+	i := slices.IndexFunc(all, func(v vector) bool { return v.name == "v3_ipv4_to_local_owner" })
+	_, after := d.counted(t, s.socket(d.host, "lan0"), all[i])
+	for _, r := range vrrp.Reasons() {
+		if after["r53 "+r.String()] > 0 {
+			t.Errorf("refused for %v", r)
+		}
+	}
+	s.wait("us to yield", d.is("r53", "backup"))
 }
