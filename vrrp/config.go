@@ -221,7 +221,7 @@ func (r RouterConfig) expect() Expect {
 	return e
 }
 
-func (r RouterConfig) machine(src netip.Addr) MachineConfig {
-	return MachineConfig{Version: r.Version, Priority: r.Priority, Interval: r.Interval,
+func (r RouterConfig) machine(src netip.Addr, weight int) MachineConfig {
+	return MachineConfig{Version: r.Version, Priority: weighed(r.Priority, weight), Interval: r.Interval,
 		Preempt: r.Preempt, PreemptDelay: r.PreemptDelay, Source: src, Grouped: true}
 }

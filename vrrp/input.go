@@ -16,6 +16,7 @@ const (
 	InLink                      // Interface, Up, Primary, LinkLocal: the whole truth about an interface
 	InEligible                  // Group, OK, Reason: not OK does not preempt a live lower Active; it still takes over from nobody
 	InFault                     // Group, On, Reason, Fence: out of service until cleared
+	InWeight                    // Group, Weight: to be added to the priority of every member, in place of the one before
 	InHandOver                  // Group: graceful; see Set
 	InReclaim                   // Group: a group that was handed over may preempt again
 	InTerm                      // Group, Term, Raise: a term heard of from elsewhere; the highest is kept
@@ -41,6 +42,7 @@ type SetInput struct {
 	On     bool
 	Reason string
 	Term   uint64
+	Weight int
 	Raise  bool // InTerm: an Active group whose term is not above Term takes a new one (after a healed split)
 	Fence  bool // InFault, InStop: the daemon cannot be relied on, so OpFence instead of OpGateClose
 }

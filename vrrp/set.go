@@ -65,6 +65,7 @@ type group struct {
 
 	fault      string // told by the daemon; "" is none
 	ineligible string // why the daemon does not want it to preempt; "" is none
+	weight     int    // told by the daemon, added to the priority of every member
 	handedOver bool
 	leaveUntil time.Time // Active, after a hand-over; zero: not leaving
 	succeeded  bool      // leaving, and the successor was heard
@@ -94,7 +95,7 @@ func NewSet(cfg SetConfig) (*Set, error) {
 }
 
 func (s *Set) newRouter(i int, cfg RouterConfig) *router {
-	r := &router{index: i, m: NewMachine(cfg.machine(netip.Addr{})), form: FormPseudo}
+	r := &router{index: i, m: NewMachine(cfg.machine(netip.Addr{}, 0)), form: FormPseudo}
 	r.configure(cfg)
 	return r
 }
@@ -157,6 +158,8 @@ func (s *Set) Step(now time.Time, in SetInput) SetOutput {
 		s.each(in.Group, func(g *group) { s.onEligible(g, in.OK, in.Reason) })
 	case InFault:
 		s.each(in.Group, func(g *group) { s.onFault(now, g, in) })
+	case InWeight:
+		s.each(in.Group, func(g *group) { s.onWeight(now, g, in.Weight) })
 	case InHandOver:
 		s.each(in.Group, func(g *group) { s.onHandOver(now, g) })
 	case InReclaim:

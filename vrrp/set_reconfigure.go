@@ -50,7 +50,7 @@ func (s *Set) Reconfigure(now time.Time, cfg SetConfig) (SetOutput, error) {
 		s.populate(g, members[i])
 	}
 	for _, r := range s.routers {
-		r.m.Reconfigure(r.cfg.machine(r.m.cfg.Source))
+		r.m.Reconfigure(r.cfg.machine(r.m.cfg.Source, r.group.weight))
 		s.refresh(r)
 	}
 	for _, g := range s.groups {

@@ -39,8 +39,9 @@ type RouterStatus struct {
 	Name, Interface, Group string
 	VRID, Version, Family  uint8
 	State                  State
-	Reason                 string // why it is in this state
-	Priority               uint8
+	Reason                 string        // why it is in this state
+	Priority               uint8         // as configured
+	Effective              uint8         // as advertised: with the group's weight
 	Interval, Learned      time.Duration // ours, and the Active's as last heard
 	Addresses              []netip.Addr
 	Source                 netip.Addr // what we send from
@@ -68,6 +69,7 @@ type GroupStatus struct {
 	HighestTerm    uint64
 	Reason         string
 	Ineligible     string // why it does not preempt; "" if it may
+	Weight         int    // added to the priority of every member
 	Transitions    uint64
 	LastTransition time.Time
 }
@@ -89,7 +91,7 @@ func (r *router) status(now time.Time) RouterStatus {
 	st := RouterStatus{
 		Name: r.cfg.Name, Interface: r.cfg.Interface, Group: r.group.name,
 		VRID: r.cfg.VRID, Version: r.cfg.Version, Family: r.cfg.Family,
-		State: r.m.State(), Reason: f.cause, Priority: r.cfg.Priority,
+		State: r.m.State(), Reason: f.cause, Priority: r.cfg.Priority, Effective: r.m.cfg.Priority,
 		Interval: r.cfg.Interval, Learned: r.m.Learned(),
 		Addresses: append([]netip.Addr{}, r.cfg.Addresses...), Source: r.m.cfg.Source,
 		Ready: r.m.Ready(), Form: r.form, HeardRFC9568: f.heard[FormMessage], HeardRFC5798: f.heard[FormPseudo],
@@ -104,9 +106,9 @@ func (r *router) status(now time.Time) RouterStatus {
 	if r.group.state == Fault {
 		st.State, st.Reason = Fault, r.group.facts.cause
 	}
-	switch alive := ActiveDown(r.cfg.Version, r.cfg.Priority, r.m.Learned()); {
+	switch alive := ActiveDown(r.cfg.Version, r.m.cfg.Priority, r.m.Learned()); {
 	case r.m.State() == Active:
-		st.Active, st.ActivePriority = r.m.cfg.Source, r.cfg.Priority
+		st.Active, st.ActivePriority = r.m.cfg.Source, r.m.cfg.Priority
 	case r.rival.priority != 0 && now.Sub(r.rival.heard) <= alive:
 		st.Active, st.ActivePriority = r.rival.src, r.rival.priority
 	}
@@ -115,7 +117,7 @@ func (r *router) status(now time.Time) RouterStatus {
 
 func (g *group) status() GroupStatus {
 	st := GroupStatus{Name: g.name, Members: []string{}, State: g.state, Leaving: !g.leaveUntil.IsZero(),
-		Term: g.term, HighestTerm: g.highest, Reason: g.facts.cause, Ineligible: g.ineligible,
+		Term: g.term, HighestTerm: g.highest, Reason: g.facts.cause, Ineligible: g.ineligible, Weight: g.weight,
 		Transitions: g.facts.transitions, LastTransition: g.facts.at}
 	for _, r := range g.members {
 		st.Members = append(st.Members, r.cfg.Name)

@@ -78,6 +78,8 @@ func (tr *transcript) input(n *Node, in vrrp.SetInput) string {
 		return word(in.OK, "eligible", "not eligible: "+in.Reason)
 	case vrrp.InFault:
 		return word(in.On, "fault: "+in.Reason, "fault cleared")
+	case vrrp.InWeight:
+		return fmt.Sprintf("weight %d", in.Weight)
 	case vrrp.InHandOver:
 		return "hand over"
 	case vrrp.InReclaim:

@@ -24,7 +24,7 @@ import (
 //	lose A B COUNT [SEGMENT]  the next packets from A to B
 //	delay A B 5ms [SEGMENT]   both ways
 //	link A SEGMENT up|down
-//	handover A · reclaim A · eligible A · ineligible A REASON · fault A REASON [fence] · clear A · term A N [raise]
+//	handover A · reclaim A · eligible A · ineligible A REASON · fault A REASON [fence] · clear A · weight A N · term A N [raise]
 //	resume A TERM             the election process of A is restarted and goes on
 //	set A KEY=VALUE…          reconfigure: priority, interval, preempt
 //	status                    a line for each node
@@ -115,6 +115,10 @@ func (s *Script) drive(n *Node, verb string, args []string) error {
 		n.Step(vrrp.SetInput{Kind: vrrp.InEligible, OK: verb == "eligible", Reason: arg(args, 0)})
 	case "fault", "clear":
 		n.Step(vrrp.SetInput{Kind: vrrp.InFault, On: verb == "fault", Reason: arg(args, 0), Fence: arg(args, 1) == "fence"})
+	case "weight":
+		weight, err := strconv.Atoi(arg(args, 0))
+		n.Step(vrrp.SetInput{Kind: vrrp.InWeight, Weight: weight})
+		return err
 	case "term", "resume":
 		term, err := strconv.ParseUint(arg(args, 0), 10, 64)
 		if err != nil {
