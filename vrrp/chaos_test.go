@@ -104,7 +104,7 @@ func (c *chaos) act() {
 	segment := rapid.SampledFrom(segments).Draw(t, "segment")
 	yes := rapid.Bool().Draw(t, "yes")
 	group := vrrp.SetInput{Group: "gw", OK: yes, On: yes, Reason: "chaos"}
-	switch rapid.IntRange(0, 13).Draw(t, "act") {
+	switch rapid.IntRange(0, 14).Draw(t, "act") {
 	case 0:
 		c.net.Cut(n.Name, other.Name, segment, yes)
 	case 1:
@@ -146,6 +146,9 @@ func (c *chaos) act() {
 		c.net.Inject(segment, rapid.SliceOfN(rapid.Byte(), 0, 64).Draw(t, "junk"))
 	case 13:
 		n.Late = time.Duration(rapid.Int64Range(0, int64(c.every/4)).Draw(t, "late"))
+	case 14:
+		group.Kind, group.Weight = vrrp.InWeight, rapid.SampledFrom([]int{-254, -60, 0, 30, 300}).Draw(t, "weight")
+		n.Step(group)
 	}
 	c.net.Advance(time.Duration(rapid.Int64Range(0, int64(6*c.every)).Draw(t, "advance")))
 }
@@ -233,6 +236,7 @@ func (c *chaos) settle() {
 		n.Step(vrrp.SetInput{Kind: vrrp.InFault})
 		n.Step(vrrp.SetInput{Kind: vrrp.InEligible, OK: true})
 		n.Step(vrrp.SetInput{Kind: vrrp.InReclaim})
+		n.Step(vrrp.SetInput{Kind: vrrp.InWeight})
 	}
 	c.net.Advance(20 * c.every)
 	moves, best := 0, uint8(0)

@@ -40,6 +40,7 @@ type Client struct {
 	fences   map[string]Fence
 	eligible map[string]Eligible
 	faults   map[string]Fault
+	weights  map[string]Weight
 	ready    bool
 	exec     *Executor     // for what nobody else can do any more
 	guards   []*time.Timer // of the groups a new election has not resumed yet
@@ -75,7 +76,8 @@ func Dial(cfg ClientConfig) (*Client, error) {
 	}
 	c := &Client{cfg: cfg, board: board, exec: exec, config: cfg.Config, groups: groupNames(set),
 		fences: make(map[string]Fence), eligible: make(map[string]Eligible), faults: make(map[string]Fault),
-		buf: make([]byte, maxMessage)}
+		weights: make(map[string]Weight),
+		buf:     make([]byte, maxMessage)}
 	// Non-blocking, or the runtime would not poll it and deadlines would not work.
 	fd := int(cfg.Link.Fd())
 	unix.CloseOnExec(fd)
@@ -209,6 +211,8 @@ func (c *Client) remember(m Message) error {
 		c.eligible[m.Group] = m
 	case Fault:
 		c.faults[m.Group] = m
+	case Weight:
+		c.weights[m.Group] = m
 	case Ready:
 		c.ready = true
 	}

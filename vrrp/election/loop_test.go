@@ -224,3 +224,30 @@ func TestFaultsOfADaemonEndWithIt(t *testing.T) {
 		state(vrrp.Backup, "a new daemon that has nothing to say")
 	})
 }
+
+// What the daemon tells of a group's weight is on the wire at once.
+func TestWeightIsAdvertised(t *testing.T) {
+	c := newCable(t)
+	heard := c.listen(t, 1, nil)
+	within(c[0], func() {
+		l, say := loopHere(t, configOf(200))
+		say(Ready{})
+		l.turnFor(5 * interval)
+		say(Weight{Group: "gw", Weight: -150})
+		l.turnFor(2 * interval)
+		eventually(t, "two adverts of 50", func() bool { return heard.count(50) >= 2 })
+		lowered := false
+		for _, h := range heard.list() {
+			lowered = lowered || h.priority == 50
+			if h.priority == 0 || h.priority == 200 && lowered {
+				t.Errorf("heard %+v", heard.list())
+			}
+		}
+		if l.groups[0].state != vrrp.Active || heard.count(200) == 0 {
+			t.Errorf("%v, %d adverts of 200", l.groups[0].state, heard.count(200))
+		}
+		if r := l.snapshot(time.Now()).Status.Routers[0]; r.Priority != 200 || r.Effective != 50 {
+			t.Errorf("status: priority %d, effective %d", r.Priority, r.Effective)
+		}
+	})
+}

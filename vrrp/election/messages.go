@@ -66,6 +66,8 @@ func (l *loop) onMessage(m Message) {
 		step(vrrp.SetInput{Kind: vrrp.InEligible, Group: m.Group, OK: m.OK, Reason: m.Reason})
 	case Fault:
 		l.onFault(m)
+	case Weight:
+		step(vrrp.SetInput{Kind: vrrp.InWeight, Group: m.Group, Weight: m.Weight})
 	case HandOver:
 		step(vrrp.SetInput{Kind: vrrp.InHandOver, Group: m.Group})
 	case Term:

@@ -72,6 +72,9 @@ func (c *Client) brief(resume []GroupState) error {
 			messages = append(messages, c.faults[g])
 		}
 	}
+	for _, g := range slices.Sorted(maps.Keys(c.weights)) {
+		messages = append(messages, c.weights[g])
+	}
 	for _, g := range resume {
 		messages = append(messages, Resume{Group: g.Group, Term: g.Term})
 	}

@@ -53,6 +53,13 @@ type (
 		Reason string
 	}
 
+	// Weight is added to the priority of every router of a group, in place of the
+	// one before.
+	Weight struct {
+		Group  string
+		Weight int
+	}
+
 	// HandOver gives a group away gracefully.
 	HandOver struct{ Group string }
 
@@ -136,6 +143,7 @@ const (
 	kindFence
 	kindEligible
 	kindFault
+	kindWeight
 	kindHandOver
 	kindTerm
 	kindResume
@@ -157,6 +165,7 @@ func (Ready) kind() kind        { return kindReady }
 func (Fence) kind() kind        { return kindFence }
 func (Eligible) kind() kind     { return kindEligible }
 func (Fault) kind() kind        { return kindFault }
+func (Weight) kind() kind       { return kindWeight }
 func (HandOver) kind() kind     { return kindHandOver }
 func (Term) kind() kind         { return kindTerm }
 func (Resume) kind() kind       { return kindResume }
@@ -220,6 +229,8 @@ func Unmarshal(b []byte) (Message, error) {
 		return read[Eligible](body)
 	case kindFault:
 		return read[Fault](body)
+	case kindWeight:
+		return read[Weight](body)
 	case kindHandOver:
 		return read[HandOver](body)
 	case kindTerm:

@@ -22,7 +22,7 @@ var samples = []Message{
 	Fence{Group: "gw", GateClose: []NetlinkBatch{{Family: unix.NETLINK_NETFILTER, Bytes: []byte{1, 2, 3}}},
 		Remove: []NetlinkBatch{{Family: unix.NETLINK_ROUTE, Bytes: []byte{4}}, {Bytes: []byte{5, 6}}}, Lower: []NetlinkBatch{{Bytes: []byte{7}}}, More: true},
 	Fence{Group: "empty"},
-	Eligible{Group: "gw", OK: true}, Fault{Group: "gw", On: true, Reason: "apply-failed"}, HandOver{Group: "gw"},
+	Eligible{Group: "gw", OK: true}, Fault{Group: "gw", On: true, Reason: "apply-failed"}, Weight{Group: "gw", Weight: -50}, HandOver{Group: "gw"},
 	Term{Group: "gw", Term: 1 << 60, Raise: true}, Resume{Group: "gw", Term: 7}, Budget{For: 3 * time.Second},
 	Attached{Groups: []GroupState{{Group: "gw", State: vrrp.Active, Term: 4}}, Resumed: true},
 	Transition{Group: "gw", From: vrrp.Backup, To: vrrp.Active, Term: 5, Cause: "active-down", Leaving: true},
