@@ -26,7 +26,7 @@ var layers = map[string][]string{
 	"nat/session":        nil,
 	"health":             nil,
 	"appliance/identity": {"vrrp"},
-	"appliance":          {"vrrp", "appliance/identity"},
+	"appliance":          {"vrrp", "health", "appliance/identity"},
 	"appliance/sim":      {"vrrp", "appliance", "appliance/identity"},
 
 	// Edges: one pure side, one facility; they have never heard of Core.
@@ -37,7 +37,7 @@ var layers = map[string][]string{
 	"health/probe":      {"health"},
 	"appliance/kernel":  {"appliance/identity"},
 	"appliance/replica": {"nat/session", "nat/conntrack"},
-	"appliance/config":  {"vrrp", "nat", "appliance/identity"},
+	"appliance/config":  {"vrrp", "nat", "health", "appliance/identity"},
 	"appliance/control": {"appliance"},
 	"appliance/decode":  {"vrrp", "garp", "lacp"},
 	"appliance/runner":  {"appliance", "appliance/identity"},
@@ -60,7 +60,7 @@ var layers = map[string][]string{
 }
 
 // pure packages decide and do nothing else.
-var pure = []string{"vrrp", "garp", "lacp", "nat", "nat/session", "appliance", "appliance/identity", "appliance/sim"}
+var pure = []string{"vrrp", "garp", "lacp", "nat", "nat/session", "health", "appliance", "appliance/identity", "appliance/sim"}
 
 // notPure is what a pure package may not import of the standard library.
 var notPure = []string{"os", "net", "syscall", "sync", "context", "log", "math/rand", "math/rand/v2", "unsafe", "runtime"}

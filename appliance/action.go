@@ -40,6 +40,11 @@ type (
 		On     bool
 		Reason string
 	}
+	// ElectWeight moves the priority of every router of a group.
+	ElectWeight struct {
+		Group  string
+		Weight int
+	}
 	// ElectStop ends the part this node plays in every group, at once.
 	ElectStop struct{}
 	// ElectRespawn starts a new election process in place of a dead one. Groups
@@ -75,6 +80,7 @@ func (ElectReady) action()    {}
 func (ElectEligible) action() {}
 func (ElectHandOver) action() {}
 func (ElectFault) action()    {}
+func (ElectWeight) action()   {}
 func (ElectStop) action()     {}
 func (ElectRespawn) action()  {}
 func (ElectTerm) action()     {}

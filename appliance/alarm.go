@@ -18,6 +18,8 @@ const (
 	AlarmElectionLate     = "election-late"
 	AlarmApplyFailed      = "apply-failed"
 	AlarmNoPeer           = "no-peer"
+	AlarmCheckDown        = "check-down"
+	AlarmCheckFlapping    = "check-flapping"
 )
 
 // Alarm is something an operator should know, for as long as it holds.

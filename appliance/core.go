@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"understudy/appliance/identity"
+	"understudy/health"
 	"understudy/vrrp"
 )
 
@@ -30,6 +31,9 @@ const (
 	// doubles up to faultRetryMax.
 	faultRetry    = 2 * time.Second
 	faultRetryMax = time.Minute
+	// wordBoundMax caps Config.WordBound: a box that waits for a slow check is of
+	// no use meanwhile.
+	wordBoundMax = 10 * time.Second
 	// lagAlarm is the replication lag above which a crash is said to lose flows.
 	lagAlarm = time.Second
 )
@@ -42,6 +46,10 @@ type Config struct {
 	// Unknown is the answer to segments of unknown connections once the grace
 	// after an activation is over.
 	Unknown UnknownPolicy
+	// Health is what is tracked, and what that does to the groups.
+	Health health.Config
+	// WordBound is how long the first word of what is tracked may take.
+	WordBound time.Duration
 }
 
 // GroupConfig is one group: what it holds while Active.
@@ -56,6 +64,11 @@ type Core struct {
 	cfg    Config
 	groups []*group
 	alarms alarms
+
+	tracker *health.Tracker
+	down    []CheckChanged // checks, by name
+	words   time.Time      // zero, or until when the first word of what is tracked is waited for
+	joined  bool           // we came to an election that had begun before us
 
 	gen       uint64 // generation of the last Want
 	applied   bool   // the last Want is in place
@@ -83,6 +96,10 @@ type group struct {
 	restored   bool // an address had to be put back, and is to be announced again
 	told       bool // eligibility has been told
 	eligible   bool
+	unfit      string // why it is out of the election, as last told; "": it is not
+	effect     health.Effect
+	weight     int  // as last told
+	weightTold bool // since the election was last attached
 	fault      time.Time // zero, or when the fault is lifted
 	faultPause time.Duration
 	handOver   *handOver
@@ -104,6 +121,7 @@ func NewCore(now time.Time, cfg Config) *Core {
 	for _, g := range cfg.Groups {
 		c.groups = append(c.groups, newGroup(g))
 	}
+	c.track(now, cfg)
 	return c
 }
 
@@ -125,6 +143,8 @@ func (c *Core) Deadline() time.Time {
 	sooner(c.stopping)
 	sooner(c.preempt)
 	sooner(c.boot)
+	sooner(c.words)
+	sooner(c.tracker.Deadline())
 	for _, g := range c.groups {
 		sooner(g.fault)
 	}
@@ -150,6 +170,10 @@ func (c *Core) Step(now time.Time, ev Event) []Action {
 		c.onSynced(now, ev)
 	case TermHeard:
 		c.onTermHeard(ev)
+	case CheckChanged:
+		c.onCheckChanged(now, ev)
+	case LinkChanged:
+		c.onLinkChanged(now, ev)
 	case Drifted:
 		c.hold()
 	case Drained:
@@ -162,6 +186,8 @@ func (c *Core) Step(now time.Time, ev Event) []Action {
 		c.onStop(now)
 	}
 	c.onTime(now)
+	c.tellFaults()
+	c.tellWeights()
 	c.tellEligible()
 	c.begin()
 	return c.out
@@ -218,6 +244,7 @@ func (c *Core) onTime(now time.Time) {
 	}
 	due(&c.preempt)
 	due(&c.boot)
+	due(&c.words)
 	again := due(&c.retry)
 	graced := due(&c.unknown)
 	lacked := due(&c.lacking)
@@ -225,10 +252,9 @@ func (c *Core) onTime(now time.Time) {
 		c.hold()
 	}
 	for _, g := range c.groups {
-		if due(&g.fault) {
-			c.do(ElectFault{Group: g.Name})
-		}
+		due(&g.fault)
 	}
+	c.weigh(c.tracker.Step(now, health.TrackerInput{Kind: health.InTrackerTick}))
 	if due(&c.stopping) {
 		c.do(ElectStop{})
 		c.do(Finish{})

@@ -13,9 +13,10 @@ import (
 func (c *Core) onAttached(now time.Time, ev Attached) {
 	for _, s := range ev.Groups {
 		if g := c.group(s.Group); g != nil {
-			g.told = false
+			g.told, g.weightTold, g.unfit = false, false, ""
 			c.become(now, g, s)
 			if g.State != vrrp.Initialize {
+				c.joined = true
 				c.boot = time.Time{} // it is us who restarted, not the box: the election waits for us
 			}
 		}
@@ -169,9 +170,10 @@ func (c *Core) onApplied(now time.Time, ev Applied) {
 }
 
 // begin lets the election begin: everything an Active needs is in place, and so
-// are the peer's sessions, or they have been waited for long enough.
+// are the peer's sessions and the first word of what could put us in fault, or
+// they have been waited for long enough.
 func (c *Core) begin() {
-	if c.applied && !c.electable && c.boot.IsZero() {
+	if c.applied && !c.electable && c.boot.IsZero() && !c.awaitsWord() {
 		c.electable = true
 		c.do(ElectReady{})
 	}
@@ -209,5 +211,4 @@ func (c *Core) onFailed(now time.Time, g *group, err error) {
 	}
 	g.faultPause = min(max(2*g.faultPause, faultRetry), faultRetryMax)
 	g.fault = now.Add(g.faultPause)
-	c.do(ElectFault{Group: g.Name, On: true, Reason: "apply-failed"})
 }

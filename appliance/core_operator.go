@@ -135,6 +135,10 @@ func (c *Core) onReloaded(now time.Time, ev Reloaded) {
 		if old != nil && old.handOver != nil {
 			c.reply(old.handOver, fmt.Errorf("group %q: %w after the reload", old.Name, ErrNoSuchGroup))
 		}
+		if old != nil {
+			c.forget(old)
+		}
 	}
+	c.track(now, ev.Config)
 	c.hold()
 }

@@ -38,11 +38,14 @@ func (c *Core) lack(now time.Time, on bool) {
 // preempt: a box that does not have the sessions yet leaves a live Active alone,
 // but only for a bounded time, and it says so.
 func (c *Core) tellEligible() {
-	ok, reason := true, ""
-	if c.cfg.Sessions && !c.sync.InSync && !c.preempt.IsZero() {
-		ok, reason = false, "not-in-sync"
-	}
 	for _, g := range c.groups {
+		ok, reason := true, ""
+		switch {
+		case c.cfg.Sessions && !c.sync.InSync && !c.preempt.IsZero():
+			ok, reason = false, "not-in-sync"
+		case g.effect.Unknown && !c.words.IsZero():
+			ok, reason = false, "not-checked"
+		}
 		if g.Active() || (g.told && g.eligible == ok) {
 			continue
 		}

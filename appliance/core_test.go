@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/datadriven"
 
 	"understudy/appliance/identity"
+	"understudy/health"
 	"understudy/vrrp"
 )
 
@@ -19,6 +20,9 @@ import (
 // them with -rewrite and read the diff.
 //
 //	node groups=gateway[,other] [sessions]      a fresh Core
+//	  track=uplink:-50,web,interface:up0:-20    … whose groups track checks and interfaces
+//	check uplink up|down [value=3]              a check says so
+//	link up0 up|down                            an interface is so
 //	attached gateway=backup:3                   the election's view, state:term
 //	transition gateway active term=4 [leaving]
 //	applied [fail=gateway] [restored=gateway]   the lane answers the latest Hold
@@ -56,7 +60,7 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 	switch d.Cmd {
 	case "node":
 		s.now = time.Unix(0, 0)
-		s.core = NewCore(s.now, testConfig(arg("groups"), d.HasArg("sessions")))
+		s.core = NewCore(s.now, testConfig(arg("groups"), d.HasArg("sessions"), arg("track")))
 		return ""
 	case "attached":
 		var ev Attached
@@ -115,7 +119,21 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		fmt.Sscan(d.CmdArgs[1].Key, &ev.Term)
 		return s.step(ev)
 	case "reload":
-		return s.step(Reloaded{Config: testConfig(arg("groups"), d.HasArg("sessions"))})
+		return s.step(Reloaded{Config: testConfig(arg("groups"), d.HasArg("sessions"), arg("track"))})
+	case "check":
+		ev := CheckChanged{Name: first}
+		fmt.Sscan(arg("value"), &ev.Value)
+		switch d.CmdArgs[1].Key {
+		case "up":
+			ev.State = health.Up
+		case "down":
+			ev.State, ev.Why = health.Down, "no answer"
+		}
+		return s.step(ev)
+	case "link":
+		return s.step(LinkChanged{Name: first, Up: d.CmdArgs[1].Key == "up"})
+	case "tracked":
+		return s.core.Tracked(first) + "\n"
 	case "election-lost":
 		var ev ElectionLost
 		if g := arg("resume"); g != "" {
@@ -174,8 +192,34 @@ func (s *script) step(ev Event) string {
 	return b.String()
 }
 
-func testConfig(groups string, sessions bool) Config {
-	cfg := Config{Node: "gw1", Sessions: sessions, Unknown: UnknownReset}
+// testTracks reads track=: what begins with "interface:" is one, "value:" begins
+// the name of a check that measures.
+func testTracks(cfg *Config, list string) (out []health.Track) {
+	for item := range strings.SplitSeq(list, ",") {
+		if item == "" {
+			continue
+		}
+		tr := health.Track{}
+		sc := health.SourceConfig{}
+		if name, ok := strings.CutPrefix(item, "interface:"); ok {
+			item, sc.Kind, sc.Grace = name, health.KindInterface, time.Second
+		}
+		if name, ok := strings.CutPrefix(item, "value:"); ok {
+			item, sc.Measures = name, true
+		}
+		name, weight, _ := strings.Cut(item, ":")
+		fmt.Sscan(weight, &tr.Weight)
+		sc.Name = name
+		tr.Source = sc.Source
+		cfg.Health.Sources = append(cfg.Health.Sources, sc)
+		out = append(out, tr)
+	}
+	return out
+}
+
+func testConfig(groups string, sessions bool, track string) Config {
+	cfg := Config{Node: "gw1", Sessions: sessions, Unknown: UnknownReset, WordBound: 2 * time.Second}
+	tracks := testTracks(&cfg, track)
 	for i, name := range strings.Split(groups, ",") {
 		// A "+" asks for one more address, so that a reload can add one.
 		bare := strings.TrimSuffix(name, "+")
@@ -184,6 +228,8 @@ func testConfig(groups string, sessions bool) Config {
 			addrs = append(addrs, identity.Address{Interface: "lan0", Prefix: netip.MustParsePrefix(fmt.Sprintf("10.0.%d.2/24", i))})
 		}
 		cfg.Groups = append(cfg.Groups, GroupConfig{Name: bare, Identity: identity.New(addrs...)})
+		cfg.Health.Groups = append(cfg.Health.Groups, health.GroupConfig{Name: bare,
+			Routers: []health.RouterConfig{{Name: bare, Priority: 200, Track: tracks}}})
 	}
 	return cfg
 }
@@ -201,13 +247,15 @@ func TestCoreTotal(t *testing.T) {
 		Fenced{Group: "a"}, ElectionLost{}, ElectionLost{Resume: []GroupState{{Group: "a", State: vrrp.Active, Term: 2}}}, Applied{Gen: 1}, Applied{Gen: 2, Failed: map[string]error{"a": errors.New("x")}},
 		Synced{}, Synced{Connected: true, InSync: true}, Synced{Connected: true, InSync: true, Incomplete: true}, TermHeard{Group: "a", Term: 9}, TermHeard{Group: "nobody"}, Drifted{},
 		Drained{Group: "a"}, Drained{Group: "a", Err: errors.New("x")}, Drained{Group: "nobody"}, Failover{ID: 1}, Failover{ID: 2, Group: "nobody"},
-		Reloaded{Config: testConfig("b", true)}, Stop{},
+		CheckChanged{Name: "uplink", State: health.Down, Why: "x"}, CheckChanged{Name: "web", State: health.Down}, CheckChanged{Name: "web", State: health.Up},
+		CheckChanged{Name: "nobody", State: health.Down}, LinkChanged{Name: "up0"}, LinkChanged{Name: "up0", Up: true},
+		Reloaded{Config: testConfig("b", true, "uplink")}, Stop{},
 	}
 	steps := 0
 	var walk func(path []Event, depth int)
 	walk = func(path []Event, depth int) {
 		for _, ev := range events {
-			c := NewCore(time.Unix(0, 0), testConfig("a,b", true))
+			c := NewCore(time.Unix(0, 0), testConfig("a,b", true, "uplink:-50,web,interface:up0:-20"))
 			now := time.Unix(0, 0)
 			for _, e := range append(path, ev) {
 				now = now.Add(time.Second)

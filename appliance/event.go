@@ -3,6 +3,7 @@ package appliance
 import (
 	"time"
 
+	"understudy/health"
 	"understudy/vrrp"
 )
 
@@ -60,6 +61,20 @@ type (
 		Term  uint64
 	}
 
+	// CheckChanged is what a health check says now; the same may be said again.
+	CheckChanged struct {
+		Name  string
+		State health.State
+		Value int    // of a check that measures, while up
+		Why   string // it is down
+	}
+
+	// LinkChanged is an interface as it is now.
+	LinkChanged struct {
+		Name string
+		Up   bool
+	}
+
 	// Drifted tells that the kernel no longer shows what was applied: someone
 	// removed an address, or an interface came back empty.
 	Drifted struct{ Why string }
@@ -104,6 +119,8 @@ func (ElectionLost) event() {}
 func (Applied) event()      {}
 func (Synced) event()       {}
 func (TermHeard) event()    {}
+func (CheckChanged) event() {}
+func (LinkChanged) event()  {}
 func (Drifted) event()      {}
 func (Drained) event()      {}
 func (Failover) event()     {}

@@ -7,6 +7,7 @@ type Effect struct {
 	Group   string
 	Fault   bool // out of the election
 	Pending bool // something that could put it in fault has not been heard of
+	Unknown bool // something tracked has not been heard of
 	Weight  int  // to add to the priority of each member: see Effective
 }
 
@@ -73,6 +74,7 @@ func (g *group) compute(sources []source) Effect {
 		p := l.track.part(&sources[l.source])
 		e.Fault = e.Fault || p.fault
 		e.Pending = e.Pending || p.pending
+		e.Unknown = e.Unknown || sources[l.source].state == Unknown
 		e.Weight += p.weight
 	}
 	return e

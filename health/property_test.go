@@ -190,7 +190,7 @@ func sum(cfg health.Config, i int, said map[health.Source]health.TrackerInput) h
 			}
 			switch {
 			case in.State == health.Unknown:
-				e.Pending = e.Pending || tr.Weight == 0
+				e.Pending, e.Unknown = e.Pending || tr.Weight == 0, true
 			case measures && tr.Weight == 0:
 				e.Fault = e.Fault || in.State == health.Down || (in.Value == 0) == tr.Reverse
 			case measures && in.State == health.Up:

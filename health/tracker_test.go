@@ -83,7 +83,7 @@ func (w *transcript) tell(effects []health.Effect) {
 		if e.Weight != 0 {
 			fmt.Fprintf(&w.out, " %+d", e.Weight)
 		}
-		if e == (health.Effect{Group: e.Group}) {
+		if !e.Fault && !e.Pending && e.Weight == 0 {
 			w.out.WriteString(" well")
 		}
 		if reason := w.tracker.Reason(e.Group); reason != "" {

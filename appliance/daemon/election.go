@@ -45,6 +45,10 @@ func (e *electionEdge) Fault(group string, on bool, reason string) {
 	e.send(election.Fault{Group: group, On: on, Reason: reason})
 }
 
+func (e *electionEdge) Weight(group string, weight int) {
+	e.send(election.Weight{Group: group, Weight: weight})
+}
+
 func (e *electionEdge) Term(group string, term uint64) {
 	e.send(election.Term{Group: group, Term: term})
 }

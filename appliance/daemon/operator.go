@@ -177,7 +177,7 @@ func routerStatus(r config.Router, stats election.Stats) appliance.RouterStatus 
 			continue
 		}
 		out.State, out.Reason = e.State.String(), e.Reason
-		out.EffectivePriority = e.Priority
+		out.EffectivePriority = e.Effective
 		out.ActiveAddress = addressText(e.Active)
 		out.Transitions = e.Transitions
 		out.Adverts = appliance.AdvertStatus{Sent: e.Sent, Received: e.Received,

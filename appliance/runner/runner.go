@@ -17,6 +17,7 @@ type Election interface {
 	Eligible(group string, ok bool, reason string)
 	HandOver(group string)
 	Fault(group string, on bool, reason string)
+	Weight(group string, weight int)
 	Term(group string, term uint64)
 	Stop()
 	Respawn(resume []appliance.GroupState)
@@ -172,6 +173,8 @@ func (r *Runner) perform(ctx context.Context, lanes *sync.WaitGroup, a appliance
 		e.HandOver(a.Group)
 	case appliance.ElectFault:
 		e.Fault(a.Group, a.On, a.Reason)
+	case appliance.ElectWeight:
+		e.Weight(a.Group, a.Weight)
 	case appliance.ElectTerm:
 		e.Term(a.Group, a.Term)
 	case appliance.ElectStop:
@@ -230,6 +233,10 @@ func (r *Runner) logEvent(ev appliance.Event) {
 		for _, group := range ev.Restored {
 			r.log.Warn("an address was removed by someone else and has been put back", "group", group)
 		}
+	case appliance.CheckChanged:
+		r.log.Info("check", "check", ev.Name, "state", ev.State.String(), "value", ev.Value, "why", ev.Why)
+	case appliance.LinkChanged:
+		r.log.Debug("interface", "iface", ev.Name, "up", ev.Up)
 	case appliance.Drifted:
 		r.log.Warn("kernel differs from what was applied", "why", ev.Why)
 	case appliance.Drained:
