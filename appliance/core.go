@@ -98,8 +98,8 @@ type group struct {
 	eligible   bool
 	unfit      string // why it is out of the election, as last told; "": it is not
 	effect     health.Effect
-	weight     int  // as last told
-	weightTold bool // since the election was last attached
+	weight     int       // as last told
+	weightTold bool      // since the election was last attached
 	fault      time.Time // zero, or when the fault is lifted
 	faultPause time.Duration
 	handOver   *handOver

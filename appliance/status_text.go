@@ -31,6 +31,12 @@ func (s Status) WriteText(w io.Writer, now time.Time) error {
 	if n := s.NAT; n.Source+n.Static+n.Forwards+len(n.Entries) > 0 {
 		fmt.Fprintf(t, "\nNAT\t%d source, %d forward, %d static, %d entry points\n", n.Source, n.Forwards, n.Static, len(n.Entries))
 	}
+	if len(s.Checks) > 0 {
+		fmt.Fprintln(t, "\nCHECK\tKIND\tSTATE\tSINCE\tLAST ERROR")
+	}
+	for i, c := range s.Checks {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", c.Name, c.Kind, c.State, ago(now, &s.Checks[i].Since), dash(c.LastError))
+	}
 	if s.Sessions != nil {
 		s.Sessions.writeText(t, now)
 	}

@@ -19,6 +19,7 @@ type checker struct {
 
 	routers []routerAt
 	holders map[netip.Addr]holder
+	checks  map[string]string // name of a check -> path of it
 }
 
 // holder is the router that an address moves with, and where the file says so.
@@ -34,7 +35,9 @@ type routerAt struct {
 
 func (c *checker) check(raw *rawFile) {
 	c.config.Node = c.name("node", raw.Node, `give this node a name, like node = "gw1", that no other node has`)
+	c.checkChecks(raw.Checks)
 	c.checkRouters(raw.Routers)
+	c.checkSources(raw.Checks)
 	c.checkGroups(raw.Groups)
 	c.checkNAT(raw.NAT)
 	c.checkSessions(raw.Sessions)

@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"net/netip"
-	"strings"
 	"time"
 )
 
@@ -164,71 +163,6 @@ func (c *checker) duplicateRouters() {
 			vrids[key] = r
 		}
 	}
-}
-
-func (c *checker) track(router string, raw *rawRouter) {
-	path := join(router, "track")
-	var list []string
-	seen := map[string]bool{}
-	for i, v := range raw.Track {
-		if v == nil {
-			continue
-		}
-		name := c.tracked(at(path, i), *v)
-		if seen[name] {
-			c.add(at(path, i), name+" is tracked already", "remove it")
-		}
-		if name != "" {
-			seen[name] = true
-			list = append(list, name)
-		}
-	}
-	for i := range c.routers {
-		if c.routers[i].path == router {
-			c.routers[i].Track = list
-		}
-	}
-}
-
-// tracked reads [check:|bond:|interface:]NAME[:WEIGHT] and returns the name of
-// the interface. A bare name must be one that the file knows: a slip there would
-// otherwise track an interface that nobody has, and be in fault for ever.
-func (c *checker) tracked(path, v string) string {
-	kind, name, typed := strings.Cut(v, ":")
-	if !typed || kind != "interface" && kind != "check" && kind != "bond" {
-		kind, name = "", v
-	}
-	name, weight, weighted := strings.Cut(name, ":")
-	if kind == "check" || kind == "bond" {
-		c.later(path, "tracking a "+kind)
-		return ""
-	}
-	if weighted {
-		c.add(path, fmt.Sprintf("the weight %s: not supported yet", quote(weight)), fmt.Sprintf("write %s: while that interface is down the router is in fault", quote("interface:"+name)))
-		return ""
-	}
-	if !validInterface(name) {
-		c.interfaceName(path, &name, "")
-		return ""
-	}
-	if kind == "interface" {
-		return name
-	}
-	var interfaces []string
-	for _, r := range c.routers {
-		if r.Interface == name {
-			return name
-		}
-		if r.Interface != "" {
-			interfaces = append(interfaces, r.Interface)
-		}
-	}
-	if near := nearest(name, interfaces); near != "" {
-		c.add(path, quote(name)+" is the interface of no router", fmt.Sprintf("did you mean %s? Else write %s", quote(near), quote("interface:"+name)))
-		return ""
-	}
-	c.add(path, quote(name)+" is the interface of no router", fmt.Sprintf("write %s if it is an interface (checks and bonds cannot be tracked yet)", quote("interface:"+name)))
-	return ""
 }
 
 // addressAt is an address of a router and its place in the file.

@@ -3,6 +3,8 @@ package config
 import (
 	"net/netip"
 	"time"
+
+	"understudy/health"
 )
 
 // Config is a configuration file that has been checked: every name in it
@@ -13,6 +15,7 @@ type Config struct {
 	Routers  []Router
 	Groups   []Group // every router is in exactly one
 	Mappings *Mappings
+	Checks   []Check
 	Sessions *Sessions // nil: no session checkpointing
 }
 
@@ -25,7 +28,7 @@ type Router struct {
 	Advertise    time.Duration // as on the wire: whole centiseconds, version 2 whole seconds
 	Addresses    []netip.Prefix
 	MAC          MAC
-	Track        []string // interfaces: one that is down puts the router in fault
+	Track        []Track
 	Preempt      bool
 	PreemptDelay time.Duration
 	Accept       bool
@@ -33,6 +36,21 @@ type Router struct {
 	Version      uint8
 	AuthPass     string // version 2: the password that anybody can read on the wire; empty: none
 }
+
+// Track is something that a router's group depends on.
+type Track struct {
+	Kind   TrackKind
+	Name   string // of a check, or of an interface
+	Weight int    // to add to the priority; 0: down is a fault
+}
+
+// TrackKind tells what is tracked.
+type TrackKind string
+
+const (
+	TrackCheck     TrackKind = "check"
+	TrackInterface TrackKind = "interface"
+)
 
 // MAC tells which hardware address a router's addresses answer with.
 type MAC string
@@ -99,6 +117,41 @@ const (
 	UnknownDrop  Unknown = "drop"
 )
 
+// Check is something that is tried again and again.
+type Check struct {
+	Name           string
+	Kind           CheckKind
+	Every, Timeout time.Duration
+	Rise, Fall     int // successes in a row until it is up, failures until it is down
+
+	Target    netip.AddrPort // icmp (port 0), tcp
+	Source    netip.Addr     // icmp, tcp; optional
+	Interface string         // icmp, tcp, route; optional
+	Path      string         // file
+	Absent    bool           // file: it must not be there
+	Value     bool           // file: the number in it counts
+	Process   string         // process
+	Args      []string       // process: what its arguments begin with
+	Min, Max  int            // process: how many; Max 0: any number
+	To        netip.Addr     // route: the way to an address; or
+	Prefix    netip.Prefix   // route: a route to exactly that
+	Table     int            // route: with Prefix
+	Command   []string       // script
+	User      string         // script; "": whoever runs understudy
+}
+
+// CheckKind tells how something is tried.
+type CheckKind string
+
+const (
+	CheckICMP    CheckKind = "icmp"
+	CheckTCP     CheckKind = "tcp"
+	CheckFile    CheckKind = "file"
+	CheckProcess CheckKind = "process"
+	CheckRoute   CheckKind = "route"
+	CheckScript  CheckKind = "script"
+)
+
 // Sessions says how established flows are kept on the other nodes.
 type Sessions struct {
 	Listen     netip.AddrPort
@@ -131,6 +184,7 @@ const InstallHot Install = "hot"
 type Defaults struct {
 	Router   Router
 	Mappings Mappings
+	Check    Check // its Timeout is Every, if left out
 	Sessions Sessions
 }
 
@@ -148,6 +202,8 @@ func Default() Defaults {
 			Version:   3,
 		},
 		Mappings: Mappings{Unknown: UnknownReset},
+		Check: Check{Every: health.DefaultEvery, Rise: health.DefaultRise, Fall: health.DefaultFall,
+			Min: 1, Table: mainTable},
 		Sessions: Sessions{Mode: ModeIncremental, Install: InstallHot},
 	}
 }

@@ -47,7 +47,23 @@ func TestGood(t *testing.T) {
 		{"the shortest interval", router("d", "advertise = \"10ms\""), func(c *Config) any { return c.Routers[2].Advertise }, 10 * time.Millisecond},
 		{"the limits of priority", router("d", "priority = 1") + router("e", "priority = 254"),
 			func(c *Config) any { return c.Routers[2].Priority + c.Routers[3].Priority }, uint8(255)},
-		{"track", router("d", "track = [\"lan0\", \"interface:eth9\"]"), func(c *Config) any { return c.Routers[2].Track }, []string{"lan0", "eth9"}},
+		{"track", router("d", "track = [\"lan0\", \"interface:eth9\"]"), func(c *Config) any { return c.Routers[2].Track },
+			[]Track{{TrackInterface, "lan0", 0}, {TrackInterface, "eth9", 0}}},
+		{"track with weights", router("d", "track = [\"lan0:-20\", \"interface:eth9:+5\", \"check:up\", \"c2:-253\"]") + check("up", "") + check("c2", ""),
+			func(c *Config) any { return c.Routers[2].Track },
+			[]Track{{TrackInterface, "lan0", -20}, {TrackInterface, "eth9", 5}, {TrackCheck, "up", 0}, {TrackCheck, "c2", -253}}},
+		{"the election knows the interfaces without a weight only", router("d", "track = [\"lan0:-20\", \"wan0\", \"up\"]") + check("up", ""),
+			func(c *Config) any { return c.Election().Routers[2].Track }, []string{"wan0"}},
+		{"the tracker knows the rest", router("d", "track = [\"lan0:-20\", \"wan0\", \"up\"]") + check("up", "value = true") + check("idle", ""),
+			func(c *Config) any {
+				h := c.Health()
+				return fmt.Sprint(h.Groups[2].Routers, h.Sources[0].Measures, h.Sources[2].UpAfter, len(h.Sources))
+			}, "[{d 100 [{interface lan0 -20 false} {check up 0 false}]}] true 1s 3"},
+		{"the defaults of a check", check("up", ""), func(c *Config) any { return c.Checks[0] },
+			Check{Name: "up", Kind: CheckFile, Path: "/run/up", Every: time.Second, Timeout: time.Second, Rise: 2, Fall: 3}},
+		{"a timeout is every", check("up", "every = \"50ms\""), func(c *Config) any { return c.Checks[0].Timeout }, 50 * time.Millisecond},
+		{"the first word of a check that nobody tracks is not waited for", check("up", "every = \"1h\""), func(c *Config) any { return c.WordBound() }, time.Second},
+		{"that of one which is tracked is", router("d", "track = [\"up\"]") + check("up", ""), func(c *Config) any { return c.WordBound() }, 6 * time.Second},
 		{"a forward without a name has its address for one", "[[nat.forward]]\naddress=\"203.0.113.1:80/tcp\"\nto=\"10.0.0.9:8080\"",
 			func(c *Config) any { return c.Mappings.Forwards[0].Name + " " + c.Mappings.Forwards[0].Router }, "203.0.113.1:80/tcp wan"},
 		{"one port for two protocols", "[nat]\nforward=[{address=\"203.0.113.1:53/tcp\",to=\"10.0.0.9:53\"},{address=\"203.0.113.1:53/udp\",to=\"10.0.0.9:53\"}]",
@@ -94,6 +110,11 @@ func TestGood(t *testing.T) {
 func router(name, more string) string {
 	n := int(name[0])
 	return fmt.Sprintf("\n[[router]]\nname=%q\ninterface=\"eth0\"\nvrid=%d\naddresses=[\"10.%d.0.1/24\"]\n%s\n", name, n, n, more)
+}
+
+// check returns one more check.
+func check(name, more string) string {
+	return fmt.Sprintf("\n[[check]]\nname=%q\nkind=\"file\"\npath=\"/run/%s\"\n%s\n", name, name, more)
 }
 
 // TestHash: it is the same where nodes agree, and no other where they do not.

@@ -21,7 +21,13 @@ func (c *Config) Election() vrrp.SetConfig {
 			Accept:   r.Accept,
 			Checksum: vrrp.ChecksumMode(r.Checksum),
 			Family:   4, VirtualMAC: r.MAC == MACVirtual,
-			Track: slices.Clone(r.Track),
+		}
+		// Those without a weight are looked at where it is done at once, and goes on
+		// without the daemon.
+		for _, t := range r.Track {
+			if t.Kind == TrackInterface && t.Weight == 0 {
+				rc.Track = append(rc.Track, t.Name)
+			}
 		}
 		for _, p := range r.Addresses {
 			rc.Addresses = append(rc.Addresses, p.Addr())

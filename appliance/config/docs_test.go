@@ -114,6 +114,7 @@ func TestDocumentation(t *testing.T) {
 		"router.priority": d.Router.Priority, "router.advertise": d.Router.Advertise, "router.mac": d.Router.MAC,
 		"router.preempt": d.Router.Preempt, "router.preempt_delay": d.Router.PreemptDelay, "router.accept": d.Router.Accept,
 		"router.checksum": d.Router.Checksum, "router.version": d.Router.Version, "nat.unknown": d.Mappings.Unknown,
+		"check.every": d.Check.Every, "check.rise": d.Check.Rise, "check.fall": d.Check.Fall, "check.min": d.Check.Min, "check.table": d.Check.Table,
 		"sessions.mode": d.Sessions.Mode, "sessions.install": d.Sessions.Install,
 	}
 	rows := map[string][]string{}

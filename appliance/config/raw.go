@@ -17,9 +17,9 @@ type (
 		Routers  []*rawRouter `toml:"router"`
 		Groups   []*rawGroup  `toml:"group"`
 		NAT      *rawNAT      `toml:"nat"`
+		Checks   []*rawCheck  `toml:"check"`
 		Sessions *rawSessions `toml:"sessions"`
 
-		Checks     any `toml:"check" later:"health checks"`
 		Bonds      any `toml:"bond" later:"bond monitoring"`
 		Guard      any `toml:"guard" later:"the split-brain guard"`
 		GuardLimit any `toml:"guard_limit" later:"the split-brain guard"`
@@ -34,7 +34,7 @@ type (
 		Advertise    *string   `toml:"advertise" like:"\"100ms\""`
 		Addresses    []*string `toml:"addresses" like:"[\"10.0.0.1/24\"]"`
 		MAC          *string   `toml:"mac" like:"\"interface\""`
-		Track        []*string `toml:"track" like:"[\"interface:eth1\"]"`
+		Track        []*string `toml:"track" like:"[\"check:uplink:-50\"]"`
 		Preempt      *bool     `toml:"preempt" like:"true"`
 		PreemptDelay *string   `toml:"preempt_delay" like:"\"30s\""`
 		Accept       *bool     `toml:"accept" like:"true"`
@@ -80,6 +80,30 @@ type (
 		Router  *string `toml:"router" like:"\"wan\""`
 
 		Onlink any `toml:"onlink" later:"forwarding from a routed block"`
+	}
+
+	rawCheck struct {
+		Name      *string   `toml:"name" like:"\"uplink\""`
+		Kind      *string   `toml:"kind" like:"\"icmp\""`
+		Every     *string   `toml:"every" like:"\"200ms\""`
+		Timeout   *string   `toml:"timeout" like:"\"200ms\""`
+		Rise      *int64    `toml:"rise" like:"2"`
+		Fall      *int64    `toml:"fall" like:"3"`
+		Target    *string   `toml:"target" like:"\"203.0.113.254\""`
+		Source    *string   `toml:"source" like:"\"203.0.113.2\""`
+		Interface *string   `toml:"interface" like:"\"wan0\""`
+		Path      *string   `toml:"path" like:"\"/run/maintenance\""`
+		Absent    *bool     `toml:"absent" like:"true"`
+		Value     *bool     `toml:"value" like:"true"`
+		Process   *string   `toml:"process" like:"\"named\""`
+		Args      []*string `toml:"args" like:"[\"-u\", \"bind\"]"`
+		Min       *int64    `toml:"min" like:"1"`
+		Max       *int64    `toml:"max" like:"4"`
+		To        *string   `toml:"to" like:"\"192.0.2.1\""`
+		Prefix    *string   `toml:"prefix" like:"\"0.0.0.0/0\""`
+		Table     *int64    `toml:"table" like:"254"`
+		Command   []*string `toml:"command" like:"[\"/usr/local/bin/check-uplink\"]"`
+		User      *string   `toml:"user" like:"\"nobody\""`
 	}
 
 	rawSessions struct {

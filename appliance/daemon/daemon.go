@@ -64,6 +64,7 @@ type node struct {
 	table      *nft.Applier
 	tableWatch *nft.Watcher
 	sessions   *sessions // nil without [sessions]
+	checks     *checks
 	announce   *announcer
 	sysctls    *kernel.Sysctls
 	fences     *fences
@@ -122,6 +123,7 @@ func open(o Options, cfg *config.Config) (_ *node, err error) {
 	n.fences = &fences{addresses: n.addresses, log: n.log}
 	n.fences.set(coreConfig(cfg).Groups)
 	n.runner = n.newRunner(cfg)
+	n.checks = newChecks(cfg, n.runner.Post)
 	if n.control, err = control.Listen(o.Control, n); err != nil {
 		return nil, err
 	}
@@ -202,6 +204,8 @@ func (n *node) run(ctx context.Context) error {
 	g.Go(func() error { return n.tableWatch.Run(ctx, n.table.PortID, n.repairTable) })
 	g.Go(func() error { n.audit(ctx); return nil })
 	g.Go(func() error { n.settle(ctx); return nil })
+	g.Go(func() error { n.checks.run(ctx); return nil })
+	g.Go(func() error { n.watchChecks(ctx); return nil })
 	g.Go(func() error { return n.readElection(ctx) })
 	g.Go(func() error { return n.control.Serve(ctx) })
 	g.Go(func() error { n.beat(ctx); return nil })
@@ -279,6 +283,11 @@ func (n *node) onFenced(group string, err error) {
 func (n *node) onKernel(ev kernel.Event) {
 	if n.ofDevice(ev) {
 		return
+	}
+	if ev.Kind == kernel.Overrun {
+		n.tellLinks()
+	} else if ev.Kind != kernel.AddressLost {
+		n.tellLinks(ev.Interface)
 	}
 	switch ev.Kind {
 	case kernel.AddressLost, kernel.Overrun:

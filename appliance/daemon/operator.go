@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"understudy/appliance"
@@ -85,6 +86,8 @@ func (n *node) reload(ctx context.Context) error {
 	n.fences.set(core.Groups)
 	n.fences.sendAll(func(m election.Message) { n.client.Send(m) })
 	n.runner.Post(appliance.Reloaded{Config: core})
+	n.checks.set(cfg) // what they say is of the new configuration
+	n.tellLinks()
 	return nil
 }
 
@@ -118,17 +121,26 @@ func (n *node) Status(ctx context.Context) (appliance.Status, error) {
 	s.Node, s.Version, s.UptimeSeconds = cfg.Node, n.opt.Version, time.Since(n.started).Seconds()
 	s.ReloadError = n.settled.refused()
 
+	s.Checks = n.checks.status()
+
 	stats, statsErr := n.stats.ask(ctx, statsBound, func() error { return n.client.Send(election.StatsRequest{}) })
-	for _, r := range cfg.Routers {
-		s.Routers = append(s.Routers, routerStatus(r, stats))
-	}
+	tracked := make(map[string]string)
 	groups := make(map[string]appliance.GroupState)
 	n.runner.Ask(ctx, func(c *appliance.Core) {
 		s.Alarms = append(s.Alarms, c.Alarms()...)
 		for _, g := range c.Groups() {
 			groups[g.Group] = g
+			tracked[g.Group] = c.Tracked(g.Group)
 		}
 	})
+	for _, r := range cfg.Routers {
+		rs := routerStatus(r, stats)
+		// A fault of something tracked has it as its reason already.
+		if why := tracked[cfg.GroupOf(r.Name).Name]; why != "" && !strings.Contains(rs.Reason, why) {
+			rs.Reason = strings.TrimPrefix(rs.Reason+"; "+why, "; ")
+		}
+		s.Routers = append(s.Routers, rs)
+	}
 	if statsErr != nil {
 		s.Alarms = append(s.Alarms, appliance.Alarm{Name: appliance.AlarmElectionLate, Since: time.Now(), Detail: statsErr.Error()})
 	}

@@ -1,0 +1,254 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	minEvery   = 10 * time.Millisecond
+	maxEvery   = time.Hour
+	maxInARow  = 100     // rise and fall
+	maxRunning = 1 << 20 // processes
+	mainTable  = 254     // RT_TABLE_MAIN
+)
+
+// kindKeys are the keys that only some kinds of checks have, by kind.
+var kindKeys = map[CheckKind][]string{
+	CheckICMP:    {"target", "source", "interface"},
+	CheckTCP:     {"target", "source", "interface"},
+	CheckFile:    {"path", "absent", "value"},
+	CheckProcess: {"process", "args", "min", "max"},
+	CheckRoute:   {"to", "prefix", "table", "interface"},
+	CheckScript:  {"command", "user"},
+}
+
+func (c *checker) checkChecks(raw []*rawCheck) {
+	c.checks = map[string]string{}
+	for i, rc := range raw {
+		if rc == nil {
+			continue
+		}
+		path := at("check", i)
+		k := c.healthCheck(path, rc)
+		if first, ok := c.checks[k.Name]; ok && k.Name != "" {
+			c.add(join(path, "name"), fmt.Sprintf("%s is also the check in line %d", quote(k.Name), c.line(first)), "give each check a name of its own")
+		} else if k.Name != "" {
+			c.checks[k.Name] = join(path, "name")
+		}
+		c.config.Checks = append(c.config.Checks, k)
+	}
+}
+
+func (c *checker) hasCheck(name string) bool { return c.checks[name] != "" }
+
+func (c *checker) checkNames() []string { return slices.Sorted(maps.Keys(c.checks)) }
+
+// healthCheck reads one check by itself.
+func (c *checker) healthCheck(path string, raw *rawCheck) Check {
+	def := c.defaults.Check
+	k := Check{Name: c.name(join(path, "name"), raw.Name, `name the check, like name = "uplink"`)}
+	k.Every = c.pace(join(path, "every"), raw.Every, def.Every)
+	k.Timeout = c.pace(join(path, "timeout"), raw.Timeout, k.Every)
+	k.Rise = c.count(join(path, "rise"), raw.Rise, def.Rise, 1, maxInARow)
+	k.Fall = c.count(join(path, "fall"), raw.Fall, def.Fall, 1, maxInARow)
+	kinds := []CheckKind{CheckICMP, CheckTCP, CheckFile, CheckProcess, CheckRoute, CheckScript}
+	if raw.Kind == nil {
+		c.add(join(path, "kind"), "missing", `say how to check, like kind = "icmp"`)
+		return k
+	}
+	k.Kind = known(c, join(path, "kind"), raw.Kind, "", kinds, "http", "https", "dns", "udp", "smtp", "heartbeat", "watchdog", "bond")
+	c.foreignKeys(path, raw, k.Kind)
+	switch k.Kind {
+	case CheckICMP, CheckTCP:
+		c.reach(path, raw, &k)
+	case CheckFile:
+		c.file(path, raw, &k)
+	case CheckProcess:
+		c.process(path, raw, &k)
+	case CheckRoute:
+		c.route(path, raw, &k)
+	case CheckScript:
+		c.script(path, raw, &k)
+	}
+	return k
+}
+
+// foreignKeys refuses keys of other kinds: whoever wrote them expects something
+// of them.
+func (c *checker) foreignKeys(path string, raw *rawCheck, kind CheckKind) {
+	if kind == "" {
+		return
+	}
+	written := map[string]bool{
+		"target": raw.Target != nil, "source": raw.Source != nil, "interface": raw.Interface != nil,
+		"path": raw.Path != nil, "absent": raw.Absent != nil, "value": raw.Value != nil,
+		"process": raw.Process != nil, "args": raw.Args != nil, "min": raw.Min != nil, "max": raw.Max != nil,
+		"to": raw.To != nil, "prefix": raw.Prefix != nil, "table": raw.Table != nil,
+		"command": raw.Command != nil, "user": raw.User != nil,
+	}
+	for key, is := range written {
+		if is && !slices.Contains(kindKeys[kind], key) {
+			c.add(join(path, key), fmt.Sprintf("a check of kind %s has no %s", quote(string(kind)), key),
+				"remove it; its own keys: "+strings.Join(kindKeys[kind], ", "))
+		}
+	}
+}
+
+func (c *checker) pace(path string, v *string, def time.Duration) time.Duration {
+	d := c.duration(path, v, "200ms")
+	if d == nil {
+		return def
+	}
+	if *d < minEvery || *d > maxEvery {
+		c.add(path, *v+" is out of range", "use 10ms to 1h")
+	}
+	return *d
+}
+
+func (c *checker) count(path string, v *int64, def, least, most int) int {
+	n := or(v, int64(def))
+	if n < int64(least) || n > int64(most) {
+		c.add(path, fmt.Sprintf("%d is out of range", n), fmt.Sprintf("use %d to %d", least, most))
+		return def
+	}
+	return int(n)
+}
+
+// reach reads what icmp and tcp have in common, and their targets.
+func (c *checker) reach(path string, raw *rawCheck, k *Check) {
+	target := join(path, "target")
+	switch {
+	case k.Kind == CheckICMP:
+		if a, ok := c.host(target, raw.Target, `say whom to ping, like target = "203.0.113.254"`); ok {
+			k.Target = netip.AddrPortFrom(a, 0)
+		}
+	case raw.Target == nil:
+		c.add(target, "missing", `say where to connect to, like target = "10.0.0.20:80"`)
+	default:
+		if ap, ok := c.addrPort(target, *raw.Target, "10.0.0.20:80"); ok && c.hostAddr(target, ap.Addr()) {
+			k.Target = ap
+		}
+	}
+	if raw.Source != nil {
+		k.Source, _ = c.host(join(path, "source"), raw.Source, "")
+	}
+	c.outgoing(path, raw, k)
+}
+
+func (c *checker) outgoing(path string, raw *rawCheck, k *Check) {
+	if raw.Interface != nil {
+		k.Interface = c.interfaceName(join(path, "interface"), raw.Interface, "")
+	}
+}
+
+// checkSources looks at what needs the routers: a source that moves is not there
+// on a node that stands by.
+func (c *checker) checkSources(raw []*rawCheck) {
+	k := 0
+	for i, rc := range raw {
+		if rc == nil {
+			continue
+		}
+		if a := c.config.Checks[k].Source; a.IsValid() {
+			c.notMoving(join(at("check", i), "source"), a, "this node")
+		}
+		k++
+	}
+}
+
+func (c *checker) absolute(path, v string) string {
+	if !filepath.IsAbs(v) || strings.ContainsRune(v, 0) {
+		c.add(path, quote(v)+" is not an absolute path", "begin it with /")
+		return ""
+	}
+	return v
+}
+
+func (c *checker) file(path string, raw *rawCheck, k *Check) {
+	if raw.Path == nil {
+		c.add(join(path, "path"), "missing", `name the file to look for, like path = "/run/maintenance"`)
+	} else {
+		k.Path = c.absolute(join(path, "path"), *raw.Path)
+	}
+	k.Absent, k.Value = or(raw.Absent, false), or(raw.Value, false)
+	if k.Absent && k.Value {
+		c.add(join(path, "value"), "a file that must not be there has no value", "remove value or absent")
+	}
+}
+
+func (c *checker) process(path string, raw *rawCheck, k *Check) {
+	switch {
+	case raw.Process == nil:
+		c.add(join(path, "process"), "missing", `name the program, like process = "named"`)
+	case *raw.Process == "" || strings.ContainsAny(*raw.Process, "/\x00"):
+		c.add(join(path, "process"), quote(*raw.Process)+" is not the name of a program", "write the last part of its path")
+	default:
+		k.Process = *raw.Process
+	}
+	for _, a := range raw.Args {
+		if a != nil {
+			k.Args = append(k.Args, *a)
+		}
+	}
+	k.Min = c.count(join(path, "min"), raw.Min, c.defaults.Check.Min, 1, maxRunning)
+	if raw.Max != nil {
+		k.Max = c.count(join(path, "max"), raw.Max, k.Min, k.Min, maxRunning)
+	}
+}
+
+func (c *checker) route(path string, raw *rawCheck, k *Check) {
+	c.outgoing(path, raw, k)
+	switch {
+	case raw.To != nil && raw.Prefix != nil:
+		c.add(join(path, "prefix"), "to and prefix are two questions", "keep one: to asks for the way to an address, prefix for a route to exactly that")
+	case raw.To != nil:
+		k.To, _ = c.host(join(path, "to"), raw.To, "")
+	case raw.Prefix != nil:
+		k.Prefix = c.prefix(join(path, "prefix"), *raw.Prefix)
+	default:
+		c.add(join(path, "to"), "missing", `ask for the way to an address, like to = "192.0.2.1", or for a route, like prefix = "0.0.0.0/0"`)
+	}
+	if raw.Table != nil && raw.Prefix == nil {
+		c.add(join(path, "table"), "the way to an address is looked for as the kernel does, in all tables", "remove it, or ask for a prefix")
+	}
+	if k.Prefix.IsValid() {
+		k.Table = c.count(join(path, "table"), raw.Table, c.defaults.Check.Table, 1, 1<<31-1)
+	}
+}
+
+// prefix reads a network that may be 0.0.0.0/0.
+func (c *checker) prefix(path, v string) netip.Prefix {
+	p, err := netip.ParsePrefix(v)
+	switch {
+	case err != nil:
+		c.add(path, quote(v)+" is not a network", `write it like "0.0.0.0/0"`)
+	case c.familyLater(path, p.Addr()):
+	case p != p.Masked():
+		c.add(path, fmt.Sprintf("%s has bits set beyond its prefix length", v), "write "+p.Masked().String())
+	default:
+		return p
+	}
+	return netip.Prefix{}
+}
+
+func (c *checker) script(path string, raw *rawCheck, k *Check) {
+	if len(raw.Command) == 0 {
+		c.add(join(path, "command"), "missing", `write the program and its arguments, like command = ["/usr/local/bin/check-uplink", "fast"]`)
+	}
+	for i, a := range raw.Command {
+		switch {
+		case a == nil:
+		case i == 0:
+			k.Command = append(k.Command, c.absolute(at(join(path, "command"), i), *a))
+		default:
+			k.Command = append(k.Command, *a)
+		}
+	}
+	k.User = or(raw.User, "")
+}

@@ -1,0 +1,129 @@
+package config
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"understudy/health"
+)
+
+// track reads what the router at that place of the file tracks.
+func (c *checker) track(router string, raw *rawRouter) {
+	path := join(router, "track")
+	r := &c.routers[c.routerIndex(router)]
+	seen := map[Track]bool{}
+	for i, v := range raw.Track {
+		if v == nil {
+			continue
+		}
+		t, ok := c.tracked(at(path, i), *v)
+		if !ok {
+			continue
+		}
+		key := Track{Kind: t.Kind, Name: t.Name}
+		switch {
+		case seen[key]:
+			c.add(at(path, i), fmt.Sprintf("%s %s is tracked already", t.Kind, t.Name), "remove it")
+			continue
+		case t.Kind == TrackInterface && t.Name == r.Interface && t.Weight != 0:
+			c.add(at(path, i), t.Name+" is the router's own interface: down, it is a fault whatever its weight", "remove it")
+			continue
+		}
+		seen[key] = true
+		r.Track = append(r.Track, t)
+	}
+}
+
+func (c *checker) routerIndex(path string) int {
+	for i := range c.routers {
+		if c.routers[i].path == path {
+			return i
+		}
+	}
+	return -1
+}
+
+// tracked reads [check:|interface:]NAME[:WEIGHT]. A bare name must be one that
+// the file knows, and once: a slip there would otherwise track an interface that
+// nobody has, and be in fault for ever.
+func (c *checker) tracked(path, v string) (t Track, ok bool) {
+	kind, name, typed := strings.Cut(v, ":")
+	if !typed || kind != "interface" && kind != "check" && kind != "bond" {
+		kind, name = "", v
+	}
+	name, weight, weighted := strings.Cut(name, ":")
+	if kind == "bond" {
+		c.later(path, "tracking a bond")
+		return t, false
+	}
+	t = Track{Kind: TrackKind(kind), Name: name}
+	if weighted {
+		if t.Weight, ok = c.weight(path, weight); !ok {
+			return t, false
+		}
+	}
+	switch t.Kind {
+	case TrackInterface:
+		return t, c.interfaceName(path, &name, "") != ""
+	case TrackCheck:
+		return t, c.trackedCheck(path, name)
+	}
+	t.Kind, ok = c.bare(path, name)
+	return t, ok
+}
+
+func (c *checker) weight(path, v string) (int, bool) {
+	n, err := strconv.Atoi(v)
+	switch {
+	case err != nil:
+		c.add(path, quote(v)+" is not a weight", `write a number to add to the priority behind the name, like "check:uplink:-50"`)
+	case n == 0:
+		c.add(path, "the weight 0 does nothing", "leave the weight out to make it a fault, or remove the whole entry")
+	case n < -health.MaxWeight || n > health.MaxWeight:
+		c.add(path, fmt.Sprintf("the weight %d is out of range", n), fmt.Sprintf("use -%d to %d", health.MaxWeight, health.MaxWeight))
+	default:
+		return n, true
+	}
+	return 0, false
+}
+
+func (c *checker) trackedCheck(path, name string) bool {
+	if c.hasCheck(name) {
+		return true
+	}
+	c.add(path, fmt.Sprintf("there is no check %s", quote(name)), suggest(name, c.checkNames(), "name a [[check]] of this file"))
+	return false
+}
+
+// bare finds out what a name without a word before it means.
+func (c *checker) bare(path, name string) (TrackKind, bool) {
+	if !validInterface(name) && !c.hasCheck(name) {
+		c.interfaceName(path, &name, "")
+		return "", false
+	}
+	var interfaces []string
+	isInterface := false
+	for _, r := range c.routers {
+		isInterface = isInterface || r.Interface == name
+		if r.Interface != "" {
+			interfaces = append(interfaces, r.Interface)
+		}
+	}
+	switch isCheck := c.hasCheck(name); {
+	case isCheck && isInterface:
+		c.add(path, quote(name)+" is a check and an interface", fmt.Sprintf("write %s or %s", quote("check:"+name), quote("interface:"+name)))
+		return "", false
+	case isCheck:
+		return TrackCheck, true
+	case isInterface:
+		return TrackInterface, true
+	}
+	const what = " is no check, and the interface of no router"
+	if near := nearest(name, append(interfaces, c.checkNames()...)); near != "" {
+		c.add(path, quote(name)+what, fmt.Sprintf("did you mean %s? Else write %s", quote(near), quote("interface:"+name)))
+	} else {
+		c.add(path, quote(name)+what, fmt.Sprintf("write %s if it is an interface, or add a [[check]] of that name", quote("interface:"+name)))
+	}
+	return "", false
+}

@@ -1,0 +1,79 @@
+package config
+
+import (
+	"slices"
+	"time"
+
+	"understudy/health"
+)
+
+// Interfaces that are tracked with a weight: one that nobody has is down after
+// linkGrace, and one that comes back has to stay for linkUpAfter. A role that
+// moves with every flap of a cable is worse than the wait.
+const (
+	linkGrace   = time.Second
+	linkUpAfter = time.Second
+)
+
+// Pace is how the check judges its results.
+func (k Check) Pace() health.CheckConfig {
+	return health.CheckConfig{Name: k.Name, Every: k.Every, Timeout: k.Timeout, Rise: k.Rise, Fall: k.Fall}
+}
+
+// Health returns what is tracked, and by whom. Interfaces without a weight are
+// not among it: they are the election's.
+func (c *Config) Health() health.Config {
+	var out health.Config
+	for _, k := range c.Checks {
+		out.Sources = append(out.Sources, health.SourceConfig{
+			Source: health.Source{Kind: health.KindCheck, Name: k.Name}, Measures: k.Value})
+	}
+	for _, name := range c.WeighedInterfaces() {
+		out.Sources = append(out.Sources, health.SourceConfig{
+			Source: health.Source{Kind: health.KindInterface, Name: name}, Grace: linkGrace, UpAfter: linkUpAfter})
+	}
+	for _, g := range c.Groups {
+		hg := health.GroupConfig{Name: g.Name}
+		for _, name := range g.Routers {
+			r := c.Router(name)
+			hr := health.RouterConfig{Name: name, Priority: r.Priority}
+			for _, t := range r.Track {
+				switch {
+				case t.Kind == TrackCheck:
+					hr.Track = append(hr.Track, health.Track{Source: health.Source{Kind: health.KindCheck, Name: t.Name}, Weight: t.Weight})
+				case t.Weight != 0:
+					hr.Track = append(hr.Track, health.Track{Source: health.Source{Kind: health.KindInterface, Name: t.Name}, Weight: t.Weight})
+				}
+			}
+			hg.Routers = append(hg.Routers, hr)
+		}
+		out.Groups = append(out.Groups, hg)
+	}
+	return out
+}
+
+// WeighedInterfaces are those that are tracked with a weight, each once.
+func (c *Config) WeighedInterfaces() (out []string) {
+	for _, r := range c.Routers {
+		for _, t := range r.Track {
+			if t.Kind == TrackInterface && t.Weight != 0 && !slices.Contains(out, t.Name) {
+				out = append(out, t.Name)
+			}
+		}
+	}
+	return out
+}
+
+// WordBound is how long the first word of what is tracked may take.
+func (c *Config) WordBound() time.Duration {
+	bound := linkGrace
+	for _, k := range c.Checks {
+		tracked := slices.ContainsFunc(c.Routers, func(r Router) bool {
+			return slices.ContainsFunc(r.Track, func(t Track) bool { return t.Kind == TrackCheck && t.Name == k.Name })
+		})
+		if tracked {
+			bound = max(bound, k.Pace().Bound(k.Every))
+		}
+	}
+	return bound
+}
