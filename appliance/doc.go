@@ -8,6 +8,7 @@
 //	election ──Transition──▶ ┌──────┐ ──Hold{Want}──▶ holder lane ─▶ sessions, gate, addresses
 //	replica  ──Synced──────▶ │ Core │ ──Elect…──────▶ election process
 //	kernel   ──Drifted─────▶ │      │ ──Announce────▶ gratuitous ARP schedule
+//	probes   ──CheckChanged▶ │      │
 //	operator ──Failover────▶ └──────┘ ──Reply───────▶ control socket
 //	                            ▲─────────Applied{Gen, Err}──────────┘
 //

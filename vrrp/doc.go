@@ -9,6 +9,7 @@
 //	checksum.go units.go reason.go    both IPv4 checksum forms, 1/100 s, why a packet was dropped
 //	machine.go                        Machine: one virtual router, section 6.4 with errata 8298-8301
 //	set.go set_step.go group.go       Set: machines, groups, links, eligibility, hand-over, terms
+//	weight.go                         what is tracked lowers or raises a whole group
 //	set_reconfigure.go status.go      what a reload does; what to show
 //	vrrptest                          several Sets on one virtual clock and faulty segments; scenario scripts
 //

@@ -3,7 +3,8 @@
 //
 //	election.Client ──▶ readElection ──▶ runner.Post ──▶ appliance.Core
 //	kernel.Watcher  ──▶ Drifted ───────┘                     │
-//	replica.Engine  ──▶ Synced, TermHeard ┘                  ▼
+//	replica.Engine  ──▶ Synced, TermHeard ┤                  │
+//	probe.Watcher   ──▶ CheckChanged ─────┘                  ▼
 //	                    holder (sessions → gate → addresses), announcer, electionEdge
 //
 // [Run] is the daemon process. It is started by the election process (package
