@@ -29,6 +29,9 @@ func (c *checker) track(router string, raw *rawRouter) {
 		case t.Kind == TrackInterface && t.Name == r.Interface && t.Weight != 0:
 			c.add(at(path, i), t.Name+" is the router's own interface: down, it is a fault whatever its weight", "remove it")
 			continue
+		case r.Priority == 255 && t.Weight != 0:
+			c.add(at(path, i), "a weight does not move the priority 255", "track it without a weight, or give the router a priority of 1 to 254")
+			continue
 		}
 		seen[key] = true
 		r.Track = append(r.Track, t)
