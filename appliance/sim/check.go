@@ -265,7 +265,7 @@ func (c *checker) want(d *daemon, want appliance.Want) {
 
 // announce: never before the address answers (S3).
 func (c *checker) announce(n *node, g int) {
-	if n.e == nil || n.e.set == nil || n.e.set.Group(g).State != vrrp.Active || n.d.holder.phase != 0 || n.kernel.drifted || len(n.down.q) > 0 {
+	if n.e == nil || n.e.set == nil || n.e.set.Group(g).State != vrrp.Active || n.d.holder.phase != 0 || n.kernel.drifted || len(n.down.q)+len(n.d.events) > 0 {
 		return // it has lost the race against a yield, or the next Want; a Withdraw follows
 	}
 	if want := n.d.cfg.masks[g]; !n.kernel.gate[g] || n.kernel.addrs&want == 0 {

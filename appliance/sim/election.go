@@ -38,6 +38,7 @@ type member struct {
 	faultStale bool
 	fence      mask // what its fence removes
 	fenced     bool // it has one
+	unfenced   bool // the last try failed
 }
 
 func (n *node) newElection(d *peer) *election {
@@ -283,7 +284,8 @@ func (e *election) onTransition(op *vrrp.Op) {
 
 // fence takes a group out of service without the daemon.
 func (e *election) fence(g int) {
-	e.n.kernel.runFence(e.n, g, &e.groups[g])
+	n, m := e.n, &e.groups[g]
+	m.unfenced = n.kernel.runFence(n, g, m) || n.w.now < n.kernel.noGate
 	e.tell(message{kind: msgFenced, group: g})
 }
 

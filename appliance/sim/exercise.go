@@ -112,7 +112,7 @@ func (w *World) ranked(v *node) bool {
 }
 
 // comeBack starts the crashed node again (L3): the best one is Active an
-// Active_Down_Interval after it may preempt.
+// Active_Down_Interval after it has begun, or may preempt.
 func (w *World) comeBack(v *node) {
 	x := &w.ends
 	if v.e == nil || v.e.set == nil {
@@ -122,13 +122,14 @@ func (w *World) comeBack(v *node) {
 		return
 	}
 	best := v.e.cfg.Preempt && v.e.cfg.Delay == 0
-	down, held := int64(0), false
+	down, due, held := int64(0), int64(0), false
 	for _, r := range v.cfg.members[0] {
 		for _, n := range w.nodes {
 			best = best && (n == v || v.e.cfg.Priority[r] > n.e.cfg.Priority[r])
 		}
 		is := v.e.set.Router(r)
 		held = held || is.Held
+		due = max(due, v.truth.routers[r].earliest)
 		down = max(down, activeDown(w.sc.Routers[r].Version, v.e.cfg.Priority[r], int64(is.Learned)))
 	}
 	state := v.e.set.Group(0).State
@@ -136,14 +137,11 @@ func (w *World) comeBack(v *node) {
 	case !best || state == vrrp.Active:
 		w.done = true
 	case state != vrrp.Backup || held:
-		x.checkAt = 0
 		if w.now-x.began > calmBound+2*down {
 			w.fail("L3", "%s may not preempt, long after its return", v.name())
 		}
-	case x.checkAt == 0:
-		x.checkAt = w.now + down + down/2000 + 2*w.settledDelay()
-	case w.now >= x.checkAt:
-		w.fail("L3", "%s has the best priority and is not Active an Active_Down_Interval after it may preempt", v.name())
+	case v.local() > due+int64(time.Millisecond):
+		w.fail("L3", "%s has the best priority and is not Active an Active_Down_Interval after the last advert it had to accept", v.name())
 	}
 }
 

@@ -18,57 +18,61 @@ import (
 // once fails the test: the mutation has to follow the code.
 type mutation struct {
 	name, file, old, new string
-	within               int // schedules
+	scenario             string // in testdata, that notices it; "": generated schedules have to
 }
 
 const required = 1000
 
 var mutations = []mutation{
 	{"no address tie-break: nobody yields", "vrrp/machine.go",
-		"return in.Source.Compare(m.cfg.Source) > 0", "return false", required},
+		"return in.Source.Compare(m.cfg.Source) > 0", "return false", ""},
 	{"no address tie-break: both yield", "vrrp/machine.go",
-		"return in.Source.Compare(m.cfg.Source) > 0", "return true", required},
+		"return in.Source.Compare(m.cfg.Source) > 0", "return true", ""},
 	{"interval learned from priority 0", "vrrp/machine.go",
-		"	case in.Priority == 0:\n		m.arm(m.received", "	case in.Priority == 0:\n		m.learn(in)\n		m.arm(m.received", required},
+		"	case in.Priority == 0:\n		m.arm(m.received", "	case in.Priority == 0:\n		m.learn(in)\n		m.arm(m.received", ""},
 	{"preempt flag ignored", "vrrp/machine.go",
-		"return m.cfg.Preempt || m.cfg.Priority == 255", "return true", required},
+		"return m.cfg.Preempt || m.cfg.Priority == 255", "return true", ""},
 	// The loop is modelled: the mistake is made in the model.
 	{"timer believed before the socket is drained", "appliance/sim/election.go",
 		"	e.receive()\n	e.readLinks()\n	if due {\n		e.step(vrrp.SetInput{Kind: vrrp.InTick})\n	}\n",
-		"	if due {\n		e.step(vrrp.SetInput{Kind: vrrp.InTick})\n	}\n	e.receive()\n	e.readLinks()\n", required},
+		"	if due {\n		e.step(vrrp.SetInput{Kind: vrrp.InTick})\n	}\n	e.receive()\n	e.readLinks()\n", ""},
 	{"a group member left behind at activation", "vrrp/group.go",
 		"	for _, r := range g.members {\n		s.step(now, r, Input{Event: EventPromote})\n	}\n	g.highest++",
-		"	for _, r := range g.members[:1] {\n		s.step(now, r, Input{Event: EventPromote})\n	}\n	g.highest++", required},
+		"	for _, r := range g.members[:1] {\n		s.step(now, r, Input{Event: EventPromote})\n	}\n	g.highest++", ""},
 	{"a group member left behind at a yield", "vrrp/group.go",
 		"	for _, r := range g.members {\n		if r.m.State() == Active && !leaving {",
-		"	for _, r := range g.members[:1] {\n		if r.m.State() == Active && !leaving {", required},
+		"	for _, r := range g.members[:1] {\n		if r.m.State() == Active && !leaving {", ""},
 	{"a group does not wait for its last member", "vrrp/group.go",
-		"		if !r.m.Ready() {\n			return false\n		}", "		if r.m.Ready() {\n			return true\n		}", required},
+		"		if !r.m.Ready() {\n			return false\n		}", "		if r.m.Ready() {\n			return true\n		}", ""},
 	{"fence after priority 0: fault", "vrrp/group.go",
 		"	if fence {\n		s.op(Op{Kind: OpFence, Group: g.name})\n	} else if g.state == Active {\n		s.op(Op{Kind: OpGateClose, Group: g.name})\n	}\n	for",
-		"	defer func() {\n		if fence {\n			s.op(Op{Kind: OpFence, Group: g.name})\n		} else if g.state == Active {\n			s.op(Op{Kind: OpGateClose, Group: g.name})\n		}\n	}()\n	for", required},
+		"	defer func() {\n		if fence {\n			s.op(Op{Kind: OpFence, Group: g.name})\n		} else if g.state == Active {\n			s.op(Op{Kind: OpGateClose, Group: g.name})\n		}\n	}()\n	for", ""},
 	{"fence after priority 0: yield", "vrrp/group.go",
 		"	s.op(Op{Kind: OpGateClose, Group: g.name})\n	for _, r := range g.members {",
-		"	defer s.op(Op{Kind: OpGateClose, Group: g.name})\n	for _, r := range g.members {", required},
+		"	defer s.op(Op{Kind: OpGateClose, Group: g.name})\n	for _, r := range g.members {", ""},
 	{"eligibility not withdrawn on lost sync", "appliance/core_sync.go",
-		"		c.preempt = now.Add(syncBound)\n", "		_ = now\n", required},
+		"		c.preempt = now.Add(syncBound)\n", "		_ = now\n", ""},
 	{"eligibility not withdrawn on lost sync: not told", "appliance/core_sync.go",
-		"if g.Active() || (g.told && g.eligible == ok) {", "if g.Active() || (g.told && (g.eligible == ok || !ok)) {", required},
+		"if g.Active() || (g.told && g.eligible == ok) {", "if g.Active() || (g.told && (g.eligible == ok || !ok)) {", ""},
 
-	// What it has found, put back.
-	{"found: nobody speaks first after a respawn", "appliance/core_election.go",
-		"	if !c.electable {\n		c.hold()\n	}\n	c.electable = false", "	c.electable = false", 20 * required},
-	{"found: a term heard dies with the election", "appliance/sim/hear.go",
-		"		s.highest = max(s.highest, m.term)\n", "		_ = s\n", required},
-	{"found: a restarted daemon of a Backup waits for sessions", "appliance/core_election.go",
-		"if g.State != vrrp.Initialize {", "if g.Active() {", 5 * required},
-	{"found: a refused identity is announced", "appliance/core_election.go",
+	// What it has found, put back: the scenario notices.
+	{"nobody speaks first after a respawn", "appliance/core_election.go",
+		"	if !c.electable {\n		c.hold()\n	}\n	c.electable = false", "	c.electable = false", "ready-deadlock"},
+	{"a term heard dies with the election", "appliance/sim/hear.go",
+		"		s.highest = max(s.highest, m.term)\n", "		_ = s\n", "term-forgotten"},
+	{"a restarted daemon of a Backup waits for sessions", "appliance/core_election.go",
+		"if g.State != vrrp.Initialize {", "if g.Active() {", "boot-beside-backup"},
+	{"a refused identity is announced", "appliance/core_election.go",
 		"		g.announced = false\n		c.do(Withdraw{Group: g.Name})\n	}\n	g.faultPause",
-		"	}\n	g.faultPause", 100 * required},
-	{"found: stopping spins without a daemon", "appliance/sim/supervise.go",
-		"if e.daemon == nil && e.spawning == 0 && e.stage == stageRunning {", "if e.daemon == nil && e.spawning == 0 {", 5 * required},
-	{"found: a group elected during the end keeps it from ending", "appliance/sim/stop.go",
-		"!bidden && m.state == vrrp.Active && !m.leaving", "false && m.state == vrrp.Active", 100 * required},
+		"	}\n	g.faultPause", "refused-not-announced"},
+	{"stopping spins without a daemon", "appliance/sim/supervise.go",
+		"if e.daemon == nil && e.spawning == 0 && e.stage == stageRunning {", "if e.daemon == nil && e.spawning == 0 {", "stop-without-daemon"},
+	{"stopping spins while a daemon is being started", "appliance/sim/stop.go",
+		"		if late {\n			e.until = 0\n		}", "		if late && e.daemon != nil {\n			e.until = 0\n		}", "stop-without-daemon"},
+	{"a fence that failed is not tried again", "appliance/sim/supervise.go",
+		"			e.fenceAt = e.now + fenceSlow\n", "", "fence-refused"},
+	{"a group elected during the end keeps it from ending", "appliance/sim/stop.go",
+		"!bidden && m.state == vrrp.Active && !m.leaving", "false && m.state == vrrp.Active", "stop-two-groups"},
 }
 
 var only = flag.String("mutation", "", "only mutations whose name contains this")
@@ -127,10 +131,20 @@ func (m *mutation) test(t *testing.T, root string) {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.Command("go", "test", "./appliance/sim", "-count=1", "-v", "-run", "TestSchedules", "-schedules", strconv.Itoa(m.within), "-tries", "0")
+	args := []string{"test", "./appliance/sim", "-count=1", "-v", "-run", "TestSchedules", "-schedules", strconv.Itoa(required), "-tries", "0"}
+	if m.scenario != "" {
+		args = append(args[:4], "-run", "TestScenarios/"+m.scenario)
+	}
+	cmd := exec.Command("go", args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "UNDERSTUDY_SIM_STEPS=1e12")
 	out, _ := cmd.CombinedOutput() // a failure is what we are after
+	if m.scenario != "" {
+		if !bytes.Contains(out, []byte("--- FAIL: TestScenarios/"+m.scenario)) {
+			t.Fatalf("%s does not notice:\n%s", m.scenario, out)
+		}
+		return
+	}
 	v, p := violated.FindSubmatch(out), played.FindSubmatch(out)
 	if p == nil {
 		t.Fatalf("the simulator did not run:\n%s", out)
@@ -138,5 +152,5 @@ func (m *mutation) test(t *testing.T, root string) {
 	if v == nil {
 		t.Fatalf("not noticed in %s schedules", p[1])
 	}
-	t.Logf("schedule %s of at most %d, %s machine steps: %s", p[1], m.within, p[2], v[2])
+	t.Logf("schedule %s of at most %d, %s machine steps: %s", p[1], required, p[2], v[2])
 }

@@ -30,6 +30,7 @@ type plane struct {
 	term   [MaxGroups]uint64
 	holder [MaxGroups]int   // node that owns the group's sessions, plus 1; 0: nobody
 	full   [MaxGroups]int64 // world time at which all of the holder's are here
+	lacks  [MaxGroups]bool  // Active without the sessions of whoever was before
 }
 
 // latest is when the last transfer that is under way ends.
@@ -90,6 +91,7 @@ func (w *World) sessionEvent(i, j int, num int32) {
 		w.q.push(event{at: w.now + a.resync(), kind: evSynced, node: int8(i), a: int32(j), b: num})
 	default:
 		s.stage = caughtUp
+		a.plane.lacks, b.plane.lacks = [MaxGroups]bool{}, [MaxGroups]bool{}
 	}
 	a.report()
 	b.report()
@@ -155,6 +157,7 @@ func (n *node) activate(g int, term uint64) {
 	if n.plane.active[g] && n.plane.term[g] == term {
 		return
 	}
+	n.plane.lacks[g] = !n.plane.active[g] && !n.groupInSync(g)
 	n.plane.active[g], n.plane.term[g] = true, term
 	n.say(g, term)
 	n.report()
@@ -164,7 +167,7 @@ func (n *node) deactivate(g int) {
 	if !n.plane.active[g] {
 		return
 	}
-	n.plane.active[g] = false
+	n.plane.active[g], n.plane.lacks[g] = false, false
 	n.plane.holder[g] = 0
 	for _, p := range n.w.nodes {
 		if p != n && p.plane.active[g] && n.w.session(n.id, p.id).stage != apart {
@@ -218,7 +221,7 @@ func (n *node) report() {
 	if n.d == nil || !n.w.sc.Sessions {
 		return
 	}
-	s := appliance.Synced{Connected: n.connected(), InSync: n.inSync()}
+	s := appliance.Synced{Connected: n.connected(), InSync: n.inSync(), Incomplete: n.plane.lacks != [MaxGroups]bool{}}
 	if n.d.toldOnce && s == n.d.told {
 		return
 	}

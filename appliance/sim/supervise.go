@@ -48,6 +48,7 @@ const (
 	stable        = int64(10 * time.Second)
 	fencePatience = int64(time.Second)
 	fenceRetry    = int64(50 * time.Millisecond)
+	fenceSlow     = int64(time.Second)
 	beatEvery     = int64(250 * time.Millisecond)
 )
 
@@ -154,6 +155,7 @@ func (e *election) onReady() {
 	for g := range e.n.w.sc.Groups {
 		m := &e.groups[g]
 		was := m.fault
+		m.unfenced = false
 		if m.faultStale {
 			m.fault, m.faultStale = "", false
 		}
@@ -230,6 +232,10 @@ func (e *election) letGo() {
 		e.fenceFrom = e.now
 	}
 	e.fenceAt = 0
+	if e.lost {
+		e.fenceAgain()
+		return
+	}
 	for g := range n.w.sc.Groups {
 		m := &e.groups[g]
 		if m.state != vrrp.Active {
@@ -244,4 +250,26 @@ func (e *election) letGo() {
 	}
 	e.fenceFrom, e.lost = 0, true
 	e.step(vrrp.SetInput{Kind: vrrp.InFault, On: true, Reason: "daemon lost", Fence: true})
+	for g := range n.w.sc.Groups {
+		if e.groups[g].fault != "" {
+			e.fence(g)
+		}
+	}
+	e.fenceAgain()
+}
+
+// fenceAgain fences what could not be fenced when it let go.
+func (e *election) fenceAgain() {
+	n := e.n
+	for g := range n.w.sc.Groups {
+		m := &e.groups[g]
+		if !m.unfenced {
+			continue
+		}
+		if n.kernel.runFence(n, g, m) || n.w.now < n.kernel.noGate {
+			e.fenceAt = e.now + fenceSlow
+			continue
+		}
+		m.unfenced = false
+	}
 }
