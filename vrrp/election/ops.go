@@ -99,6 +99,9 @@ func (l *loop) onTransition(now time.Time, op *vrrp.Op) {
 // fence takes a group out of service without the daemon, and tells it.
 func (l *loop) fence(group string) {
 	err := l.fences.run(group).err()
+	if i, ok := l.index[group]; ok {
+		l.groups[i].unfenced = err != nil
+	}
 	told := Fenced{Group: group}
 	if err != nil {
 		told.Error = err.Error()

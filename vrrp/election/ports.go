@@ -44,6 +44,7 @@ type member struct {
 
 	fault      string // told by the daemon; "": none
 	faultStale bool   // ... by a daemon that is no more
+	unfenced   bool   // the last fence failed
 }
 
 // tables are what a configuration becomes here.

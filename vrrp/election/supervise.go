@@ -53,6 +53,7 @@ const (
 	// After that a peer had better try, whatever is left here.
 	fencePatience = time.Second
 	fenceRetry    = 50 * time.Millisecond
+	fenceSlow     = time.Second // once a peer has been told to take over
 )
 
 // responsive tells whether the daemon can be left to do its part.
@@ -186,6 +187,7 @@ func (l *loop) onReady() {
 	for i := range l.groups {
 		g := &l.groups[i]
 		was := g.fault
+		g.unfenced = false // from now on the daemon sees to it
 		if g.faultStale {
 			g.fault, g.faultStale = "", false
 		}
@@ -284,6 +286,10 @@ func (l *loop) letGo() {
 		l.fenceFrom = l.now
 	}
 	l.fenceAt = time.Time{}
+	if l.lost {
+		l.fenceAgain()
+		return
+	}
 	for i := range l.groups {
 		g := &l.groups[i]
 		if g.state != vrrp.Active {
@@ -299,4 +305,29 @@ func (l *loop) letGo() {
 	}
 	l.fenceFrom, l.lost = time.Time{}, true
 	l.apply(l.now, l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InFault, On: true, Reason: "daemon lost", Fence: true}))
+	for i := range l.groups {
+		// One that was in Fault on the daemon's word has its gate closed, and what
+		// the daemon has not removed by now nobody else will.
+		if g := &l.groups[i]; g.fault != "" {
+			l.fence(g.name)
+		}
+	}
+	l.fenceAgain()
+}
+
+// fenceAgain fences what could not be fenced when we let go. Until a daemon is
+// there nobody else does.
+func (l *loop) fenceAgain() {
+	for i := range l.groups {
+		g := &l.groups[i]
+		if !g.unfenced {
+			continue
+		}
+		if l.fences.run(g.name).err() == nil {
+			g.unfenced = false
+			l.log.Warn("fenced at last", "group", g.name)
+			continue
+		}
+		l.fenceAt = l.now.Add(fenceSlow)
+	}
 }
