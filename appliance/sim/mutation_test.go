@@ -99,38 +99,7 @@ var (
 
 func (m *mutation) test(t *testing.T, root string) {
 	dir := t.TempDir()
-	for _, part := range []string{"go.mod", "go.sum", "vrrp", "appliance/sim", "appliance/identity"} {
-		to := filepath.Join(dir, part)
-		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if out, err := exec.Command("cp", "-r", filepath.Join(root, part), to).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-	}
-	files, err := filepath.Glob(filepath.Join(root, "appliance", "*.go"))
-	if err != nil || len(files) == 0 {
-		t.Fatal("appliance: no source", err)
-	}
-	for _, f := range append(files, filepath.Join(root, m.file)) {
-		text, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		name, err := filepath.Rel(root, f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if name == m.file {
-			if n := bytes.Count(text, []byte(m.old)); n != 1 {
-				t.Fatalf("%s has the text %d times:\n%s", m.file, n, m.old)
-			}
-			text = bytes.Replace(text, []byte(m.old), []byte(m.new), 1)
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	m.copyTree(t, root, dir)
 	args := []string{"test", "./appliance/sim", "-count=1", "-v", "-run", "TestSchedules", "-schedules", strconv.Itoa(required), "-tries", "0"}
 	if m.scenario != "" {
 		args = append(args[:4], "-run", "TestScenarios/"+m.scenario)
@@ -153,4 +122,52 @@ func (m *mutation) test(t *testing.T, root string) {
 		t.Fatalf("not noticed in %s schedules", p[1])
 	}
 	t.Logf("schedule %s of at most %d, %s machine steps: %s", p[1], required, p[2], v[2])
+}
+
+// copyTree copies the simulator and what it is made of, with the mistake.
+func (m *mutation) copyTree(t *testing.T, root, dir string) {
+	t.Helper()
+	list := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.Dir}}{{end}}", "./appliance/sim")
+	list.Dir = root
+	out, err := list.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := []string{filepath.Join(root, "go.mod"), filepath.Join(root, "go.sum")}
+	for _, pkg := range strings.Fields(string(out)) {
+		for _, pattern := range []string{"*.go", "testdata/*.txt"} {
+			found, err := filepath.Glob(filepath.Join(pkg, pattern))
+			if err != nil {
+				t.Fatal(err)
+			}
+			files = append(files, found...)
+		}
+	}
+	done := false
+	for _, f := range files {
+		name, err := filepath.Rel(root, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name == m.file {
+			if n := bytes.Count(text, []byte(m.old)); n != 1 {
+				t.Fatalf("%s has the text %d times:\n%s", m.file, n, m.old)
+			}
+			text, done = bytes.Replace(text, []byte(m.old), []byte(m.new), 1), true
+		}
+		to := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(to, text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !done {
+		t.Fatalf("%s is not part of the simulator", m.file)
+	}
 }
