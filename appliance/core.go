@@ -96,6 +96,7 @@ type group struct {
 	restored   bool // an address had to be put back, and is to be announced again
 	told       bool // eligibility has been told
 	eligible   bool
+	inherited  bool   // it was in fault when we came; not "is": what we tell must not hang on what comes of it
 	unfit      string // why it is out of the election, as last told; "": it is not
 	effect     health.Effect
 	weight     int       // as last told

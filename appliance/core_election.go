@@ -14,6 +14,7 @@ func (c *Core) onAttached(now time.Time, ev Attached) {
 	for _, s := range ev.Groups {
 		if g := c.group(s.Group); g != nil {
 			g.told, g.weightTold, g.unfit = false, false, ""
+			g.inherited = s.State == vrrp.Fault
 			c.become(now, g, s)
 			if g.State != vrrp.Initialize {
 				c.joined = true
@@ -48,6 +49,7 @@ func (c *Core) onFenced(now time.Time, ev Fenced) {
 func (c *Core) become(now time.Time, g *group, s GroupState) {
 	was := g.Active()
 	g.GroupState = s
+	g.inherited = g.inherited && s.State == vrrp.Fault
 	switch {
 	case !was && g.Active():
 		g.announced = false

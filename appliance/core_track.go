@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"understudy/health"
-	"understudy/vrrp"
 )
 
 // track goes over to what cfg tracks. What was tracked before keeps what is known
@@ -94,7 +93,7 @@ func (c *Core) unfitFor(g *group) string {
 		return "apply-failed"
 	case g.effect.Fault:
 		return c.tracker.Reason(g.Name)
-	case g.effect.Pending && g.State == vrrp.Fault && !c.words.IsZero():
+	case g.effect.Pending && g.inherited && !c.words.IsZero():
 		return c.tracker.Reason(g.Name) // as our predecessor left it, until we know better
 	}
 	return ""
