@@ -27,7 +27,7 @@ var layers = map[string][]string{
 	"health":             nil,
 	"appliance/identity": {"vrrp"},
 	"appliance":          {"vrrp", "health", "appliance/identity"},
-	"appliance/sim":      {"vrrp", "appliance", "appliance/identity"},
+	"appliance/sim":      {"vrrp", "health", "appliance", "appliance/identity"},
 
 	// Edges: one pure side, one facility; they have never heard of Core.
 	"vrrp/vrrpnet":      {"vrrp"},

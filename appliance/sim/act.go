@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"strings"
 	"time"
 
 	"understudy/appliance"
@@ -136,6 +137,9 @@ func (n *node) act(a *Act) {
 		n.wakeDaemon(w.now)
 	case Late:
 		n.late = int64(a.D[0])
+	case Check:
+		name, state, _ := strings.Cut(a.Word, "-")
+		n.setCheck(name, state)
 	case Resync:
 		n.transfer = int64(a.D[0])
 	case Reclaim:
@@ -180,7 +184,7 @@ func (n *node) surprise(a *Act) {
 	case "resume":
 		in.Kind, in.Term = vrrp.InResume, n.truth.groups[a.G].highest
 	case "eligible": // what is true, once more
-		in.Kind, in.OK = vrrp.InEligible, n.d != nil && !n.d.syncedOut
+		in.Kind, in.OK = vrrp.InEligible, !n.e.groups[a.G].refrains
 	case "stop", "stop-fence": // and that is the end of it
 		in.Kind, in.Fence = vrrp.InStop, a.Word == "stop-fence"
 		n.poke(in)

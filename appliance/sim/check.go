@@ -149,7 +149,7 @@ func (c *checker) unread(w *World, e *election, r, g int) {
 		if reason != vrrp.ReasonNone || c.advert.VRID != rt.VRID || (rt.Family == 4) != d.Src.Is4() || c.advert.Version != rt.Version {
 			continue
 		}
-		if f.rx < e.now && c.advert.Priority > 0 && (c.advert.Priority >= e.cfg.Priority[r] || !e.refPreempts(r, g)) && rt.Version == 3 {
+		if f.rx < e.now && c.advert.Priority > 0 && (c.advert.Priority >= e.priority(r) || !e.refPreempts(r, g)) && rt.Version == 3 {
 			w.fail("S10", "%s: %s is Active while an advert of priority %d lies in its socket, for %v", e.n.name(), rt.Name,
 				c.advert.Priority, time.Duration(e.now-f.rx))
 		}
@@ -170,7 +170,7 @@ func (c *checker) yield(w *World, e *election, g int, in *vrrp.SetInput, reconfi
 	case in.Kind != vrrp.InAdvert:
 		w.fail("S6", "%s: yields by input %d", n.name(), in.Kind)
 	default:
-		p := e.cfg.Priority[in.Router]
+		p := e.priority(in.Router)
 		if a := in.Advert; a.Priority < p || a.Priority == p && in.Src.Compare(e.set.Source(in.Router)) <= 0 {
 			w.fail("S6", "%s: %s, priority %d, yields to priority %d from %v", n.name(), w.sc.Routers[in.Router].Name, p, a.Priority, in.Src)
 		}
@@ -201,7 +201,7 @@ func (c *checker) sent(w *World, e *election, op *vrrp.Op) {
 		if v.State != vrrp.Active || v.Leaving {
 			w.fail("S2", "%s: advertises %s while %v, leaving %v", n.name(), op.Group, v.State, v.Leaving)
 		}
-		if op.Priority != e.cfg.Priority[op.Router] {
+		if op.Priority != e.priority(op.Router) {
 			w.fail("S2", "%s: advertises priority %d", n.name(), op.Priority)
 		}
 		c.storm(w, e, op.Router)

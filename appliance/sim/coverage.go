@@ -41,12 +41,13 @@ const (
 	inStop
 	inStopFence
 	inReconfigure
+	inWeight
 	numInputs
 )
 
 var inputNames = [numInputs]string{"start", "tick", "advert-0", "advert-lower", "advert-equal", "advert-higher", "link-up", "link-down",
 	"eligible", "not-eligible", "fault", "fault-fence", "fault-off", "hand-over", "reclaim", "term", "raise", "resume", "stop", "stop-fence",
-	"reconfigure"}
+	"reconfigure", "weight"}
 
 // States of a group: those of package vrrp, and Leaving.
 const numStates = 5
@@ -74,11 +75,13 @@ const (
 	coFailover
 	coReloaded
 	coStop
+	coCheck
+	coLink
 	numEvents
 )
 
 var eventNames = [numEvents]string{"tick", "attached", "transition", "fenced", "election-lost", "applied", "refused", "stale", "synced",
-	"not-synced", "term", "drifted", "drained", "not-drained", "failover", "reloaded", "stop"}
+	"not-synced", "term", "drifted", "drained", "not-drained", "failover", "reloaded", "stop", "check", "link"}
 
 // Coverage counts what met what.
 type Coverage struct {
@@ -115,7 +118,7 @@ func stateOf(state vrrp.State, isLeaving bool) int {
 func (c *Coverage) input(e *election, in *vrrp.SetInput) {
 	if in.Kind == vrrp.InAdvert {
 		g := e.groupOf(in.Router)
-		v, p := e.set.Group(g), e.cfg.Priority[in.Router]
+		v, p := e.set.Group(g), e.priority(in.Router)
 		kind := inAdvertHigher
 		switch a := in.Advert.Priority; {
 		case a == 0:
@@ -152,6 +155,8 @@ func (c *Coverage) input(e *election, in *vrrp.SetInput) {
 		kind = pick(in.Raise, inRaise, inTerm)
 	case vrrp.InResume:
 		kind = inResume
+	case vrrp.InWeight:
+		kind = inWeight
 	case vrrp.InStop:
 		kind = pick(in.Fence, inStopFence, inStop)
 	}
@@ -211,6 +216,10 @@ func (c *Coverage) event(d *daemon, ev appliance.Event) {
 		kind = coReloaded
 	case appliance.Stop:
 		kind = coStop
+	case appliance.CheckChanged:
+		kind = coCheck
+	case appliance.LinkChanged:
+		kind = coLink
 	}
 	c.Modes[d.mode][kind]++
 	for _, g := range d.core.Groups() {

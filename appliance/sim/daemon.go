@@ -24,6 +24,8 @@ type daemon struct {
 	eligible [MaxGroups]message
 	eligTold [MaxGroups]bool
 	faults   [MaxGroups]message
+	weights  [MaxGroups]message
+	weighed  [MaxGroups]bool
 	conf     *setup
 
 	born   int64 // of the world
@@ -43,6 +45,7 @@ type daemon struct {
 	syncedAt  int64  // since when
 	told      appliance.Synced
 	toldOnce  bool
+	probed    bool  // the first word of what is tracked has come
 	window    int64 // see checker.core
 	inWindow  int
 }
@@ -72,6 +75,7 @@ func (n *node) daemonUp(id int32) {
 	n.wakeElection()
 	n.wakeDaemon(n.w.now)
 	n.w.sessionsChanged()
+	n.firstWords()
 }
 
 func (d *daemon) post(ev appliance.Event) {
@@ -247,6 +251,8 @@ func (d *daemon) perform(a appliance.Action) {
 		d.send(message{kind: msgHandOver, group: d.group(a.Group)})
 	case appliance.ElectFault:
 		d.send(message{kind: msgFault, group: d.group(a.Group), ok: a.On, reason: a.Reason})
+	case appliance.ElectWeight:
+		d.send(message{kind: msgWeight, group: d.group(a.Group), wait: int64(a.Weight)})
 	case appliance.ElectTerm:
 		d.send(message{kind: msgTerm, group: d.group(a.Group), groupState: groupState{term: a.Term}})
 	case appliance.ElectStop:
@@ -292,6 +298,8 @@ func (d *daemon) send(m message) {
 		d.eligible[m.group], d.eligTold[m.group] = m, true
 	case msgFault:
 		d.faults[m.group] = m
+	case msgWeight:
+		d.weights[m.group], d.weighed[m.group] = m, true
 	case msgReady:
 		d.ready = true
 	}

@@ -55,6 +55,7 @@
 //	node a priority=200[,100] interval=100ms [preempt=no] [delay=1s] [ppm=-150]
 //	node b priority=100 interval=100ms
 //	sessions                                 # readiness counts
+//	tracks                                   # checks soft (weight -60) and hard (fault), interface wan (-25)
 //	watchdog 2s
 //	budget 2s
 //	1.5s cut a b lan                         # an act: a time and a verb
@@ -71,6 +72,7 @@
 //	nospawn A TIME                  no process can be started · late A TIME  its election is, so much
 //	delay A TIME · stall A TIME     messages between its processes; none at all, so long
 //	slow A TIME · refuse A addresses|gate|fence TIME · drift A GROUP    its kernel
+//	check A soft-down|soft-up|hard-down|hard-up     what a check says
 //	resync A TIME                   what a transfer of sessions takes
 //	failover A ready|force|all GROUP · priority A N · preempt A yes|no · addresses A EXTRA · interval A TIME
 //	                                the operator, by way of the daemon

@@ -20,7 +20,7 @@ func (w *World) Dump() string {
 			for r := range w.sc.Routers {
 				v := e.set.Router(r)
 				fmt.Fprintf(&b, "  %s %v ready %v timer %v learned %v held %v priority %d preempt %v\n", w.sc.Routers[r].Name, v.State, v.Ready,
-					time.Duration(nano(v.Timer)-n.local()), v.Learned, v.Held, e.cfg.Priority[r], e.cfg.Preempt)
+					time.Duration(nano(v.Timer)-n.local()), v.Learned, v.Held, e.priority(r), e.cfg.Preempt)
 			}
 		}
 		if d := n.d; d != nil {

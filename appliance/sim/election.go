@@ -39,6 +39,8 @@ type member struct {
 	fence      mask // what its fence removes
 	fenced     bool // it has one
 	unfenced   bool // the last try failed
+	refrains   bool // was told that it is not eligible
+	weight     int  // added to the priority of every member
 }
 
 func (n *node) newElection(d *peer) *election {
@@ -214,6 +216,15 @@ func (e *election) index(name string) int {
 		}
 	}
 	return 0
+}
+
+// priority is what a router advertises: an owner's does not move.
+func (e *election) priority(r int) uint8 {
+	p := e.cfg.Priority[r]
+	if p == 255 {
+		return p
+	}
+	return uint8(min(max(int(p)+e.groups[e.groupOf(r)].weight, 1), 254))
 }
 
 func (e *election) groupOf(r int) int {

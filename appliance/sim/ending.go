@@ -82,6 +82,9 @@ func (w *World) repair() {
 		n.late, n.lag, n.stalled, n.noSpawn, n.transfer, n.slow = 0, 0, 0, 0, 0, int64(time.Millisecond)
 		n.kernel.noAddresses, n.kernel.noGate, n.kernel.noFence = 0, 0, 0
 		n.wake()
+		for _, name := range checkNames {
+			n.setCheck(name, "up")
+		}
 		for s := range n.linkUp {
 			if !n.linkUp[s] || n.bare[s] {
 				n.setLink(s, "up")
@@ -111,11 +114,11 @@ func (w *World) longest() (down, interval int64) {
 		}
 		interval = max(interval, int64(cfg.Interval))
 		for r := range w.sc.Routers {
-			learned := int64(cfg.Interval)
+			learned, priority := int64(cfg.Interval), cfg.Priority[r]
 			if n.e != nil && n.e.set != nil {
-				learned = max(learned, int64(n.e.set.Router(r).Learned))
+				learned, priority = max(learned, int64(n.e.set.Router(r).Learned)), n.e.priority(r)
 			}
-			down = max(down, activeDown(w.sc.Routers[r].Version, cfg.Priority[r], learned))
+			down = max(down, activeDown(w.sc.Routers[r].Version, priority, learned))
 		}
 	}
 	return down, interval
@@ -261,8 +264,8 @@ func (w *World) unrest(but int) string {
 func (w *World) preempts(n, active *node, g int) bool {
 	for _, r := range n.cfg.members[g] {
 		v, cfg := n.e.set.Router(r), n.e.cfg
-		may := !v.Held && (cfg.Preempt || cfg.Priority[r] == 255)
-		if !may || active.e.cfg.Priority[r] >= cfg.Priority[r] {
+		may := !v.Held && (cfg.Preempt || n.e.priority(r) == 255)
+		if !may || active.e.priority(r) >= n.e.priority(r) {
 			return false
 		}
 	}

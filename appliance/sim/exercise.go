@@ -101,7 +101,7 @@ func (w *World) ranked(v *node) bool {
 	for _, n := range w.nodes {
 		above, below := false, false
 		for _, r := range v.cfg.members[0] {
-			a, b := v.e.cfg.Priority[r], n.e.cfg.Priority[r]
+			a, b := v.e.priority(r), n.e.priority(r)
 			above, below = above || a >= b, below || a <= b
 		}
 		if n != v && above && below {
@@ -122,17 +122,21 @@ func (w *World) comeBack(v *node) {
 		return
 	}
 	best := v.e.cfg.Preempt && v.e.cfg.Delay == 0
+	state := v.e.set.Group(0).State
 	down, due, held := int64(0), int64(0), false
 	for _, r := range v.cfg.members[0] {
 		for _, n := range w.nodes {
-			best = best && (n == v || v.e.cfg.Priority[r] > n.e.cfg.Priority[r])
+			best = best && (n == v || v.e.priority(r) > n.e.priority(r))
 		}
 		is := v.e.set.Router(r)
 		held = held || is.Held
+		own := activeDown(w.sc.Routers[r].Version, v.e.priority(r), int64(is.Learned))
+		down = max(down, own)
 		due = max(due, v.truth.routers[r].earliest)
-		down = max(down, activeDown(w.sc.Routers[r].Version, v.e.cfg.Priority[r], int64(is.Learned)))
+		if v.e.priority(r) == 255 && state == vrrp.Backup { // an owner that was held when it began waits like others
+			due = max(due, v.truth.routers[r].armed+own)
+		}
 	}
-	state := v.e.set.Group(0).State
 	switch {
 	case !best || state == vrrp.Active:
 		w.done = true
@@ -155,7 +159,7 @@ func (w *World) releaseBound() int64 {
 		}
 		worst := int64(0)
 		for _, r := range n.cfg.members[0] {
-			worst = max(worst, skew(w.sc.Routers[r].Version, n.e.cfg.Priority[r], n.truth.routers[r].learned))
+			worst = max(worst, skew(w.sc.Routers[r].Version, n.e.priority(r), n.truth.routers[r].learned))
 		}
 		best = min(best, worst)
 	}

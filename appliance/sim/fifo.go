@@ -12,6 +12,7 @@ const (
 	msgFence
 	msgEligible
 	msgFault
+	msgWeight
 	msgHandOver
 	msgTerm
 	msgResume

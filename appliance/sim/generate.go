@@ -22,6 +22,7 @@ func Generate(seed uint64) *Schedule {
 	g.topology()
 	g.nodes()
 	s.Sessions = r.percent(60)
+	s.Tracks = r.percent(50)
 	s.Watchdog = pick(&r, 400*time.Millisecond, time.Second, 2*time.Second)
 	s.Budget = pick(&r, 300*time.Millisecond, time.Second, 2*time.Second)
 	down := time.Duration(0)
@@ -201,8 +202,13 @@ func (g *generator) operator(a *Act, k int, process time.Duration) {
 	switch {
 	case k < 6:
 		a.Verb, a.Word = Failover, pick(r, "ready", "force", "all")
-	case k < 12:
+	case k < 10:
 		a.Verb, a.N[0] = Priority, int64(g.priority())
+	case k < 13 && g.s.Tracks:
+		a.Verb = Check
+		a.Word = pick(r, "soft", "soft", "hard")
+		g.undo(Act{At: a.At, Verb: Check, A: a.A, Word: a.Word + "-up"}, 4*g.down)
+		a.Word += "-down"
 	case k < 14:
 		a.Verb, a.Word = Preempt, pick(r, "yes", "no")
 	case k < 17 && g.s.Routers[0].Version == 2: // has to be the same everywhere

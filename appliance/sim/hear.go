@@ -41,6 +41,7 @@ func (e *election) onMessage(m *message) {
 	case msgFence:
 		e.groups[m.group].fence, e.groups[m.group].fenced = m.mask, true
 	case msgEligible:
+		e.groups[m.group].refrains = !m.ok
 		e.step(vrrp.SetInput{Kind: vrrp.InEligible, Group: sc.Groups[m.group].Name, OK: m.ok, Reason: m.reason})
 	case msgFault:
 		g := &e.groups[m.group]
@@ -51,6 +52,9 @@ func (e *election) onMessage(m *message) {
 		if !e.lost {
 			e.step(vrrp.SetInput{Kind: vrrp.InFault, Group: sc.Groups[m.group].Name, On: m.ok, Reason: g.fault})
 		}
+	case msgWeight:
+		e.groups[m.group].weight = int(m.wait)
+		e.step(vrrp.SetInput{Kind: vrrp.InWeight, Group: sc.Groups[m.group].Name, Weight: int(m.wait)})
 	case msgHandOver:
 		e.step(vrrp.SetInput{Kind: vrrp.InHandOver, Group: sc.Groups[m.group].Name})
 	case msgTerm:

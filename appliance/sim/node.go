@@ -3,6 +3,7 @@ package sim
 import (
 	"time"
 
+	"understudy/health"
 	"understudy/vrrp"
 )
 
@@ -22,6 +23,7 @@ type node struct {
 	deaf    bool // while the election is stopped, what comes is lost
 	pids    int32
 
+	checks   [numChecks]health.State
 	linkUp   [Segments]bool
 	bare     [Segments]bool // up, but without an address
 	linkNews [Segments]bool
@@ -57,6 +59,9 @@ func (w *World) newNode(i int, n Node) *node {
 	node.cfg = w.newSetup(nodeName(i), n, 0)
 	for s := range node.linkUp {
 		node.linkUp[s] = true
+	}
+	for k := range node.checks {
+		node.checks[k] = health.Up
 	}
 	return node
 }
@@ -222,6 +227,7 @@ func (n *node) setLink(segment int, state string) {
 	n.linkNews[segment] = true
 	n.wakeElection()
 	n.w.sessionsChanged()
+	n.tellLink(segment)
 }
 
 // link is how the election finds an interface.

@@ -29,6 +29,8 @@ func (s *Schedule) parseLine(w []string) (err error) {
 		return s.parseNode(w[1:])
 	case "sessions":
 		s.Sessions = true
+	case "tracks":
+		s.Tracks = true
 	case "watchdog":
 		if v, err = value(); err == nil {
 			s.Watchdog, err = time.ParseDuration(v)

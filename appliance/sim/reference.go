@@ -67,7 +67,7 @@ func activeDown(version, priority uint8, learned int64) int64 {
 // rearm starts the reference's timer.
 func (e *election) rearm(r int, from int64, onSkew bool) {
 	t := &e.n.truth.routers[r]
-	version, priority := e.n.w.sc.Routers[r].Version, e.cfg.Priority[r]
+	version, priority := e.n.w.sc.Routers[r].Version, e.priority(r)
 	t.armed, t.onSkew = from, onSkew
 	t.earliest = from + skew(version, priority, t.learned)
 	if !onSkew {
@@ -121,7 +121,7 @@ func (e *election) follow(r int, was vrrp.State, in *vrrp.SetInput, dropped, rec
 		t.learned = own
 		n.truth.groups[g].preemptAt = e.now + int64(e.cfg.Delay)
 		e.rearm(r, e.now, false)
-		if e.cfg.Priority[r] == 255 {
+		if e.priority(r) == 255 {
 			t.earliest = e.now
 		}
 	case was == vrrp.Active && mine:
@@ -129,12 +129,12 @@ func (e *election) follow(r int, was vrrp.State, in *vrrp.SetInput, dropped, rec
 		e.rearm(r, max(rx, t.armed), false)
 	case was == vrrp.Active:
 		e.rearm(r, e.now, false)
-	case reconfigured && from.Ready: // it ran out before
-	case reconfigured:
+	case (reconfigured || in.Kind == vrrp.InWeight) && from.Ready: // it ran out before
+	case reconfigured || in.Kind == vrrp.InWeight:
 		e.rearm(r, t.armed, t.onSkew)
 	case mine && in.Advert.Priority == 0:
 		e.rearm(r, max(rx, n.truth.groups[g].since), true)
-	case mine && (in.Advert.Priority >= e.cfg.Priority[r] || !e.refPreempts(r, g)):
+	case mine && (in.Advert.Priority >= e.priority(r) || !e.refPreempts(r, g)):
 		t.learn(e, r, in)
 		e.rearm(r, max(rx, n.truth.groups[g].since), false)
 	case mine && from.Timer != e.set.Router(r).Timer:
@@ -148,7 +148,7 @@ func (e *election) refPreempts(r, g int) bool {
 	if e.refHeld(g) || e.now < e.n.truth.groups[g].preemptAt {
 		return false
 	}
-	return e.cfg.Preempt || e.cfg.Priority[r] == 255
+	return e.cfg.Preempt || e.priority(r) == 255
 }
 
 func (t *routerTruth) learn(e *election, r int, in *vrrp.SetInput) {

@@ -59,6 +59,11 @@ func (d *daemon) brief(resume []appliance.GroupState) {
 			put(d.faults[g])
 		}
 	}
+	for g := range w.sc.Groups {
+		if d.weighed[g] {
+			put(d.weights[g])
+		}
+	}
 	for _, s := range resume {
 		put(message{kind: msgResume, group: d.group(s.Group), groupState: groupState{term: s.Term}})
 	}
@@ -85,7 +90,7 @@ func (n *node) electionUp(id int32) {
 // overdue is the guard of a group that is not resumed in time.
 func (n *node) overdue(e event) {
 	d := n.d
-	if d == nil || d.id != e.a {
+	if d == nil || d.id != e.a || d.child != e.c {
 		return
 	}
 	if n.dHung { // the timer fires when the process goes on

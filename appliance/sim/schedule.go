@@ -23,6 +23,7 @@ type Schedule struct {
 	Groups   []Group
 	Nodes    []Node
 	Sessions bool          // sessions are replicated, so readiness counts
+	Tracks   bool          // checks and an interface are tracked
 	Watchdog time.Duration // of the election over the daemon
 	Budget   time.Duration
 	Acts     []Act         // in the order of At

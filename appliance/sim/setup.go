@@ -59,6 +59,9 @@ func (w *World) newSetup(name string, n Node, extra int) *setup {
 		s.set.Routers = append(s.set.Routers, rc)
 	}
 	s.core = appliance.Config{Node: name, Sessions: w.sc.Sessions, Unknown: appliance.UnknownReset}
+	if w.sc.Tracks {
+		s.core.Health, s.core.WordBound = w.health(), time.Second
+	}
 	for g, group := range w.sc.Groups {
 		var names []string
 		var held []identity.Address

@@ -102,6 +102,7 @@ func (x *shrinker) plain() {
 		}
 	}
 	change(func(s *Schedule) { s.Sessions = false })
+	change(func(s *Schedule) { s.Tracks = false })
 	change(func(s *Schedule) { s.Exercise = "" })
 	change(func(s *Schedule) { s.Watchdog, s.Budget = 2*time.Second, 2*time.Second })
 	for i := range x.best.Nodes {

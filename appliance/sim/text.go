@@ -39,6 +39,9 @@ func (s *Schedule) String() string {
 	if s.Sessions {
 		b.WriteString("sessions\n")
 	}
+	if s.Tracks {
+		b.WriteString("tracks\n")
+	}
 	fmt.Fprintf(&b, "watchdog %v\nbudget %v\n", s.Watchdog, s.Budget)
 	for i := range s.Acts {
 		fmt.Fprintf(&b, "%v %s\n", s.Acts[i].At, s.actText(&s.Acts[i]))

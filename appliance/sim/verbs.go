@@ -28,6 +28,7 @@ const (
 	Stall
 	Late
 	Resync
+	Check
 	Failover
 	Priority
 	Preempt
@@ -77,6 +78,7 @@ var forms = [numVerbs]form{
 	Stall:     {"stall", "nd", nil},
 	Late:      {"late", "nd", nil},
 	Resync:    {"resync", "nd", nil},
+	Check:     {"check", "nw", []string{"soft-down", "soft-up", "hard-down", "hard-up"}},
 	Failover:  {"failover", "nwg", []string{"ready", "force", "all"}},
 	Priority:  {"priority", "ni", nil},
 	Preempt:   {"preempt", "nw", []string{"yes", "no"}},
