@@ -122,6 +122,9 @@ func open(o Options, cfg *config.Config) (_ *node, err error) {
 	n.undo = append(n.undo, func() error { n.client.Close(); return nil })
 	n.fences = &fences{addresses: n.addresses, log: n.log}
 	n.fences.set(coreConfig(cfg).Groups)
+	// Before anything is held: an election that takes this one's place is told what
+	// we have told, and may have to let go before we are ready.
+	n.tellFences()
 	n.runner = n.newRunner(cfg)
 	n.checks = newChecks(cfg, n.runner.Post)
 	if n.control, err = control.Listen(o.Control, n); err != nil {
@@ -299,7 +302,7 @@ func (n *node) onKernel(ev kernel.Event) {
 		delete(n.known, ev.Interface)
 		// Interface numbers are part of the prepared messages, and a new interface
 		// has none of our settings.
-		n.fences.sendAll(func(m election.Message) { n.client.Send(m) })
+		n.tellFences()
 		if err := n.sysctls.Apply(settings(n.settled.config())); err != nil {
 			n.log.Debug("sysctls of a new interface", "err", err)
 		}
@@ -307,6 +310,9 @@ func (n *node) onKernel(ev kernel.Event) {
 		n.runner.Post(appliance.Drifted{Why: "interface " + ev.Interface + " is new"})
 	}
 }
+
+// tellFences tells the election how to take each group out of service without us.
+func (n *node) tellFences() { n.fences.sendAll(func(m election.Message) { n.client.Send(m) }) }
 
 // auditPeriod is how often the kernel is compared with what was applied though
 // nobody told of a change.

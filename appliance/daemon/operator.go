@@ -84,7 +84,7 @@ func (n *node) reload(ctx context.Context) error {
 	}
 	core := coreConfig(cfg)
 	n.fences.set(core.Groups)
-	n.fences.sendAll(func(m election.Message) { n.client.Send(m) })
+	n.tellFences()
 	n.runner.Post(appliance.Reloaded{Config: core})
 	n.checks.set(cfg) // what they say is of the new configuration
 	n.tellLinks()

@@ -72,6 +72,7 @@ func (n *node) daemonUp(id int32) {
 	if e.stage != stageRunning {
 		e.tell(message{kind: msgStop})
 	}
+	n.d.sendFences()
 	n.wakeElection()
 	n.wakeDaemon(n.w.now)
 	n.w.sessionsChanged()
