@@ -78,6 +78,7 @@ func (e *election) onResume(m *message) {
 	name := e.n.w.sc.Groups[m.group].Name
 	s := &e.n.board.slots[m.group]
 	if !s.mayResume(e.now) {
+		s.take(claimFenced)
 		e.fence(m.group)
 		s.note(vrrp.Initialize, false, m.term)
 		e.step(vrrp.SetInput{Kind: vrrp.InTerm, Group: name, Term: m.term})

@@ -71,6 +71,10 @@ var mutations = []mutation{
 		"		if late {\n			e.until = 0\n		}", "		if late && e.daemon != nil {\n			e.until = 0\n		}", "stop-without-daemon"},
 	{"a fence that failed is not tried again", "appliance/sim/supervise.go",
 		"			e.fenceAt = e.now + fenceSlow\n", "", "fence-refused"},
+	{"a daemon leaves no fence before it is ready", "appliance/sim/daemon.go",
+		"	n.d.sendFences()\n	n.wakeElection()", "	n.wakeElection()", "fence-unknown"},
+	{"too late to resume, and the daemon's guard stays due", "appliance/sim/hear.go",
+		"		s.take(claimFenced)\n", "", "resume-too-late"},
 	{"a group elected during the end keeps it from ending", "appliance/sim/stop.go",
 		"!bidden && m.state == vrrp.Active && !m.leaving", "false && m.state == vrrp.Active", "stop-two-groups"},
 }

@@ -119,6 +119,7 @@ func (l *loop) onResume(m Resume) {
 	}
 	if !l.board.mayResume(m.Group, l.now) {
 		l.log.Warn("too late to resume", "group", m.Group)
+		l.board.claim(m.Group, claimFenced) // the daemon's own guard may still be due, when we are Active again
 		l.fence(m.Group)
 		l.board.State(i, vrrp.Initialize, false, m.Term)
 		l.apply(l.now, l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InTerm, Group: m.Group, Term: m.Term}))
