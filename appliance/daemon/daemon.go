@@ -230,17 +230,18 @@ func (n *node) run(ctx context.Context) error {
 	return n.leave()
 }
 
-// leave tidies up after an orderly stop, and says goodbye.
+// leave tidies up after an orderly stop, and says goodbye: nothing of ours is left.
+// If that is not true it goes without a word, and the election does what it can.
 func (n *node) leave() error {
 	out, err := clean()
 	if err != nil {
-		n.log.Error("tidying up", "err", err)
+		return fmt.Errorf("tidying up: %w", err)
 	}
 	n.log.Info("stopped", "addresses_removed", out.Addresses, "devices_removed", out.Devices)
-	if sendErr := n.client.Send(election.Bye{}); sendErr != nil && !errors.Is(sendErr, election.ErrLost) {
-		return errors.Join(err, sendErr)
+	if err := n.client.Send(election.Bye{}); err != nil && !errors.Is(err, election.ErrLost) {
+		return err
 	}
-	return err
+	return nil
 }
 
 func (n *node) close() {

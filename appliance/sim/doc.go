@@ -42,9 +42,9 @@
 // storms; S14 one seed, one run; L1 to L4 somebody is Active, in time, and it stays.
 // Beside them: group (all members are in one state), term (terms only grow), fence
 // (out of service before priority 0), want, storm (the two processes keep each other
-// busy), budget (nobody gives up for want of a daemon that is well), stuck (time
-// does not pass: a loop that spins), healthy (everything is repaired, and a node is
-// not well again).
+// busy), tidied (no fence once the daemon has tidied up), budget (nobody gives up for
+// want of a daemon that is well), stuck (time does not pass: a loop that spins),
+// healthy (everything is repaired, and a node is not well again).
 //
 // # A scenario file
 //

@@ -296,6 +296,9 @@ func (e *election) onTransition(op *vrrp.Op) {
 // fence takes a group out of service without the daemon.
 func (e *election) fence(g int) {
 	n, m := e.n, &e.groups[g]
+	if e.bidden() {
+		n.w.fail("tidied", "%s: fences %s although its daemon has left nothing", n.name(), n.w.sc.Groups[g].Name)
+	}
 	m.unfenced = n.kernel.runFence(n, g, m) || n.w.now < n.kernel.noGate
 	e.tell(message{kind: msgFenced, group: g})
 }

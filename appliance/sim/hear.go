@@ -69,6 +69,9 @@ func (e *election) onMessage(m *message) {
 		e.stop(false)
 	case msgBye:
 		e.daemon.bye = true
+		for g := range e.groups {
+			e.groups[g].fence, e.groups[g].fenced = 0, false
+		}
 		e.stop(false)
 	}
 }

@@ -75,6 +75,8 @@ var mutations = []mutation{
 		"	n.d.sendFences()\n	n.wakeElection()", "	n.wakeElection()", "fence-unknown"},
 	{"too late to resume, and the daemon's guard stays due", "appliance/sim/hear.go",
 		"		s.take(claimFenced)\n", "", "resume-too-late"},
+	{"a fence after the daemon has tidied up", "appliance/sim/stop.go",
+		"!e.responsive() && !e.bidden()", "!e.responsive()", "stop-alone"},
 	{"a group elected during the end keeps it from ending", "appliance/sim/stop.go",
 		"!bidden && m.state == vrrp.Active && !m.leaving", "false && m.state == vrrp.Active", "stop-two-groups"},
 }

@@ -51,7 +51,7 @@ func (e *election) handOver() {
 func (e *election) checkStop() {
 	late := expired(e.until, e.now)
 	gone := e.daemon == nil && e.spawning == 0
-	bidden := e.daemon != nil && e.daemon.bye || e.said
+	bidden := e.bidden()
 	switch e.stage {
 	case stageDrain:
 		if late || gone || bidden || !e.active() {
@@ -83,8 +83,10 @@ func (e *election) checkStop() {
 
 func (e *election) silence() {
 	e.stage, e.until = stageBye, e.now+byeLimit
-	e.step(vrrp.SetInput{Kind: vrrp.InStop, Fence: !e.responsive()})
+	e.step(vrrp.SetInput{Kind: vrrp.InStop, Fence: !e.responsive() && !e.bidden()})
 }
+
+func (e *election) bidden() bool { return e.daemon != nil && e.daemon.bye || e.said }
 
 func (e *election) finish() {
 	if !e.said {

@@ -71,6 +71,9 @@ func (f *fences) keep(names map[string]int) {
 	}
 }
 
+// forget is for a kernel in which nothing of ours is left.
+func (f *fences) forget() { clear(f.groups) }
+
 // closeGate stops traffic to a group's addresses at once. Closing a closed gate
 // is no error.
 func (f *fences) closeGate(group string) error {

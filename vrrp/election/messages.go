@@ -86,6 +86,7 @@ func (l *loop) onMessage(m Message) {
 		l.stop(false)
 	case Bye:
 		l.daemon.bye = true
+		l.fences.forget() // they name what is gone
 		l.stop(false)
 	}
 }

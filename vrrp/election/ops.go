@@ -98,15 +98,21 @@ func (l *loop) onTransition(now time.Time, op *vrrp.Op) {
 
 // fence takes a group out of service without the daemon, and tells it.
 func (l *loop) fence(group string) {
-	err := l.fences.run(group).err()
+	done := l.fences.run(group)
+	err := done.err()
 	if i, ok := l.index[group]; ok {
 		l.groups[i].unfenced = err != nil
 	}
 	told := Fenced{Group: group}
 	if err != nil {
 		told.Error = err.Error()
+	}
+	switch {
+	case done.remove != nil:
 		l.log.Error("FENCE FAILED: this box may still answer for addresses that it gives up", "group", group, "error", err)
-	} else {
+	case err != nil: // somebody has removed our table, perhaps
+		l.log.Error("the gate was not closed, but the addresses are gone", "group", group, "error", err)
+	default:
 		l.log.Warn("fenced", "group", group, "took", l.fences.stats.LastRun)
 	}
 	l.tell(told)

@@ -73,7 +73,7 @@ func (l *loop) refuse() {
 func (l *loop) checkStop() {
 	late := expired(l.stopping.until, l.now)
 	gone := l.daemon == nil && !l.spawning
-	bidden := l.daemon != nil && l.daemon.bye || l.said
+	bidden := l.bidden()
 	switch l.stopping.stage {
 	case drain:
 		if late || gone || bidden || !l.active() {
@@ -106,9 +106,13 @@ func (l *loop) checkStop() {
 func (l *loop) silence() {
 	l.stopping.stage, l.stopping.until = bye, l.now.Add(l.opt.ByeLimit)
 	if l.set != nil {
-		l.apply(l.now, l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InStop, Fence: !l.responsive(l.now)}))
+		l.apply(l.now, l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InStop, Fence: !l.responsive(l.now) && !l.bidden()}))
 	}
 }
+
+// bidden tells that the daemon has said Bye: nothing of ours is left, so there is
+// nothing to take out of service any more.
+func (l *loop) bidden() bool { return l.daemon != nil && l.daemon.bye || l.said }
 
 // finish ends the loop. A daemon that went without a Bye may have left something.
 func (l *loop) finish() {
