@@ -14,7 +14,7 @@ INTEROP := ./appliance/interop/...
 TOTAL   := $(or $(TEST_TOTAL),/tmp/understudy-test-total.$(shell id -u))
 SUM     := $(GO) run ./.ci/testsum -total $(TOTAL)
 
-.PHONY: help build demo test test-unit test-sim test-kernel test-interop mutations verify bench fuzz soak clean tools
+.PHONY: help build demo test test-unit test-sim test-kernel test-interop mutations verify bench bench-vrrp fuzz soak clean tools
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -74,6 +74,10 @@ verify: ## gofmt, vet, staticcheck, tidy, import rules, docs in step
 bench: build ## micro-benchmarks, crashes, takeovers, cost of sessions; also into dist/bench.txt (root)
 	@mkdir -p dist
 	@.ci/bench $(BIN) dist/bench.txt
+
+bench-vrrp: build tools ## VRRP beside keepalived, the same networks in turn; also into dist/bench-vrrp.txt (root)
+	@mkdir -p dist
+	@.ci/bench-vrrp $(BIN) dist/bench-vrrp.txt
 
 FUZZTIME ?= 20s
 fuzz: ## every fuzz target for FUZZTIME each

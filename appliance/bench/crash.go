@@ -117,7 +117,7 @@ func crashes(ctx context.Context, opt CrashOptions, s software, interval time.Du
 	defer func() { err = errors.Join(err, p.Close()) }()
 	c := &crasher{opt: opt, software: s, pair: p, gw1: p.Gateways[0]}
 	for _, g := range p.Gateways {
-		if err := s.Start(g); err != nil {
+		if _, err := s.Start(g); err != nil {
 			return nil, err
 		}
 	}
@@ -194,7 +194,7 @@ func (c *crasher) crash(ctx context.Context) (one Crash, err error) {
 	if err := c.gw1.Reboot(); err != nil {
 		return one, err
 	}
-	if err := c.software.Start(c.gw1); err != nil {
+	if _, err := c.software.Start(c.gw1); err != nil {
 		return one, err
 	}
 	return one, c.settled(ctx)

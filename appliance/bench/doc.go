@@ -7,6 +7,9 @@
 //	takeover.go  how long the survivor takes to be the gateway, by the number of
 //	             sessions; wire.go reads it off the wire
 //	size.go      memory and processor time of the daemons per session
+//	outage.go    the outage of a crash beside keepalived's, each crash at the same
+//	             distance from an advert (tap.go), on gateways that have just
+//	             booted (stage.go); setup.go has one configuration for both
 //	stats.go, proc.go, machine.go, flows.go, text.go
 //
 // # What is measured

@@ -33,11 +33,22 @@ func takeoverReport() *TakeoverReport {
 	}
 }
 
+func outageReport() *OutageReport {
+	row := func(sw string, ms float64, near bool) OutageRow {
+		return OutageRow{Software: sw, MAC: "interface", IntervalMS: 100, BoundMS: 360.938, OutageMS: Summary{20, ms - 5, ms, ms + 40}, NoiseMS: Summary{20, 1, 2.5, 11},
+			PhaseMS: Summary{20, 1.02, 1.2, 2.9}, OffPhase: 3, Lost: Summary{20, 350, 360.5, 371}, Within: ms < 366, Close: near}
+	}
+	return &OutageReport{Machine: somewhere, PhaseMS: 1, Rows: []OutageRow{
+		row("understudy", 362, true), row("keepalived", 361, true), row("understudy", 368.5, true), row("keepalived", 363, false),
+	}}
+}
+
 func TestTextForPeople(t *testing.T) {
 	for name, r := range map[string]interface {
 		WriteText(w *bytes.Buffer) error
 	}{
 		"crash":    textOf(func(b *bytes.Buffer) error { return crashReport().WriteText(b) }),
+		"outage":   textOf(func(b *bytes.Buffer) error { return outageReport().WriteText(b) }),
 		"takeover": textOf(func(b *bytes.Buffer) error { return takeoverReport().WriteText(b) }),
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"understudy/appliance/bench"
+)
+
+func newBenchVRRP() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "vrrp",
+		Short: "VRRP beside keepalived, in the same networks in turn",
+		Long: "Each measurement runs this program and keepalived in turn in the same networks of unnamed\n" +
+			"namespaces, and prints both with their ratio. `make bench-vrrp` runs all of them.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cmd.Help()
+			return &codeError{code: exitUsage, quiet: true, err: errors.New("nothing to measure given")}
+		},
+	}
+	c.AddCommand(newBenchOutage())
+	for _, sub := range c.Commands() {
+		asUsage(sub)
+	}
+	return c
+}
+
+// besideFlags are what every measurement beside keepalived has.
+type besideFlags struct {
+	benchFlags
+	bench.Beside
+}
+
+func (f *besideFlags) add(c *cobra.Command, runs int) {
+	f.benchFlags.add(c)
+	c.Flags().IntVar(&f.Runs, "runs", runs, "measurements of each")
+}
+
+func (f *besideFlags) run(cmd *cobra.Command, measure func(context.Context, bench.Beside) (benchReport, error)) error {
+	return f.benchFlags.run(cmd, func(ctx context.Context, progress, log io.Writer) (benchReport, error) {
+		f.Progress, f.Log = progress, log
+		return measure(ctx, f.Beside)
+	})
+}
+
+// macsFlag reads kinds of hardware addresses.
+func macsFlag(names []string) (virtual []bool, err error) {
+	for _, n := range names {
+		if n != "interface" && n != "virtual" {
+			return nil, usageError(fmt.Errorf("--mac %s: use interface or virtual", n))
+		}
+		virtual = append(virtual, n == "virtual")
+	}
+	return virtual, nil
+}
+
+func newBenchOutage() *cobra.Command {
+	var (
+		f    besideFlags
+		o    bench.OutageOptions
+		macs []string
+	)
+	c := &cobra.Command{
+		Use:   "outage",
+		Short: "the outage of a crash, 1 ms after an advert",
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if o.MACs, err = macsFlag(macs); err != nil {
+				return err
+			}
+			return f.run(cmd, func(ctx context.Context, b bench.Beside) (benchReport, error) {
+				o.Beside = b
+				return bench.RunOutage(ctx, o)
+			})
+		},
+	}
+	f.add(c, 20)
+	c.Flags().DurationSliceVar(&o.Intervals, "interval", []time.Duration{time.Second, 100 * time.Millisecond, 10 * time.Millisecond}, "advert intervals")
+	c.Flags().StringSliceVar(&macs, "mac", []string{"interface"}, "hardware address of the virtual addresses: interface, virtual")
+	return c
+}
