@@ -7,8 +7,8 @@ package understudy_test
 // A row without a test, or one that does more or less than is asked, says why:
 // "not yet: ..." is work to do, anything else is meant to stay.
 var requirements = []requirement{
-	{"V01", "2.5", should, "flapping because adverts come too late is logged, rarely", nil,
-		"not yet: lateness is measured, a flap is a line a transition"},
+	{"V01", "2.5", should, "flapping because adverts come too late is logged, rarely",
+		[]string{"vrrp.TestS2_5_FlappingIsToldOnce", "vrrp.TestS2_5_FlappingIsSeenByTheBackupToo", "vrrp.TestScenarios", "interop.TestFlappingIsLoggedOnce"}, told},
 	{"V02", "5.1.1.1", must, "IPv4: adverts come from the primary address of the interface",
 		[]string{"interop.TestAdvertOnTheWire", "vrrpnet.TestLinksKeepThePrimaryAddress"}, ""},
 	{"V03", "5.1.1.2", must, "224.0.0.18 is not forwarded, whatever the TTL", []string{"interop.TestGroupIsNotForwarded"}, ""},
@@ -82,12 +82,16 @@ var requirements = []requirement{
 	{"V47", "6.4.3", must, "Active, any other advert: discarded, and an advert at once",
 		[]string{"interop.TestActiveAssertsItself", "vrrp.TestS6_4_3_AssertsAreBounded"}, "Deviation: at most four in an interval, whatever a rival does."},
 	{"V48", "7.1", must, "TTL, version, type, length, checksum and the VRID of this very interface are verified; what fails is discarded",
-		[]string{"interop.TestVectors", "interop.TestVRIDOfAnotherInterface", "interop.TestAdvertsThatDoNotCountChangeNothing", "vrrp.TestParseAdvertLadder"}, counted},
+		[]string{"interop.TestVectors", "interop.TestVRIDOfAnotherInterface", "interop.TestAdvertsThatDoNotCountChangeNothing", "vrrp.TestParseAdvertLadder",
+			"vrrp.TestS7_1_RefusalsAreToldRarely", "vrrp.TestS7_1_StraysAreToldOfTheInterface", "vrrp.TestNoticesAreBoundedTogether", "interop.TestWhatIsRefusedIsLoggedOnce"}, told},
 	{"V49", "7.1", must, "an interval of 0 is refused (erratum 8301)", []string{"interop.TestVectors/bad_interval_0", "interop.TestAdvertsThatDoNotCountChangeNothing/interval 0"}, ""},
 	{"V50", "7.1", should, "an owner logs a rival's advert, and processes it (erratum 8298)",
-		[]string{"interop.TestVectorForAnOwner", "vrrp.TestErratum8298_OwnerYieldsToOwnerWithHigherAddress"}, "Processed; counted and shown in the status, not logged."},
-	{"V51", "7.1", should, "another interval than ours is used, and noticed", []string{"interop.TestMismatchesAreUsedAndCounted"}, counted},
-	{"V52", "7.1", may, "other addresses than ours are used, and noticed", []string{"interop.TestMismatchesAreUsedAndCounted"}, counted},
+		[]string{"interop.TestVectorForAnOwner", "vrrp.TestErratum8298_OwnerYieldsToOwnerWithHigherAddress",
+			"vrrp.TestErratum8298_OwnerTellsOfARival", "interop.TestAnOwnerTellsOfRivals"}, told},
+	{"V51", "7.1", should, "another interval than ours is used, and noticed",
+		[]string{"interop.TestMismatchesAreUsedAndCounted", "vrrp.TestS7_1_MismatchesAreTold", "interop.TestWhatIsRefusedIsLoggedOnce"}, told},
+	{"V52", "7.1", may, "other addresses than ours are used, and noticed",
+		[]string{"interop.TestMismatchesAreUsedAndCounted", "vrrp.TestS7_1_MismatchesAreTold", "interop.TestWhatIsRefusedIsLoggedOnce"}, told},
 	{"V53", "7.2", must, "every field is filled in; the source is the virtual MAC, the address that of the interface",
 		[]string{"interop.TestAdvertOnTheWire", "interop.TestMatrix", "election.TestAdvertsComeFromTheVirtualMAC"}, byMAC},
 	{"V54", "7.3", must, "the virtual MAC is 00-00-5E-00-01-{VRID}, -02- for IPv6", []string{"vrrp.TestS7_3_VirtualMAC", "interop.TestAdvertOnTheWire"}, ""},
@@ -110,19 +114,21 @@ var requirements = []requirement{
 	{"V70", "8.2.3", must, "all routers of a virtual router send the same options in router advertisements", nil, notYetIPv6},
 	{"V71", "8.2.4", should, "unsolicited neighbour advertisements are accepted", nil, notYetIPv6},
 	{"V72", "8.3.1", should, "packets for the addresses are not forwarded", []string{"interop.TestActiveAnswers", "interop.TestBackupIsNotThere"}, ""},
-	{"V73", "8.3.2", should, "one priority 255 for a VRID; more, or equal priorities, are noticed", nil,
-		"not yet: a second 255 and equal priorities are not pointed out; the higher address wins (V46, V50)"},
-	{"V74", "8.3.2", should, "priorities differ enough", nil, "not yet: the configuration of one box does not show the other's"},
+	{"V73", "8.3.2", should, "one priority 255 for a VRID; more, or equal priorities, are noticed",
+		[]string{"vrrp.TestS8_3_2_SecondOwnerAndEqualPriorities", "interop.TestAnOwnerTellsOfRivals", "interop.TestPrioritiesAreCompared"},
+		"Logged, and the alarm priorities. The higher address decides (V46, V50)."},
+	{"V74", "8.3.2", should, "priorities differ enough", []string{"vrrp.TestS8_3_2_BackupsThatAreTooClose", "vrrp.TestScenarios", "interop.TestPrioritiesAreCompared"},
+		"The configuration of one box does not show the others', so it goes by what it hears: the log and the alarm priorities tell of two Backups whose Skew_Times are less than 2 ms apart."},
 	{"V75", "8.4.2", may, "version 2 and 3 at once", nil, "Not offered."},
 	{"V76", "8.4.2", must, "... then a Backup times out by what the Active says", nil, "Not offered, see V75."},
 	{"V77", "8.4.2", should, "... and ignores version 2 of one that also speaks version 3", []string{"interop.TestVectors/version 2 for a router of version 3"}, "A router of version 3 refuses version 2 (reason version)."},
 	{"V78", "8.4.2", should, "... and not for ever", nil, "Not offered, see V75."},
 	{"V79", "8.4.2.1.1", should, "... and a version 2 router is not the better one of a fast pair", nil, "Not offered, see V75."},
-	{"V80", "9", should, "the link is protected by other means; version 3 has no authentication", []string{"interop.TestVectors/bad_ttl_254", "interop.TestVectors/our own address"}, "TTL 255 keeps out who is not on the link; nothing is claimed beyond."},
+	{"V80", "9", should, "the link is protected by other means; version 3 has no authentication", []string{"interop.TestVectors/bad_ttl_254", "interop.TestVectors/our own address"}, "TTL 255 keeps out who is not on the link; nothing is claimed beyond. docs/segment.md says what switches can do, and what we tell of strangers."},
 }
 
 const (
 	notYetIPv6 = "not yet: IPv6 is refused by the configuration"
 	byMAC      = `With mac = "virtual". With "interface", the default, the MAC is that of whoever is Active: networks that do not let a MAC move need it, and announcements make up for it.`
-	counted    = "Deviation: counted by reason in status, not logged: whoever can send a packet could fill the log."
+	told       = "Counted one by one in status; logged once a minute at most, then rarer (docs/segment.md)."
 )

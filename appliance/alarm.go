@@ -20,6 +20,8 @@ const (
 	AlarmNoPeer           = "no-peer"
 	AlarmCheckDown        = "check-down"
 	AlarmCheckFlapping    = "check-flapping"
+	AlarmPriorities       = "priorities" // equal, too close, or two owners
+	AlarmFlapping         = "flapping"   // takeovers from one that was alive
 )
 
 // Alarm is something an operator should know, for as long as it holds.

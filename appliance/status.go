@@ -41,9 +41,20 @@ type RouterStatus struct {
 	Transitions           uint64       `json:"transitions"`
 	LastTransition        *time.Time   `json:"last_transition"` // null before the first
 	Adverts               AdvertStatus `json:"adverts"`
+	// Rivals are other routers of this VRID that were heard in the last day, the
+	// latest first; a Backup is silent, so it may be missing.
+	Rivals []RivalStatus `json:"rivals"`
 	// Drops has every reason, also those at zero. What came in on the interface
 	// for none of its routers (an unknown VRID) counts for each of them.
 	Drops map[string]uint64 `json:"drops"`
+}
+
+// RivalStatus is another router of a VRID.
+type RivalStatus struct {
+	Address               string    `json:"address"`
+	Priority              uint8     `json:"priority"`
+	AdvertIntervalSeconds float64   `json:"advert_interval_seconds"`
+	LastHeard             time.Time `json:"last_heard"`
 }
 
 // AdvertStatus counts adverts.

@@ -13,6 +13,7 @@ const (
 	InStart    InputKind = iota // the daemon is ready and every link was told: Initialize -> Backup (or owner -> Active)
 	InTick                      // the time of Deadline has come. Drain the sockets first, if late
 	InAdvert                    // Router, Src, Advert, Rx: ParseAdvert accepted it and it is for that router's interface, VRID and family
+	InRefused                   // Router or -1, Interface, Src, Refused: a packet that is no InAdvert, and why. Counted, and no more
 	InLink                      // Interface, Up, Primary, LinkLocal: the whole truth about an interface
 	InEligible                  // Group, OK, Reason: not OK does not preempt a live lower Active; it still takes over from nobody
 	InFault                     // Group, On, Reason, Fence: out of service until cleared
@@ -31,6 +32,8 @@ type SetInput struct {
 	Src    netip.Addr
 	Advert *Advert   // not kept, but a local one would be allocated: read into the same one again
 	Rx     time.Time // when the packet came in, monotonic; zero: now
+
+	Refused Reason // InRefused
 
 	Interface string
 	Up        bool       // administratively up and carrier
@@ -73,5 +76,8 @@ type Op struct {
 	Reason   Reason
 }
 
-// SetOutput is what a step asks for, to be done in order. Ops is reused by the next Step.
-type SetOutput struct{ Ops []Op }
+// SetOutput is what a step asks for. Both lists are reused by the next Step.
+type SetOutput struct {
+	Ops     []Op     // to be done in order
+	Notices []Notice // to be told, whenever
+}

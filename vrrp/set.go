@@ -28,6 +28,9 @@ type Set struct {
 	started bool
 	ops     []Op
 	old     []*router // routers before the last Reconfigure, for Ops with Old
+
+	notices notices
+	strays  map[string]*paces // by interface: packets for none of its routers
 }
 
 type link struct {
@@ -46,6 +49,10 @@ type router struct {
 	form   ChecksumForm
 	rival  rival
 	facts  routerFacts
+
+	rivals [maxRivals]known
+	flap   flap
+	paces  paces
 }
 
 // rival is the last other router heard.
@@ -79,8 +86,9 @@ func NewSet(cfg SetConfig) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Set{links: make(map[string]link)}
+	s := &Set{links: make(map[string]link), strays: make(map[string]*paces)}
 	s.cfg = cfg
+	s.watchStrays()
 	for i := range cfg.Routers {
 		s.routers = append(s.routers, s.newRouter(i, cfg.Routers[i]))
 	}
@@ -142,7 +150,7 @@ func (s *Set) Deadline() time.Time {
 // Step applies one event. It is defined for every input in every state; an index or name that does not exist, and
 // an advert before InStart, do nothing.
 func (s *Set) Step(now time.Time, in SetInput) SetOutput {
-	s.ops = s.ops[:0]
+	s.ops, s.notices.list = s.ops[:0], s.notices.list[:0]
 	switch in.Kind {
 	case InStart:
 		s.onStart(now)
@@ -150,6 +158,8 @@ func (s *Set) Step(now time.Time, in SetInput) SetOutput {
 		s.onTick(now)
 	case InAdvert:
 		s.onAdvert(now, in)
+	case InRefused:
+		s.onRefused(now, in)
 	case InLink:
 		s.onLink(now, in)
 	case InTerm:
@@ -170,7 +180,7 @@ func (s *Set) Step(now time.Time, in SetInput) SetOutput {
 		s.started = false
 		s.each("", func(g *group) { s.stop(now, g, CauseShutdown, in.Fence) })
 	}
-	return SetOutput{Ops: s.ops}
+	return SetOutput{Ops: s.ops, Notices: s.notices.list}
 }
 
 func (s *Set) each(name string, do func(*group)) {
@@ -201,13 +211,6 @@ func (s *Set) outgoing(op Op) (*router, Advert) {
 	cfg := &r[op.Router].cfg
 	return r[op.Router], Advert{Version: cfg.Version, VRID: cfg.VRID, Priority: op.Priority, Interval: cfg.Interval,
 		Form: r[op.Router].form, AuthType: r[op.Router].expect.AuthType, Auth: r[op.Router].expect.Auth}
-}
-
-// CountDrop counts a packet that never became an input: ParseAdvert gave the reason, but its VRID was this router's.
-func (s *Set) CountDrop(router int, reason Reason) {
-	if router >= 0 && router < len(s.routers) && reason < numReasons {
-		s.routers[router].facts.drops[reason]++
-	}
 }
 
 // Source is the address that adverts of a router are sent from; invalid until its link was told.

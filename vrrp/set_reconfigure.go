@@ -15,7 +15,7 @@ func (s *Set) Reconfigure(now time.Time, cfg SetConfig) (SetOutput, error) {
 	if err != nil {
 		return SetOutput{}, err
 	}
-	s.ops = s.ops[:0]
+	s.ops, s.notices.list = s.ops[:0], s.notices.list[:0]
 	s.old = s.routers
 	before := make(map[routerKey]*router, len(s.old))
 	for _, r := range s.old {
@@ -28,6 +28,7 @@ func (s *Set) Reconfigure(now time.Time, cfg SetConfig) (SetOutput, error) {
 
 	s.retire(now, cfg, members)
 	s.cfg = cfg
+	s.watchStrays()
 	s.routers = nil
 	for i, rc := range cfg.Routers {
 		r := before[rc.key()]
@@ -57,7 +58,7 @@ func (s *Set) Reconfigure(now time.Time, cfg SetConfig) (SetOutput, error) {
 		g.hold()
 		s.adopt(now, g)
 	}
-	return SetOutput{Ops: s.ops}, nil
+	return SetOutput{Ops: s.ops, Notices: s.notices.list}, nil
 }
 
 // retire ends what cfg no longer has: whole groups, and single routers that left theirs.

@@ -11,8 +11,8 @@ import (
 func TestStatusCountsAndNames(t *testing.T) {
 	g := newGateway(t, gatewayConfig()).start()
 	g.advert(lan, 200, "10.0.0.3", func(a *vrrp.Advert) { a.Interval *= 2 })
-	g.CountDrop(lan, vrrp.ReasonChecksum)
-	g.CountDrop(7, vrrp.ReasonChecksum)
+	g.refused(lan, vrrp.ReasonChecksum)
+	g.refused(7, vrrp.ReasonChecksum)
 	st := g.Snapshot(g.now).Routers[lan]
 	if st.Received != 1 || st.IntervalMismatch != 1 || st.AddressMismatch != 0 || st.Learned != 2*interval {
 		t.Errorf("%+v", st)

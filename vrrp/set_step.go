@@ -1,15 +1,20 @@
 package vrrp
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 )
 
 // step drives one machine and collects what it wants sent. What the change means for the group is settle's affair.
 func (s *Set) step(now time.Time, r *router, in Input) Output {
+	due := r.m.timer
 	out := r.m.Step(now, in)
 	if out.Send {
 		s.send(r, out.Priority)
+		if in.Event == EventTick {
+			r.flap.left(now, due)
+		}
 	}
 	if out.From != out.To {
 		r.note(now, string(out.Cause))
@@ -71,21 +76,24 @@ func (s *Set) onAdvert(now time.Time, in SetInput) {
 		return
 	}
 	if reason := r.admit(in); reason != ReasonNone {
-		r.facts.drops[reason]++
+		s.refuse(now, r, Notice{Kind: NoticeRefused, Reason: reason, Src: in.Src})
 		s.op(Op{Kind: OpDrop, Router: r.index, Group: r.group.name, Reason: reason})
 		return
 	}
 	a := in.Advert
-	r.observe(a)
 	src := in.Src.WithZone("")
+	s.observe(now, r, src, a)
 	event := Input{Event: EventAdvert, Priority: a.Priority, Interval: a.Interval, Source: src, Rx: in.Rx}
 	event.Stand = r.group.stands(now, r)
 	r.rival = rival{src: src, priority: a.Priority, heard: now}
+	s.rivalry(now, r, event)
+	entered := r.m.entered
 	out := s.step(now, r, event)
 	switch g := r.group; {
 	case out.Successor:
 		s.succeed(now, g)
 	case out.From == Active && out.To == Backup:
+		s.outdone(now, r, event, entered)
 		s.yield(now, g, out.Cause)
 	case out.Rearmed:
 		for _, other := range g.members {
@@ -108,17 +116,24 @@ func (r *router) admit(in SetInput) Reason {
 }
 
 // observe keeps what an accepted advert tells beside the election.
-func (r *router) observe(a *Advert) {
+func (s *Set) observe(now time.Time, r *router, src netip.Addr, a *Advert) {
 	f := &r.facts
 	f.received++
+	s.compare(now, r, src, a)
 	if a.Version != 3 {
 		return
 	}
+	n := Notice{Router: r.index, Interface: r.cfg.Interface, Src: src, Priority: a.Priority, Own: r.m.cfg.Priority,
+		Interval: a.Interval, Expected: r.cfg.Interval}
 	if a.Interval != r.cfg.Interval {
 		f.intervalMismatch++
+		n.Kind = NoticeInterval
+		s.notice(now, &r.paces, n)
 	}
 	if !a.Lists(r.cfg.Addresses) {
 		f.addressMismatch++
+		n.Kind = NoticeAddresses
+		s.notice(now, &r.paces, n)
 	}
 	if r.cfg.Family != 4 {
 		return

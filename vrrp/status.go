@@ -51,6 +51,8 @@ type RouterStatus struct {
 	Form                   ChecksumForm
 	HeardRFC9568           bool // an advert with this form of checksum came in
 	HeardRFC5798           bool
+	Rivals                 []RivalStatus // other routers of this VRID heard lately
+	Findings               []Finding     // what an operator should look at
 	Sent, Received         uint64
 	IntervalMismatch       uint64 // adverts accepted though their interval is not ours
 	AddressMismatch        uint64 // adverts accepted though their list is not ours
@@ -97,6 +99,7 @@ func (r *router) status(now time.Time) RouterStatus {
 		Ready: r.m.Ready(), Form: r.form, HeardRFC9568: f.heard[FormMessage], HeardRFC5798: f.heard[FormPseudo],
 		Sent: f.sent, Received: f.received, IntervalMismatch: f.intervalMismatch, AddressMismatch: f.addressMismatch,
 		Drops: make(map[string]uint64), Transitions: f.transitions, LastTransition: f.at,
+		Rivals: r.known(now), Findings: r.findings(now),
 	}
 	for reason, n := range f.drops {
 		if Reason(reason) != ReasonNone {

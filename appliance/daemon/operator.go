@@ -144,6 +144,8 @@ func (n *node) Status(ctx context.Context) (appliance.Status, error) {
 	if statsErr != nil {
 		s.Alarms = append(s.Alarms, appliance.Alarm{Name: appliance.AlarmElectionLate, Since: time.Now(), Detail: statsErr.Error()})
 	}
+	s.Alarms = append(s.Alarms, findingAlarms(stats)...)
+	slices.SortStableFunc(s.Alarms, func(a, b appliance.Alarm) int { return strings.Compare(a.Name, b.Name) })
 	for _, g := range cfg.Groups {
 		state := groups[g.Name]
 		s.Groups = append(s.Groups, appliance.GroupStatus{Name: g.Name, State: state.State.String(), Term: state.Term,
@@ -177,6 +179,7 @@ func routerStatus(r config.Router, stats election.Stats) appliance.RouterStatus 
 		State: "initialize", Priority: r.Priority, EffectivePriority: r.Priority,
 		MAC: string(r.MAC), Accept: r.Accept,
 		AdvertIntervalSeconds: r.Advertise.Seconds(), Addresses: []string{}, Drops: map[string]uint64{},
+		Rivals: []appliance.RivalStatus{},
 	}
 	if d, ok := r.Device(); ok {
 		out.Device = d.Name
@@ -191,6 +194,7 @@ func routerStatus(r config.Router, stats election.Stats) appliance.RouterStatus 
 		out.State, out.Reason = e.State.String(), e.Reason
 		out.EffectivePriority = e.Effective
 		out.ActiveAddress = addressText(e.Active)
+		out.Rivals = rivals(e)
 		out.Transitions = e.Transitions
 		out.Adverts = appliance.AdvertStatus{Sent: e.Sent, Received: e.Received,
 			IntervalMismatch: e.IntervalMismatch, AddressMismatch: e.AddressMismatch}

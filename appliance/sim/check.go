@@ -37,8 +37,15 @@ func (c *checker) after(w *World, e *election, in vrrp.SetInput, ops []vrrp.Op) 
 			dropped = true
 		}
 	}
-	if dropped && len(ops) > 1 {
+	if dropped && len(ops) > 1 || in.Kind == vrrp.InRefused && len(ops) > 0 {
 		w.fail("S4", "%s: a dropped packet had an effect: %+v", e.n.name(), ops)
+	}
+	if dropped || in.Kind == vrrp.InRefused {
+		for r := range w.sc.Routers {
+			if is := e.set.Router(r); is != c.was[r] {
+				w.fail("S4", "%s: a dropped packet has changed %s: %+v, was %+v", e.n.name(), w.sc.Routers[r].Name, is, c.was[r])
+			}
+		}
 	}
 	for i := range ops {
 		if ops[i].Kind == vrrp.OpTransition {

@@ -42,12 +42,13 @@ const (
 	inStopFence
 	inReconfigure
 	inWeight
+	inRefused
 	numInputs
 )
 
 var inputNames = [numInputs]string{"start", "tick", "advert-0", "advert-lower", "advert-equal", "advert-higher", "link-up", "link-down",
 	"eligible", "not-eligible", "fault", "fault-fence", "fault-off", "hand-over", "reclaim", "term", "raise", "resume", "stop", "stop-fence",
-	"reconfigure", "weight"}
+	"reconfigure", "weight", "refused"}
 
 // States of a group: those of package vrrp, and Leaving.
 const numStates = 5
@@ -157,6 +158,8 @@ func (c *Coverage) input(e *election, in *vrrp.SetInput) {
 		kind = inResume
 	case vrrp.InWeight:
 		kind = inWeight
+	case vrrp.InRefused:
+		kind = inRefused
 	case vrrp.InStop:
 		kind = pick(in.Fence, inStopFence, inStop)
 	}

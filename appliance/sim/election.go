@@ -160,16 +160,23 @@ func (e *election) onFrame(i int32) {
 	if reason == vrrp.ReasonNone {
 		reason = vrrp.ParseAdvert(d, a)
 	}
-	if reason != vrrp.ReasonNone {
-		return // counted, and nothing else
-	}
-	for r := range w.sc.Routers {
-		rt := &w.sc.Routers[r]
-		if rt.Segment == int(f.segment) && rt.VRID == a.VRID && (rt.Family == 4) == d.Src.Is4() {
-			e.step(vrrp.SetInput{Kind: vrrp.InAdvert, Router: r, Src: d.Src, Advert: a, Rx: stamp(f.rx)})
-			return
+	router := -1
+	if len(d.Payload) > 1 {
+		for r := range w.sc.Routers {
+			rt := &w.sc.Routers[r]
+			if rt.Segment == int(f.segment) && rt.VRID == d.Payload[1] && (rt.Family == 4) == d.Src.Is4() {
+				router = r
+			}
 		}
 	}
+	if router < 0 && reason == vrrp.ReasonNone {
+		reason = vrrp.ReasonVRID
+	}
+	if reason != vrrp.ReasonNone {
+		e.step(vrrp.SetInput{Kind: vrrp.InRefused, Router: router, Interface: segmentNames[f.segment], Src: d.Src, Refused: reason})
+		return
+	}
+	e.step(vrrp.SetInput{Kind: vrrp.InAdvert, Router: router, Src: d.Src, Advert: a, Rx: stamp(f.rx)})
 }
 
 func (e *election) readLinks() {

@@ -6,8 +6,9 @@ import (
 	"understudy/vrrp"
 )
 
-// apply does what the Set asks for, in its order.
+// apply does what the Set asks for, in its order, and tells what it has noticed.
 func (l *loop) apply(now time.Time, out vrrp.SetOutput) {
+	defer l.notice(out.Notices)
 	for i := range out.Ops {
 		op := &out.Ops[i]
 		switch op.Kind {

@@ -31,7 +31,6 @@ type route struct {
 	group    int
 	interval time.Duration
 	sent     time.Time // last advert, priority 0 aside
-	drops    drops     // refused by the parser
 }
 
 // member is a group as the board and the daemon know it.
@@ -86,7 +85,7 @@ func (t *tables) build(cfg vrrp.SetConfig) tables {
 		next.groups[group].routers = append(next.groups[group].routers, i)
 		next.routes = append(next.routes, route{port: p, mac: sourceMAC(r), group: group, interval: r.Interval})
 		if old := t.routeOf(r); old != nil {
-			next.routes[i].sent, next.routes[i].drops = old.sent, old.drops
+			next.routes[i].sent = old.sent
 		}
 	}
 	return next
@@ -239,15 +238,17 @@ func (l *loop) onFrame(p *port) {
 	if len(d.Payload) > 1 {
 		router = int(p.vrids[d.Payload[1]])
 	}
-	switch {
-	case router < 0 && reason == vrrp.ReasonNone:
-		p.drops.count(vrrp.ReasonVRID)
-	case router < 0:
+	if router < 0 {
+		if reason == vrrp.ReasonNone {
+			reason = vrrp.ReasonVRID
+		}
 		p.drops.count(reason)
-	case reason != vrrp.ReasonNone:
-		l.routes[router].drops.count(reason)
-	case l.set != nil:
-		l.apply(l.now, l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InAdvert, Router: router, Src: d.Src,
-			Advert: &l.advert, Rx: l.frame.At}))
 	}
+	if reason != vrrp.ReasonNone {
+		l.apply(l.now, l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InRefused, Router: router, Interface: p.name, Src: d.Src,
+			Refused: reason}))
+		return
+	}
+	l.apply(l.now, l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InAdvert, Router: router, Src: d.Src,
+		Advert: &l.advert, Rx: l.frame.At}))
 }

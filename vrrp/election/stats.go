@@ -61,7 +61,6 @@ func (l *loop) snapshot(now time.Time) Stats {
 		Turns: l.turns, LateMax: l.lateMax, Undelivered: l.undelivered, Watch: l.watcher.Lost()}
 	for i := range s.Status.Routers {
 		// What came in for no router at all has no other place to be seen.
-		l.routes[i].drops.into(s.Status.Routers[i].Drops)
 		l.routes[i].port.drops.into(s.Status.Routers[i].Drops)
 	}
 	if d := l.daemon; d != nil {

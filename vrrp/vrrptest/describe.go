@@ -33,6 +33,10 @@ func (tr *transcript) onStep(n *Node, in vrrp.SetInput, ops []vrrp.Op) {
 	tr.printf("%s: %s", n.Name, what)
 }
 
+func (tr *transcript) onNotice(n *Node, what vrrp.Notice) {
+	tr.printf("%s: notice %v (%d): %v", n.Name, what.Kind, what.Count, what)
+}
+
 // routine adverts are those the Adver_Timer sends and those a Backup was waiting for.
 func (tr *transcript) routine(n *Node, in vrrp.SetInput, ops []vrrp.Op) bool {
 	switch in.Kind {
@@ -46,6 +50,8 @@ func (tr *transcript) routine(n *Node, in vrrp.SetInput, ops []vrrp.Op) bool {
 		return len(ops) > 0
 	case vrrp.InAdvert:
 		return len(ops) == 0 && in.Advert.Priority != 0
+	case vrrp.InRefused:
+		return true
 	case vrrp.InLink:
 		return len(ops) == 0
 	}

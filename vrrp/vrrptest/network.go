@@ -14,6 +14,8 @@ import (
 type Network struct {
 	// OnStep, if set, sees every step a node has taken.
 	OnStep func(n *Node, in vrrp.SetInput, ops []vrrp.Op)
+	// OnNotice, if set, hears what a node has noticed; before OnStep.
+	OnNotice func(n *Node, what vrrp.Notice)
 
 	now   time.Time
 	nodes []*Node

@@ -140,6 +140,11 @@ func (n *Node) Step(in vrrp.SetInput) {
 	}
 	out := n.set.Step(n.net.now, in)
 	n.do(out.Ops)
+	if n.net.OnNotice != nil {
+		for _, what := range out.Notices {
+			n.net.OnNotice(n, what)
+		}
+	}
 	if n.net.OnStep != nil {
 		n.net.OnStep(n, in, out.Ops)
 	}
@@ -185,10 +190,14 @@ func (n *Node) hear(iface string, payload []byte, at time.Time) {
 			continue
 		}
 		if reason != vrrp.ReasonNone {
-			n.set.CountDrop(i, reason)
+			n.Step(vrrp.SetInput{Kind: vrrp.InRefused, Router: i, Interface: iface, Src: d.Src, Refused: reason})
 			return
 		}
 		n.Step(vrrp.SetInput{Kind: vrrp.InAdvert, Router: i, Src: d.Src, Advert: &a, Rx: at})
 		return
 	}
+	if reason == vrrp.ReasonNone {
+		reason = vrrp.ReasonVRID
+	}
+	n.Step(vrrp.SetInput{Kind: vrrp.InRefused, Router: -1, Interface: iface, Src: d.Src, Refused: reason})
 }

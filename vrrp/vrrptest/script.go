@@ -37,7 +37,7 @@ type Script struct {
 func NewScript() *Script {
 	s := &Script{net: New(1)}
 	s.tr = transcript{net: s.net, beats: make(map[string]int)}
-	s.net.OnStep = s.tr.onStep
+	s.net.OnStep, s.net.OnNotice = s.tr.onStep, s.tr.onNotice
 	return s
 }
 
