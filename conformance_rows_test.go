@@ -47,7 +47,7 @@ var requirements = []requirement{
 		[]string{"config.TestReferenceStatesDefaults", "interop.TestMatrix/preempt", "interop.TestMatrix/no preempt", "vrrp.TestS6_1_OwnerPreemptsWhateverIsConfigured"}, ""},
 	{"V24", "6.1", must, "Accept_Mode is false by default; it never concerns neighbour discovery",
 		[]string{"interop.TestActiveAnswers", "daemon.TestS6_4_3_AcceptModeFalse", "e2e.TestAcceptFalse"},
-		"Deviation: accept is true by default, as in keepalived: a gateway that does not answer ping is taken for dead. For IPv6, not yet."},
+		"Deviation: accept is true by default, as in keepalived: a gateway that does not answer ping is taken for dead. For IPv6: not yet proven."},
 	{"V25", "6.4.1", must, "start: an owner is Active at once; others are silent for an Active_Down_Interval",
 		[]string{"interop.TestStartIsSilentThenAdvertThenAnnouncements", "interop.TestOwner", "vrrp.TestS6_4_1_OwnerIsActiveAtOnce", "vrrp.TestS6_4_1_OtherStartsAsBackupInSilence"}, ""},
 	{"V26", "6.4.2", must, "Backup: no ARP reply for the addresses", []string{"interop.TestBackupIsNotThere", "kernel.TestDeviceSettings"}, ""},
@@ -128,7 +128,7 @@ var requirements = []requirement{
 }
 
 const (
-	notYetIPv6 = "not yet: IPv6 is refused by the configuration"
+	notYetIPv6 = "not yet: it works, but no test proves it"
 	byMAC      = `With mac = "virtual". With "interface", the default, the MAC is that of whoever is Active: networks that do not let a MAC move need it, and announcements make up for it.`
 	told       = "Counted one by one in status; logged once a minute at most, then rarer (docs/segment.md)."
 )

@@ -84,7 +84,7 @@ func (k *checker) groups() {
 		}
 		names[g.Name] = i
 		for _, a := range g.Addresses {
-			if why := notUnicast(a); why != "" {
+			if why := notHeld(a); why != "" {
 				k.add(KindGroup, i, "addresses", "%v %s", a, why)
 				continue
 			}
@@ -230,6 +230,19 @@ func (k *checker) forwards() {
 			}
 		}
 	}
+}
+
+// notHeld says why no group can hold a, of either family.
+func notHeld(a netip.Addr) string {
+	switch local := a.Is6() && a.IsLinkLocalUnicast(); {
+	case !a.Is6() || a.Is4In6():
+		return notUnicast(a)
+	case local != (a.Zone() != ""):
+		return "needs its interface as the zone if it is link-local, and else has none"
+	case a.IsUnspecified() || a.IsMulticast() || a.IsLoopback():
+		return "cannot be held by a gateway; want a unicast address"
+	}
+	return ""
 }
 
 func notUnicast(a netip.Addr) string {

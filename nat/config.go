@@ -45,7 +45,7 @@ type Forward struct {
 // Group is what moves together from one node to the other.
 type Group struct {
 	Name      string
-	Addresses []netip.Addr // virtual addresses and the NAT addresses that follow them
+	Addresses []netip.Addr // virtual addresses and the NAT addresses that follow them; link-local ones with their interface as zone
 }
 
 // DeviceGate is an interface that is shut while its group is not Active here.

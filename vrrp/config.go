@@ -1,6 +1,7 @@
 package vrrp
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -118,7 +119,8 @@ func (r RouterConfig) validate() error {
 }
 
 // normalize fills defaults, gives a group of its own to a router no group names, and returns for each group the
-// indexes of its members in ascending order of VRID: the first is the group's anchor, the same on every node.
+// indexes of its members in ascending order of [RouterConfig.compare]: the first is the group's anchor, the same on
+// every node.
 func (c SetConfig) normalize() (SetConfig, [][]int, error) {
 	var errs []error
 	routers := make([]RouterConfig, len(c.Routers))
@@ -176,7 +178,7 @@ func (c SetConfig) members() ([][]int, []GroupConfig, []error) {
 			found := false
 			for k, r := range c.Routers {
 				if r.Name == name {
-					members[i] = insertByVRID(members[i], c.Routers, k)
+					members[i] = insertInOrder(members[i], c.Routers, k)
 					found = true
 				}
 			}
@@ -191,9 +193,17 @@ func (c SetConfig) members() ([][]int, []GroupConfig, []error) {
 	return members, groups, errs
 }
 
-func insertByVRID(at []int, routers []RouterConfig, k int) []int {
+// compare orders the members of a group by what all nodes call them alike: VRID, family, addresses. Neither names nor
+// the order of the configuration are the same everywhere.
+func (r RouterConfig) compare(o RouterConfig) int {
+	return cmp.Or(cmp.Compare(r.VRID, o.VRID), cmp.Compare(r.Family, o.Family),
+		slices.CompareFunc(slices.SortedFunc(slices.Values(r.Addresses), netip.Addr.Compare),
+			slices.SortedFunc(slices.Values(o.Addresses), netip.Addr.Compare), netip.Addr.Compare))
+}
+
+func insertInOrder(at []int, routers []RouterConfig, k int) []int {
 	at = append(at, k)
-	for i := len(at) - 1; i > 0 && routers[at[i]].VRID < routers[at[i-1]].VRID; i-- {
+	for i := len(at) - 1; i > 0 && routers[at[i]].compare(routers[at[i-1]]) < 0; i-- {
 		at[i], at[i-1] = at[i-1], at[i]
 	}
 	return at

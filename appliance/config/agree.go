@@ -17,15 +17,15 @@ import (
 // what.
 func (c *Config) Agreement() string {
 	var lines []string
-	refs := map[string]string{} // name of a router -> what all nodes call it
+	refs := map[string][]string{} // name of a router -> what all nodes call it, of each family
 	for _, r := range c.Routers {
 		var addrs []string
 		for _, p := range r.Addresses {
 			addrs = append(addrs, p.String())
 		}
 		slices.Sort(addrs)
-		refs[r.Name] = fmt.Sprintf("ipv4/%d/%s", r.VRID, addrs[0])
-		line := fmt.Sprintf("router ipv4/%d addresses %s", r.VRID, strings.Join(addrs, " "))
+		refs[r.Name] = append(refs[r.Name], fmt.Sprintf("ipv%d/%d/%s", r.Family, r.VRID, addrs[0]))
+		line := fmt.Sprintf("router ipv%d/%d addresses %s", r.Family, r.VRID, strings.Join(addrs, " "))
 		if r.MAC == MACVirtual {
 			line += " mac virtual"
 		}
@@ -40,7 +40,7 @@ func (c *Config) Agreement() string {
 	for _, g := range c.Groups {
 		var members []string
 		for _, name := range g.Routers {
-			members = append(members, refs[name])
+			members = append(members, refs[name]...)
 		}
 		slices.Sort(members)
 		lines = append(lines, fmt.Sprintf("group %s members %s", g.Name, strings.Join(members, " ")))
@@ -49,15 +49,15 @@ func (c *Config) Agreement() string {
 		for _, s := range c.Mappings.Sources {
 			var out []string
 			for _, r := range c.Routers {
-				if r.Interface == s.Out {
-					out = append(out, refs[r.Name])
+				if r.Interface == s.Out && r.Family == 4 {
+					out = append(out, refs[r.Name][0])
 				}
 			}
 			slices.Sort(out)
-			lines = append(lines, fmt.Sprintf("source %s out %s to %s with %s", s.From, strings.Join(out, " "), s.To, refs[s.Router]))
+			lines = append(lines, fmt.Sprintf("source %s out %s to %s with %s", s.From, strings.Join(out, " "), s.To, refs[s.Router][0]))
 		}
 		for _, f := range c.Mappings.Forwards {
-			lines = append(lines, fmt.Sprintf("forward %s/%s to %s with %s", f.Address, f.Proto, f.To, refs[f.Router]))
+			lines = append(lines, fmt.Sprintf("forward %s/%s to %s with %s", f.Address, f.Proto, f.To, refs[f.Router][0]))
 		}
 	}
 	slices.Sort(lines)

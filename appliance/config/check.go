@@ -18,8 +18,8 @@ type checker struct {
 	config   *Config
 
 	routers []routerAt
-	holders map[netip.Addr]holder
-	checks  map[string]string // name of a check -> path of it
+	holders map[netip.Addr]holder // by address, [onLink]
+	checks  map[string]string     // name of a check -> path of it
 }
 
 // holder is the router that an address moves with, and where the file says so.

@@ -12,10 +12,6 @@ func (c *checker) addresses(path string, raw []*string) []addressAt {
 		c.add(path, "missing: a router without addresses keeps nothing alive", `list them with their prefix length, like addresses = ["10.0.0.1/24"]`)
 		return nil
 	}
-	if len(raw) > maxAddresses {
-		c.add(path, fmt.Sprintf("%d addresses do not fit into an advert", len(raw)), fmt.Sprintf("list at most %d, and make a second router for the rest", maxAddresses))
-		return nil
-	}
 	var list []addressAt
 	for i, v := range raw {
 		if v == nil {
@@ -31,10 +27,15 @@ func (c *checker) addresses(path string, raw []*string) []addressAt {
 // address reads one address with its prefix length.
 func (c *checker) address(path, v string) (netip.Prefix, bool) {
 	if a, err := netip.ParseAddr(v); err == nil {
-		if c.familyLater(path, a) {
-			return netip.Prefix{}, false
+		switch {
+		case c.mapped(path, a):
+		case a.Zone() != "":
+			c.add(path, v+" names an interface, which the router has one of", fmt.Sprintf("write %s/64", a.WithZone("")))
+		case a.Is6():
+			c.add(path, v+" has no prefix length", fmt.Sprintf("write the length of its subnet too, like %s/64", v))
+		default:
+			c.add(path, v+" has no prefix length", fmt.Sprintf("write the length of its subnet too, like %s/24", v))
 		}
-		c.add(path, v+" has no prefix length", fmt.Sprintf("write the length of its subnet too, like %s/24", v))
 		return netip.Prefix{}, false
 	}
 	p, err := netip.ParsePrefix(v)
@@ -42,12 +43,15 @@ func (c *checker) address(path, v string) (netip.Prefix, bool) {
 		c.add(path, quote(v)+" is not an address with a prefix length", `write it like "10.0.0.1/24"`)
 		return netip.Prefix{}, false
 	}
-	if c.familyLater(path, p.Addr()) {
+	if c.mapped(path, p.Addr()) {
 		return netip.Prefix{}, false
 	}
 	if why := notHost(p.Addr()); why != "" {
 		c.add(path, fmt.Sprintf("%s is %s", v, why), "use an address that a host can have")
 		return netip.Prefix{}, false
+	}
+	if p.Addr().Is6() {
+		return p, c.address6(path, p)
 	}
 	// A /31 is a link of two hosts (RFC 3021), a /32 just a host.
 	if p.Bits() < 31 {
@@ -69,24 +73,32 @@ func (c *checker) familyLater(path string, a netip.Addr) bool {
 	if a.Is4() {
 		return false
 	}
+	if !c.mapped(path, a) {
+		c.add(path, "IPv6 address "+a.String()+": not supported yet", "remove it")
+	}
+	return true
+}
+
+// mapped refuses what is IPv4 and does not look like it.
+func (c *checker) mapped(path string, a netip.Addr) bool {
 	if a.Is4In6() {
 		c.add(path, a.String()+" is IPv4 written as IPv6", "write "+a.Unmap().String())
-		return true
 	}
-	c.add(path, "IPv6 address "+a.String()+": not supported yet", "remove it")
-	return true
+	return a.Is4In6()
 }
 
 // notHost says why no host can have a; empty if one can.
 func notHost(a netip.Addr) string {
 	switch {
-	case a.IsUnspecified() || a.As4()[0] == 0:
+	case a == netip.IPv6Unspecified():
+		return "no particular host"
+	case a.Is4() && a.As4()[0] == 0:
 		return "in 0.0.0.0/8, which means no particular host"
 	case a.IsLoopback():
 		return "a loopback address"
 	case a.IsMulticast():
 		return "a multicast address"
-	case a.As4()[0] >= 240:
+	case a.Is4() && a.As4()[0] >= 240:
 		return "in the reserved block 240.0.0.0/4"
 	}
 	return ""
@@ -160,11 +172,12 @@ func (c *checker) duplicateAddresses() {
 	c.holders = map[netip.Addr]holder{}
 	for _, r := range c.routers {
 		for _, a := range r.addresses {
-			if first, ok := c.holders[a.Addr()]; ok {
+			key := onLink(a.Addr(), r.Interface)
+			if first, ok := c.holders[key]; ok {
 				c.add(a.path, fmt.Sprintf("%s is also an address of router %s (line %d)", a.Addr(), quote(first.router), c.line(first.path)), "keep it in one place")
 				continue
 			}
-			c.holders[a.Addr()] = holder{r.Name, a.path}
+			c.holders[key] = holder{r.Name, a.path}
 		}
 	}
 }

@@ -1,15 +1,13 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // checkGroups reads the groups, and makes one for each router that is in none.
 func (c *checker) checkGroups(raw []*rawGroup) {
-	var routers []string
-	for _, r := range c.routers {
-		if r.Name != "" {
-			routers = append(routers, r.Name)
-		}
-	}
+	routers := c.routerNames()
 	groupAt := map[string]string{}  // name of a group -> path of it
 	memberOf := map[string]string{} // name of a router -> path of its mention
 	for i, rg := range raw {
@@ -65,4 +63,20 @@ func (c *checker) hasRouter(name string) bool {
 		}
 	}
 	return false
+}
+
+// routerNames lists what routers are called, each once: two of one name are of
+// two families.
+func (c *checker) routerNames() (names []string) {
+	for _, r := range c.routers {
+		if r.Name != "" && !slices.Contains(names, r.Name) {
+			names = append(names, r.Name)
+		}
+	}
+	return names
+}
+
+// hasFamily tells whether the router with that name has addresses of the family.
+func (c *checker) hasFamily(name string, family uint8) bool {
+	return slices.ContainsFunc(c.routers, func(r routerAt) bool { return r.Name == name && r.Family == family })
 }

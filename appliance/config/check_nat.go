@@ -109,11 +109,11 @@ func (c *checker) routerOfAddress(path, key string, a netip.Addr, named *string)
 	first, held := c.holders[a]
 	switch {
 	case named != nil && !c.hasRouter(*named):
-		var names []string
-		for _, r := range c.routers {
-			names = append(names, r.Name)
-		}
+		names := c.routerNames()
 		c.add(join(path, "router"), fmt.Sprintf("there is no router %s", quote(*named)), suggest(*named, names, "name a router of this file"))
+		return ""
+	case named != nil && !c.hasFamily(*named, 4):
+		c.add(join(path, "router"), fmt.Sprintf("router %s has IPv6 addresses only", quote(*named)), "name one that has an IPv4 address")
 		return ""
 	case named != nil && held && first.router != *named:
 		c.add(join(path, "router"), fmt.Sprintf("%s moves with router %s already (line %d)", a, quote(first.router), c.line(first.path)), "name that router, or use another address")

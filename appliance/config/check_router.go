@@ -22,7 +22,7 @@ func (c *checker) checkRouters(raw []*rawRouter) {
 	}
 	for i, rr := range raw {
 		if rr != nil {
-			c.routers = append(c.routers, c.router(at("router", i), rr))
+			c.routers = append(c.routers, c.router(at("router", i), rr)...)
 		}
 	}
 	c.duplicateRouters()
@@ -37,8 +37,8 @@ func (c *checker) checkRouters(raw []*rawRouter) {
 	}
 }
 
-// router reads one router by itself.
-func (c *checker) router(path string, raw *rawRouter) routerAt {
+// router reads one [[router]] by itself: a virtual router for each family.
+func (c *checker) router(path string, raw *rawRouter) []routerAt {
 	def := c.defaults.Router
 	r := routerAt{Router: def, path: path}
 	r.Name = c.name(join(path, "name"), raw.Name, `name the router, like name = "lan"`)
@@ -47,10 +47,7 @@ func (c *checker) router(path string, raw *rawRouter) routerAt {
 	r.Priority = c.priority(join(path, "priority"), raw.Priority)
 	r.Version = c.version(join(path, "version"), raw.Version)
 	r.Advertise = c.advertise(join(path, "advertise"), raw.Advertise, r.Version)
-	r.addresses = c.addresses(join(path, "addresses"), raw.Addresses)
-	for _, a := range r.addresses {
-		r.Addresses = append(r.Addresses, a.Prefix)
-	}
+	addresses := c.addresses(join(path, "addresses"), raw.Addresses)
 	r.MAC = known(c, join(path, "mac"), raw.MAC, def.MAC, []MAC{MACInterface, MACVirtual})
 	r.Preempt = or(raw.Preempt, def.Preempt)
 	r.PreemptDelay = c.preemptDelay(path, raw)
@@ -61,7 +58,7 @@ func (c *checker) router(path string, raw *rawRouter) routerAt {
 	}
 	c.owner(path, raw, r.Router)
 	r.AuthPass = c.authPass(join(path, "auth_pass"), raw.AuthPass, r.Version)
-	return r
+	return c.families(r, raw, addresses)
 }
 
 func (c *checker) vrid(path string, v *int64) uint8 {
@@ -134,14 +131,14 @@ func (c *checker) preemptDelay(router string, raw *rawRouter) time.Duration {
 // a network by its interface.
 func (c *checker) duplicateRouters() {
 	type network struct {
-		iface string
-		vrid  uint8
+		iface        string
+		vrid, family uint8
 	}
 	names := map[string]string{}
 	vrids := map[network]routerAt{}
 	devices := map[string]routerAt{}
 	for _, r := range c.routers {
-		if first, ok := names[r.Name]; ok && r.Name != "" {
+		if first, ok := names[r.Name]; ok && r.Name != "" && first != join(r.path, "name") {
 			c.add(join(r.path, "name"), fmt.Sprintf("%s is also the router in line %d", quote(r.Name), c.line(first)), "give each router a name of its own")
 		} else {
 			names[r.Name] = join(r.path, "name")
@@ -154,7 +151,7 @@ func (c *checker) duplicateRouters() {
 			}
 			devices[d.Name] = r
 		}
-		key := network{r.Interface, r.VRID}
+		key := network{r.Interface, r.VRID, r.Family}
 		if first, ok := vrids[key]; ok && r.Interface != "" && r.VRID != 0 {
 			c.add(join(r.path, "vrid"),
 				fmt.Sprintf("%d is also the VRID of router %s on %s (line %d)", r.VRID, quote(first.Name), r.Interface, c.line(join(first.path, "vrid"))),

@@ -83,7 +83,7 @@ func (c *checker) peerAddress(path string, ap, listen netip.AddrPort) {
 func (c *checker) notMoving(path string, a netip.Addr, whose string) {
 	for _, r := range c.routers {
 		for _, p := range r.Addresses {
-			if p.Addr() == a.Unmap() {
+			if onLink(p.Addr(), r.Interface) == a.Unmap() {
 				c.add(path, fmt.Sprintf("%s moves between the nodes with router %s", a, quote(r.Name)), "use an address of "+whose+" alone")
 				return
 			}

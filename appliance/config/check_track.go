@@ -8,10 +8,23 @@ import (
 	"understudy/health"
 )
 
-// track reads what the router at that place of the file tracks.
+// track reads what the routers at that place of the file track: those of both
+// families alike.
 func (c *checker) track(router string, raw *rawRouter) {
-	path := join(router, "track")
-	r := &c.routers[c.routerIndex(router)]
+	var list []Track
+	first := true
+	for i := range c.routers {
+		if c.routers[i].path != router {
+			continue
+		}
+		if first {
+			list, first = c.trackedBy(c.routers[i].Router, join(router, "track"), raw), false
+		}
+		c.routers[i].Track = list
+	}
+}
+
+func (c *checker) trackedBy(r Router, path string, raw *rawRouter) (list []Track) {
 	seen := map[Track]bool{}
 	for i, v := range raw.Track {
 		if v == nil {
@@ -34,17 +47,9 @@ func (c *checker) track(router string, raw *rawRouter) {
 			continue
 		}
 		seen[key] = true
-		r.Track = append(r.Track, t)
+		list = append(list, t)
 	}
-}
-
-func (c *checker) routerIndex(path string) int {
-	for i := range c.routers {
-		if c.routers[i].path == path {
-			return i
-		}
-	}
-	return -1
+	return list
 }
 
 // tracked reads [check:|interface:]NAME[:WEIGHT]. A bare name must be one that

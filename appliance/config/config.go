@@ -23,10 +23,11 @@ type Config struct {
 type Router struct {
 	Name         string
 	Interface    string
+	Family       uint8 // 4 or 6; a [[router]] with addresses of both is two, of one name
 	VRID         uint8
 	Priority     uint8
-	Advertise    time.Duration // as on the wire: whole centiseconds, version 2 whole seconds
-	Addresses    []netip.Prefix
+	Advertise    time.Duration  // as on the wire: whole centiseconds, version 2 whole seconds
+	Addresses    []netip.Prefix // of the family; IPv6: the first is link-local
 	MAC          MAC
 	Track        []Track
 	Preempt      bool
@@ -220,7 +221,8 @@ func (c *Config) GroupOf(router string) *Group {
 	return nil
 }
 
-// Router returns the router with that name, nil if there is none.
+// Router returns the router with that name, nil if there is none. Of two families
+// it is IPv4; name, track and all else but the addresses are the same in both.
 func (c *Config) Router(name string) *Router {
 	for i := range c.Routers {
 		if c.Routers[i].Name == name {

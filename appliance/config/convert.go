@@ -20,7 +20,7 @@ func (c *Config) Election() vrrp.SetConfig {
 			Preempt:  r.Preempt, PreemptDelay: r.PreemptDelay,
 			Accept:   r.Accept,
 			Checksum: vrrp.ChecksumMode(r.Checksum),
-			Family:   4, VirtualMAC: r.MAC == MACVirtual,
+			Family:   r.Family, VirtualMAC: r.MAC == MACVirtual,
 		}
 		// Those without a weight are looked at where it is done at once, and goes on
 		// without the daemon.
@@ -46,7 +46,7 @@ func (r Router) Device() (identity.Device, bool) {
 	if r.MAC != MACVirtual {
 		return identity.Device{}, false
 	}
-	return identity.NewDevice(r.Interface, r.VRID, 4), true
+	return identity.NewDevice(r.Interface, r.VRID, r.Family), true
 }
 
 // Devices returns the devices of all routers.
@@ -92,8 +92,12 @@ func (c *Config) refused() (out []netip.Addr) {
 		if r.Accept {
 			continue
 		}
+		on := r.Interface
+		if d, ok := r.Device(); ok {
+			on = d.Name
+		}
 		for _, p := range r.Addresses {
-			out = append(out, p.Addr())
+			out = append(out, onLink(p.Addr(), on))
 		}
 		out = append(out, c.translated(r)...)
 	}
@@ -103,7 +107,7 @@ func (c *Config) refused() (out []netip.Addr) {
 // translated returns the addresses that move with the router only because
 // something is translated to or from them.
 func (c *Config) translated(r Router) []netip.Addr {
-	if c.Mappings == nil {
+	if c.Mappings == nil || r.Family != 4 {
 		return nil
 	}
 	var list []netip.Addr
@@ -129,9 +133,7 @@ func (c *Config) NAT() nat.Config {
 	for _, g := range c.Groups {
 		ng := nat.Group{Name: g.Name}
 		id := c.Identity(g.Name)
-		for _, a := range id.Addresses {
-			ng.Addresses = append(ng.Addresses, a.Prefix.Addr())
-		}
+		ng.Addresses = id.Gated()
 		for _, d := range id.Devices {
 			out.Devices = append(out.Devices, nat.DeviceGate{Device: d.Name, Group: g.Name})
 		}

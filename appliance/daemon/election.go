@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -82,7 +81,7 @@ func (f *fences) sendAll(send func(election.Message)) {
 
 func (f *fences) prepare(g appliance.GroupConfig) election.Fence {
 	out := election.Fence{Group: g.Name}
-	if m := nft.GateCloseMessage(gatedAddresses(g.Identity), gatedDevices(g.Identity)...); len(m) > 0 {
+	if m := nft.GateCloseMessage(g.Identity.Gated(), gatedDevices(g.Identity)...); len(m) > 0 {
 		out.GateClose = append(out.GateClose, election.NetlinkBatch{Family: unix.NETLINK_NETFILTER, Bytes: m})
 	}
 	batches, err := f.addresses.RemoveMessages(g.Identity)
@@ -108,14 +107,6 @@ func gatedDevices(id identity.Identity) []string {
 	out := make([]string, 0, len(id.Devices))
 	for _, d := range id.Devices {
 		out = append(out, d.Name)
-	}
-	return out
-}
-
-func gatedAddresses(id identity.Identity) []netip.Addr {
-	out := make([]netip.Addr, 0, len(id.Addresses))
-	for _, a := range id.Addresses {
-		out = append(out, a.Prefix.Addr())
 	}
 	return out
 }

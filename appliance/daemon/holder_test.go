@@ -100,7 +100,7 @@ func (k *kernelTwin) holder() *holder {
 		if group == "lan" {
 			id = lanIdentity
 		}
-		return gatedAddresses(id), gatedDevices(id)
+		return id.Gated(), gatedDevices(id)
 	}}
 }
 

@@ -175,7 +175,7 @@ func (n *node) natStatus(cfg *config.Config) appliance.NATStatus {
 // routerStatus joins what is configured with what the election says of it.
 func routerStatus(r config.Router, stats election.Stats) appliance.RouterStatus {
 	out := appliance.RouterStatus{
-		Name: r.Name, Interface: r.Interface, VRID: r.VRID, Family: "ipv4", Version: r.Version,
+		Name: r.Name, Interface: r.Interface, VRID: r.VRID, Family: fmt.Sprintf("ipv%d", r.Family), Version: r.Version,
 		State: "initialize", Priority: r.Priority, EffectivePriority: r.Priority,
 		MAC: string(r.MAC), Accept: r.Accept,
 		AdvertIntervalSeconds: r.Advertise.Seconds(), Addresses: []string{}, Drops: map[string]uint64{},
@@ -188,7 +188,7 @@ func routerStatus(r config.Router, stats election.Stats) appliance.RouterStatus 
 		out.Addresses = append(out.Addresses, a.String())
 	}
 	for _, e := range stats.Status.Routers {
-		if e.Name != r.Name {
+		if e.Name != r.Name || e.Family != r.Family {
 			continue
 		}
 		out.State, out.Reason = e.State.String(), e.Reason

@@ -49,7 +49,14 @@ func secrets(cfg *config.Config) (out [][]byte) {
 
 func replicaGroups(cfg *config.Config) (out []replica.Group) {
 	for _, g := range cfg.Groups {
-		out = append(out, replica.Group{Name: g.Name, Addresses: gatedAddresses(cfg.Identity(g.Name))})
+		rg := replica.Group{Name: g.Name}
+		for _, a := range cfg.Identity(g.Name).Addresses {
+			// Nothing is translated to what counts on one link only.
+			if addr := a.Prefix.Addr(); !addr.IsLinkLocalUnicast() || addr.Is4() {
+				rg.Addresses = append(rg.Addresses, addr)
+			}
+		}
+		out = append(out, rg)
 	}
 	return out
 }

@@ -85,5 +85,6 @@ func settings(c *config.Config) []kernel.Setting {
 	for _, d := range c.Devices() {
 		parents = append(parents, d.Parent)
 	}
-	return kernel.Settings(interfaces(c), parents)
+	six := slices.ContainsFunc(c.Routers, func(r config.Router) bool { return r.Family == 6 })
+	return kernel.Settings(interfaces(c), parents, six)
 }

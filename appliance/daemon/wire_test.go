@@ -119,7 +119,7 @@ func (b *box) set(open bool, want identity.Identity) {
 		if open {
 			gate = b.table.OpenGate
 		}
-		if err := gate(gatedAddresses(b.identity), gatedDevices(b.identity)...); err != nil {
+		if err := gate(b.identity.Gated(), gatedDevices(b.identity)...); err != nil {
 			return err
 		}
 		if _, err := b.addresses.Apply(want); err != nil {

@@ -102,6 +102,29 @@ func diff[T interface{ Compare(T) int }](h, w []T) (add, del []T) {
 	return append(add, w...), append(del, h...)
 }
 
+// Gated returns what a gate keeps out while the identity is not held, sorted: its
+// addresses. A link-local IPv6 address counts on one link only and has the name of
+// that interface for its zone; if that is a device, it is there a second time with
+// the parent's.
+func (i Identity) Gated() []netip.Addr {
+	out := make([]netip.Addr, 0, len(i.Addresses))
+	for _, a := range i.Addresses {
+		addr := a.Prefix.Addr()
+		if !addr.Is6() || !addr.IsLinkLocalUnicast() {
+			out = append(out, addr)
+			continue
+		}
+		out = append(out, addr.WithZone(a.Interface))
+		for _, d := range i.Devices {
+			if d.Name == a.Interface {
+				out = append(out, addr.WithZone(d.Parent))
+			}
+		}
+	}
+	slices.SortFunc(out, netip.Addr.Compare)
+	return slices.Compact(out)
+}
+
 // Equal reports whether the two are the same.
 func (i Identity) Equal(o Identity) bool {
 	return slices.Equal(i.Addresses, o.Addresses) && slices.Equal(i.Devices, o.Devices)

@@ -81,7 +81,7 @@ func (c change) message(flags int, seq uint32) []byte {
 	head.Prefixlen = uint8(c.prefix.Bits())
 	head.Index = uint32(c.index)
 	head.Scope = unix.RT_SCOPE_UNIVERSE
-	if addr.IsLinkLocalUnicast() && addr.Is6() {
+	if linkLocal(addr) {
 		head.Scope = unix.RT_SCOPE_LINK
 	}
 	if addr.Is6() && !c.remove {

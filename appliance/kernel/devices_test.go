@@ -170,7 +170,7 @@ func TestDeviceSettings(t *testing.T) {
 			}
 		}
 	}
-	for _, s := range slices.Concat(DeviceSettings(lan4, false), DeviceSettings(lan6, false), Settings([]string{"lan0"}, []string{"lan0"})) {
+	for _, s := range slices.Concat(DeviceSettings(lan4, false), DeviceSettings(lan6, false), Settings([]string{"lan0"}, []string{"lan0"}, true)) {
 		if s.Why == "" {
 			t.Errorf("%s has no reason", s.Key)
 		}

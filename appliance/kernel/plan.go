@@ -29,8 +29,9 @@ func (w work) done() bool { return len(w.add) == 0 && len(w.remove) == 0 }
 
 // plan compares what the kernel has with what is wanted. index knows the
 // interfaces that exist, under the parent of each that is a device: what goes
-// out to its subnets goes by the parent, unless only the device is in them. It
-// only ever removes addresses of ours.
+// out to its subnets goes by the parent, unless only the device is in them. But
+// what is link-local goes out where it came in, so a device has that network
+// itself. It only ever removes addresses of ours.
 func plan(have []holding, want []identity.Address, index map[string]int, under map[int]int) (w work) {
 	type present struct{ ours, foreign []netip.Prefix }
 	at := make(map[place]present, len(have))
@@ -56,7 +57,11 @@ func plan(have []holding, want []identity.Address, index map[string]int, under m
 			continue
 		}
 		form := a.Prefix
-		if contained(subnets[i], a.Prefix.Addr()) || contained(subnets[under[i]], a.Prefix.Addr()) {
+		parent := under[i]
+		if linkLocal(a.Prefix.Addr()) {
+			parent = 0
+		}
+		if contained(subnets[i], a.Prefix.Addr()) || contained(subnets[parent], a.Prefix.Addr()) {
 			form = host(a.Prefix)
 		}
 		e := at[place{i, a.Prefix.Addr()}]
@@ -116,6 +121,9 @@ func contained(subnets []netip.Prefix, a netip.Addr) bool {
 	}
 	return false
 }
+
+// linkLocal reports whether a is an IPv6 address that counts on its link only.
+func linkLocal(a netip.Addr) bool { return a.Is6() && a.IsLinkLocalUnicast() }
 
 // host is the address alone: /32 or /128.
 func host(p netip.Prefix) netip.Prefix {

@@ -19,8 +19,8 @@ type Setting struct {
 }
 
 // Settings returns what a gateway with these router interfaces needs; parents
-// are those of them that devices of ours sit on. What others set in its place,
-// and why it is not here:
+// are those of them that devices of ours sit on; six says that there are IPv6
+// routers. What others set in its place, and why it is not here:
 //
 //   - arp_ignore without a virtual MAC, arp_filter: a Backup does not have the
 //     addresses at all, so it cannot answer for them.
@@ -30,7 +30,7 @@ type Setting struct {
 //   - ip_nonlocal_bind: a service that binds to the address before it is here
 //     would also send from it before it is here.
 //   - tcp_loose, tcp_be_liberal: strict values kill routed flows at start.
-func Settings(interfaces, parents []string) []Setting {
+func Settings(interfaces, parents []string, six bool) []Setting {
 	all := []Setting{
 		{
 			Key: "net.ipv4.ip_forward", Value: "1",
@@ -41,6 +41,14 @@ func Settings(interfaces, parents []string) []Setting {
 			Why: "a flow that began while this was 0 never reports anything, so it must be set before " +
 				"traffic and outlive a restart of ours",
 		},
+	}
+	if six {
+		all = append(all, Setting{
+			Key: "net.ipv6.conf.all.forwarding", Value: "1",
+			Why: "as ip_forward; and only a device that forwards calls itself a router in its neighbour advertisements, " +
+				"without which hosts forget their way out (V38). The kernel then takes no router advertisements " +
+				"where accept_ra is 1",
+		})
 	}
 	for _, name := range interfaces {
 		all = append(all,
@@ -82,6 +90,7 @@ func DeviceSettings(d identity.Device, strict bool) []Setting {
 			set("ipv6", "accept_dad", "0", "a takeover cannot wait a second, and the address may still be answered for by the other box"),
 			set("ipv6", "accept_ra", "0", "a router does not learn its addresses and routes from others"),
 			set("ipv6", "forwarding", "1", "the kernel calls itself a router in its neighbour advertisements only on a device that forwards (V38)"),
+			set("ipv4", "arp_ignore", "8", "no address of this box is to be answered for with the MAC of IPv6"),
 		}
 	}
 	// The way back is by the parent, which strict reverse path filtering does not

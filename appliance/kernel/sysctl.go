@@ -121,8 +121,11 @@ func (s *Sysctls) restore(v savedValue) error {
 // forwarding an operator had on one interface only, and would accept redirects
 // that were refused before.
 func sideEffects(key string) []string {
-	if key == "net.ipv4.ip_forward" {
+	switch key {
+	case "net.ipv4.ip_forward":
 		return []string{"net/ipv4/conf/all/accept_redirects", "net/ipv4/conf/default/forwarding", "net/ipv4/conf/*/forwarding"}
+	case "net.ipv6.conf.all.forwarding":
+		return []string{"net/ipv6/conf/default/forwarding", "net/ipv6/conf/*/forwarding"}
 	}
 	return nil
 }

@@ -238,7 +238,7 @@ func TestSettingsInTheKernel(t *testing.T) {
 	tr.want("set up", before)
 
 	sys := NewSysctls(t.TempDir())
-	settings := Settings([]string{"lan0", "eth0.100"}, nil)
+	settings := Settings([]string{"lan0", "eth0.100"}, nil, false)
 	if err := sys.Apply(settings); err != nil {
 		t.Fatal(err)
 	}

@@ -64,6 +64,16 @@ func (l *Link) AddAddr(p netip.Prefix) error {
 	return nil
 }
 
+// AddStatic adds an address as [Node.Join] would have: it is there again after a
+// reboot.
+func (l *Link) AddStatic(p netip.Prefix) error {
+	if err := l.AddAddr(p); err != nil {
+		return err
+	}
+	l.static = append(l.static, p)
+	return nil
+}
+
 // DelAddr removes an address, whoever added it.
 func (l *Link) DelAddr(p netip.Prefix) error {
 	link, err := l.node.space.nl.LinkByName(l.Name)

@@ -113,7 +113,8 @@ func (n *Node) Link(name string) *Link {
 // Links returns the interfaces in the order of [Node.Join].
 func (n *Node) Links() []*Link { return append([]*Link(nil), n.links...) }
 
-// Route adds a static route; dst "default" is 0.0.0.0/0.
+// Route adds a static route; dst "default" is 0.0.0.0/0. via may have an interface
+// as its zone, and must if it is link-local.
 func (n *Node) Route(dst, via string) error {
 	r := route{dst: netip.PrefixFrom(netip.IPv4Unspecified(), 0)}
 	var err error
@@ -134,6 +135,13 @@ func (n *Node) Route(dst, via string) error {
 
 func (n *Node) addRoute(r route) error {
 	rt := &netlink.Route{Dst: ipNet(r.dst), Gw: r.via.AsSlice()}
+	if zone := r.via.Zone(); zone != "" {
+		link, err := n.space.nl.LinkByName(zone)
+		if err != nil {
+			return fmt.Errorf("lab: %s: route %s via %s: %w", n.Name, r.dst, r.via, err)
+		}
+		rt.LinkIndex = link.Attrs().Index
+	}
 	if err := n.space.nl.RouteReplace(rt); err != nil {
 		return fmt.Errorf("lab: %s: route %s via %s: %w", n.Name, r.dst, r.via, err)
 	}

@@ -50,7 +50,7 @@ func TestApplyWithoutMappings(t *testing.T) {
 		t.Error("the first mapping: want a leak guard")
 	}
 	l.apply(c)
-	if s := l.state(); len(s.chains) != 1 || len(s.sets) != 4 || len(s.counters) != 1 {
+	if s := l.state(); len(s.chains) != 1 || len(s.sets) != 8 || len(s.counters) != 1 {
 		t.Errorf("the last mapping gone: want the gate alone, got %d chains, %d sets, %d counters", len(s.chains), len(s.sets), len(s.counters))
 	}
 }

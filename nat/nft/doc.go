@@ -8,7 +8,7 @@
 //
 //	packet in                                                     packet out
 //	   |                                                               ^
-//	gate          raw -300     to an address in closed: drop           |
+//	gate, gate6   raw -300     to an address in closed: drop           |
 //	device_gate   raw -300     by an interface in closed_devices: drop |
 //	   |  (connection tracking, -200)                                  |
 //	stray         -110         to a forwarded port, but not able to    |
@@ -28,14 +28,17 @@
 //	             |                    untranslated: drop               |
 //	             +-----------------------------------------------------+
 //
-// gate is always there, device_gate if a group has a MAC of its own, refuse if an
+// gate is always there, gate6 if there are IPv6 addresses, device_gate if a group has a MAC of its own, refuse if an
 // address is not to be talked to. forwards and sources are there if something is mapped or if
 // sessions are replicated: flows that are installed from outside are translated
 // only if a NAT chain exists, and that of an inet table serves both families. The
 // rest, the leak guard, is there if something is mapped, and judges only what a
 // mapping applies to; routed traffic never meets a rule that drops.
 //
-// The sets closed and closed_devices and the rule in chain unknown are state, not configuration:
+// Of sets of addresses there are three: for IPv4 (closed), for IPv6 (closed6), and for
+// link-local addresses with their interface (closed_local).
+//
+// The sets of what is closed and the rule in chain unknown are state, not configuration:
 // [Applier.OpenGate], [Applier.CloseGate] and [Applier.SetUnknown] change them and
 // [Applier.Apply] leaves them as they are. A gate can also be shut by another
 // process that has nothing but a netlink socket: [GateCloseMessage].

@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	protoICMP = unix.IPPROTO_ICMP
-	protoTCP  = unix.IPPROTO_TCP
+	protoICMP   = unix.IPPROTO_ICMP
+	protoICMPv6 = unix.IPPROTO_ICMPV6
+	protoTCP    = unix.IPPROTO_TCP
 )
 
 // set is a set or map as it should be.
@@ -44,12 +45,12 @@ func concat(types ...nftables.SetDatatype) nftables.SetDatatype {
 func sets(plan nat.Plan, shut shut) []set {
 	t := ourTable()
 	out := append(gateSets(shut.addresses, shut.devices),
-		set{addressSet(setAddresses), addressElements(plan.Gates)},
 		set{deviceSet(setDevices), deviceElements(plan.Devices)},
 	)
-	if len(plan.Refused) > 0 {
-		out = append(out, set{addressSet(setRefused), closedElements(plan.Refused)})
+	for _, k := range kinds() {
+		out = append(out, set{k.set(k.all), k.known(plan.Gates)})
 	}
+	out = append(out, refusedSets(plan.Refused)...)
 	if !plan.Guard() {
 		return out
 	}
@@ -85,10 +86,6 @@ func sets(plan nat.Plan, shut shut) []set {
 	)
 }
 
-func addressSet(name string) *nftables.Set {
-	return &nftables.Set{Table: ourTable(), Name: name, KeyType: nftables.TypeIPAddr}
-}
-
 func deviceSet(name string) *nftables.Set {
 	return &nftables.Set{Table: ourTable(), Name: name, KeyType: nftables.TypeIFName}
 }
@@ -110,24 +107,6 @@ func deviceElements(devices []nat.DeviceGate) []element {
 	out := make([]element, len(devices))
 	for i, d := range devices {
 		out[i] = element{key: ifname(d.Device), comment: d.Group, owner: device(d.Device)}
-	}
-	return out
-}
-
-func closedElements(closed []netip.Addr) []element {
-	out := make([]element, len(closed))
-	for i, a := range closed {
-		out[i] = element{key: ip4(a), owner: a}
-	}
-	return out
-}
-
-// addressElements keep the group beside each address: what is read back tells
-// which addresses are known and whose gate they are, also to a new process.
-func addressElements(gates []nat.Gate) []element {
-	out := make([]element, len(gates))
-	for i, g := range gates {
-		out[i] = element{key: ip4(g.Address), comment: g.Group, owner: g.Address}
 	}
 	return out
 }

@@ -29,9 +29,11 @@ func oifname(i uint32) expr.Any                   { return metaKey(expr.MetaKeyO
 func iifname(i uint32) expr.Any                   { return metaKey(expr.MetaKeyIIFNAME, i) } // four words
 func saddr(i uint32) expr.Any                     { return network(12, 4, i) }
 func daddr(i uint32) expr.Any                     { return network(16, 4, i) }
+func daddr6(i uint32) expr.Any                    { return network(24, 16, i) } // four words
 func dport(i uint32) expr.Any                     { return transport(2, 2, i) }
 func icmpType(i uint32) expr.Any                  { return transport(0, 1, i) }
 func icmpID(i uint32) expr.Any                    { return transport(4, 2, i) }
+func ndTarget(i uint32) expr.Any                  { return transport(8, 16, i) } // of a solicitation; four words
 
 func network(offset, n, i uint32) expr.Any {
 	return &expr.Payload{DestRegister: word(i), Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: n}
@@ -70,6 +72,10 @@ func ipv4() []expr.Any {
 	return []expr.Any{metaKey(expr.MetaKeyNFPROTO, 0), equal(0, unix.NFPROTO_IPV4)}
 }
 
+func ipv6() []expr.Any {
+	return []expr.Any{metaKey(expr.MetaKeyNFPROTO, 0), equal(0, unix.NFPROTO_IPV6)}
+}
+
 func protocol(p byte) []expr.Any { return []expr.Any{l4proto(0), equal(0, p)} }
 func withPorts() []expr.Any      { return []expr.Any{l4proto(0), within(setTransports)} }
 
@@ -91,12 +97,25 @@ func forwardKey() []expr.Any { return []expr.Any{daddr(0), l4proto(1), dport(2)}
 // insideKey is what a source mapping applies to. An interface name takes words 0 to 3.
 func insideKey() []expr.Any { return []expr.Any{oifname(0), saddr(4)} }
 
+// solicitation is an ICMPv6 Neighbor Solicitation (RFC 4861 section 4.3).
+func solicitation() []expr.Any {
+	return []expr.Any{l4proto(0), equal(0, protoICMPv6), icmpType(0), equal(0, 135)}
+}
+
+// discovery is router and neighbour discovery: ICMPv6 types 133 to 136 (RFC 4861 section 4).
+func discovery() []expr.Any {
+	return []expr.Any{l4proto(0), equal(0, protoICMPv6), icmpType(0),
+		&expr.Cmp{Op: expr.CmpOpGte, Register: word(0), Data: []byte{133}},
+		&expr.Cmp{Op: expr.CmpOpLte, Register: word(0), Data: []byte{136}}}
+}
+
 // Actions.
 
 func count(counter string) expr.Any {
 	return &expr.Objref{Type: unix.NFT_OBJECT_COUNTER, Name: counter}
 }
 func drop() expr.Any             { return &expr.Verdict{Kind: expr.VerdictDrop} }
+func accept() expr.Any           { return &expr.Verdict{Kind: expr.VerdictAccept} }
 func jump(chain string) expr.Any { return &expr.Verdict{Kind: expr.VerdictJump, Chain: chain} }
 func tcpReset() expr.Any         { return &expr.Reject{Type: unix.NFT_REJECT_TCP_RST} }
 

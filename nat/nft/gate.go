@@ -36,10 +36,11 @@ func (a *Applier) CloseGate(addrs []netip.Addr, devices ...string) error {
 
 // gateSets are the elements that shut the gates, by set.
 func gateSets(addrs []netip.Addr, devices []string) []set {
-	return []set{
-		{addressSet(setClosed), closedElements(addrs)},
-		{deviceSet(setClosedDevices), closedDevices(devices)},
+	var out []set
+	for _, k := range kinds() {
+		out = append(out, set{k.set(k.closed), k.elements(addrs)})
 	}
+	return append(out, set{deviceSet(setClosedDevices), closedDevices(devices)})
 }
 
 func (a *Applier) gate(verb string, sets []set, queue func(*transaction, set) error) error {

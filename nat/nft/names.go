@@ -18,9 +18,17 @@ const (
 	setClosed    = "closed"    // addresses whose gate is shut
 	setAddresses = "addresses" // all addresses of the pair; each element's comment is its group
 
+	// The same for IPv6, and for link-local addresses, which count with their interface only.
+	setClosed6        = "closed6"
+	setAddresses6     = "addresses6"
+	setClosedLocal    = "closed_local"
+	setAddressesLocal = "addresses_local"
+
 	setClosedDevices = "closed_devices" // interfaces with a group's own MAC whose gate is shut
 	setDevices       = "devices"        // all of them, with their group
 	setRefused       = "refused"        // addresses that are translated, but not talked to
+	setRefused6      = "refused6"
+	setRefusedLocal  = "refused_local"
 
 	mapForward    = "forward"      // address . protocol . port -> server . port
 	setForwarded  = "forwarded"    // the same keys: a set, because only recent kernels let a rule ask a map
@@ -31,6 +39,7 @@ const (
 	setReplies    = "icmp_replies" // ICMP types that answer a query
 
 	chainGate      = "gate"
+	chainGate6     = "gate6"
 	chainDevices   = "device_gate"
 	chainRefuse    = "refuse"
 	chainStray     = "stray"

@@ -2,6 +2,7 @@ package nft
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 
 	"github.com/google/nftables"
@@ -68,11 +69,14 @@ const strange = expr.CtStateBitNEW | expr.CtStateBitINVALID | expr.CtStateBitUNT
 // mapped and on which pools there are, never on how much: mappings are elements.
 func chains(plan nat.Plan, unknown Unknown) []chain {
 	out := []chain{gateChain()}
+	if slices.ContainsFunc(plan.Gates, func(g nat.Gate) bool { return g.Address.Is6() }) {
+		out = append(out, gate6Chain())
+	}
 	if len(plan.Devices) > 0 {
 		out = append(out, deviceChain())
 	}
 	if len(plan.Refused) > 0 {
-		out = append(out, refuseChain())
+		out = append(out, refuseChain(plan.Refused))
 	}
 	if !plan.Guard() && !plan.Sessions {
 		return out
@@ -95,6 +99,19 @@ func gateChain() chain {
 	}}
 }
 
+// gate6Chain does the same for IPv6. It also keeps the kernel from hearing who asks for
+// such an address: what is asked goes to a group of many addresses, and an owner's
+// interface has the address all the time (RFC 9568 6.4.2: no advertisement is sent
+// in answer). A link-local address is shut on its own link only.
+func gate6Chain() chain {
+	return chain{name: chainGate6, kind: nftables.ChainTypeFilter, hook: nftables.ChainHookPrerouting, priority: priorityRaw, rules: []rule{
+		say("addresses of groups that are not active here", ipv6(), do(daddr6(0), within(setClosed6), count(counterGate), drop())),
+		say("the same, on one link", ipv6(), do(iifname(0), daddr6(4), within(setClosedLocal), count(counterGate), drop())),
+		say("who has such an address?", ipv6(), solicitation(), do(ndTarget(0), within(setClosed6), count(counterGate), drop())),
+		say("the same, on one link", ipv6(), solicitation(), do(iifname(0), ndTarget(4), within(setClosedLocal), count(counterGate), drop())),
+	}}
+}
+
 // deviceChain keeps out what hosts send to the own MAC of a group that is not
 // Active here: it would be forwarded, and so twice (RFC 9568 6.4.2). Whatever it
 // is addressed to, and of whatever family.
@@ -106,11 +123,21 @@ func deviceChain() chain {
 
 // refuseChain drops what is for this node itself at an address that nobody may
 // talk to. What is translated has another destination by now. It comes before
-// an operator's own filter could answer.
-func refuseChain() chain {
-	return chain{name: chainRefuse, kind: nftables.ChainTypeFilter, hook: nftables.ChainHookInput, priority: priorityGuard, rules: []rule{
-		say("to an address that is not talked to", ipv4(), do(daddr(0), within(setRefused), count(counterRefused), drop())),
-	}}
+// an operator's own filter could answer. Neighbour discovery is never refused (RFC
+// 9568 6.1): without it the address would not even be found.
+func refuseChain(refused []netip.Addr) chain {
+	const what = "to an address that is not talked to"
+	out := chain{name: chainRefuse, kind: nftables.ChainTypeFilter, hook: nftables.ChainHookInput, priority: priorityGuard}
+	if slices.ContainsFunc(refused, netip.Addr.Is4) {
+		out.rules = append(out.rules, say(what, ipv4(), do(daddr(0), within(setRefused), count(counterRefused), drop())))
+	}
+	if slices.ContainsFunc(refused, netip.Addr.Is6) {
+		out.rules = append(out.rules,
+			say("neighbour discovery", ipv6(), discovery(), do(accept())),
+			say(what, ipv6(), do(daddr6(0), within(setRefused6), count(counterRefused), drop())),
+			say(what+", on one link", ipv6(), do(iifname(0), daddr6(4), within(setRefusedLocal), count(counterRefused), drop())))
+	}
+	return out
 }
 
 func dnatRules() []rule {

@@ -138,25 +138,34 @@ type GateState struct {
 // of which some address or device is shut counts as shut: half open is no state to keep.
 // If the gate's sets are not what they should be, no group is known.
 func (s *state) open() map[string]bool {
+	pairs := []gatePair{{deviceSet(setDevices), deviceSet(setClosedDevices)}}
+	for _, k := range kinds() {
+		pairs = append(pairs, gatePair{k.set(k.all), k.set(k.closed)})
+	}
 	out := map[string]bool{}
-	for _, name := range []string{setClosed, setAddresses} {
-		if !sameSet(s.sets[name], addressSet(name)) {
-			return out
+	for _, p := range pairs {
+		if p.absent(s) {
+			continue
 		}
-	}
-	for _, name := range []string{setClosedDevices, setDevices} {
-		if !sameSet(s.sets[name], deviceSet(name)) {
-			return out
+		if !sameSet(s.sets[p.all.Name], p.all) || !sameSet(s.sets[p.closed.Name], p.closed) {
+			return map[string]bool{}
 		}
-	}
-	for _, of := range []struct{ all, closed string }{{setAddresses, setClosed}, {setDevices, setClosedDevices}} {
-		for id, e := range s.elements[of.all] {
-			_, shut := s.elements[of.closed][id]
+		for id, e := range s.elements[p.all.Name] {
+			_, shut := s.elements[p.closed.Name][id]
 			was, known := out[e.comment]
 			out[e.comment] = !shut && (was || !known)
 		}
 	}
 	return out
+}
+
+// gatePair is all there is of a kind, and what of it is shut.
+type gatePair struct{ all, closed *nftables.Set }
+
+// absent tells that there is neither of the two sets for IPv6, as in the table of
+// a version that knew only IPv4. A table with one of them is not ours any more.
+func (p gatePair) absent(s *state) bool {
+	return newer(p.all.Name) && s.sets[p.all.Name] == nil && s.sets[p.closed.Name] == nil
 }
 
 // shut is what gates keep out.

@@ -2,6 +2,7 @@ package pair
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 )
 
@@ -18,14 +19,19 @@ func (g *Gateway) Config() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "node = %q\n", g.Name)
 	for _, r := range []struct {
-		name, iface, address string
-		vrid                 int
+		name, iface       string
+		address, address6 netip.Prefix
+		vrid              int
 	}{
-		{"lan", "lan0", LANAddress.String(), 51},
-		{"wan", "wan0", WANAddress.String(), 52},
+		{"lan", "lan0", LANAddress, LANAddress6, 51},
+		{"wan", "wan0", WANAddress, WANAddress6, 52},
 	} {
-		fmt.Fprintf(&b, "\n[[router]]\nname = %q\ninterface = %q\nvrid = %d\npriority = %d\nadvertise = %q\naddresses = [%q]\n",
-			r.name, r.iface, r.vrid, opt.Priorities[g.index], opt.Interval.String(), r.address)
+		addresses := fmt.Sprintf("%q", r.address)
+		if opt.IPv6 {
+			addresses += fmt.Sprintf(", %q, %q", r.address6, LinkLocal)
+		}
+		fmt.Fprintf(&b, "\n[[router]]\nname = %q\ninterface = %q\nvrid = %d\npriority = %d\nadvertise = %q\naddresses = [%s]\n",
+			r.name, r.iface, r.vrid, opt.Priorities[g.index], opt.Interval.String(), addresses)
 		if opt.RouterKeys != "" {
 			b.WriteString(strings.TrimSpace(opt.RouterKeys) + "\n")
 		}

@@ -23,6 +23,20 @@ var (
 	WANAddress = netip.MustParsePrefix("203.0.113.1/24") // of the active gateway
 )
 
+// The same for IPv6, with [Options].IPv6. It is routed, not translated. On the LAN
+// the gateways have nothing but their link-local addresses; on the WAN they have
+// one of the network, each its own.
+var (
+	InsideNet6  = netip.MustParsePrefix("2001:db8:1::/64")
+	InsideHost6 = netip.MustParseAddr("2001:db8:1::10")
+	Outside6    = netip.MustParseAddr("2001:db8:2::fe")
+	LANAddress6 = netip.MustParsePrefix("2001:db8:1::1/64")
+	WANAddress6 = netip.MustParsePrefix("2001:db8:2::1/64")
+	LinkLocal   = netip.MustParsePrefix("fe80::1/64") // of the active gateway, on LAN and WAN
+	inside6     = netip.PrefixFrom(InsideHost6, 64)
+	outside6    = netip.PrefixFrom(Outside6, 64)
+)
+
 // Ports of the forwards; a forward leads to the same port of Server.
 const (
 	TCPPort = 8080
@@ -38,6 +52,7 @@ type Options struct {
 	Interval   time.Duration // of adverts; 0: 100 ms
 	Priorities [2]uint8      // of gw1 and gw2; 0: 200 and 100
 
+	IPv6       bool // both routers have IPv6 addresses too
 	NoNAT      bool // routed: outside then knows the way to the inside network
 	NoSessions bool
 
@@ -111,12 +126,28 @@ func (p *Pair) build() (err error) {
 			return err
 		}
 	}
+	if p.opt.IPv6 {
+		if err = p.hosts6(); err != nil {
+			return err
+		}
+	}
 	for i := range p.Gateways {
 		if p.Gateways[i], err = p.gateway(i); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// hosts6 gives the hosts IPv6: the one inside goes out by the link-local address,
+// as one does that has heard a router advertisement.
+func (p *Pair) hosts6() error {
+	return errors.Join(
+		p.Inside.Link("eth0").AddStatic(inside6),
+		p.Inside.Route("::/0", LinkLocal.Addr().WithZone("eth0").String()),
+		p.Outside.Link("eth0").AddStatic(outside6),
+		p.Outside.Route(InsideNet6.String(), WANAddress6.Addr().String()),
+	)
 }
 
 func (p *Pair) host(name string, seg *lab.Segment, addrs ...netip.Addr) (*lab.Node, error) {
@@ -140,15 +171,20 @@ func (p *Pair) gateway(i int) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
+	wan := []string{fmt.Sprintf("203.0.113.%d/24", i+2)}
+	if p.opt.IPv6 {
+		wan = append(wan, fmt.Sprintf("2001:db8:2::%d/64", i+2))
+	}
 	for _, l := range []struct {
-		seg      *lab.Segment
-		name, ip string
+		seg  *lab.Segment
+		name string
+		ip   []string
 	}{
-		{p.LAN, "lan0", fmt.Sprintf("10.0.0.%d/24", i+2)},
-		{p.WAN, "wan0", fmt.Sprintf("203.0.113.%d/24", i+2)},
-		{p.Sync, "sync0", fmt.Sprintf("10.255.0.%d/30", i+1)},
+		{p.LAN, "lan0", []string{fmt.Sprintf("10.0.0.%d/24", i+2)}},
+		{p.WAN, "wan0", wan},
+		{p.Sync, "sync0", []string{fmt.Sprintf("10.255.0.%d/30", i+1)}},
 	} {
-		if _, err := n.Join(l.seg, l.name, l.ip); err != nil {
+		if _, err := n.Join(l.seg, l.name, l.ip...); err != nil {
 			return nil, err
 		}
 	}
