@@ -51,7 +51,7 @@ var layers = map[string][]string{
 	"appliance/lab/probe":   {"appliance/lab"},
 	"appliance/lab/pair":    {"appliance", "appliance/config", "appliance/control", "appliance/lab", "appliance/lab/capture", "appliance/lab/probe"},
 	"appliance/demo":        {"appliance", "appliance/lab", "appliance/lab/capture", "appliance/lab/pair", "appliance/lab/probe"},
-	"appliance/bench":       {"appliance/lab", "appliance/lab/capture", "appliance/lab/pair", "nat/conntrack", "nat/session"},
+	"appliance/bench":       {"appliance/lab", "appliance/lab/capture", "appliance/lab/pair", "appliance/lab/probe", "nat/conntrack", "nat/session"},
 	"appliance/e2e":         nil,
 	"appliance/interop":     nil,
 

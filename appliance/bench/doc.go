@@ -10,6 +10,7 @@
 //	outage.go    the outage of a crash beside keepalived's, each crash at the same
 //	             distance from an advert (tap.go), on gateways that have just
 //	             booted (stage.go); setup.go has one configuration for both
+//	release.go   what is lost when the active gateway gives up in good order
 //	stats.go, proc.go, machine.go, flows.go, text.go
 //
 // # What is measured

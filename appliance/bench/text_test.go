@@ -43,12 +43,21 @@ func outageReport() *OutageReport {
 	}}
 }
 
+func releaseReport() *ReleaseReport {
+	s := Summary{20, 9, 14.6, 38.4}
+	return &ReleaseReport{Machine: somewhere, IntervalMS: 100, Rows: []ReleaseRow{
+		{Software: "understudy", MAC: "interface", Way: "failover", Lost: Summary{20, 0, 0, 3}, Clean: 19, SilentMS: s, NoiseMS: s, TookMS: Summary{20, .7, .8, 1.6}, Within: true},
+		{Software: "keepalived", MAC: "virtual", Way: "stop", Lost: Summary{20, 0, 1.5, 12}, Clean: 8, SilentMS: s, NoiseMS: s, Before: 2, TookMS: Summary{20, 1, 3.1, 5}},
+	}}
+}
+
 func TestTextForPeople(t *testing.T) {
 	for name, r := range map[string]interface {
 		WriteText(w *bytes.Buffer) error
 	}{
 		"crash":    textOf(func(b *bytes.Buffer) error { return crashReport().WriteText(b) }),
 		"outage":   textOf(func(b *bytes.Buffer) error { return outageReport().WriteText(b) }),
+		"release":  textOf(func(b *bytes.Buffer) error { return releaseReport().WriteText(b) }),
 		"takeover": textOf(func(b *bytes.Buffer) error { return takeoverReport().WriteText(b) }),
 	} {
 		t.Run(name, func(t *testing.T) {

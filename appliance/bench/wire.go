@@ -58,11 +58,16 @@ var errNotYet = errors.New("bench: no takeover yet")
 // took is how long a takeover took, after some moment: from the survivor's first
 // advert on any side to the first announcement of its address on the last.
 func took(sides []side, survivor string, after time.Time) (time.Duration, error) {
-	var began, ended time.Time
+	began, ended, err := moments(sides, survivor, after)
+	return ended.Sub(began), err
+}
+
+// moments are when a takeover began and ended.
+func moments(sides []side, survivor string, after time.Time) (began, ended time.Time, err error) {
 	for _, s := range sides {
 		advert, announced, err := onSide(s, survivor, after)
 		if err != nil {
-			return 0, err
+			return began, ended, err
 		}
 		if began.IsZero() || advert.Before(began) {
 			began = advert
@@ -71,7 +76,25 @@ func took(sides []side, survivor string, after time.Time) (time.Duration, error)
 			ended = announced
 		}
 	}
-	return ended.Sub(began), nil
+	return began, ended, nil
+}
+
+// resigned is when a gateway first said priority 0 on any side, after some moment.
+func resigned(sides []side, gateway string, after time.Time) (first time.Time, err error) {
+	for _, s := range sides {
+		for _, f := range s.frames() {
+			if f.From != gateway || !f.At.After(after) || first.Before(f.At) && !first.IsZero() {
+				continue
+			}
+			if p := capture.Decode(f.Data); p.Kind == capture.VRRP && p.Priority == 0 {
+				first = f.At
+			}
+		}
+	}
+	if first.IsZero() {
+		err = fmt.Errorf("bench: %s did not resign", gateway)
+	}
+	return first, err
 }
 
 func onSide(s side, survivor string, after time.Time) (advert, announced time.Time, err error) {

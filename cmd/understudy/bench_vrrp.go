@@ -23,7 +23,7 @@ func newBenchVRRP() *cobra.Command {
 			return &codeError{code: exitUsage, quiet: true, err: errors.New("nothing to measure given")}
 		},
 	}
-	c.AddCommand(newBenchOutage())
+	c.AddCommand(newBenchOutage(), newBenchRelease())
 	for _, sub := range c.Commands() {
 		asUsage(sub)
 	}
@@ -81,5 +81,30 @@ func newBenchOutage() *cobra.Command {
 	f.add(c, 20)
 	c.Flags().DurationSliceVar(&o.Intervals, "interval", []time.Duration{time.Second, 100 * time.Millisecond, 10 * time.Millisecond}, "advert intervals")
 	c.Flags().StringSliceVar(&macs, "mac", []string{"interface"}, "hardware address of the virtual addresses: interface, virtual")
+	return c
+}
+
+func newBenchRelease() *cobra.Command {
+	var (
+		f    besideFlags
+		o    bench.ReleaseOptions
+		macs []string
+	)
+	c := &cobra.Command{
+		Use:   "release",
+		Short: "what is lost when the active gateway gives up in good order",
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if o.MACs, err = macsFlag(macs); err != nil {
+				return err
+			}
+			return f.run(cmd, func(ctx context.Context, b bench.Beside) (benchReport, error) {
+				o.Beside = b
+				return bench.RunRelease(ctx, o)
+			})
+		},
+	}
+	f.add(c, 20)
+	c.Flags().DurationVar(&o.Interval, "interval", 100*time.Millisecond, "advert interval")
+	c.Flags().StringSliceVar(&macs, "mac", []string{"interface", "virtual"}, "hardware address of the virtual addresses: interface, virtual")
 	return c
 }

@@ -76,6 +76,9 @@ func TestLostCountsOnlyTheStretch(t *testing.T) {
 	if lost, sent := e.Lost(base.Add(4*time.Second), base.Add(8*time.Second)); lost != 2 || sent != 5 {
 		t.Errorf("want 2 of 5 lost, got %d of %d", lost, sent)
 	}
+	if m, _ := e.Missing(base.Add(4*time.Second), base.Add(8*time.Second)); len(m) != 2 || m[0] != base.Add(5*time.Second) || m[1] != base.Add(6*time.Second) {
+		t.Errorf("want those of 5 s and 6 s missing, got %v", m)
+	}
 	if n := e.arrived.count(); n != 7 {
 		t.Errorf("want 7 arrivals without the duplicates, got %d", n)
 	}

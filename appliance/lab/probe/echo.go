@@ -73,6 +73,13 @@ func (e *Echo) Since(t time.Time) int { return e.arrived.since(t) }
 // Lost counts the datagrams sent in from..to and those of them that have not
 // come back. Ask a moment after to.
 func (e *Echo) Lost(from, to time.Time) (lost, sent int) {
+	missing, sent := e.Missing(from, to)
+	return len(missing), sent
+}
+
+// Missing lists when the datagrams sent in from..to that have not come back were
+// sent, and counts all that were. Ask a moment after to.
+func (e *Echo) Missing(from, to time.Time) (missing []time.Time, sent int) {
 	lo, hi := int64(from.Sub(e.arrived.base)), int64(to.Sub(e.arrived.base))
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -82,10 +89,10 @@ func (e *Echo) Lost(from, to time.Time) (lost, sent int) {
 		}
 		sent++
 		if !e.back[i] {
-			lost++
+			missing = append(missing, e.arrived.base.Add(time.Duration(at)))
 		}
 	}
-	return lost, sent
+	return missing, sent
 }
 
 // Refused counts socket errors: ICMP errors that came for the datagrams.
