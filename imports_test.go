@@ -20,6 +20,7 @@ import (
 var layers = map[string][]string{
 	// Pure: values that decide.
 	"vrrp":               nil,
+	"vrrp/witness":       {"vrrp"},
 	"garp":               nil,
 	"lacp":               nil,
 	"nat":                nil,
@@ -27,7 +28,7 @@ var layers = map[string][]string{
 	"health":             nil,
 	"appliance/identity": {"vrrp"},
 	"appliance":          {"vrrp", "health", "appliance/identity"},
-	"appliance/sim":      {"vrrp", "health", "appliance", "appliance/identity"},
+	"appliance/sim":      {"vrrp", "vrrp/witness", "health", "appliance", "appliance/identity"},
 
 	// Edges: one pure side, one facility; they have never heard of Core.
 	"vrrp/vrrpnet":      {"vrrp"},
@@ -37,11 +38,11 @@ var layers = map[string][]string{
 	"health/probe":      {"health"},
 	"appliance/kernel":  {"appliance/identity"},
 	"appliance/replica": {"nat/session", "nat/conntrack"},
-	"appliance/config":  {"vrrp", "nat", "health", "appliance/identity"},
+	"appliance/config":  {"vrrp", "vrrp/witness", "nat", "health", "appliance/identity"},
 	"appliance/control": {"appliance"},
 	"appliance/decode":  {"vrrp", "garp", "lacp"},
 	"appliance/runner":  {"appliance", "appliance/identity"},
-	"vrrp/election":     {"vrrp", "vrrp/vrrpnet"},
+	"vrrp/election":     {"vrrp", "vrrp/witness", "vrrp/vrrpnet"},
 	"appliance/daemon":  {"*"}, // the wiring knows all
 
 	// The lab builds networks; it runs the program, and knows it from outside.
@@ -60,7 +61,7 @@ var layers = map[string][]string{
 }
 
 // pure packages decide and do nothing else.
-var pure = []string{"vrrp", "garp", "lacp", "nat", "nat/session", "health", "appliance", "appliance/identity", "appliance/sim"}
+var pure = []string{"vrrp", "vrrp/witness", "garp", "lacp", "nat", "nat/session", "health", "appliance", "appliance/identity", "appliance/sim"}
 
 // notPure is what a pure package may not import of the standard library.
 var notPure = []string{"os", "net", "syscall", "sync", "context", "log", "math/rand", "math/rand/v2", "unsafe", "runtime"}

@@ -19,4 +19,6 @@ const (
 	CauseShutdown     Cause = "shutdown"
 	CauseReconfigure  Cause = "reconfigure"
 	CauseTerm         Cause = "term"
+	CauseHeld         Cause = "held"    // due, but a peer says that it is Active (see SetConfig.HoldLimit)
+	CauseWitness      Cause = "witness" // a better Active, by its heartbeat
 )

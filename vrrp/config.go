@@ -24,6 +24,9 @@ type SetConfig struct {
 	Node    string
 	Routers []RouterConfig
 	Groups  []GroupConfig
+	// HoldLimit is how long a takeover may be put off, all in all, while a peer says by heartbeat that it is Active; 0:
+	// not at all, as RFC 9568 has it. See InVouch.
+	HoldLimit time.Duration
 }
 
 // RouterConfig is one virtual router of one family. A dual-stack router is two of them with one name.

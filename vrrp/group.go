@@ -54,6 +54,10 @@ func (g *group) stands(now time.Time, r *router) bool {
 // waiting: with one segment cut between two nodes, neither moves.
 func (s *Set) settle(now time.Time, g *group) {
 	if g.state != Backup || !g.ready() {
+		g.wait.end(now)
+		return
+	}
+	if s.held(now, g) {
 		return
 	}
 	cause := CauseActiveDown
@@ -175,6 +179,7 @@ func (s *Set) leave(now time.Time, g *group, fence bool) {
 func (s *Set) transition(now time.Time, g *group, to State, cause string) {
 	from := g.state
 	g.state, g.leaveUntil, g.succeeded = to, time.Time{}, false
+	g.wait.end(now)
 	g.facts.transitions++
 	g.facts.at, g.facts.cause = now, cause
 	s.op(Op{Kind: OpTransition, Group: g.name, From: from, To: to, Term: g.reported(), Cause: cause})

@@ -22,6 +22,7 @@ const (
 	InReclaim                   // Group: a group that was handed over may preempt again
 	InTerm                      // Group, Term, Raise: a term heard of from elsewhere; the highest is kept
 	InResume                    // Group, Term: a respawned election goes on as Active under that term (the caller checked the age)
+	InVouch                     // Group, Peer, On, Claims, Rx, Interval, Known: a peer says, by heartbeat, that it is Active (or, not On, that it is not)
 	InStop                      // Fence: shut everything down
 )
 
@@ -46,8 +47,13 @@ type SetInput struct {
 	Reason string
 	Term   uint64
 	Weight int
+	Peer   int  // InVouch: 0 to 63
 	Raise  bool // InTerm: an Active group whose term is not above Term takes a new one (after a healed split)
 	Fence  bool // InFault, InStop: the daemon cannot be relied on, so OpFence instead of OpGateClose
+
+	Claims   []Claim       // InVouch, not kept: the routers of the group that the peer names
+	Interval time.Duration // InVouch: of the peer's heartbeats
+	Known    bool          // InVouch: the peer knew that the group is Active here when it said so
 }
 
 // OpKind is the kind of an Op.

@@ -293,6 +293,9 @@ func (m *Machine) received(now time.Time, in Input) time.Time {
 	return in.Rx
 }
 
+// skew is Skew_Time as it is now.
+func (m *Machine) skew() time.Duration { return skew(m.cfg.Version, m.cfg.Priority, m.learned) }
+
 // arm starts Active_Down_Timer at from: Active_Down_Interval, or Skew_Time only.
 func (m *Machine) arm(from time.Time, onSkew bool) {
 	wait := skew(m.cfg.Version, m.cfg.Priority, m.learned)
@@ -309,7 +312,7 @@ func (m *Machine) send(out *Output, priority uint8) { out.Send, out.Priority = t
 func (m *Machine) enter(now time.Time, to State) {
 	m.state, m.entered = to, now
 	m.timer = time.Time{}
-	m.ready, m.left = false, false
+	m.ready, m.left, m.onSkew = false, false, false
 }
 
 func (m *Machine) becomeInitialize(now time.Time, out *Output) {

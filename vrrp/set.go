@@ -14,7 +14,9 @@ import (
 //   - on a hand-over: priority 0 on every member, then OpTransition with Leaving. The group serves on, silent, until
 //     Overlap after the successor's first advert on any member, or one Active_Down_Interval; then OpGateClose and
 //     OpTransition. It
-//     does not preempt the successor afterwards, until it was Active again or InReclaim lets it.
+//     does not preempt the successor afterwards, until it was Active again or InReclaim lets it;
+//   - with HoldLimit, on a takeover that is put off: OpTransition from Backup to Backup; on a yield to a better Active
+//     that only its heartbeat tells of: as on a yield, but without priority 0.
 //
 // A group is Active only as a whole: when the Active_Down_Timer of every member has run out. A member that hears a
 // better Active takes the group to Backup, a member in fault takes it to Fault.
@@ -76,6 +78,7 @@ type group struct {
 	handedOver bool
 	leaveUntil time.Time // Active, after a hand-over; zero: not leaving
 	succeeded  bool      // leaving, and the successor was heard
+	wait       hold
 
 	facts groupFacts
 }
@@ -143,6 +146,7 @@ func (s *Set) Deadline() time.Time {
 	}
 	for _, g := range s.groups {
 		earlier(g.leaveUntil)
+		earlier(s.holdEnds(g))
 	}
 	return first
 }
@@ -176,6 +180,8 @@ func (s *Set) Step(now time.Time, in SetInput) SetOutput {
 		s.each(in.Group, func(g *group) { g.handedOver = false; g.hold() })
 	case InResume:
 		s.each(in.Group, func(g *group) { s.onResume(now, g, in.Term) })
+	case InVouch:
+		s.each(in.Group, func(g *group) { s.onVouch(now, g, in) })
 	case InStop:
 		s.started = false
 		s.each("", func(g *group) { s.stop(now, g, CauseShutdown, in.Fence) })
@@ -211,6 +217,14 @@ func (s *Set) outgoing(op Op) (*router, Advert) {
 	cfg := &r[op.Router].cfg
 	return r[op.Router], Advert{Version: cfg.Version, VRID: cfg.VRID, Priority: op.Priority, Interval: cfg.Interval,
 		Form: r[op.Router].form, AuthType: r[op.Router].expect.AuthType, Auth: r[op.Router].expect.Auth}
+}
+
+// Members are the routers of a group by their index, the anchor first.
+func (s *Set) Members(group int) (members []int) {
+	for _, r := range s.groups[group].members {
+		members = append(members, r.index)
+	}
+	return members
 }
 
 // Source is the address that adverts of a router are sent from; invalid until its link was told.

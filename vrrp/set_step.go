@@ -54,7 +54,8 @@ func (s *Set) onTick(now time.Time) {
 			s.yield(now, g, cause)
 			continue
 		}
-		fired := false
+		ends := s.holdEnds(g)
+		fired := !ends.IsZero() && !now.Before(ends)
 		for _, r := range g.members {
 			if t := r.m.Deadline(); !t.IsZero() && !now.Before(t) {
 				s.step(now, r, Input{Event: EventTick})
@@ -87,8 +88,11 @@ func (s *Set) onAdvert(now time.Time, in SetInput) {
 	event.Stand = r.group.stands(now, r)
 	r.rival = rival{src: src, priority: a.Priority, heard: now}
 	s.rivalry(now, r, event)
-	entered := r.m.entered
+	entered, armed := r.m.entered, r.m.armed
 	out := s.step(now, r, event)
+	if r.m.State() == Backup && r.m.armed != armed && a.Priority != 0 {
+		r.group.wait.over()
+	}
 	switch g := r.group; {
 	case out.Successor:
 		s.succeed(now, g)

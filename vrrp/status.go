@@ -70,8 +70,10 @@ type GroupStatus struct {
 	Term           uint64 // of the last activation here
 	HighestTerm    uint64
 	Reason         string
-	Ineligible     string // why it does not preempt; "" if it may
-	Weight         int    // added to the priority of every member
+	Ineligible     string        // why it does not preempt; "" if it may
+	Weight         int           // added to the priority of every member
+	Held           bool          // its takeover is put off: a peer says by heartbeat that it is Active
+	HeldFor        time.Duration // so far, since an advert was last heard
 	Transitions    uint64
 	LastTransition time.Time
 }
@@ -83,7 +85,7 @@ func (s *Set) Snapshot(now time.Time) Status {
 		st.Routers = append(st.Routers, r.status(now))
 	}
 	for _, g := range s.groups {
-		st.Groups = append(st.Groups, g.status())
+		st.Groups = append(st.Groups, g.status(now))
 	}
 	return st
 }
@@ -118,10 +120,13 @@ func (r *router) status(now time.Time) RouterStatus {
 	return st
 }
 
-func (g *group) status() GroupStatus {
+func (g *group) status(now time.Time) GroupStatus {
 	st := GroupStatus{Name: g.name, Members: []string{}, State: g.state, Leaving: !g.leaveUntil.IsZero(),
 		Term: g.term, HighestTerm: g.highest, Reason: g.facts.cause, Ineligible: g.ineligible, Weight: g.weight,
 		Transitions: g.facts.transitions, LastTransition: g.facts.at}
+	h := g.wait
+	h.end(now)
+	st.Held, st.HeldFor = !g.wait.since.IsZero(), h.before
 	for _, r := range g.members {
 		st.Members = append(st.Members, r.cfg.Name)
 	}
