@@ -84,6 +84,7 @@ type SessionsStatus struct {
 	InSync       bool            `json:"in_sync"`
 	LagSeconds   *float64        `json:"lag_seconds"` // null when no peer is connected
 	Dirty        int             `json:"dirty"`       // records a peer does not have yet
+	Young        int             `json:"young"`       // flows that no peer is told of yet, by their class
 	Peers        []PeerStatus    `json:"peers"`
 	LastTakeover *TakeoverStatus `json:"last_takeover"` // null before the first
 	// Counters are the session plane's running totals, by name.

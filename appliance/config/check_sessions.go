@@ -28,6 +28,7 @@ func (c *checker) checkSessions(raw *rawSessions) {
 	}
 	s.Mode = def.Mode
 	s.Install = known(c, "sessions.install", raw.Install, def.Install, []Install{InstallHot}, "takeover")
+	c.checkFlows(raw, s)
 }
 
 func (c *checker) peers(raw []*rawPeer, listen netip.AddrPort) []Peer {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"understudy/health"
+	"understudy/nat"
 )
 
 // Config is a configuration file that has been checked: every name in it
@@ -161,6 +162,24 @@ type Sessions struct {
 	Secret     Secret // what was in SecretFile; empty if the options said not to read it
 	Mode       Mode
 	Install    Install
+
+	Routed   bool          // flows count that no address of ours translates
+	Networks []FlowNetwork // these alone; empty: any
+	Classes  []FlowClass   // the first that matches counts
+}
+
+// FlowNetwork is a network whose flows are kept, and the router by which they come in.
+type FlowNetwork struct {
+	Prefix netip.Prefix
+	Router string
+}
+
+// FlowClass says what becomes of flows of a kind.
+type FlowClass struct {
+	Protocol  uint8       // IP protocol number; 0: any
+	Ports     []nat.Ports // of what is called; empty: any
+	Replicate bool
+	MinAge    time.Duration
 }
 
 // Peer is another node.
@@ -187,6 +206,7 @@ type Defaults struct {
 	Mappings Mappings
 	Check    Check // its Timeout is Every, if left out
 	Sessions Sessions
+	Class    FlowClass
 }
 
 // Default returns the defaults. There is no other place for them;
@@ -205,7 +225,8 @@ func Default() Defaults {
 		Mappings: Mappings{Unknown: UnknownReset},
 		Check: Check{Every: health.DefaultEvery, Rise: health.DefaultRise, Fall: health.DefaultFall,
 			Min: 1, Table: mainTable},
-		Sessions: Sessions{Mode: ModeIncremental, Install: InstallHot},
+		Sessions: Sessions{Mode: ModeIncremental, Install: InstallHot, Routed: true},
+		Class:    FlowClass{Replicate: true},
 	}
 }
 

@@ -116,6 +116,7 @@ func TestDocumentation(t *testing.T) {
 		"router.checksum": d.Router.Checksum, "router.version": d.Router.Version, "nat.unknown": d.Mappings.Unknown,
 		"check.every": d.Check.Every, "check.rise": d.Check.Rise, "check.fall": d.Check.Fall, "check.min": d.Check.Min, "check.table": d.Check.Table,
 		"sessions.mode": d.Sessions.Mode, "sessions.install": d.Sessions.Install,
+		"sessions.routed": d.Sessions.Routed, "sessions.class.replicate": d.Class.Replicate, "sessions.class.min_age": "0s",
 	}
 	rows := map[string][]string{}
 	for line := range strings.Lines(read(t, docsFile)) {

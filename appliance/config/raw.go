@@ -112,6 +112,22 @@ type (
 		SecretFile *string    `toml:"secret_file" like:"\"/etc/understudy/secret\""`
 		Mode       *string    `toml:"mode" like:"\"incremental\""`
 		Install    *string    `toml:"install" like:"\"hot\""`
+
+		Routed   *bool         `toml:"routed" like:"true"`
+		Networks []*rawNetwork `toml:"networks"`
+		Classes  []*rawClass   `toml:"class"`
+	}
+
+	rawNetwork struct {
+		Network *string `toml:"network" like:"\"10.0.0.0/8\""`
+		Router  *string `toml:"router" like:"\"lan\""`
+	}
+
+	rawClass struct {
+		Protocol  *string   `toml:"protocol" like:"\"udp\""`
+		Ports     []*string `toml:"ports" like:"[\"53\", \"5060-5061\"]"`
+		Replicate *bool     `toml:"replicate" like:"false"`
+		MinAge    *string   `toml:"min_age" like:"\"3s\""`
 	}
 
 	rawPeer struct {

@@ -78,7 +78,7 @@ func (n *node) reload(ctx context.Context) error {
 		if err := n.sessions.Rekey(secrets(cfg)); err != nil {
 			return fmt.Errorf("reload: %w", err) // config has checked them
 		}
-		if err := n.sessions.Reconfigure(replicaGroups(cfg), insideNetworks(cfg), cfg.Hash()); err != nil {
+		if err := n.sessions.Reconfigure(replicatedFlows(cfg)); err != nil {
 			return fmt.Errorf("reload: %w", err) // needsRestart has seen to it that there is none
 		}
 	}

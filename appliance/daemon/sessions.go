@@ -12,6 +12,7 @@ import (
 	"understudy/appliance/config"
 	"understudy/appliance/replica"
 	"understudy/nat/conntrack"
+	"understudy/nat/session"
 )
 
 // sessions is the session plane as the rest of the daemon sees it.
@@ -21,18 +22,12 @@ type sessions struct {
 }
 
 func openSessions(cfg *config.Config, log *slog.Logger) (*sessions, error) {
-	c := replica.Config{
-		Node:   cfg.Node,
-		Listen: cfg.Sessions.Listen,
-		Hash:   cfg.Hash(),
-		Inside: insideNetworks(cfg),
-		Logger: log,
-	}
+	c := replicatedFlows(cfg)
+	c.Node, c.Listen, c.Logger = cfg.Node, cfg.Sessions.Listen, log
 	for _, p := range cfg.Sessions.Peers {
 		c.Peers = append(c.Peers, replica.Peer{Name: p.Name, Addr: p.Address})
 	}
 	c.Secrets = secrets(cfg)
-	c.Groups = replicaGroups(cfg)
 	e, err := replica.Open(c)
 	if err != nil {
 		return nil, err
@@ -47,18 +42,28 @@ func secrets(cfg *config.Config) (out [][]byte) {
 	return out
 }
 
-func replicaGroups(cfg *config.Config) (out []replica.Group) {
+// replicatedFlows is that part of an engine's configuration which a reload can
+// change: whose flows are whose, and which of them are replicated.
+func replicatedFlows(cfg *config.Config) replica.Config {
+	c := replica.Config{Hash: cfg.Hash(), Inside: insideNetworks(cfg), Routed: cfg.Sessions.Routed, Bound: cfg.FlowsBound()}
 	for _, g := range cfg.Groups {
-		rg := replica.Group{Name: g.Name}
+		rg := replica.Group{Name: g.Name, Networks: cfg.FlowNetworks(g.Name)}
 		for _, a := range cfg.Identity(g.Name).Addresses {
 			// Nothing is translated to what counts on one link only.
 			if addr := a.Prefix.Addr(); !addr.IsLinkLocalUnicast() || addr.Is4() {
 				rg.Addresses = append(rg.Addresses, addr)
 			}
 		}
-		out = append(out, rg)
+		c.Groups = append(c.Groups, rg)
 	}
-	return out
+	for _, k := range cfg.Sessions.Classes {
+		sk := session.Class{Proto: k.Protocol, Never: !k.Replicate, MinAge: k.MinAge}
+		for _, p := range k.Ports {
+			sk.Ports = append(sk.Ports, session.Ports(p))
+		}
+		c.Classes = append(c.Classes, sk)
+	}
+	return c
 }
 
 // insideNetworks bounds whose sessions a peer may put into our kernel: those that
@@ -152,7 +157,7 @@ func (w *sessionWatch) look(ctx context.Context, now time.Time) {
 func (s *sessions) status(mode string) *appliance.SessionsStatus {
 	st := s.Engine.Status()
 	out := &appliance.SessionsStatus{
-		Mode: mode, Local: st.Local, Foreign: st.Foreign, InSync: st.InSync, Dirty: st.Dirty,
+		Mode: mode, Local: st.Local, Foreign: st.Foreign, InSync: st.InSync, Dirty: st.Dirty, Young: st.Young,
 		Peers: []appliance.PeerStatus{}, Counters: counters(st.Counters),
 	}
 	if st.Connected {
@@ -176,7 +181,7 @@ func (s *sessions) status(mode string) *appliance.SessionsStatus {
 
 func counters(c replica.Counters) map[string]uint64 {
 	return map[string]uint64{
-		"events": c.Events, "overruns": c.Overruns, "stray": c.Stray, "partial": c.Partial, "unsupported": c.Unsupported,
+		"events": c.Events, "overruns": c.Overruns, "stray": c.Stray, "partial": c.Partial, "unsupported": c.Unsupported, "excluded": c.Excluded,
 		"full": c.Full, "dumps": c.Dumps, "dump_errors": c.DumpErrors, "swept": c.Swept, "installed": c.Installed,
 		"updated": c.Updated, "removed": c.Removed, "renewed": c.Renewed, "reinstalled": c.Reinstalled, "stale": c.Stale,
 		"clashes": c.Clashes, "kernel_full": c.KernelFull, "errors": c.Errors, "strict": c.Strict, "liberal": c.Liberal,

@@ -161,6 +161,9 @@ func (e *Engine) Deactivate(group string) {
 	if _, err := e.readEvents(); err != nil {
 		e.log.Warn("last events not read", "group", group, "err", err)
 	}
+	e.mu.Lock()
+	e.comeOfAge(time.Now(), true)
+	e.mu.Unlock()
 	e.flush(time.Now().Add(flushBound))
 	now := time.Now()
 	e.mu.Lock()
@@ -225,6 +228,7 @@ func (e *Engine) Drain(ctx context.Context, group string) error {
 	defer tick.Stop()
 	for {
 		e.mu.Lock()
+		e.comeOfAge(time.Now(), true)
 		connected, ready := 0, false
 		for _, p := range e.peers {
 			synced, _ := p.sender.Synced()

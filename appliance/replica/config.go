@@ -20,6 +20,12 @@ type Config struct {
 	// Inside lists the networks whose sources are translated and the servers
 	// that are forwarded to. Records of other hosts are refused. Empty: any.
 	Inside []netip.Prefix
+	// Routed: flows are replicated too that no address of a group translates. They
+	// belong to a group by its networks; with Bound, what is in none of them does
+	// not count, and else is of whichever group is Active.
+	Routed, Bound bool
+	// Classes say which flows are replicated, and when; see session.Policy.
+	Classes session.Policy
 	// Hash is a hash of what must be the same on all nodes; 0: not compared.
 	Hash   uint64
 	Logger *slog.Logger // nil: discard
@@ -46,11 +52,12 @@ type Peer struct {
 }
 
 // Group is a set of addresses that move together. A session belongs to the
-// group that holds the address it is translated to, or was called at.
+// group that holds the address it is translated to, or was called at; if there is
+// no such address, to one whose networks it comes from or goes to.
 type Group struct {
-	Name       string
-	Addresses  []netip.Addr
-	Interfaces []string // for flows that are not translated: not used yet
+	Name      string
+	Addresses []netip.Addr
+	Networks  []netip.Prefix
 }
 
 func (c *Config) defaults() {

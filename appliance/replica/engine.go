@@ -51,6 +51,7 @@ type Engine struct {
 	table       *session.Table
 	groups      *session.Groups
 	scope       *session.Scope
+	young       *session.Nursery
 	holder      *session.Holder
 	peers       []*peer
 	gen         uint16                       // mark of the last dump
@@ -94,6 +95,7 @@ func Open(cfg Config) (e *Engine, err error) {
 	if err := cfg.Namespace(e.openSockets); err != nil {
 		return nil, fmt.Errorf("replica: %w", err)
 	}
+	e.lookAround()
 	return e, nil
 }
 
@@ -102,12 +104,13 @@ func (e *Engine) newTable() {
 	rand.Read(random[:])
 	word := func(i int) uint64 { return binary.NativeEndian.Uint64(random[8*i:]) }
 	e.table = session.NewTable([2]uint64{word(0), word(1)}, time.Now(), e.cfg.Limit)
-	names, addrs := make([]string, 0, len(e.cfg.Groups)), make([][]netip.Addr, 0, len(e.cfg.Groups))
+	names := make([]string, 0, len(e.cfg.Groups))
 	for _, g := range e.cfg.Groups {
-		names, addrs = append(names, g.Name), append(addrs, g.Addresses)
+		names = append(names, g.Name)
 	}
 	e.groups = session.NewGroups(e.cfg.Node, names...)
-	e.scope = session.NewScope(addrs, e.cfg.Inside)
+	e.scope = session.NewScope(e.cfg.scopeOf(nil))
+	e.young = session.NewNursery(e.cfg.Classes)
 	e.holder = session.NewHolder(e.cfg.Renew)
 	hello := session.Hello{Node: e.cfg.Node, Boot: word(2), Config: e.cfg.Hash}
 	for i, pc := range e.cfg.Peers {

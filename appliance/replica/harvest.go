@@ -112,11 +112,11 @@ func (e *Engine) dumpOver(now time.Time, failed bool) {
 // onEvent takes one event. Held: e.mu.
 func (e *Engine) onEvent(ev *conntrack.Event) {
 	e.counters.Events++
-	g, ok := e.scope.GroupOf(&ev.Rec)
-	if !ok {
+	gs := e.scope.Groups(&ev.Rec)
+	if gs == 0 {
 		return
 	}
-	owned := (e.groups.Active() | e.taking).Has(g)
+	g, owned := e.groupOf(ev, gs, ev.Kind != conntrack.Destroy)
 	switch {
 	case ev.Kind == conntrack.Destroy && owned:
 		e.ended(ev)
@@ -164,26 +164,62 @@ func (e *Engine) changed(ev *conntrack.Event, g int) {
 	if !ok {
 		return
 	}
-	if !r.Replicable() {
+	class, wanted := e.wants(r)
+	if !wanted {
 		if known {
 			e.table.Delete(s, e.peerSinks(), time.Now())
 		}
 		return
 	}
 	s, ch, err := e.table.Upsert(r, g, e.gen)
-	e.own(s, ch, err)
+	e.own(s, ch, class, err)
 }
 
-// own notes that a session came from this box's kernel.
-func (e *Engine) own(s session.Slot, ch session.Change, err error) {
+// wants tells whether the flow is to be replicated, and its class.
+func (e *Engine) wants(r *session.Record) (class int, ok bool) {
+	if !r.Replicable() {
+		return -1, false
+	}
+	class = e.cfg.Classes.ClassOf(&r.Key)
+	if class >= 0 && e.cfg.Classes[class].Never {
+		e.counters.Excluded++
+		return class, false
+	}
+	return class, true
+}
+
+// own notes that a session, of the given class, came from this box's kernel.
+func (e *Engine) own(s session.Slot, ch session.Change, class int, err error) {
 	if err != nil {
 		e.counters.Full++
 		return
 	}
 	e.table.SetOwnID(s)
 	e.table.SetInstalled(s, true)
-	if ch&session.ChangeWire != 0 {
-		e.table.Mark(s, e.peerSinks(), time.Now())
+	if ch&session.ChangeWire == 0 {
+		return
+	}
+	now := time.Now()
+	if class >= 0 && e.cfg.Classes[class].MinAge > 0 &&
+		(ch&session.ChangeNew != 0 || ch&session.ChangeID != 0 && e.table.Young(s)) {
+		e.young.Add(now, e.table, s, class)
+	}
+	if !e.table.Young(s) {
+		e.table.Mark(s, e.peerSinks(), now)
+	}
+}
+
+// comeOfAge has peers told of the sessions that are old enough; of all of them, if
+// nobody will be here to do so later. Held: e.mu.
+func (e *Engine) comeOfAge(now time.Time, all bool) {
+	n := 0
+	if all {
+		n = e.young.All(now, e.table, e.peerSinks())
+	} else {
+		n = e.young.Due(now, e.table, e.peerSinks())
+	}
+	if n > 0 {
+		e.kickSenders()
 	}
 }
 

@@ -42,6 +42,7 @@ func (e *Engine) keepInstalling(ctx context.Context) error {
 				e.tryAgain(now)
 			}
 			e.watchOwners(now)
+			e.comeOfAge(now, false)
 			e.salvage(now)
 			e.mu.Unlock()
 			e.makeStrict(now)

@@ -59,24 +59,27 @@ const dumpSlice = 64
 func (e *Engine) dumpGroups(groups session.GroupSet, fn func(ev *conntrack.Event, g int)) error {
 	e.dumpMu.Lock()
 	defer e.dumpMu.Unlock()
+	e.lookAround()
 	var slice [dumpSlice]conntrack.Event
-	var group [dumpSlice]int
+	var group [dumpSlice]session.GroupSet
 	n := 0
 	flush := func() {
 		e.mu.Lock()
 		for i := range n {
-			fn(&slice[i], group[i])
+			if g, _ := e.groupOf(&slice[i], group[i], false); groups.Has(g) {
+				fn(&slice[i], g)
+			}
 		}
 		e.mu.Unlock()
 		n = 0
 	}
 	err := e.dumper.Dump(conntrack.Filter{}, func(ev *conntrack.Event) {
 		// The scope changes only between dumps: no lock for what is not ours.
-		g, ok := e.scope.GroupOf(&ev.Rec)
-		if !ok || !groups.Has(g) {
+		gs := e.scope.Groups(&ev.Rec)
+		if gs&groups == 0 {
 			return
 		}
-		slice[n], group[n] = *ev, g
+		slice[n], group[n] = *ev, gs
 		if n++; n == dumpSlice {
 			flush()
 		}
@@ -106,14 +109,18 @@ func (e *Engine) compare(ctx context.Context, groups session.GroupSet) error {
 		}
 		s, known := e.table.Lookup(&ev.Rec.Key)
 		r, ok := e.merge(ev, s, known)
-		if !ok || !r.Replicable() {
+		if !ok {
 			return // swept if it is known
+		}
+		class, wanted := e.wants(r)
+		if !wanted {
+			return
 		}
 		s, ch, err := e.table.Reconcile(r, g, gen)
 		if err == nil && e.table.Dead(s) {
 			return // deleted while the dump was read
 		}
-		e.own(s, ch, err)
+		e.own(s, ch, class, err)
 	})
 	now := time.Now()
 	e.mu.Lock()
@@ -154,7 +161,11 @@ func (e *Engine) audit(groups session.GroupSet) error {
 		}
 		s, known := e.table.Lookup(&ev.Rec.Key)
 		if !known {
-			stale = append(stale, ev.Rec.Key)
+			// What is only forwarded takes nothing from anybody, and may be on its
+			// way through this node for a good reason.
+			if _, ours := e.scope.Translated(&ev.Rec); ours {
+				stale = append(stale, ev.Rec.Key)
+			}
 			return
 		}
 		var r session.Record

@@ -2,40 +2,47 @@ package replica
 
 import (
 	"fmt"
-	"net/netip"
 	"time"
+
+	"understudy/nat/session"
 )
 
-// Reconfigure changes, while flows go on, which addresses the groups hold, whose
-// sessions are taken, and the hash of what must be the same on all nodes. The
-// groups themselves stay: others than those of Open are an error, and nothing
-// has changed then.
+// Reconfigure changes, while flows go on, which addresses and networks the groups
+// have, which flows are replicated, and the hash of what must be the same on all
+// nodes: Groups, Inside, Routed, Bound, Classes and Hash of c; the rest of it does
+// not matter. The groups themselves stay: others than those of Open are an error,
+// and nothing has changed then.
 //
 // The owner finds by a dump which flows belong to it now; a standby asks for
 // them. Peers are told the new hash by new connections.
-func (e *Engine) Reconfigure(groups []Group, inside []netip.Prefix, hash uint64) error {
-	if len(groups) != len(e.cfg.Groups) {
-		return fmt.Errorf("replica: %d groups, were %d", len(groups), len(e.cfg.Groups))
+func (e *Engine) Reconfigure(c Config) error {
+	if len(c.Groups) != len(e.cfg.Groups) {
+		return fmt.Errorf("replica: %d groups, were %d", len(c.Groups), len(e.cfg.Groups))
 	}
-	addrs, seen := make([][]netip.Addr, len(groups)), 0
-	for _, g := range groups {
+	groups, seen := make([]Group, len(c.Groups)), 0
+	for _, g := range c.Groups {
 		i, err := e.group(g.Name)
 		if err != nil {
 			return err
 		}
-		addrs[i] = g.Addresses
+		groups[i] = g
 		seen |= 1 << i
 	}
 	if seen != 1<<len(groups)-1 {
 		return fmt.Errorf("replica: a group is named twice")
 	}
+	c.Groups = groups
+	hash := c.Hash
 	now := time.Now()
 	// A dump reads the scope without mu, but under dumpMu.
 	e.dumpMu.Lock()
 	defer e.dumpMu.Unlock()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.scope.Set(addrs, inside)
+	e.scope.Set(c.scopeOf(e.scope.Own))
+	e.comeOfAge(now, true)
+	e.cfg.Classes = c.Classes
+	e.young = session.NewNursery(c.Classes)
 	e.reconcile, e.lost = now, true // a dump that has begun already is not enough
 	kick(e.dump)
 	told := hash == e.cfg.Hash

@@ -20,7 +20,9 @@ func moved(r session.Record, to netip.Addr) session.Record {
 // reconfigure gives the box these addresses, and a hash to go with them.
 func (b *box) reconfigure(hash uint64, addrs ...netip.Addr) {
 	b.t.Helper()
-	must(b.t, b.engine.Reconfigure([]replica.Group{{Name: "gw", Addresses: addrs}}, b.cfg.Inside, hash))
+	c := b.cfg
+	c.Groups, c.Hash = []replica.Group{{Name: "gw", Addresses: addrs}}, hash
+	must(b.t, b.engine.Reconfigure(c))
 }
 
 // all is what a box's kernel translates to any of the addresses.
@@ -96,7 +98,7 @@ func TestReconfigureKeepsTheGroups(t *testing.T) {
 		{{Name: "other", Addresses: []netip.Addr{vip}}},
 		{{Name: "gw", Addresses: []netip.Addr{vip}}, {Name: "gw", Addresses: []netip.Addr{newVIP}}},
 	} {
-		if err := w.a.engine.Reconfigure(groups, nil, 1); err == nil {
+		if err := w.a.engine.Reconfigure(replica.Config{Groups: groups, Hash: 1}); err == nil {
 			t.Errorf("groups %v were taken", groups)
 		}
 	}

@@ -13,6 +13,7 @@ type Status struct {
 	InSync         bool // for every group: it is Active here, or all its sessions are
 	Lag            time.Duration
 	Dirty          int // records that some peer was not sent yet
+	Young          int // flows that peers are not told of yet, by their class
 	Peers          []PeerStatus
 	Groups         []GroupStatus
 	LastTakeover   *Takeover // nil: none yet
@@ -58,6 +59,7 @@ type Counters struct {
 	Stray       uint64 // events of flows in groups that are not Active here
 	Partial     uint64 // events of flows of which too little is known
 	Unsupported uint64 // flows that cannot be moved
+	Excluded    uint64 // events and dumped entries of flows that no peer is to hear of
 	Full        uint64 // sessions refused: our table is full
 	Dumps       uint64
 	DumpErrors  uint64
@@ -83,7 +85,7 @@ func (e *Engine) Status() Status {
 	now := time.Now()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	s := Status{Counters: e.counters, InSync: true}
+	s := Status{Counters: e.counters, InSync: true, Young: e.young.Len()}
 	active := e.groups.Active()
 	for g := range e.cfg.Groups {
 		st := e.groups.At(g)

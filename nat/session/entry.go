@@ -31,6 +31,7 @@ const (
 	bitInstalled             // this box's kernel was given it, or had it first
 	bitOwnID                 // id is that of this box's kernel
 	bitGiven                 // this box's kernel has it from a peer, not from packets
+	bitYoung                 // peers are not told yet: see young.go
 )
 
 // wide holds bytes 4 to 15 of the four addresses of an IPv6 record: original

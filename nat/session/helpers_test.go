@@ -16,7 +16,9 @@ var (
 	inside = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
 )
 
-func testScope() *Scope { return NewScope([][]netip.Addr{{vip, vip6}}, inside) }
+func testScope() *Scope {
+	return NewScope(ScopeConfig{Groups: [][]netip.Addr{{vip, vip6}}, Inside: inside})
+}
 
 // snat makes the n-th of many TCP flows whose source is translated to vip.
 func snat(n uint32) Record {

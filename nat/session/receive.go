@@ -53,7 +53,7 @@ func (r *Receiver) adopt(now time.Time, g int, b []byte, count *uint64) error {
 		if err != nil || op != OpUpsert || r.table.knows(&rec.Key) || !rec.Installable() {
 			continue
 		}
-		if own, ok := r.scope.GroupOf(&rec); !ok || own != g {
+		if !r.scope.Groups(&rec).Has(g) {
 			continue
 		}
 		if s, _, err := r.table.Upsert(&rec, g, r.table.gen); err == nil {
@@ -81,7 +81,7 @@ func (r *Receiver) remove(s Slot, now time.Time) {
 }
 
 func (r *Receiver) upsert(now time.Time, g int, rec *Record) {
-	if own, ok := r.scope.GroupOf(rec); !ok || own != g {
+	if !r.scope.Groups(rec).Has(g) {
 		r.stats.Scope++
 		r.rx[g].refused = true
 		return
@@ -93,6 +93,7 @@ func (r *Receiver) upsert(now time.Time, g int, rec *Record) {
 		return
 	}
 	r.stats.Upserts++
+	r.table.Mature(s) // a peer knows it
 	if ch&ChangeBinding != 0 {
 		r.table.SetInstalled(s, false)
 	}

@@ -36,6 +36,7 @@ const (
 	ChangeBinding                    // another translation: a kernel must delete and create
 	ChangeState                      // anything else that a kernel is told
 	ChangeID                         // another incarnation, or another box's name for it
+	ChangeGroup                      // it belongs to another group now
 	ChangeClosing                    // the TCP state, and the connection goes on or winds down
 
 	// ChangeKernel is what a kernel must be told at once, ChangeWire what a peer
@@ -43,7 +44,7 @@ const (
 	// or over: that it closes does not matter to its packets, and most are over
 	// within milliseconds.
 	ChangeKernel = ChangeNew | ChangeBinding | ChangeState
-	ChangeWire   = ChangeKernel | ChangeID | ChangeClosing
+	ChangeWire   = ChangeKernel | ChangeID | ChangeGroup | ChangeClosing
 )
 
 // GroupSet is a set of groups, a bit each.
@@ -77,6 +78,7 @@ type Table struct {
 	overflowed Sinks
 	groups     [MaxGroups]tally
 	live, dead int
+	young      int // of live
 	keepDead   bool
 	gen        uint16
 }
@@ -236,6 +238,9 @@ func (t *Table) replace(s Slot, p *packed, g int, gen uint16) (ch Change) {
 		ch |= ChangeID
 		e.bits &^= bitOwnID
 	}
+	if int(e.group) != g {
+		ch |= ChangeGroup
+	}
 	e.rsrc, e.rdst, e.rsport, e.rdport = p.rsrc, p.rdst, p.rsport, p.rdport
 	e.id, e.timeout, e.mark, e.status = p.id, p.timeout, p.mark, p.status
 	e.tcp, e.wscale, e.flagsOrig, e.flagsReply = p.tcp, p.wscale, p.flagsOrig, p.flagsReply
@@ -266,6 +271,10 @@ func (t *Table) replaceAside(e *entry, a *aside) (changed bool) {
 
 func (t *Table) enlist(e *entry) {
 	t.live++
+	if e.bits&bitYoung != 0 {
+		t.young++
+		return
+	}
 	g := &t.groups[e.group]
 	g.count++
 	g.sum += e.hashContent(t.wide.at(e.wide), t.aside.at(e.aside))
@@ -273,6 +282,10 @@ func (t *Table) enlist(e *entry) {
 
 func (t *Table) delist(e *entry) {
 	t.live--
+	if e.bits&bitYoung != 0 {
+		t.young--
+		return
+	}
 	g := &t.groups[e.group]
 	g.count--
 	g.sum -= e.hashContent(t.wide.at(e.wide), t.aside.at(e.aside))
@@ -302,6 +315,10 @@ func (t *Table) Delete(s Slot, to Sinks, now time.Time) {
 		return
 	}
 	t.delist(e)
+	if e.bits&bitYoung != 0 {
+		e.bits &^= bitYoung
+		to &= Sink(SinkKernel) // nobody else knows of it
+	}
 	e.bits ^= bitLive | bitDead
 	t.dead++
 	if peers := to &^ (1 << SinkKernel); peers != 0 && t.dead > maxDead+t.live {

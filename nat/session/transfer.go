@@ -28,7 +28,7 @@ func (s *Sender) fillWalk(b []byte) []byte {
 		bt := batch{typ: TypeRecords}
 		for cap(b)-len(b) >= fillRoom && s.cursor < Slot(t.used) {
 			e := t.at(s.cursor)
-			if e.bits&bitLive != 0 && e.dirty&s.Sink() == 0 && s.walking.Has(int(e.group)) {
+			if e.bits&(bitLive|bitYoung) == bitLive && e.dirty&s.Sink() == 0 && s.walking.Has(int(e.group)) {
 				b = s.record(b, &bt, s.cursor, e)
 			}
 			s.cursor++

@@ -185,7 +185,7 @@ func FuzzReceiver(f *testing.F) {
 			if q.tb.Record(s, &r); q.tb.Group(s) != 0 {
 				t.Fatal("group", q.tb.Group(s))
 			}
-			if _, ok := scope.GroupOf(&r); !ok {
+			if !scope.Groups(&r).Has(0) {
 				t.Fatal("outside the scope:", r.String())
 			}
 			return true

@@ -7,10 +7,15 @@ import (
 
 // IP protocol numbers.
 const (
-	protoICMP   = 1
-	protoTCP    = 6
-	protoUDP    = 17
-	protoICMPv6 = 58
+	protoICMP    = 1
+	protoTCP     = 6
+	protoUDP     = 17
+	protoDCCP    = 33
+	protoGRE     = 47
+	protoICMPv6  = 58
+	protoVRRP    = 112
+	protoSCTP    = 132
+	protoUDPLite = 136
 )
 
 // ErrCritical is a record with a critical attribute this version does not know:
