@@ -35,7 +35,7 @@ func TestFlowsDiffer(t *testing.T) {
 	}
 }
 
-func binary(t *testing.T) string {
+func built(t *testing.T) string {
 	t.Helper()
 	lab.Require(t)
 	if b := os.Getenv("UNDERSTUDY_BINARY"); b != "" {
@@ -58,7 +58,7 @@ func minute(t *testing.T) context.Context {
 // Both measurements run through and mean what they say; no time is asserted.
 func TestRunCrash(t *testing.T) {
 	r, err := RunCrash(minute(t), CrashOptions{
-		Binary: binary(t), Intervals: []time.Duration{50 * time.Millisecond}, Crashes: 1, Connections: 10,
+		Binary: built(t), Intervals: []time.Duration{50 * time.Millisecond}, Crashes: 1, Connections: 10,
 		Progress: t.Output(), calm: 100 * time.Millisecond,
 	})
 	if err != nil {
@@ -72,7 +72,7 @@ func TestRunCrash(t *testing.T) {
 
 func TestRunTakeover(t *testing.T) {
 	r, err := RunTakeover(minute(t), TakeoverOptions{
-		Binary: binary(t), Few: 10, Many: 500, Runs: 1, Sizes: 1, Progress: t.Output(), quick: true,
+		Binary: built(t), Few: 10, Many: 500, Runs: 1, Sizes: 1, Progress: t.Output(), quick: true,
 	})
 	if err != nil {
 		t.Fatal(err)

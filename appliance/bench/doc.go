@@ -11,6 +11,8 @@
 //	             distance from an advert (tap.go), on gateways that have just
 //	             booted (stage.go); setup.go has one configuration for both
 //	release.go   what is lost when the active gateway gives up in good order
+//	shut.go      many virtual MACs given up at once, on gateways with any number of
+//	             routers (ground.go); volley.go sends frames by the thousand
 //	stats.go, proc.go, machine.go, flows.go, text.go
 //
 // # What is measured

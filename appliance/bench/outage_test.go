@@ -10,7 +10,7 @@ import (
 // besideT is what a test gives a comparison: two runs of each, in a hurry.
 func besideT(t *testing.T) Beside {
 	t.Helper()
-	b := binary(t)
+	b := built(t)
 	if err := (keepalived{}).Available(); err != nil {
 		if os.Getenv("CI") == "true" || os.Getenv("UNDERSTUDY_REQUIRE_NETNS") == "1" {
 			t.Fatal(err)

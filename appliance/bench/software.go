@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -45,7 +46,10 @@ func rival(name string, interval time.Duration) (software, error) {
 }
 
 // ours is the program that is being measured.
-type ours struct{}
+type ours struct {
+	binary string    // where it is not a pair that runs it; "": the running executable
+	log    io.Writer // likewise
+}
 
 func (ours) Name() string     { return "understudy" }
 func (ours) Available() error { return nil }

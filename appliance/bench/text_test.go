@@ -51,6 +51,13 @@ func releaseReport() *ReleaseReport {
 	}}
 }
 
+func shutReport() *ShutReport {
+	return &ShutReport{Machine: somewhere, MACs: 250, RoundMS: 4, Rows: []ShutRow{
+		{Software: "understudy", Way: "fault", Shuts: make([]Shut, 5), SpreadMS: Summary{5, 2.5, 3.7, 3.9}, AfterMS: Summary{5, -.7, -.6, -.5}, Within: true},
+		{Software: "keepalived", Way: "fault", Shuts: make([]Shut, 5), Remained: 250},
+	}}
+}
+
 func TestTextForPeople(t *testing.T) {
 	for name, r := range map[string]interface {
 		WriteText(w *bytes.Buffer) error
@@ -58,6 +65,7 @@ func TestTextForPeople(t *testing.T) {
 		"crash":    textOf(func(b *bytes.Buffer) error { return crashReport().WriteText(b) }),
 		"outage":   textOf(func(b *bytes.Buffer) error { return outageReport().WriteText(b) }),
 		"release":  textOf(func(b *bytes.Buffer) error { return releaseReport().WriteText(b) }),
+		"shut":     textOf(func(b *bytes.Buffer) error { return shutReport().WriteText(b) }),
 		"takeover": textOf(func(b *bytes.Buffer) error { return takeoverReport().WriteText(b) }),
 	} {
 		t.Run(name, func(t *testing.T) {

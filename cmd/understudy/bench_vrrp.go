@@ -23,7 +23,7 @@ func newBenchVRRP() *cobra.Command {
 			return &codeError{code: exitUsage, quiet: true, err: errors.New("nothing to measure given")}
 		},
 	}
-	c.AddCommand(newBenchOutage(), newBenchRelease())
+	c.AddCommand(newBenchOutage(), newBenchRelease(), newBenchShut())
 	for _, sub := range c.Commands() {
 		asUsage(sub)
 	}
@@ -106,5 +106,25 @@ func newBenchRelease() *cobra.Command {
 	f.add(c, 20)
 	c.Flags().DurationVar(&o.Interval, "interval", 100*time.Millisecond, "advert interval")
 	c.Flags().StringSliceVar(&macs, "mac", []string{"interface", "virtual"}, "hardware address of the virtual addresses: interface, virtual")
+	return c
+}
+
+func newBenchShut() *cobra.Command {
+	var (
+		f besideFlags
+		o bench.ShutOptions
+	)
+	c := &cobra.Command{
+		Use:   "shut",
+		Short: "how long many virtual MACs take to be shut",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return f.run(cmd, func(ctx context.Context, b bench.Beside) (benchReport, error) {
+				o.Beside = b
+				return bench.RunShut(ctx, o)
+			})
+		},
+	}
+	f.add(c, 5)
+	c.Flags().IntVar(&o.MACs, "macs", 250, "virtual MACs, at most 250")
 	return c
 }
