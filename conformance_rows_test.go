@@ -10,7 +10,7 @@ var requirements = []requirement{
 	{"V01", "2.5", should, "flapping because adverts come too late is logged, rarely",
 		[]string{"vrrp.TestS2_5_FlappingIsToldOnce", "vrrp.TestS2_5_FlappingIsSeenByTheBackupToo", "vrrp.TestScenarios", "interop.TestFlappingIsLoggedOnce"}, told},
 	{"V02", "5.1.1.1", must, "IPv4: adverts come from the primary address of the interface",
-		[]string{"interop.TestAdvertOnTheWire", "vrrpnet.TestLinksKeepThePrimaryAddress"}, ""},
+		[]string{"interop.TestAdvertOnTheWire", "vrrpnet.TestLinksKeepThePrimaryAddress"}, "`source` chooses another address of the interface; the router is in fault without it."},
 	{"V03", "5.1.1.2", must, "224.0.0.18 is not forwarded, whatever the TTL", []string{"interop.TestGroupIsNotForwarded"}, ""},
 	{"V04", "5.1.1.3", must, "TTL is 255, of priority 0 too", []string{"interop.TestAdvertOnTheWire"}, ""},
 	{"V05", "5.1.1.3", must, "another TTL is refused",
@@ -124,7 +124,7 @@ var requirements = []requirement{
 	{"V77", "8.4.2", should, "... and ignores version 2 of one that also speaks version 3", []string{"interop.TestVectors/version 2 for a router of version 3"}, "A router of version 3 refuses version 2 (reason version)."},
 	{"V78", "8.4.2", should, "... and not for ever", nil, "Not offered, see V75."},
 	{"V79", "8.4.2.1.1", should, "... and a version 2 router is not the better one of a fast pair", nil, "Not offered, see V75."},
-	{"V80", "9", should, "the link is protected by other means; version 3 has no authentication", []string{"interop.TestVectors/bad_ttl_254", "interop.TestVectors/our own address"}, "TTL 255 keeps out who is not on the link; nothing is claimed beyond. docs/segment.md says what switches can do, and what we tell of strangers."},
+	{"V80", "9", should, "the link is protected by other means; version 3 has no authentication", []string{"interop.TestVectors/bad_ttl_254", "interop.TestVectors/our own address"}, "TTL 255 keeps out who is not on the link, `unicast` listens to the listed nodes only (interop.TestUnicastListensToItsPeersOnly); nothing is claimed beyond. docs/segment.md says what switches can do, and what we tell of strangers."},
 }
 
 const (

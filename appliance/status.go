@@ -38,6 +38,8 @@ type RouterStatus struct {
 	AdvertIntervalSeconds float64      `json:"advert_interval_seconds"`
 	ActiveAddress         string       `json:"active_address"` // who is Active, as far as heard; empty if unknown
 	Addresses             []string     `json:"addresses"`
+	Source                string       `json:"source"`  // adverts come from; empty if there is no such address
+	Unicast               []string     `json:"unicast"` // nodes that adverts go to; empty: to the multicast group
 	Transitions           uint64       `json:"transitions"`
 	LastTransition        *time.Time   `json:"last_transition"` // null before the first
 	Adverts               AdvertStatus `json:"adverts"`

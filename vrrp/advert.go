@@ -82,31 +82,33 @@ type Expect struct {
 	Interval  time.Duration // version 2
 	Addresses []netip.Addr  // version 2
 	Owner     bool          // version 2
+	Unicast   Unicast       // how it has to be addressed
 }
 
 // ParseAdvert reads the advert in d and judges what can be judged without configuration: the version must be 2 or
 // 3, the VRID and interval not 0, the authentication type not above 2. Either form of the IPv4 checksum is
 // accepted and told in a.Form. Unless it returns ReasonNone, a is only filled as far as the reading came. No allocation.
-func ParseAdvert(d Datagram, a *Advert) Reason { return parseAdvert(d, a, nil) }
+func ParseAdvert(d Datagram, a *Advert) Reason { return parseAdvert(d, a, nil, &Unicast{}) }
 
 // ParseExpected is ParseAdvert with a configuration, in one ladder: a reason that needs the configuration comes
 // at its place between the others. Used for verdicts; a running receiver parses, finds the router by VRID, and
 // lets Set judge the rest.
-func ParseExpected(d Datagram, a *Advert, want *Expect) Reason { return parseAdvert(d, a, want) }
+func ParseExpected(d Datagram, a *Advert, want *Expect) Reason {
+	return parseAdvert(d, a, want, &want.Unicast)
+}
 
-func parseAdvert(d Datagram, a *Advert, want *Expect) Reason {
+func parseAdvert(d Datagram, a *Advert, want *Expect, addressed *Unicast) Reason {
 	b := d.Payload
 	*a = Advert{}
 	if len(b) < messageHeader {
 		return ReasonTruncated
 	}
 	a.Version, a.VRID, a.Priority, a.Count = b[0]>>4, b[1], b[2], b[3]
+	if r := addressed.judge(d); r != ReasonNone {
+		return r
+	}
 	v4 := d.Src.Is4()
 	switch {
-	case d.TTL != ttl:
-		return ReasonTTL
-	case d.Dst != groupOf(d.Src):
-		return ReasonDestination
 	case a.Version != 3 && (a.Version != 2 || !v4):
 		return ReasonVersion
 	case want != nil && a.Version != want.Version:
@@ -161,10 +163,13 @@ func (a *Advert) judge(d Datagram, want *Expect) Reason {
 	case d.Src.Is6() && !a.Address(0).IsLinkLocalUnicast():
 		return ReasonLinkLocal
 	}
-	if want != nil {
-		return want.Check(a)
+	switch {
+	case want == nil:
+		return ReasonNone
+	case !want.Unicast.Knows(d.Src) && want.Check(a) == ReasonNone:
+		return ReasonSource
 	}
-	return ReasonNone
+	return want.Check(a)
 }
 
 // checksumForm finds the form in which the checksum is right.

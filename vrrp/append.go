@@ -10,6 +10,11 @@ import (
 // addresses are addrs, or the list a was read with where addrs is nil. At most 255 are sent. src gives the family
 // and, with the group, the pseudo-header. No allocation beyond b's growth.
 func AppendAdvert(b []byte, a *Advert, addrs []netip.Addr, src netip.Addr) []byte {
+	return AppendAdvertTo(b, a, addrs, src, groupOf(src))
+}
+
+// AppendAdvertTo is AppendAdvert to a router of its own instead of the group, which the pseudo-header knows.
+func AppendAdvertTo(b []byte, a *Advert, addrs []netip.Addr, src, dst netip.Addr) []byte {
 	start := len(b)
 	count := a.Count
 	if addrs != nil {
@@ -40,7 +45,7 @@ func AppendAdvert(b []byte, a *Advert, addrs []netip.Addr, src netip.Addr) []byt
 	message := b[start:]
 	s := sum(0, message)
 	if src.Is6() || (a.Version == 3 && a.Form == FormPseudo) {
-		s += pseudo(src, groupOf(src), len(message))
+		s += pseudo(src, dst, len(message))
 	}
 	binary.BigEndian.PutUint16(message[6:], ^fold(s))
 	return b
@@ -49,21 +54,26 @@ func AppendAdvert(b []byte, a *Advert, addrs []netip.Addr, src netip.Addr) []byt
 // AppendPacket appends the whole IP packet of an advert: TTL 255, class CS6, from src to the family's group.
 // Without options, and IPv4 with "don't fragment" and identification 0 (RFC 6864).
 func AppendPacket(b []byte, a *Advert, addrs []netip.Addr, src netip.Addr) []byte {
+	return AppendPacketTo(b, a, addrs, src, groupOf(src))
+}
+
+// AppendPacketTo is AppendPacket to a router of its own instead of the group.
+func AppendPacketTo(b []byte, a *Advert, addrs []netip.Addr, src, dst netip.Addr) []byte {
 	start := len(b)
 	if src.Is4() {
-		s, d := src.As4(), Group4().As4()
+		s, d := src.As4(), dst.As4()
 		b = append(b, 0x45, tos, 0, 0, 0, 0, 0x40, 0, ttl, protocol, 0, 0)
 		b = append(append(b, s[:]...), d[:]...)
-		b = AppendAdvert(b, a, addrs, src)
+		b = AppendAdvertTo(b, a, addrs, src, dst)
 		header := b[start : start+ipv4Header]
 		binary.BigEndian.PutUint16(header[2:], uint16(len(b)-start))
 		binary.BigEndian.PutUint16(header[10:], ^fold(sum(0, header)))
 		return b
 	}
-	s, d := src.As16(), Group6().As16()
+	s, d := src.As16(), dst.As16()
 	b = append(b, 0x60|tos>>4, tos&0x0f<<4, 0, 0, 0, 0, protocol, ttl)
 	b = append(append(b, s[:]...), d[:]...)
-	b = AppendAdvert(b, a, addrs, src)
+	b = AppendAdvertTo(b, a, addrs, src, dst)
 	binary.BigEndian.PutUint16(b[start+4:], uint16(len(b)-start-ipv6Header))
 	return b
 }

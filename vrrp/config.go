@@ -45,6 +45,8 @@ type RouterConfig struct {
 	VirtualMAC      bool          // adverts come from [VirtualMAC]; the sender's affair, the election does not look at it
 	Track           []string      // interfaces: one down is a fault of this router
 	Auth            string        // version 2 simple text password, at most 8 octets; "" is none
+	Source          netip.Addr    // adverts come from; invalid: the interface's primary address
+	Peers           []Peer        // adverts go to; none: to the group
 }
 
 // GroupConfig names routers that are Active together or not at all. A dual-stack router's name brings both of it.
@@ -118,6 +120,7 @@ func (r RouterConfig) validate() error {
 	if r.Family == 6 && len(r.Addresses) > 0 && !r.Addresses[0].IsLinkLocalUnicast() {
 		bad("the first IPv6 address must be link-local (RFC 9568, 5.2.9)")
 	}
+	r.validatePeers(bad)
 	return errors.Join(errs...)
 }
 
@@ -226,7 +229,8 @@ func sameOnWire(a, b RouterConfig) bool {
 }
 
 func (r RouterConfig) expect() Expect {
-	e := Expect{Version: r.Version, VRID: r.VRID, Interval: r.Interval, Addresses: r.Addresses, Owner: r.Priority == 255}
+	e := Expect{Version: r.Version, VRID: r.VRID, Interval: r.Interval, Addresses: r.Addresses, Owner: r.Priority == 255,
+		Unicast: Unicast{Peers: r.Peers, Own: r.Source}}
 	if r.Auth != "" {
 		e.AuthType = AuthSimple
 		copy(e.Auth[:], r.Auth)

@@ -9,6 +9,7 @@
 //	checksum.go units.go reason.go    both IPv4 checksum forms, 1/100 s, why a packet was dropped
 //	machine.go                        Machine: one virtual router, section 6.4 with errata 8298-8301
 //	set.go set_step.go group.go       Set: machines, groups, links, eligibility, hand-over, terms
+//	unicast.go                        adverts to a list of peers instead of the group
 //	weight.go                         what is tracked lowers or raises a whole group
 //	set_reconfigure.go status.go      what a reload does; what to show
 //	vrrptest                          several Sets on one virtual clock and faulty segments; scenario scripts
@@ -52,5 +53,6 @@
 //   - Hand-over: after priority 0 the group serves on until its successor is heard.
 //   - A group that is not eligible does not preempt, even as address owner.
 //   - A group that yields on one member says priority 0 on those where its successor was not heard.
+//   - A router with peers speaks and listens to them one by one, not to the group.
 //   - A packet from our own address never reaches the machine; asserts are rate limited.
 package vrrp

@@ -38,6 +38,7 @@ type Set struct {
 type link struct {
 	up              bool
 	primary, locals netip.Addr
+	chosen          []netip.Addr // of the routers' sources, those that are there
 }
 
 // router is a machine with everything around it that RFC 9568 does not know.

@@ -116,7 +116,11 @@ func (r *router) admit(in SetInput) Reason {
 	case in.Src.WithZone("") == r.m.cfg.Source:
 		return ReasonOwn
 	}
-	return r.expect.Check(in.Advert)
+	reason := r.expect.Check(in.Advert)
+	if reason == ReasonNone && !r.expect.Unicast.Knows(in.Src.WithZone("")) {
+		return ReasonSource
+	}
+	return reason
 }
 
 // observe keeps what an accepted advert tells beside the election.
@@ -153,6 +157,7 @@ func (s *Set) onLink(now time.Time, in SetInput) {
 	if in.Primary.Is6() {
 		l.locals = in.Primary
 	}
+	l.chosen = append(s.links[in.Interface].chosen[:0], in.Sources...)
 	s.links[in.Interface] = l
 	for _, r := range s.routers {
 		if r.dependsOn(in.Interface) {
@@ -175,12 +180,18 @@ func (s *Set) refresh(r *router) {
 	if r.cfg.Family == 6 {
 		src = l.locals.WithZone("")
 	}
+	if r.cfg.Source.IsValid() {
+		src = netip.Addr{}
+		if slices.Contains(l.chosen, r.cfg.Source) {
+			src = r.cfg.Source
+		}
+	}
 	r.broken = ""
 	switch {
 	case !l.up:
 		r.broken = "link " + r.cfg.Interface + " down"
 	case !src.IsValid():
-		r.broken = "no address on " + r.cfg.Interface
+		r.broken = r.unsourced()
 	default:
 		cfg := r.m.Config()
 		cfg.Source = src

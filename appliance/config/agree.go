@@ -10,8 +10,8 @@ import (
 
 // Agreement returns, as sorted lines of text, what all nodes must have in
 // common to be able to stand in for each other: virtual routers with their
-// addresses, which MAC these have, whether they are talked to and the version of
-// VRRP, groups, translation. Interfaces, priorities and timers are each node's own affair, and
+// addresses, which MAC these have, whether they are talked to, the version of
+// VRRP and whether its adverts go by unicast, groups, translation. Interfaces, priorities and timers are each node's own affair, and
 // so are the names of routers, except that a router in no [[group]] gives its
 // group its name. Where two nodes differ, the difference of their texts says in
 // what.
@@ -34,6 +34,9 @@ func (c *Config) Agreement() string {
 		}
 		if r.Version != 3 {
 			line += fmt.Sprintf(" version %d", r.Version)
+		}
+		if len(r.Unicast) > 0 {
+			line += " unicast"
 		}
 		lines = append(lines, line)
 	}

@@ -30,6 +30,7 @@ func (c *checker) checkRouters(raw []*rawRouter) {
 	for i, rr := range raw {
 		if rr != nil {
 			c.track(at("router", i), rr)
+			c.addressing(at("router", i), rr)
 		}
 	}
 	for _, r := range c.routers {

@@ -36,7 +36,9 @@ type Router struct {
 	Accept       bool
 	Checksum     Checksum
 	Version      uint8
-	AuthPass     string // version 2: the password that anybody can read on the wire; empty: none
+	AuthPass     string       // version 2: the password that anybody can read on the wire; empty: none
+	Unicast      []netip.Addr // nodes that adverts go to one by one; none: to the multicast group
+	Source       netip.Addr   // adverts come from; invalid: the interface's primary address
 }
 
 // Track is something that a router's group depends on.

@@ -21,6 +21,7 @@ func (c *Config) Election() vrrp.SetConfig {
 			Accept:   r.Accept,
 			Checksum: vrrp.ChecksumMode(r.Checksum),
 			Family:   r.Family, VirtualMAC: r.MAC == MACVirtual,
+			Source: r.Source, Peers: r.peers(),
 		}
 		// Those without a weight are looked at where it is done at once, and goes on
 		// without the daemon.

@@ -41,12 +41,12 @@ type (
 		Checksum     *string   `toml:"checksum" like:"\"auto\""`
 		Version      *int64    `toml:"version" like:"3"`
 		AuthPass     *string   `toml:"auth_pass" like:"\"secret\""`
+		Unicast      []*string `toml:"unicast" like:"[\"10.0.0.3\"]"`
+		Source       *string   `toml:"source" like:"\"10.0.0.2\""`
 
-		Unicast any `toml:"unicast" later:"adverts by unicast"`
-		Source  any `toml:"source" later:"choosing the source address of adverts"`
-		Routes  any `toml:"routes" later:"routes that move with the router"`
-		Rules   any `toml:"rules" later:"routing rules that move with the router"`
-		Notify  any `toml:"notify" later:"notification programs"`
+		Routes any `toml:"routes" later:"routes that move with the router"`
+		Rules  any `toml:"rules" later:"routing rules that move with the router"`
+		Notify any `toml:"notify" later:"notification programs"`
 	}
 
 	rawGroup struct {

@@ -178,7 +178,7 @@ func routerStatus(r config.Router, stats election.Stats) appliance.RouterStatus 
 		Name: r.Name, Interface: r.Interface, VRID: r.VRID, Family: fmt.Sprintf("ipv%d", r.Family), Version: r.Version,
 		State: "initialize", Priority: r.Priority, EffectivePriority: r.Priority,
 		MAC: string(r.MAC), Accept: r.Accept,
-		AdvertIntervalSeconds: r.Advertise.Seconds(), Addresses: []string{}, Drops: map[string]uint64{},
+		AdvertIntervalSeconds: r.Advertise.Seconds(), Addresses: []string{}, Unicast: []string{}, Drops: map[string]uint64{},
 		Rivals: []appliance.RivalStatus{},
 	}
 	if d, ok := r.Device(); ok {
@@ -187,13 +187,16 @@ func routerStatus(r config.Router, stats election.Stats) appliance.RouterStatus 
 	for _, a := range r.Addresses {
 		out.Addresses = append(out.Addresses, a.String())
 	}
+	for _, a := range r.Unicast {
+		out.Unicast = append(out.Unicast, a.String())
+	}
 	for _, e := range stats.Status.Routers {
 		if e.Name != r.Name || e.Family != r.Family {
 			continue
 		}
 		out.State, out.Reason = e.State.String(), e.Reason
 		out.EffectivePriority = e.Effective
-		out.ActiveAddress = addressText(e.Active)
+		out.ActiveAddress, out.Source = addressText(e.Active), addressText(e.Source)
 		out.Rivals = rivals(e)
 		out.Transitions = e.Transitions
 		out.Adverts = appliance.AdvertStatus{Sent: e.Sent, Received: e.Received,

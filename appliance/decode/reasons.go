@@ -17,8 +17,8 @@ func Reasons(p Protocol) []Meaning {
 	switch p {
 	case VRRP:
 		for _, r := range vrrp.Reasons() {
-			// Who sent it is judged by a running router, which knows its own address.
-			if r != vrrp.ReasonSource && r != vrrp.ReasonOwn {
+			// Whether it is its own is judged by a running router, which knows its address.
+			if r != vrrp.ReasonOwn {
 				out = append(out, Meaning{r.String(), meaningVRRP(r)})
 			}
 		}
@@ -50,7 +50,7 @@ func meaningVRRP(r vrrp.Reason) string {
 	case vrrp.ReasonTTL:
 		return "TTL or Hop Limit is not 255: it may come from beyond the link (RFC 9568, 5.1.1.3 and 5.1.2.3)"
 	case vrrp.ReasonDestination:
-		return "not sent to 224.0.0.18 or ff02::12 (5.1.1.2 and 5.1.2.2)"
+		return "not sent to 224.0.0.18 or ff02::12 (5.1.1.2 and 5.1.2.2); with unicast: not to this node"
 	case vrrp.ReasonVersion:
 		return "neither 3 nor 2, 2 over IPv6, or not the configured one (7.1)"
 	case vrrp.ReasonType:
@@ -71,6 +71,8 @@ func meaningVRRP(r vrrp.Reason) string {
 		return "IPv6: the first address is not link-local (5.2.9, erratum 8300)"
 	case vrrp.ReasonAddressList:
 		return "version 2: not the configured addresses (RFC 3768, 7.1)"
+	case vrrp.ReasonSource:
+		return "a router with unicast does not list the sender"
 	}
 	return ""
 }

@@ -20,6 +20,9 @@ func refusal(reason vrrp.Reason, d vrrp.Datagram, a *vrrp.Advert, router *vrrp.R
 		}
 		return fmt.Sprintf("%s %d, not 255: it may come from beyond the link", name, d.TTL)
 	case vrrp.ReasonDestination:
+		if router != nil && len(router.Peers) > 0 {
+			return fmt.Sprintf("sent to %v, and router %q goes by unicast", d.Dst, router.Name)
+		}
 		group := vrrp.Group6()
 		if v4 {
 			group = vrrp.Group4()
@@ -58,6 +61,8 @@ func refusal(reason vrrp.Reason, d vrrp.Datagram, a *vrrp.Advert, router *vrrp.R
 		return fmt.Sprintf("interval %v, configured is %v: version 2 has to agree", a.Interval, router.Interval)
 	case vrrp.ReasonLinkLocal:
 		return fmt.Sprintf("the first address, %v, is not link-local", a.Address(0))
+	case vrrp.ReasonSource:
+		return fmt.Sprintf("router %q does not list %v in unicast", router.Name, d.Src)
 	case vrrp.ReasonAddressList:
 		return fmt.Sprintf("configured is %s: version 2 has to agree", list(router.Addresses))
 	}
@@ -80,7 +85,7 @@ func expected(d vrrp.Datagram, a *vrrp.Advert) string {
 	right := func(form vrrp.ChecksumForm) []byte {
 		again := *a
 		again.Form = form
-		return vrrp.AppendAdvert(nil, &again, nil, d.Src)
+		return vrrp.AppendAdvertTo(nil, &again, nil, d.Src, d.Dst)
 	}
 	plain, pseudo := right(vrrp.FormMessage), right(vrrp.FormPseudo)
 	is := fmt.Sprintf("checksum 0x%x", d.Payload[6:8])

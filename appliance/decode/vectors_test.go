@@ -87,6 +87,14 @@ func routerConfig(line string) (*vrrp.RouterConfig, error) {
 			rc.Auth = strings.TrimPrefix(value, "none")
 		case "addresses":
 			rc.Addresses, err = addresses(value)
+		case "source":
+			rc.Source, err = netip.ParseAddr(value)
+		case "unicast":
+			var list []netip.Addr
+			list, err = addresses(value)
+			for _, a := range list {
+				rc.Peers = append(rc.Peers, vrrp.Peer{Address: a})
+			}
 		default:
 			err = fmt.Errorf("unknown key %q", key)
 		}

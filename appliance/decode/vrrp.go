@@ -32,12 +32,15 @@ func (j *Judge) vrrp(r *Result, e ethernet) {
 	below := reason
 	if reason == vrrp.ReasonTTL || reason == vrrp.ReasonDestination {
 		// The verdict stands; what else there is to read is worth showing.
-		look := d
-		look.TTL, look.Dst = 255, vrrp.Group4()
-		if d.Src.Is6() {
-			look.Dst = vrrp.Group6()
+		below = vrrp.ParseAdvertTo(d, &a, &vrrp.Unicast{Peers: []vrrp.Peer{{Address: d.Src, Routed: true}}})
+		if d.Dst.IsMulticast() {
+			look := d
+			look.TTL, look.Dst = 255, vrrp.Group4()
+			if d.Src.Is6() {
+				look.Dst = vrrp.Group6()
+			}
+			below = vrrp.ParseAdvert(look, &a)
 		}
-		below = vrrp.ParseAdvert(look, &a)
 	}
 	showAdvert(r, d, &a, below)
 	if reason == vrrp.ReasonNone {
@@ -79,7 +82,8 @@ func (j *Judge) router(d vrrp.Datagram) *vrrp.RouterConfig {
 }
 
 func expect(rc *vrrp.RouterConfig) vrrp.Expect {
-	e := vrrp.Expect{Version: rc.Version, VRID: rc.VRID, Interval: rc.Interval, Addresses: rc.Addresses, Owner: owner(rc)}
+	e := vrrp.Expect{Version: rc.Version, VRID: rc.VRID, Interval: rc.Interval, Addresses: rc.Addresses, Owner: owner(rc),
+		Unicast: vrrp.Unicast{Peers: rc.Peers, Own: rc.Source}}
 	if rc.Auth != "" {
 		e.AuthType = vrrp.AuthSimple
 		copy(e.Auth[:], rc.Auth)

@@ -13,6 +13,7 @@
 //	group_test.go     a group of ours against routers of theirs that do not move together
 //	owner_test.go     priority 255, with the address on the interface
 //	version2_test.go  what version 2 insists on
+//	unicast_test.go   what a router with peers listens to, and whom it tells
 //	disagree_test.go  version 2 beside peers that are set up otherwise
 //	vectors_test.go   the vectors of package vrrp, as frames: what is counted, what moves
 //	rules_*_test.go   the rules of RFC 9568 that a packet can show, see docs/conformance.md

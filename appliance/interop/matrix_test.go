@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,6 +28,15 @@ type variant struct {
 	peers      []string
 	only       []string // the scenarios to play; nil: all
 	virtual    bool     // adverts come from the virtual MAC
+	unicast    bool     // they go to the other one alone
+}
+
+// between puts addresses into the words OWN and OTHER of a row.
+func (v variant) between(own, other string) variant {
+	bare := func(s string) string { return netip.MustParsePrefix(s).Addr().String() }
+	put := strings.NewReplacer("OWN", bare(own), "OTHER", bare(other))
+	v.ours, v.keepalived = put.Replace(v.ours), put.Replace(v.keepalived)
+	return v
 }
 
 // plays says whether the row has that scenario.
@@ -62,6 +72,28 @@ var variants = []variant{
 		ours:       "version = 2\nauth_pass = \"s3cr3t\"",
 		keepalived: "version 2\n  authentication {\n    auth_type PASS\n    auth_pass s3cr3t\n  }", peers: []string{"keepalived"},
 		only: []string{"preempt", "crash"}, // the rest is as without
+	},
+	{
+		name: "v3 IPv4 unicast", version: 3, vrid: 51, address: netip.MustParsePrefix("10.0.1.254/24"), interval: 200 * time.Millisecond,
+		learns: true, low: "10.0.1.2/24", high: "10.0.1.3/24", unicast: true,
+		ours: "unicast = [\"OTHER\"]\nsource = \"OWN\"", keepalived: "version 3\n  unicast_src_ip OWN\n  unicast_peer {\n    OTHER\n  }",
+		peers: []string{"keepalived"},
+	},
+	{
+		// With peers neither end uses the virtual MAC for adverts.
+		name: "v3 IPv4 unicast VMAC", version: 3, vrid: 51, address: netip.MustParsePrefix("10.0.1.254/24"), interval: 200 * time.Millisecond,
+		learns: true, low: "10.0.1.2/24", high: "10.0.1.3/24", unicast: true,
+		ours:       "mac = \"virtual\"\nunicast = [\"10.0.1.2\", \"10.0.1.3\"]",
+		keepalived: "version 3\n  use_vmac vr51\n  vmac_xmit_base\n  unicast_src_ip OWN\n  unicast_peer {\n    OTHER\n  }",
+		peers:      []string{"keepalived"}, only: []string{"preempt", "release", "crash", "equal priority"},
+	},
+	{
+		name: "v2 unicast PASS", version: 2, vrid: 51, address: netip.MustParsePrefix("10.0.1.254/24"), interval: time.Second,
+		low: "10.0.1.2/24", high: "10.0.1.3/24", unicast: true,
+		ours: "version = 2\nauth_pass = \"s3cr3t\"\nunicast = [\"10.0.1.2\", \"10.0.1.3\"]",
+		keepalived: "version 2\n  authentication {\n    auth_type PASS\n    auth_pass s3cr3t\n  }\n" +
+			"  check_unicast_src\n  unicast_src_ip OWN\n  unicast_peer {\n    OTHER\n  }",
+		peers: []string{"keepalived"}, only: []string{"preempt", "release", "crash", "equal priority"},
 	},
 }
 
@@ -128,12 +160,12 @@ func newDuel(t *testing.T, v variant, peer string, win, higher bool) *duel {
 	}
 	s.Join(mine, s.lan, "lan0", mineAddr)
 	s.Join(other, s.lan, "lan0", otherAddr)
-	d.us = &ours{&box{scene: s, Node: mine}, v}
+	d.us = &ours{&box{scene: s, Node: mine}, v.between(mineAddr, otherAddr)}
 	var them contender
 	switch peer {
 	case "keepalived":
 		s.tool("keepalived", "/usr/sbin/keepalived")
-		them = &keepalived{scene: s, Node: other, v: v}
+		them = &keepalived{scene: s, Node: other, v: v.between(otherAddr, mineAddr)}
 	case "frr":
 		s.tool("/usr/lib/frr/vrrpd")
 		them = &frr{scene: s, Node: other, v: v}

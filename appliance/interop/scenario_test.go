@@ -94,6 +94,10 @@ func noPreempt(d *duel) {
 
 // Both are Active because they cannot hear each other; then they can.
 func byAddress(d *duel) {
+	if d.v.unicast { // or what they send waits in their kernels, for an answer to ARP
+		d.introduce(d.a.machine(), d.b.machine())
+		d.introduce(d.b.machine(), d.a.machine())
+	}
 	d.isolate(true)
 	d.a.start(d.better(d.v.interval))
 	d.b.start(d.better(d.v.interval))
@@ -178,6 +182,18 @@ func (d *duel) crash(c contender) {
 	d.dead[c] = true
 	_, err := c.machine().Crash()
 	d.must(err)
+}
+
+// introduce tells a machine the hardware address of another one.
+func (d *duel) introduce(n, other *lab.Node) {
+	d.t.Helper()
+	l := other.Link("lan0")
+	addrs, err := l.Addrs()
+	d.must(err)
+	at, err := n.Netlink().LinkByName("lan0")
+	d.must(err)
+	d.must(n.Netlink().NeighSet(&netlink.Neigh{LinkIndex: at.Attrs().Index, State: netlink.NUD_REACHABLE,
+		IP: addrs[0].Addr().AsSlice(), HardwareAddr: l.MAC}))
 }
 
 // isolate keeps the two from hearing each other, while their links are well.

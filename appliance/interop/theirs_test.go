@@ -206,11 +206,16 @@ func (f *frr) holds() (bool, error) {
 	return false, nil
 }
 
-// listens tells whether a node has joined the group of the adverts on lan0: from
-// then on its router hears others.
+// listens tells whether a node has joined the group of the adverts on lan0, or has
+// a socket for them: from then on its router hears others.
 func listens(n *lab.Node, v variant) func() error {
 	file, group := "/proc/thread-self/net/igmp", "120000E0"
-	if v.address.Addr().Is6() {
+	switch v6 := v.address.Addr().Is6(); {
+	case v.unicast && v6:
+		file, group = "/proc/thread-self/net/raw6", ":0070 "
+	case v.unicast:
+		file, group = "/proc/thread-self/net/raw", ":0070 "
+	case v6:
 		file, group = "/proc/thread-self/net/igmp6", "ff020000000000000000000000000012"
 	}
 	return func() error {

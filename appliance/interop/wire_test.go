@@ -47,8 +47,12 @@ func (w *wire) adverts(from string) (list []advert) {
 		if a.packet.Kind != capture.VRRP {
 			continue
 		}
+		var to vrrp.Unicast // as a peer would that it may be for
+		if d, _ := vrrp.ParseDatagram(f.Data[14:]); !d.Dst.IsMulticast() {
+			to.Peers = []vrrp.Peer{{Address: d.Src}}
+		}
 		if a.data, a.reason = vrrp.ParseDatagram(f.Data[14:]); a.reason == vrrp.ReasonNone {
-			a.reason = vrrp.ParseAdvert(a.data, &a.Advert)
+			a.reason = vrrp.ParseAdvertTo(a.data, &a.Advert, &to)
 		}
 		list = append(list, a)
 	}

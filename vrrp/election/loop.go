@@ -3,6 +3,7 @@ package election
 import (
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -28,6 +29,8 @@ type loop struct {
 
 	now    time.Time // of this turn
 	onLnk  func(vrrpnet.Link)
+	chosen []vrrpnet.Interface // as they are watched, with their chosen sources
+	found  []netip.Addr        // those of one link that are there
 	fds    []unix.PollFd
 	frame  vrrpnet.Frame
 	advert vrrp.Advert
@@ -111,9 +114,16 @@ func (l *loop) configure(cfg vrrp.SetConfig) error {
 
 // survey watches the interfaces of cfg and returns how they are.
 func (l *loop) survey(cfg vrrp.SetConfig) (links []vrrpnet.Link, err error) {
-	if err := l.watcher.Watch(interests(cfg)); err != nil {
+	watch := interests(cfg)
+	if l.set != nil {
+		// What the present routers send from is not gone because the next ones will
+		// send from something else.
+		watch = withChosen(watch, interests(l.set.Config()))
+	}
+	if err := l.watcher.Watch(watch); err != nil {
 		return nil, err
 	}
+	l.chosen = watch
 	if err := l.watcher.Drain(func(link vrrpnet.Link) { links = append(links, link) }); err != nil {
 		return nil, err
 	}
@@ -124,8 +134,11 @@ func (l *loop) survey(cfg vrrp.SetConfig) (links []vrrpnet.Link, err error) {
 func (l *loop) drop(old tables) {
 	for _, p := range old.ports {
 		now := l.find(p.name, p.family)
-		if now == nil || now.port != p.port {
+		switch {
+		case now == nil || now.port != p.port:
 			p.close()
+		case now.port != nil && !now.single:
+			now.port.CloseUnicast()
 		}
 	}
 }

@@ -128,25 +128,44 @@ func TestConfigureIsADiff(t *testing.T) {
 func TestTurnAllocatesNothing(t *testing.T) {
 	c := newCable(t)
 	for _, test := range []struct {
-		name     string
-		priority uint8
-		want     vrrp.State
+		name    string
+		unicast bool
+		want    vrrp.State
 	}{
-		{"active", 200, vrrp.Active},
-		{"backup", 100, vrrp.Backup},
+		{"active", false, vrrp.Active},
+		{"backup", false, vrrp.Backup},
+		{"active, unicast", true, vrrp.Active},
+		{"backup, unicast", true, vrrp.Backup},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			mine, theirs := configOf(200), configOf(200)
 			if test.want == vrrp.Backup {
-				n := c.start(t, 1, play{Config: configOf(200)})
-				n.noted("transition-active", 1)
+				mine = configOf(100)
 			}
-			within(c[0], func() { turnAllocatesNothing(t, test.priority, test.want) })
+			if test.unicast {
+				mine, theirs = peered(mine, "10.0.0.3", "10.0.0.4"), peered(theirs, "10.0.0.2")
+			}
+			if test.want == vrrp.Backup {
+				n := c.start(t, 1, play{Config: theirs})
+				n.noted("transition-active", 1)
+				defer n.cleanUp()
+			}
+			within(c[0], func() { turnAllocatesNothing(t, mine, test.want) })
 		})
 	}
 }
 
-func turnAllocatesNothing(t *testing.T, priority uint8, want vrrp.State) {
-	cfg := configOf(priority)
+// peered makes the routers of a configuration go by unicast.
+func peered(cfg vrrp.SetConfig, peers ...string) vrrp.SetConfig {
+	for i := range cfg.Routers {
+		for _, p := range peers {
+			cfg.Routers[i].Peers = append(cfg.Routers[i].Peers, vrrp.Peer{Address: netip.MustParseAddr(p)})
+		}
+	}
+	return cfg
+}
+
+func turnAllocatesNothing(t *testing.T, cfg vrrp.SetConfig, want vrrp.State) {
 	cfg.Routers[0].Interval = 10 * time.Millisecond
 	if want == vrrp.Backup { // it learns the interval of the Active
 		cfg.Routers[0].Interval = interval

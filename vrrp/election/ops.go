@@ -40,9 +40,7 @@ func (l *loop) send(now time.Time, op *vrrp.Op) {
 		r.port.sendErrors++
 		return
 	}
-	l.packet = l.set.AppendPacket(l.packet[:0], *op)
-	if err := r.port.port.Send(r.mac, l.packet); err != nil {
-		r.port.sendErrors++
+	if !l.transmit(r, op) {
 		return
 	}
 	if op.Priority > 0 {
@@ -51,6 +49,33 @@ func (l *loop) send(now time.Time, op *vrrp.Op) {
 			l.post(now, r.group)
 		}
 	}
+}
+
+// transmit sends an advert to the group, or to each of the peers, and tells
+// whether it has gone to anybody.
+func (l *loop) transmit(r *route, op *vrrp.Op) (sent bool) {
+	peers := l.set.Peers(*op)
+	if len(peers) == 0 {
+		l.packet = l.set.AppendPacket(l.packet[:0], *op)
+		sent = r.port.port.Send(r.mac, l.packet) == nil
+		if !sent {
+			r.port.sendErrors++
+		}
+		return sent
+	}
+	for i := range peers {
+		to := peers[i].Address
+		if !op.Old && to == l.set.Source(op.Router) {
+			continue // one list for all nodes
+		}
+		l.packet = l.set.AppendPacketTo(l.packet[:0], *op, to)
+		if r.port.port.SendTo(to, l.packet) != nil {
+			r.port.sendErrors++
+			continue
+		}
+		sent = true
+	}
+	return sent
 }
 
 // post notes on the board how long a group could be resumed after our death.

@@ -16,6 +16,7 @@ type port struct {
 	family uint8
 	port   *vrrpnet.Port // nil: there is no such interface
 	link   vrrpnet.Link
+	single bool       // some of the routers have peers
 	vrids  [256]int16 // index of the router, -1: not ours
 
 	drops                drops // of no router
@@ -74,6 +75,7 @@ func (t *tables) build(cfg vrrp.SetConfig) tables {
 				// The old one still sends what the old routers have to say.
 				was := *old
 				p = &was
+				p.single = false
 			}
 			for v := range p.vrids {
 				p.vrids[v] = -1
@@ -81,6 +83,7 @@ func (t *tables) build(cfg vrrp.SetConfig) tables {
 			next.ports = append(next.ports, p)
 		}
 		p.vrids[r.VRID] = int16(i)
+		p.single = p.single || len(r.Peers) > 0
 		group := slices.IndexFunc(cfg.Groups, func(g vrrp.GroupConfig) bool { return slices.Contains(g.Routers, r.Name) })
 		next.groups[group].routers = append(next.groups[group].routers, i)
 		next.routes = append(next.routes, route{port: p, mac: sourceMAC(r), group: group, interval: r.Interval})
@@ -132,6 +135,9 @@ func interests(cfg vrrp.SetConfig) (watch []vrrpnet.Interface) {
 			if i == 0 && r.Priority != 255 {
 				watch[k].Virtual = append(watch[k].Virtual, r.Addresses...)
 			}
+			if i == 0 && r.Source.IsValid() && !slices.Contains(watch[k].Chosen, r.Source) {
+				watch[k].Chosen = append(watch[k].Chosen, r.Source)
+			}
 		}
 	}
 	return watch
@@ -150,7 +156,7 @@ func (l *loop) onLink(link vrrpnet.Link) {
 	l.log.Debug("link", "iface", link.Name, "index", link.Index, "up", up, "primary", link.Primary4, "link_local", link.Primary6)
 	if l.set != nil {
 		l.apply(l.now, l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InLink, Interface: link.Name, Up: up,
-			Primary: link.Primary4, LinkLocal: link.Primary6}))
+			Primary: link.Primary4, LinkLocal: link.Primary6, Sources: l.sources(link)}))
 	}
 }
 
@@ -173,8 +179,18 @@ func (l *loop) follow(p *port, link vrrpnet.Link) {
 		p.port = fresh
 		p.reopened++
 	}
-	if p.port != nil {
-		p.port.MAC = link.MAC
+	if p.port == nil {
+		return
+	}
+	p.port.MAC = link.MAC
+	if !p.single {
+		return
+	}
+	if err := p.port.OpenUnicast(); err != nil {
+		p.failed = true
+		if p.close(); !again {
+			l.log.Warn("port not opened", "iface", p.name, "family", p.family, "error", err)
+		}
 	}
 }
 
@@ -231,17 +247,20 @@ func (l *loop) receive(p *port) {
 
 func (l *loop) onFrame(p *port) {
 	d, reason := vrrp.ParseDatagram(l.frame.Packet)
-	if reason == vrrp.ReasonNone {
-		reason = vrrp.ParseAdvert(d, &l.advert)
-	}
 	router := -1
 	if len(d.Payload) > 1 {
 		router = int(p.vrids[d.Payload[1]])
 	}
-	if router < 0 {
-		if reason == vrrp.ReasonNone {
+	switch {
+	case reason != vrrp.ReasonNone:
+	case router >= 0:
+		reason = l.set.Parse(router, d, &l.advert)
+	default:
+		if reason = vrrp.ParseAdvert(d, &l.advert); reason == vrrp.ReasonNone {
 			reason = vrrp.ReasonVRID
 		}
+	}
+	if router < 0 {
 		p.drops.count(reason)
 	}
 	if reason != vrrp.ReasonNone {

@@ -9,6 +9,9 @@
 //	kernel --> | Watcher: rtnetlink            | ----> Link: up, index, primary address
 //	           +-------------------------------+
 //
+// What goes to single routers leaves by a raw IP socket of the port, whose way the
+// kernel finds.
+//
 // Why packet sockets and not raw IP sockets: the source MAC can be the virtual
 // one, the checksum of a bad IPv6 packet reaches our counters instead of being
 // dropped by the kernel, and an interface in the middle of losing its address

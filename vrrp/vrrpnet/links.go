@@ -17,7 +17,21 @@ type Link struct {
 	// and not one that moves between boxes. Invalid if there is none.
 	Primary4 netip.Addr
 	Primary6 netip.Addr // link-local
+
+	Chosen AddrSet // of Interface.Chosen, those that the interface has
 }
+
+// AddrSet marks positions in a list of addresses.
+type AddrSet [8]uint64
+
+func (s *AddrSet) add(i int) {
+	if i < 64*len(s) {
+		s[i/64] |= 1 << (i % 64)
+	}
+}
+
+// Has tells whether the i-th address is in the set.
+func (s *AddrSet) Has(i int) bool { return i < 64*len(s) && s[i/64]>>(i%64)&1 == 1 }
 
 // Interface tells the Watcher what to look at.
 type Interface struct {
@@ -26,6 +40,9 @@ type Interface struct {
 	// the primary address, and an address in a subnet with one of them is
 	// preferred over others.
 	Virtual []netip.Addr
+	// Chosen lists addresses that some adverts are to come from, instead of the
+	// primary one: at most 512, two families of 255 routers.
+	Chosen []netip.Addr
 }
 
 // links is the picture of the watched interfaces that netlink messages paint. It
@@ -108,8 +125,8 @@ func (s *links) setAddress(index int, p netip.Prefix, proto uint8, unfit bool) {
 	a := address{prefix: p, proto: proto, unfit: unfit, round: s.round}
 	i := k.indexOf(p)
 	switch {
-	case !unfit && s.rank(k.watch, a, p.Addr().Is4()) == 0:
-		// It can never be primary. A takeover adds thousands of those, so they are
+	case !unfit && s.rank(k.watch, a, p.Addr().Is4()) == 0 && !slices.Contains(s.names[k.watch].Chosen, p.Addr()):
+		// Adverts never come from it. A takeover adds thousands of those, so they are
 		// not even remembered.
 		s.removeAddress(index, p)
 	case i >= 0:
@@ -154,6 +171,7 @@ func (s *links) report(fn func(Link)) {
 				link = k.link
 				link.Primary4 = s.primary(k, s.now[i].Primary4, true)
 				link.Primary6 = s.primary(k, s.now[i].Primary6, false)
+				link.Chosen = s.chosen(k)
 			}
 		}
 		if link != s.now[i] || !s.told[i] {
@@ -177,6 +195,18 @@ func (s *links) primary(k *known, present netip.Addr, v4 bool) netip.Addr {
 		}
 	}
 	return best
+}
+
+// chosen finds which of the chosen addresses are there, and not put there by us.
+func (s *links) chosen(k *known) (set AddrSet) {
+	for i, want := range s.names[k.watch].Chosen {
+		for _, a := range k.addrs {
+			if a.prefix.Addr() == want && !a.unfit && (s.ours == 0 || a.proto != s.ours) {
+				set.add(i)
+			}
+		}
+	}
+	return set
 }
 
 // rank: 0 is unfit, 2 shares a subnet with a virtual address.

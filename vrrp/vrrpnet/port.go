@@ -57,7 +57,8 @@ type Port struct {
 	Family    uint8
 	MAC       MAC // the interface's own address, when the port was opened
 
-	fd, group int // the packet socket; the datagram socket that holds the membership
+	fd, group int      // the packet socket; the datagram socket that holds the membership
+	one       *unicast // nil: not asked for
 
 	// What a system call reads or writes lives here and is set up once.
 	in, out [maxFrame]byte
@@ -239,6 +240,7 @@ func (p *Port) Lost() uint64 {
 
 // Close leaves the group and closes the sockets. It may be called twice.
 func (p *Port) Close() {
+	p.CloseUnicast()
 	for _, fd := range []*int{&p.fd, &p.group} {
 		if *fd >= 0 {
 			unix.Close(*fd)
