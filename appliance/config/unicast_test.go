@@ -45,3 +45,30 @@ func TestUnicastIsAgreedOn(t *testing.T) {
 		t.Errorf("two nodes that list each other do not agree:\n%s\n%s", one.Agreement(), other.Agreement())
 	}
 }
+
+// TestUnicastOfBothFamilies: each family has its own of the list.
+func TestUnicastOfBothFamilies(t *testing.T) {
+	c := parse(t, "f", `node = "gw1"
+[[router]]
+name = "lan"
+interface = "lan0"
+vrid = 51
+addresses = ["10.0.0.1/24", "fe80::1/64", "2001:db8::1/64"]
+unicast = ["10.0.0.3", "fe80::3", "2001:db8::3", "2001:db8:1::3"]
+source = "2001:db8::2"
+`)
+	if _, err := vrrp.NewSet(c.Election()); err != nil {
+		t.Error(err)
+	}
+	a := netip.MustParseAddr
+	for _, r := range c.Election().Routers {
+		want, source := []vrrp.Peer{{Address: a("10.0.0.3")}}, netip.Addr{}
+		if r.Family == 6 {
+			want = []vrrp.Peer{{Address: a("fe80::3")}, {Address: a("2001:db8::3")}, {Address: a("2001:db8:1::3"), Routed: true}}
+			source = a("2001:db8::2")
+		}
+		if r.Source != source || !reflect.DeepEqual(r.Peers, want) {
+			t.Errorf("ipv%d: from %v to %v", r.Family, r.Source, r.Peers)
+		}
+	}
+}
