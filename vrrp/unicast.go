@@ -12,8 +12,8 @@ type Peer struct {
 	Routed  bool // it may be a hop away: its adverts need not come with TTL 255
 }
 
-// maxPeers bounds what a single Adver_Timer sends.
-const maxPeers = 32
+// maxUnicast bounds what a single Adver_Timer sends.
+const maxUnicast = 32
 
 // Unicast is how adverts of a router with peers have to be addressed. Without peers: to the group (5.1.1.2, 5.1.2.2).
 type Unicast struct {
@@ -67,8 +67,8 @@ func (r RouterConfig) validatePeers(bad func(format string, args ...any)) {
 			bad("source %v: IPv6 multicast adverts come from a link-local address (RFC 9568, 5.1.2.1)", src)
 		}
 	}
-	if len(r.Peers) > maxPeers {
-		bad("%d peers: at most %d", len(r.Peers), maxPeers)
+	if len(r.Peers) > maxUnicast {
+		bad("%d peers: at most %d", len(r.Peers), maxUnicast)
 	}
 	seen := make(map[netip.Addr]bool)
 	for _, p := range r.Peers {
