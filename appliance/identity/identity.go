@@ -26,13 +26,17 @@ func (a Address) Compare(b Address) int {
 	)
 }
 
-// Identity is everything a node holds. Both lists are sorted and unique; make
-// one with [New] and [Identity.With]. The zero value is the identity of a node
-// that holds nothing.
+// Identity is everything a node holds. The lists are sorted and unique; make
+// one with [New] and the methods that begin with With. The zero value is the
+// identity of a node that holds nothing.
 type Identity struct {
 	Addresses []Address
 	// Devices are the links of ours that must be up: those that addresses are on.
 	Devices []Device
+	// Routes are in the order in which they can be added. No two have one
+	// [RouteKey]; whoever makes the identity sees to it.
+	Routes []Route
+	Rules  []Rule
 }
 
 // New returns the identity that consists of the addresses, in any order.
@@ -57,6 +61,31 @@ func (i Identity) With(devices ...Device) Identity {
 	return i
 }
 
+// WithRoutes returns the identity and the routes, in any order. Those without a
+// valid destination are left out.
+func (i Identity) WithRoutes(routes ...Route) Identity {
+	all := slices.Clone(i.Routes)
+	for _, r := range routes {
+		if r.To.IsValid() {
+			all = append(all, r.canonical())
+		}
+	}
+	slices.SortFunc(all, Route.Compare)
+	i.Routes = slices.CompactFunc(all, func(a, b Route) bool { return a.Compare(b) == 0 })
+	return i
+}
+
+// WithRules returns the identity and the rules, in any order.
+func (i Identity) WithRules(rules ...Rule) Identity {
+	all := slices.Clone(i.Rules)
+	for _, r := range rules {
+		all = append(all, r.canonical())
+	}
+	slices.SortFunc(all, Rule.Compare)
+	i.Rules = slices.Compact(all)
+	return i
+}
+
 func canonical(p netip.Prefix) netip.Prefix {
 	if addr := p.Addr(); addr.Is4In6() {
 		return netip.PrefixFrom(addr.Unmap(), p.Bits()-96)
@@ -69,11 +98,15 @@ func canonical(p netip.Prefix) netip.Prefix {
 func Union(parts ...Identity) Identity {
 	var all []Address
 	var devices []Device
+	var routes []Route
+	var rules []Rule
 	for _, p := range parts {
 		all = append(all, p.Addresses...)
 		devices = append(devices, p.Devices...)
+		routes = append(routes, p.Routes...)
+		rules = append(rules, p.Rules...)
 	}
-	return New(all...).With(devices...)
+	return New(all...).With(devices...).WithRoutes(routes...).WithRules(rules...)
 }
 
 // Diff returns the addresses that are to be added to and removed from have to
@@ -85,6 +118,16 @@ func Diff(have, want Identity) (add, del []Address) {
 // DiffDevices does the same for the devices.
 func DiffDevices(have, want Identity) (add, del []Device) {
 	return diff(have.Devices, want.Devices)
+}
+
+// DiffRoutes does the same for the routes. One that is changed is in both.
+func DiffRoutes(have, want Identity) (add, del []Route) {
+	return diff(have.Routes, want.Routes)
+}
+
+// DiffRules does the same for the rules.
+func DiffRules(have, want Identity) (add, del []Rule) {
+	return diff(have.Rules, want.Rules)
 }
 
 // diff walks two sorted lists once.
@@ -127,22 +170,25 @@ func (i Identity) Gated() []netip.Addr {
 
 // Equal reports whether the two are the same.
 func (i Identity) Equal(o Identity) bool {
-	return slices.Equal(i.Addresses, o.Addresses) && slices.Equal(i.Devices, o.Devices)
+	return slices.Equal(i.Addresses, o.Addresses) && slices.Equal(i.Devices, o.Devices) && slices.Equal(i.Rules, o.Rules) &&
+		slices.EqualFunc(i.Routes, o.Routes, func(a, b Route) bool { return a.Compare(b) == 0 })
 }
 
-// String returns one line a device and one an address, each ended by a newline;
-// empty for the identity of nothing.
+// String returns one line for each device, address, route and rule, in this
+// order, which is that of adding them; empty for the identity of nothing.
 func (i Identity) String() string {
 	var b strings.Builder
-	for _, d := range i.Devices {
-		b.WriteString("device ")
-		b.WriteString(d.String())
-		b.WriteByte('\n')
-	}
-	for _, a := range i.Addresses {
-		b.WriteString("address ")
-		b.WriteString(a.String())
-		b.WriteByte('\n')
-	}
+	lines(&b, "device ", i.Devices)
+	lines(&b, "address ", i.Addresses)
+	lines(&b, "route ", i.Routes)
+	lines(&b, "rule ", i.Rules)
 	return b.String()
+}
+
+func lines[T interface{ String() string }](b *strings.Builder, what string, list []T) {
+	for _, x := range list {
+		b.WriteString(what)
+		b.WriteString(x.String())
+		b.WriteByte('\n')
+	}
 }
