@@ -134,6 +134,12 @@ func (w Want) String() string {
 		for _, a := range g.Identity.Addresses {
 			fmt.Fprintf(&b, " %s@%s", a.Prefix, a.Interface)
 		}
+		for _, r := range g.Identity.Routes {
+			fmt.Fprintf(&b, " [route %s]", r)
+		}
+		for _, r := range g.Identity.Rules {
+			fmt.Fprintf(&b, " [rule %s]", r)
+		}
 		b.WriteByte('\n')
 	}
 	return b.String()

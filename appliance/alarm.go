@@ -22,6 +22,7 @@ const (
 	AlarmCheckFlapping    = "check-flapping"
 	AlarmPriorities       = "priorities" // equal, too close, or two owners
 	AlarmFlapping         = "flapping"   // takeovers from one that was alive
+	AlarmRouteWaiting     = "route-waiting"
 )
 
 // Alarm is something an operator should know, for as long as it holds.

@@ -36,6 +36,9 @@ const (
 	wordBoundMax = 10 * time.Second
 	// lagAlarm is the replication lag above which a crash is said to lose flows.
 	lagAlarm = time.Second
+	// routeRetry is how soon a route that waits for its link is tried again though
+	// nobody told that the link is up.
+	routeRetry = 10 * time.Second
 )
 
 // Config is what Core needs to know of the configuration.
@@ -94,6 +97,7 @@ type group struct {
 
 	announced  bool
 	restored   bool // an address had to be put back, and is to be announced again
+	putBack    int  // how much ever had to be
 	told       bool // eligibility has been told
 	eligible   bool
 	inherited  bool   // it was in fault when we came; not "is": what we tell must not hang on what comes of it

@@ -140,9 +140,15 @@ func (c *Core) onApplied(now time.Time, ev Applied) {
 			g.restored = true
 		}
 	}
+	for name, n := range ev.PutBack {
+		if g := c.group(name); g != nil {
+			g.putBack += n
+		}
+	}
 	if ev.Gen != c.gen {
 		return
 	}
+	c.onWaiting(now, ev)
 	for _, g := range c.groups {
 		if err := ev.Failed[g.Name]; err != nil {
 			c.onFailed(now, g, err)

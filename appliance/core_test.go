@@ -26,6 +26,7 @@ import (
 //	attached gateway=backup:3                   the election's view, state:term
 //	transition gateway active term=4 [leaving]
 //	applied [fail=gateway] [restored=gateway]   the lane answers the latest Hold
+//	  [waiting=gateway] [put-back=gateway]      … a route waits for its link, something was put back
 //	applied stale                               … an old one
 //	synced [connected] [insync] [incomplete] [lag=2s]
 //	advance 5s                                  time passes, ticks included
@@ -91,7 +92,15 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		if g := arg("restored"); g != "" {
 			ev.Restored = []string{g}
 		}
+		if g := arg("waiting"); g != "" {
+			ev.Waiting = map[string]string{g: "route 192.0.2.0/24 dev far0: interface far0 is down"}
+		}
+		if g := arg("put-back"); g != "" {
+			ev.PutBack = map[string]int{g: 2}
+		}
 		return s.step(ev)
+	case "put-back":
+		return fmt.Sprintln(s.core.PutBack(first))
 	case "synced":
 		ev := Synced{Connected: d.HasArg("connected"), InSync: d.HasArg("insync"), Incomplete: d.HasArg("incomplete")}
 		ev.Lag, _ = time.ParseDuration(arg("lag"))

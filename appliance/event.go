@@ -43,6 +43,11 @@ type (
 		Gen      uint64
 		Failed   map[string]error
 		Restored []string // groups in which an address had to be put back
+		// PutBack counts by group what had to be put back, addresses or not.
+		PutBack map[string]int
+		// Waiting says for a group which of its routes are not there because their
+		// links are not. They come back with these; that is no failure.
+		Waiting map[string]string
 	}
 
 	// Synced is the session plane's readiness. Without [sessions] it never comes.
@@ -75,8 +80,9 @@ type (
 		Up   bool
 	}
 
-	// Drifted tells that the kernel no longer shows what was applied: someone
-	// removed an address, or an interface came back empty.
+	// Drifted tells that the kernel no longer shows what was applied, or could show
+	// more of it: someone removed an address or a route, an interface came back
+	// empty, one that routes need went down or up.
 	Drifted struct{ Why string }
 
 	// Drained answers DrainSessions.

@@ -76,6 +76,8 @@ type GroupStatus struct {
 	Term    uint64   `json:"term"`
 	Members []string `json:"members"`
 	Leaving bool     `json:"leaving,omitempty"`
+	// Restored counts what of the group's identity others removed and we put back.
+	Restored int `json:"restored"`
 }
 
 // SessionsStatus is the session plane.

@@ -15,6 +15,8 @@ const RunDir = "/run/understudy"
 type Cleaned struct {
 	Addresses int
 	Devices   int // with a virtual MAC
+	Routes    int
+	Rules     int // of routing
 }
 
 // Clean removes everything of ours from the kernel of this network namespace, by
@@ -47,6 +49,8 @@ func clean() (out Cleaned, err error) {
 	errs = append(errs, err)
 	addresses, err := kernel.Open()
 	if err == nil {
+		out.Rules, out.Routes, err = addresses.CleanRouting()
+		errs = append(errs, err)
 		out.Addresses, err = addresses.Clean()
 		errs = append(errs, err)
 		out.Devices, err = addresses.CleanDevices()

@@ -60,7 +60,8 @@ type node struct {
 	client     *election.Client
 	addresses  *kernel.Applier
 	watcher    *kernel.Watcher
-	known      map[string]int // interfaces that were there at the start, and their numbers: no news
+	known      map[string]int  // interfaces that were there at the start, and their numbers: no news
+	up         map[string]bool // each interface, as last seen
 	table      *nft.Applier
 	tableWatch *nft.Watcher
 	sessions   *sessions // nil without [sessions]
@@ -161,7 +162,7 @@ func (n *node) openKernel(cfg *config.Config, plan nat.Plan) (err error) {
 	if err := n.addresses.Prepare(cfg.Devices()); err != nil {
 		return err
 	}
-	n.known = make(map[string]int)
+	n.known, n.up = make(map[string]int), make(map[string]bool)
 	for _, name := range interfaces(cfg) {
 		if l, err := n.addresses.Link(name); err == nil {
 			n.known[name] = l.Index
@@ -237,7 +238,8 @@ func (n *node) leave() error {
 	if err != nil {
 		return fmt.Errorf("tidying up: %w", err)
 	}
-	n.log.Info("stopped", "addresses_removed", out.Addresses, "devices_removed", out.Devices)
+	n.log.Info("stopped", "addresses_removed", out.Addresses, "devices_removed", out.Devices,
+		"routes_removed", out.Routes, "rules_removed", out.Rules)
 	if err := n.client.Send(election.Bye{}); err != nil && !errors.Is(err, election.ErrLost) {
 		return err
 	}
@@ -285,7 +287,7 @@ func (n *node) onFenced(group string, err error) {
 
 // onKernel hears what others do to the kernel.
 func (n *node) onKernel(ev kernel.Event) {
-	if n.ofDevice(ev) {
+	if n.ofDevice(ev) || n.ofRoutes(ev) {
 		return
 	}
 	if ev.Kind == kernel.Overrun {

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"understudy/appliance"
 	"understudy/appliance/identity"
+	"understudy/appliance/kernel"
 )
 
 // The holder's seams: what it needs of each edge, no more.
@@ -28,7 +30,7 @@ type (
 		SetUnknown(reset bool) error
 	}
 	addressBook interface {
-		Apply(identity.Identity) (added []identity.Address, err error)
+		Apply(identity.Identity) (kernel.Outcome, error)
 		Held() (identity.Identity, error)
 	}
 )
@@ -40,8 +42,8 @@ const activateBound = 2 * time.Second
 // holder makes kernel and session plane match a Want, in the order that never
 // lets an address attract a packet whose session is not there:
 //
-//	giving up:  gate closed → sessions handed over → addresses removed → (later) devices down
-//	taking:     sessions in the kernel → gate open → devices up → addresses added
+//	giving up:  gate closed → sessions handed over → rules, routes, addresses removed → (later) devices down
+//	taking:     sessions in the kernel → gate open → devices up → addresses, routes, rules added
 //
 // It runs in one lane and remembers what it did, for the session plane only: the
 // kernel edges read back for themselves.
@@ -148,28 +150,64 @@ func (h *holder) setAddresses(w appliance.Want, out *appliance.Applied, fail fun
 		}
 	}
 	want := identity.Union(parts...)
-	added, err := h.addresses.Apply(want)
+	done, err := h.addresses.Apply(want)
+	out.Waiting = waiting(w, done.Waiting)
 	if err != nil {
-		h.blame(w, err, fail)
+		h.blame(w, done.Refused, err, fail)
 		return
 	}
-	// An address that we had put there before and had to add again was taken
-	// away by someone else.
+	// What we had put there before and had to add again was taken away by someone
+	// else, or by the kernel with something else.
 	for _, g := range w.Groups {
-		if containsAny(h.held, g.Identity, added) {
+		back := common(h.held, g.Identity, done.Added)
+		if len(back.Addresses) > 0 {
 			out.Restored = append(out.Restored, g.Name)
 		}
+		if n := len(back.Addresses) + len(back.Routes) + len(back.Rules); n > 0 {
+			if out.PutBack == nil {
+				out.PutBack = make(map[string]int)
+			}
+			out.PutBack[g.Name] = n
+		}
 	}
-	h.held = want
+	h.held = without(want, done.Waiting)
 }
 
-// blame finds the groups that lack an address; if none does, the failure belongs
+// waiting tells for each group that is Active which of its routes wait.
+func waiting(w appliance.Want, routes []kernel.Waiting) (out map[string]string) {
+	for _, g := range w.Groups {
+		var why []string
+		for _, x := range routes {
+			if g.Active && hasRoute(g.Identity, x.Route) {
+				why = append(why, x.String())
+			}
+		}
+		if len(why) > 0 {
+			if out == nil {
+				out = make(map[string]string)
+			}
+			out[g.Name] = strings.Join(why, "; ")
+		}
+	}
+	return out
+}
+
+// without is the identity less the routes that are not there.
+func without(id identity.Identity, routes []kernel.Waiting) identity.Identity {
+	id.Routes = slices.DeleteFunc(slices.Clone(id.Routes), func(r identity.Route) bool {
+		return slices.ContainsFunc(routes, func(w kernel.Waiting) bool { return w.Route.Compare(r) == 0 })
+	})
+	return id
+}
+
+// blame finds the groups that lack something; if none does, the failure belongs
 // to no group (something of ours could not be removed).
-func (h *holder) blame(w appliance.Want, err error, fail func(string, error)) {
+func (h *holder) blame(w appliance.Want, refused identity.Identity, err error, fail func(string, error)) {
 	have, readErr := h.addresses.Held()
 	blamed := false
 	for _, g := range w.Groups {
-		if g.Active && (readErr != nil || lacks(have, g.Identity)) {
+		no := common(g.Identity, g.Identity, refused)
+		if g.Active && (readErr != nil || lacks(have, g.Identity) || len(no.Routes)+len(no.Rules) > 0) {
 			fail(g.Name, err)
 			blamed = true
 		}
@@ -179,8 +217,9 @@ func (h *holder) blame(w appliance.Want, err error, fail func(string, error)) {
 	}
 }
 
-// lacks tells whether something of want is missing. The kernel may have an
-// address in another form than it was asked for: with a full prefix length.
+// lacks tells whether an address or a device of want is missing. The kernel may
+// have an address in another form than it was asked for: with a full prefix
+// length.
 func lacks(have, want identity.Identity) bool {
 	devices, _ := identity.DiffDevices(have, want)
 	return len(devices) > 0 || slices.ContainsFunc(want.Addresses, func(w identity.Address) bool {
@@ -190,14 +229,31 @@ func lacks(have, want identity.Identity) bool {
 	})
 }
 
-// containsAny tells whether one of added is in both identities.
-func containsAny(before, now identity.Identity, added []identity.Address) bool {
-	for _, a := range added {
-		if contains(before, a) && contains(now, a) {
-			return true
+// common is what is in all of the identities, but for devices.
+func common(a, b, c identity.Identity) (out identity.Identity) {
+	if c.Equal(identity.Identity{}) {
+		return out // as nearly always
+	}
+	for _, x := range c.Addresses {
+		if contains(a, x) && contains(b, x) {
+			out.Addresses = append(out.Addresses, x)
 		}
 	}
-	return false
+	for _, x := range c.Routes {
+		if hasRoute(a, x) && hasRoute(b, x) {
+			out.Routes = append(out.Routes, x)
+		}
+	}
+	for _, x := range c.Rules {
+		if slices.Contains(a.Rules, x) && slices.Contains(b.Rules, x) {
+			out.Rules = append(out.Rules, x)
+		}
+	}
+	return out
 }
 
 func contains(id identity.Identity, a identity.Address) bool { return slices.Contains(id.Addresses, a) }
+
+func hasRoute(id identity.Identity, r identity.Route) bool {
+	return slices.ContainsFunc(id.Routes, func(x identity.Route) bool { return x.Compare(r) == 0 })
+}

@@ -10,6 +10,7 @@ import (
 
 	"understudy/appliance"
 	"understudy/appliance/identity"
+	"understudy/appliance/kernel"
 )
 
 // kernelTwin behaves like the edges the holder works on: gates, addresses and
@@ -23,6 +24,9 @@ type kernelTwin struct {
 
 	refuse error // what adding an address answers
 	late   error // what Activate answers
+
+	away    bool  // the links of routes are down
+	noRoute error // what adding a route answers
 }
 
 func newKernelTwin() *kernelTwin {
@@ -70,7 +74,7 @@ func (k *kernelTwin) SetUnknown(reset bool) error {
 	return nil
 }
 
-func (k *kernelTwin) Apply(want identity.Identity) ([]identity.Address, error) {
+func (k *kernelTwin) Apply(want identity.Identity) (out kernel.Outcome, err error) {
 	add, del := identity.Diff(k.addrs, want)
 	for _, a := range del {
 		k.say("remove %s", a.Prefix.Addr())
@@ -78,13 +82,28 @@ func (k *kernelTwin) Apply(want identity.Identity) ([]identity.Address, error) {
 	if k.refuse != nil && len(add) > 0 {
 		keep, _ := identity.Diff(identity.New(del...), k.addrs)
 		k.addrs = identity.New(keep...)
-		return nil, k.refuse
+		return out, k.refuse
 	}
 	for _, a := range add {
 		k.say("add %s", a.Prefix.Addr())
 	}
+	out.Added = identity.New(add...)
+	routes, _ := identity.DiffRoutes(k.addrs, want)
 	k.addrs = want
-	return add, nil
+	for _, r := range routes {
+		switch {
+		case k.away:
+			out.Waiting = append(out.Waiting, kernel.Waiting{Route: r, Why: "away"})
+		case k.noRoute != nil:
+			out.Refused, err = out.Refused.WithRoutes(r), k.noRoute
+		default:
+			k.say("route %s", r.To)
+			out.Added = out.Added.WithRoutes(r)
+			continue
+		}
+		k.addrs.Routes = slices.DeleteFunc(slices.Clone(k.addrs.Routes), func(x identity.Route) bool { return x.Key() == r.Key() })
+	}
+	return out, err
 }
 
 func (k *kernelTwin) Held() (identity.Identity, error) { return k.addrs, nil }

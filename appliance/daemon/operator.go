@@ -126,11 +126,13 @@ func (n *node) Status(ctx context.Context) (appliance.Status, error) {
 	stats, statsErr := n.stats.ask(ctx, statsBound, func() error { return n.client.Send(election.StatsRequest{}) })
 	tracked := make(map[string]string)
 	groups := make(map[string]appliance.GroupState)
+	putBack := make(map[string]int)
 	n.runner.Ask(ctx, func(c *appliance.Core) {
 		s.Alarms = append(s.Alarms, c.Alarms()...)
 		for _, g := range c.Groups() {
 			groups[g.Group] = g
 			tracked[g.Group] = c.Tracked(g.Group)
+			putBack[g.Group] = c.PutBack(g.Group)
 		}
 	})
 	for _, r := range cfg.Routers {
@@ -149,7 +151,7 @@ func (n *node) Status(ctx context.Context) (appliance.Status, error) {
 	for _, g := range cfg.Groups {
 		state := groups[g.Name]
 		s.Groups = append(s.Groups, appliance.GroupStatus{Name: g.Name, State: state.State.String(), Term: state.Term,
-			Members: slices.Clone(g.Routers), Leaving: state.Leaving})
+			Members: slices.Clone(g.Routers), Leaving: state.Leaving, Restored: putBack[g.Name]})
 	}
 	s.NAT = n.natStatus(cfg)
 	if n.sessions != nil {

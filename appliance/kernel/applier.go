@@ -26,8 +26,8 @@ var (
 	ErrNoMark = errors.New("this kernel does not mark addresses (IFA_PROTO, Linux 5.18)")
 )
 
-// Applier changes the addresses of this machine, and the devices that they are
-// on. It is safe for concurrent use.
+// Applier changes the addresses of this machine, the devices that they are on,
+// and the routes and routing rules that go with them. It is safe for concurrent use.
 type Applier struct {
 	mu sync.Mutex
 	s  *socket
@@ -35,6 +35,20 @@ type Applier struct {
 	prepared []identity.Device // that are to exist
 	wanted   []identity.Device // that are to be up
 	applied  bool              // wanted is known
+
+	wantedRoutes []identity.Route
+	bare         bool // no route and no rule of ours is there
+}
+
+// Outcome is what Apply did.
+type Outcome struct {
+	// Added was not there. What is on a device that was down counts.
+	Added identity.Identity
+	// Refused are routes and rules that the kernel would not have.
+	Refused identity.Identity
+	// Waiting are routes that their links keep away. That is no error: each comes
+	// back with its link, at the next Apply.
+	Waiting []Waiting
 }
 
 // Open returns an Applier for the network namespace of the calling thread.
@@ -53,33 +67,37 @@ func (a *Applier) Close() error { return a.s.close() }
 // in notifications.
 func (a *Applier) PortID() uint32 { return a.s.portID }
 
-// Apply makes the addresses of ours in this kernel exactly those of want, reads
-// them back and returns those it added. The devices of want are up before, and
-// what is on one that was not up counts as added. It is idempotent. What cannot be
-// done for one address does not keep back the others; the error joins all.
+// Apply makes what is of ours in this kernel exactly want, reads it back and
+// returns what it did. The devices of want are up before the addresses, these are
+// there before the routes, and the routes before the rules; what goes, goes the
+// other way round. It is idempotent. What cannot be done for one thing does not
+// keep back the others; the error joins all.
 //
 // Devices that are not wanted any more lose their addresses at once, and the rest
 // in [Applier.Settle].
-func (a *Applier) Apply(want identity.Identity) (added []identity.Address, err error) {
+func (a *Applier) Apply(want identity.Identity) (Outcome, error) {
 	return a.ApplyEach(want, nil)
 }
 
 // ApplyEach is Apply, and calls each after every batch of at most 128 additions
 // with the addresses that were added: the first of a thousand can be announced
 // before the last is in place. each may be nil.
-func (a *Applier) ApplyEach(want identity.Identity, each func([]identity.Address)) (added []identity.Address, err error) {
+func (a *Applier) ApplyEach(want identity.Identity, each func([]identity.Address)) (out Outcome, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.wanted, a.applied = want.Devices, true
+	failedRouting := a.withdraw(want)
 	raised, failed := a.raise(want.Devices)
+	onDevices := want
 	if failed != nil {
 		// An address on a device that is down would be half there: nobody reaches
 		// it, and this box takes it for its own.
 		kept := slices.DeleteFunc(slices.Clone(want.Addresses), func(x identity.Address) bool { return failed[x.Interface] != nil })
-		want = identity.New(kept...).With(want.Devices...)
+		onDevices = identity.New(kept...).With(want.Devices...)
 	}
-	added, err = a.applyAddresses(want, each)
-	return withRaised(added, want.Addresses, raised), errors.Join(err, joined(failed))
+	added, err := a.applyAddresses(onDevices, each)
+	out.Added = identity.New(withRaised(added, onDevices.Addresses, raised)...)
+	return out, errors.Join(failedRouting, err, joined(failed), a.provide(want, &out))
 }
 
 // applyAddresses is Apply without the devices.
@@ -165,11 +183,12 @@ func (a *Applier) Clean() (int, error) {
 }
 
 // RemoveMessages returns the netlink messages (NETLINK_ROUTE) that remove the
-// identity, in batches of at most 128 for one sendto each. They may be prepared
-// before the addresses are added. An address that is the operator's is left out.
-// The messages ask for no acknowledgement; an address that is gone already
-// answers EADDRNOTAVAIL, which is no failure. They name interfaces by index: make
-// new ones when a link is created again.
+// identity but for its devices, in batches of at most 128 for one sendto each:
+// rules, routes, addresses. They may be prepared before anything is added. What is
+// the operator's is left out, or not found. The messages ask for no
+// acknowledgement; what is gone already answers EADDRNOTAVAIL, ESRCH or ENOENT,
+// which is no failure. They name the interfaces of addresses by index: make new
+// ones when a link is created again.
 func (a *Applier) RemoveMessages(id identity.Identity) ([][]byte, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -181,15 +200,22 @@ func (a *Applier) RemoveMessages(id identity.Identity) ([][]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kernel: reading addresses: %w", err)
 	}
-	var out [][]byte
-	for batch := range slices.Chunk(removals(have, id.Addresses, index, under), batchSize) {
+	out := batches(routingRemovals(id))
+	return append(out, batches(removals(have, id.Addresses, index, under))...), nil
+}
+
+// batches are the messages of the changes, for one send each.
+func batches[C interface {
+	message(flags int, seq uint32) []byte
+}](changes []C) (out [][]byte) {
+	for batch := range slices.Chunk(changes, batchSize) {
 		var b []byte
 		for i, c := range batch {
 			b = append(b, c.message(0, uint32(i+1))...)
 		}
 		out = append(out, b)
 	}
-	return out, nil
+	return out
 }
 
 // add executes the steps in batches and returns what was added and what was

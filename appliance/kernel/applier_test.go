@@ -66,11 +66,11 @@ func shown(t testing.TB, a *Applier, name string) []string {
 
 func apply(t testing.TB, a *Applier, want identity.Identity) []identity.Address {
 	t.Helper()
-	added, err := a.Apply(want)
+	out, err := a.Apply(want)
 	if err != nil {
 		t.Fatalf("Apply: %v", err)
 	}
-	return added
+	return out.Added.Addresses
 }
 
 func wantShown(t testing.TB, a *Applier, name string, want ...string) {
@@ -130,8 +130,8 @@ func TestApplyInBatches(t *testing.T) {
 			a := open(t)
 			id := many("lan0", n)
 			var sizes []int
-			added, err := a.ApplyEach(id, func(part []identity.Address) { sizes = append(sizes, len(part)) })
-			if err != nil || len(added) != n {
+			out, err := a.ApplyEach(id, func(part []identity.Address) { sizes = append(sizes, len(part)) })
+			if added := out.Added.Addresses; err != nil || len(added) != n {
 				t.Fatalf("added %d, error %v", len(added), err)
 			}
 			if len(sizes) != (n+batchSize-1)/batchSize || slices.Max(sizes) > batchSize {
@@ -172,7 +172,8 @@ func TestApplyWithoutInterfaceDoesTheRest(t *testing.T) {
 	addVeth(t, "lan0", "peer0")
 	a := open(t)
 	id := identity.Union(on("lan0", "10.0.0.1/24"), on("wan0", "203.0.113.1/24"))
-	added, err := a.Apply(id)
+	out, err := a.Apply(id)
+	added := out.Added.Addresses
 	if !errors.Is(err, ErrNoInterface) {
 		t.Errorf("error %v", err)
 	}

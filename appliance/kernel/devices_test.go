@@ -242,7 +242,8 @@ func TestDeviceThatCannotBe(t *testing.T) {
 	must(t, netlink.LinkDel(linkOf(t, "lan0")))
 	addVeth(t, "wan0", "peer1")
 	id := identity.Union(on(lan4.Name, "10.0.0.1/24").With(lan4), on("wan0", "203.0.113.1/24"))
-	if added, err := a.Apply(id); !errors.Is(err, ErrNoInterface) || len(added) != 1 || added[0].Interface != "wan0" {
+	out, err := a.Apply(id)
+	if added := out.Added.Addresses; !errors.Is(err, ErrNoInterface) || len(added) != 1 || added[0].Interface != "wan0" {
 		t.Errorf("added %v, error %v", added, err)
 	}
 }

@@ -1,10 +1,11 @@
 // Package kernel makes this machine hold what an [identity.Identity] says:
-// addresses and devices by rtnetlink, and the sysctls a gateway needs.
+// addresses, devices, routes and routing rules by rtnetlink, and the sysctls a
+// gateway needs.
 //
 //	identity (wanted) ─▶ Applier.Apply ─▶ dump ─▶ plan ─▶ batches of 128 ─▶ dump, until nothing is left to do
 //	identity ──────────▶ Applier.RemoveMessages ─▶ the bytes of the fence, for another process to send
 //	devices ───────────▶ Applier.Prepare ─▶ there, down · Apply: up · Applier.Settle: down again, slowly
-//	Watcher.Run ───────▶ Event: an address of ours is gone · a link is new, changed, gone
+//	Watcher.Run ───────▶ Event: an address, route or rule of ours is gone · a link is new, changed, gone
 //	Settings ──────────▶ Sysctls.Apply / Restore, previous values kept in a file
 //
 // # Whose address is it
@@ -40,6 +41,23 @@
 // subnet that contains the address, that counts as the device's: routes stay on the
 // parent. A device is known as ours by its name, which says family and VRID, by
 // the MAC that goes with these, and by its link group.
+//
+// # Routes and rules
+//
+// Routes are added after the addresses, one of which may be their source, and
+// rules after the routes; they go in the reverse order. Their mark is
+// [RouteProtocol]. A removal names a route by what no two can have in common, its
+// destination, table and metric, and by the mark: so it finds the route whatever
+// it does by now, and never somebody else's.
+//
+// If the operator's own route or rule is the same, it serves as it is. If a route
+// of somebody else's has that key and does something else, ours is refused: to
+// replace it would be to lose it.
+//
+// A route none of whose links is up is [Waiting], not refused. The kernel drops it
+// when the link goes down, without a word; it is put back by the first Apply after
+// the link is up again. What should be a fault has to be tracked. Of several hops
+// those whose links are up make the route.
 //
 // # Namespaces
 //

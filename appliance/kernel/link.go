@@ -45,9 +45,9 @@ func (a *Applier) Link(name string) (Link, error) {
 	return l, nil
 }
 
-// Held returns the addresses with our mark that the kernel has now, in the form
-// in which it has them, and the devices of ours that are up. After a restart
-// this is what the predecessor held.
+// Held returns what has our mark in the kernel now, in the form in which it has
+// it, and the devices of ours that are up. After a restart this is what the
+// predecessor held.
 func (a *Applier) Held() (identity.Identity, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -76,7 +76,21 @@ func (a *Applier) Held() (identity.Identity, error) {
 			up = append(up, l.Device)
 		}
 	}
-	return identity.New(out...).With(up...), nil
+	routes, rules, err := a.s.routing()
+	if err != nil {
+		return identity.Identity{}, err
+	}
+	var held []identity.Route
+	for _, r := range routes {
+		held = append(held, r.with(names))
+	}
+	var asked []identity.Rule
+	for _, r := range rules {
+		if r.ours() {
+			asked = append(asked, r.Rule)
+		}
+	}
+	return identity.New(out...).With(up...).WithRoutes(held...).WithRules(asked...), nil
 }
 
 // link reads one link by index or, if that is 0, by name, and its addresses.

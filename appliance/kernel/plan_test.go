@@ -90,12 +90,22 @@ func TestUnmarked(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add(change{index: 1, prefix: netip.MustParsePrefix("10.0.0.1/24")}.message(0, 1))
 	f.Add(change{index: 1, prefix: netip.MustParsePrefix("2001:db8::1/64")}.message(0, 1))
+	r := routeChange{route: route{Route: identity.Route{To: netip.MustParsePrefix("10.0.0.0/8"), Table: 100000, MTU: 1400},
+		hops: []hop{{index: 1, weight: 1, via: netip.MustParseAddr("10.0.0.1")}, {index: 2, weight: 256}}}}
+	f.Add(r.message(0, 1))
+	f.Add(ruleChange{Rule: identity.Rule{Family: 6, From: netip.MustParsePrefix("2001:db8::/32"), In: "lan0", Mark: 1}}.message(0, 1))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for m := range messages(b) {
 			if h, ok := parseAddress(m.data); ok && !h.prefix.IsValid() {
 				t.Errorf("%+v", h)
 			}
 			_, _ = parseLink(m.data)
+			if r, ok := parseRoute(m.data); ok && !r.To.IsValid() {
+				t.Errorf("%+v", r)
+			}
+			if r, ok := parseRule(m.data); ok {
+				_ = r.canonical()
+			}
 			_ = m.errno()
 		}
 	})

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"understudy/appliance/identity"
 )
 
 // EventKind says what a [Watcher] saw.
@@ -26,14 +28,20 @@ const (
 	// AddressLost: somebody else removed an address with our mark. Those that
 	// go together with their link may be covered by LinkGone.
 	AddressLost
+	// RouteLost: somebody else removed a route with our mark, or put another in
+	// the place of a route that may have been one. Those that the kernel removes
+	// because their link goes down are not told: see LinkChanged.
+	RouteLost
+	// RuleLost: somebody else removed a routing rule with our mark.
+	RuleLost
 	// Overrun: notifications were lost. The watcher has read the links again
-	// and sends what changed; lost addresses are found by the next Apply.
+	// and sends what changed; what else is lost is found by the next Apply.
 	Overrun
 )
 
 var eventWords = [...]string{
 	LinkNew: "link-new", LinkChanged: "link-changed", LinkGone: "link-gone",
-	AddressLost: "address-lost", Overrun: "overrun",
+	AddressLost: "address-lost", RouteLost: "route-lost", RuleLost: "rule-lost", Overrun: "overrun",
 }
 
 // String returns the kind in lower case, as for a log line.
@@ -47,13 +55,16 @@ func (k EventKind) String() string {
 // Event is one change that somebody else made.
 type Event struct {
 	Kind EventKind
-	// Interface is the name; empty for Overrun.
+	// Interface is the name; empty for Overrun, RouteLost and RuleLost.
 	Interface string
 	// Link is the present state (LinkNew, LinkChanged), the last one known
 	// (LinkGone, AddressLost).
 	Link Link
 	// Prefix is the lost address in the form the kernel had it.
 	Prefix netip.Prefix
+	// Route is the key of the lost route, and Rule the lost rule.
+	Route identity.RouteKey
+	Rule  identity.Rule
 }
 
 // watchBuffer holds the notifications of thousands of addresses that change at
@@ -81,7 +92,12 @@ func OpenWatcher(ignore uint32) (*Watcher, error) {
 	// A large buffer is a nicety: without the right to force it the kernel's
 	// limit applies, and an overrun is healed.
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, watchBuffer)
-	const groups = 1<<(unix.RTNLGRP_LINK-1) | 1<<(unix.RTNLGRP_IPV4_IFADDR-1) | 1<<(unix.RTNLGRP_IPV6_IFADDR-1)
+	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, routeFilter()); err != nil {
+		_ = file.Close()
+		return nil, fmt.Errorf("kernel: %w", os.NewSyscallError("setsockopt SO_ATTACH_FILTER", err))
+	}
+	const groups = 1<<(unix.RTNLGRP_LINK-1) | 1<<(unix.RTNLGRP_IPV4_IFADDR-1) | 1<<(unix.RTNLGRP_IPV6_IFADDR-1) |
+		1<<(unix.RTNLGRP_IPV4_ROUTE-1) | 1<<(unix.RTNLGRP_IPV6_ROUTE-1) | 1<<(unix.RTNLGRP_IPV4_RULE-1) | 1<<(unix.RTNLGRP_IPV6_RULE-1)
 	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: groups}); err != nil {
 		_ = file.Close()
 		return nil, fmt.Errorf("kernel: %w", os.NewSyscallError("bind", err))
@@ -163,6 +179,14 @@ func (w *Watcher) drain(fd int, touched map[int]bool, fn func(Event)) error {
 
 func (w *Watcher) note(m message, touched map[int]bool, fn func(Event)) {
 	switch m.typ {
+	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
+		if r, ok := parseRoute(m.data); ok && m.port != w.ignore {
+			fn(Event{Kind: RouteLost, Route: r.Key()})
+		}
+	case unix.RTM_DELRULE:
+		if r, ok := parseRule(m.data); ok && m.port != w.ignore && r.ours() {
+			fn(Event{Kind: RuleLost, Rule: r.canonical()})
+		}
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
 		if l, ok := parseLink(m.data); ok {
 			touched[l.Index] = true

@@ -9,6 +9,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"understudy/appliance/identity"
 )
 
 // watch runs a watcher for the test and returns what it sees.
@@ -194,4 +196,75 @@ func TestWatchOverrun(t *testing.T) {
 	if err != nil || !overrun || last.Primary != netip.MustParseAddr("10.0.0.2") {
 		t.Errorf("overrun %v, after it: %+v, error %v", overrun, last, err)
 	}
+}
+
+// Losing a route or rule of ours is told, whoever's doing it is; what happens to
+// others' routes is not, because there may be very many.
+func TestWatchTellsOfRoutesAndRules(t *testing.T) {
+	a := enterNetworks(t)
+	events := watch(t, a)
+	running(t, events, "lan0", true)
+	id := routes(to("192.0.2.0/24", "10.0.0.254", "lan0"), to("198.51.100.0/24", "10.0.0.254", "lan0"), to("2001:db8:9::/48", "2001:db8:1::ffff", "lan0")).
+		WithRules(identity.Rule{Family: 4, Priority: 1000, Table: 100}, identity.Rule{Family: 6, Priority: 1000, Table: 100})
+	applied(t, a, id)
+	applied(t, a, identity.Identity{}) // our own doing is no news
+	applied(t, a, id)
+
+	_, theirs, _ := net.ParseCIDR("10.66.0.0/16")
+	lan := linkOf(t, "lan0").Attrs().Index
+	r := &netlink.Route{Dst: theirs, LinkIndex: lan, Scope: unix.RT_SCOPE_LINK}
+	for range 3 {
+		if err := netlink.RouteAdd(r); err != nil {
+			t.Fatal(err)
+		}
+		if err := netlink.RouteDel(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rule := netlink.NewRule()
+	rule.Priority, rule.Table, rule.Family = 7, 100, netlink.FAMILY_V4
+	if err := netlink.RuleAdd(rule); err != nil {
+		t.Fatal(err)
+	}
+	if err := netlink.RuleDel(rule); err != nil {
+		t.Fatal(err)
+	}
+	steps := []struct {
+		what string
+		do   func() error
+		want Event
+	}{
+		{"an IPv4 route", func() error { return netlink.RouteDel(&netlink.Route{Dst: ipNet("192.0.2.0/24")}) },
+			Event{Kind: RouteLost, Route: identity.RouteKey{To: netip.MustParsePrefix("192.0.2.0/24"), Table: 254}}},
+		{"one that was replaced", func() error {
+			return netlink.RouteReplace(&netlink.Route{Dst: ipNet("198.51.100.0/24"), LinkIndex: lan, Scope: unix.RT_SCOPE_LINK})
+		}, Event{Kind: RouteLost, Route: identity.RouteKey{To: netip.MustParsePrefix("198.51.100.0/24"), Table: 254}}},
+		{"an IPv6 route", func() error { return netlink.RouteDel(&netlink.Route{Dst: ipNet("2001:db8:9::/48")}) },
+			Event{Kind: RouteLost, Route: identity.RouteKey{To: netip.MustParsePrefix("2001:db8:9::/48"), Table: 254, Metric: 1024}}},
+		{"an IPv4 rule", func() error { return netlink.RuleDel(ourRule(netlink.FAMILY_V4)) }, Event{Kind: RuleLost, Rule: id.Rules[0]}},
+		{"an IPv6 rule", func() error { return netlink.RuleDel(ourRule(netlink.FAMILY_V6)) }, Event{Kind: RuleLost, Rule: id.Rules[1]}},
+	}
+	for _, s := range steps {
+		if err := s.do(); err != nil {
+			t.Fatalf("%s: %v", s.what, err)
+		}
+		got := next(t, events, s.what, func(e Event) bool { return e.Kind == RouteLost || e.Kind == RuleLost })
+		if got != s.want {
+			t.Errorf("%s: %+v, want %+v", s.what, got, s.want)
+		}
+	}
+}
+
+func ipNet(s string) *net.IPNet {
+	_, n, err := net.ParseCIDR(s)
+	if err != nil {
+		panic(err)
+	}
+	return n
+}
+
+func ourRule(family int) *netlink.Rule {
+	r := netlink.NewRule()
+	r.Priority, r.Table, r.Family, r.Protocol = 1000, 100, family, RouteProtocol
+	return r
 }

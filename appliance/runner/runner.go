@@ -230,8 +230,8 @@ func (r *Runner) logEvent(ev appliance.Event) {
 		for group, err := range ev.Failed {
 			r.log.Error("identity not held as desired", "group", group, "gen", ev.Gen, "err", err)
 		}
-		for _, group := range ev.Restored {
-			r.log.Warn("an address was removed by someone else and has been put back", "group", group)
+		for group, n := range ev.PutBack {
+			r.log.Warn("something was removed by someone else and has been put back", "group", group, "how_many", n)
 		}
 	case appliance.CheckChanged:
 		r.log.Info("check", "check", ev.Name, "state", ev.State.String(), "value", ev.Value, "why", ev.Why)

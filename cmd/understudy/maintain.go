@@ -53,7 +53,7 @@ func newClean() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "clean: %d addresses and %d devices removed\n", out.Addresses, out.Devices)
+			fmt.Fprintf(cmd.OutOrStdout(), "clean: %d addresses, %d devices, %d routes and %d rules removed\n", out.Addresses, out.Devices, out.Routes, out.Rules)
 			return nil
 		},
 	}
