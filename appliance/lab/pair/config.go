@@ -32,6 +32,13 @@ func (g *Gateway) Config() string {
 		}
 		fmt.Fprintf(&b, "\n[[router]]\nname = %q\ninterface = %q\nvrid = %d\npriority = %d\nadvertise = %q\naddresses = [%s]\n",
 			r.name, r.iface, r.vrid, opt.Priorities[g.index], opt.Interval.String(), addresses)
+		if opt.Unicast {
+			peer := r.address.Addr().Next() // gw1, then gw2
+			for range g.pair.Other(g).index {
+				peer = peer.Next()
+			}
+			fmt.Fprintf(&b, "unicast = [%q]\n", peer)
+		}
 		if opt.RouterKeys != "" {
 			b.WriteString(strings.TrimSpace(opt.RouterKeys) + "\n")
 		}

@@ -18,6 +18,7 @@ func TestConfigIsValid(t *testing.T) {
 		{"whole", pair.Options{}, true, true},
 		{"without sessions", pair.Options{NoSessions: true}, true, false},
 		{"routed, without sessions", pair.Options{NoNAT: true, NoSessions: true}, false, false},
+		{"unicast", pair.Options{Unicast: true}, true, true},
 		{"with more keys", pair.Options{RouterKeys: "preempt = false"}, true, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

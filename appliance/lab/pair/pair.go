@@ -53,6 +53,7 @@ type Options struct {
 	Priorities [2]uint8      // of gw1 and gw2; 0: 200 and 100
 
 	IPv6       bool // both routers have IPv6 addresses too
+	Unicast    bool // adverts go to the other gateway alone; not with IPv6
 	NoNAT      bool // routed: outside then knows the way to the inside network
 	NoSessions bool
 
