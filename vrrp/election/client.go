@@ -41,6 +41,8 @@ type Client struct {
 	eligible map[string]Eligible
 	faults   map[string]Fault
 	weights  map[string]Weight
+	guard    *Guard
+	near     *Neighbour
 	ready    bool
 	exec     *Executor     // for what nobody else can do any more
 	guards   []*time.Timer // of the groups a new election has not resumed yet
@@ -213,6 +215,10 @@ func (c *Client) remember(m Message) error {
 		c.faults[m.Group] = m
 	case Weight:
 		c.weights[m.Group] = m
+	case Guard:
+		c.guard = &m
+	case Neighbour:
+		c.near = &m
 	case Ready:
 		c.ready = true
 	}

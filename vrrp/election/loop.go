@@ -38,6 +38,7 @@ type loop struct {
 
 	supervision
 	stopping
+	beats
 	owed    debt
 	outcome error
 	ended   bool
@@ -54,12 +55,17 @@ func newLoop(opt Options, log *slog.Logger, ev *events, board *Board) (*loop, er
 	if err != nil {
 		return nil, err
 	}
+	beats, err := newBeats()
+	if err != nil {
+		exec.Close()
+		return nil, err
+	}
 	w, err := vrrpnet.OpenWatcher(opt.OwnAddresses, nil)
 	if err != nil {
 		exec.Close()
 		return nil, err
 	}
-	l := &loop{opt: opt, log: log, events: ev, board: board, watcher: w, fences: newFences(exec),
+	l := &loop{opt: opt, log: log, events: ev, board: board, watcher: w, fences: newFences(exec), beats: beats,
 		now: time.Now(), packet: make([]byte, 0, 2048)}
 	l.onLnk = l.onLink
 	return l, nil
@@ -106,6 +112,7 @@ func (l *loop) configure(cfg vrrp.SetConfig) error {
 	}
 	l.fences.keep(l.index)
 	l.drop(l.old)
+	l.guard.Layout(l.set)
 	l.old = tables{}
 	l.reopen() // tells the Set what could not be opened
 	l.planReopen()
@@ -165,6 +172,9 @@ func (l *loop) turn() {
 			l.receive(p)
 		}
 	}
+	if due || l.fds[fdBeats].Revents != 0 {
+		l.receiveBeats()
+	}
 	l.readLinks()
 	if due {
 		l.tick()
@@ -172,6 +182,7 @@ func (l *loop) turn() {
 	l.readEvents()
 	l.readDaemon()
 	l.timers()
+	l.beat()
 }
 
 // The descriptors of every poll; the ports follow. -1 is ignored by poll.
@@ -180,11 +191,15 @@ const (
 	fdWatcher
 	fdLink
 	fdProcess
+	fdBeats
 	fixedFDs
 )
 
 func (l *loop) wait() {
-	link, process := -1, -1
+	link, process, beats := -1, -1, -1
+	if l.socket != nil {
+		beats = l.socket.FD()
+	}
 	if d := l.daemon; d != nil {
 		process = d.pidfd
 		if !d.mute {
@@ -195,7 +210,8 @@ func (l *loop) wait() {
 		unix.PollFd{Fd: int32(l.events.fd), Events: unix.POLLIN},
 		unix.PollFd{Fd: int32(l.watcher.FD()), Events: unix.POLLIN},
 		unix.PollFd{Fd: int32(link), Events: unix.POLLIN},
-		unix.PollFd{Fd: int32(process), Events: unix.POLLIN})
+		unix.PollFd{Fd: int32(process), Events: unix.POLLIN},
+		unix.PollFd{Fd: int32(beats), Events: unix.POLLIN})
 	for _, p := range l.ports {
 		fd := -1
 		if p.port != nil {
@@ -219,7 +235,8 @@ func (l *loop) wait() {
 func (l *loop) deadline() time.Time {
 	var first time.Time
 	if l.set != nil {
-		first = l.set.Deadline()
+		first = earlier(l.set.Deadline(), l.guard.Deadline())
+		first = earlier(first, l.retry)
 	}
 	first = earlier(first, l.supervisionDeadline())
 	first = earlier(first, l.stopping.until)
@@ -295,6 +312,7 @@ func (l *loop) close() {
 	for _, p := range l.ports {
 		p.close()
 	}
+	l.closeBeats()
 	l.watcher.Close()
 	l.fences.exec.Close()
 }

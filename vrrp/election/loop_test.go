@@ -12,8 +12,15 @@ import (
 )
 
 // loopHere makes a loop of this process in the present namespace, with a daemon
-// that is nobody but the file that is returned.
+// that is nobody but who says what the test has it say.
 func loopHere(t *testing.T, cfg vrrp.SetConfig) (*loop, func(Message)) {
+	t.Helper()
+	l, say, _ := loopTelling(t, cfg)
+	return l, say
+}
+
+// loopTelling is loopHere; told reads what the daemon was told since the last call.
+func loopTelling(t *testing.T, cfg vrrp.SetConfig) (l *loop, say func(Message), told func() []Message) {
 	t.Helper()
 	must := func(err error) {
 		t.Helper()
@@ -28,23 +35,38 @@ func loopHere(t *testing.T, cfg vrrp.SetConfig) (*loop, func(Message)) {
 	must(err)
 	t.Cleanup(board.Close)
 	opt := Options{}.withDefaults()
-	l, err := newLoop(opt, opt.Logger, ev, board)
+	l, err = newLoop(opt, opt.Logger, ev, board)
 	must(err)
 	t.Cleanup(l.close)
 	must(l.configure(cfg))
 	mine, theirs, err := SocketPair()
 	must(err)
-	t.Cleanup(func() { theirs.Close() })
+	other, err := newConn(theirs)
+	must(err)
+	t.Cleanup(other.close)
 	conn, err := newConn(mine)
 	must(err)
 	t.Cleanup(conn.close)
 	l.attach(&daemon{conn: conn, pidfd: -1})
-	return l, func(m Message) {
+	say = func(m Message) {
 		b, err := Marshal(m)
 		must(err)
-		must(unix.Sendto(int(theirs.Fd()), b, 0, nil))
+		must(unix.Sendto(other.fd, b, 0, nil))
 		l.turn()
 	}
+	told = func() (all []Message) {
+		for {
+			b, err := other.receive()
+			must(err)
+			if b == nil {
+				return all
+			}
+			m, err := Unmarshal(b)
+			must(err)
+			all = append(all, m)
+		}
+	}
+	return l, say, told
 }
 
 func (l *loop) turnFor(d time.Duration) {

@@ -68,6 +68,10 @@ func (l *loop) onMessage(m Message) {
 		l.onFault(m)
 	case Weight:
 		step(vrrp.SetInput{Kind: vrrp.InWeight, Group: m.Group, Weight: m.Weight})
+	case Guard:
+		l.onGuard(m.Config)
+	case Neighbour:
+		l.neighbour = m.State
 	case HandOver:
 		step(vrrp.SetInput{Kind: vrrp.InHandOver, Group: m.Group})
 	case Term:

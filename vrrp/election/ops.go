@@ -111,6 +111,7 @@ func (l *loop) onTransition(now time.Time, op *vrrp.Op) {
 		l.board.State(i, op.To, op.Leaving, op.Term)
 		l.post(now, i)
 	}
+	l.guard.Stir(now)
 	l.log.Info("transition", "group", op.Group, "from", op.From, "state", op.To, "cause", op.Cause, "term", op.Term, "leaving", op.Leaving)
 	l.tell(Transition{Group: op.Group, From: op.From, To: op.To, Term: op.Term, Cause: op.Cause, Leaving: op.Leaving})
 	if op.From == vrrp.Active && op.To != vrrp.Active && !l.responsive(now) {
@@ -168,6 +169,8 @@ func (l *loop) owe(m Message) {
 		l.owed.stop = true
 	case Reload:
 		l.owed.reload = true
+	case Found:
+		l.owed.found = true
 	case Stats, Configured: // the one who asked will ask again
 		return
 	default:
@@ -178,8 +181,8 @@ func (l *loop) owe(m Message) {
 
 // debt is what the daemon has to be told yet.
 type debt struct {
-	state, stop, reload bool
-	retry               time.Time
+	state, stop, reload, found bool
+	retry                      time.Time
 }
 
 func (l *loop) pay() {
@@ -187,6 +190,9 @@ func (l *loop) pay() {
 	l.owed = debt{}
 	if d.state {
 		l.tell(l.attached())
+	}
+	if d.found {
+		l.tell(l.findings())
 	}
 	if d.reload {
 		l.tell(Reload{})

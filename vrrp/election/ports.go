@@ -266,8 +266,26 @@ func (l *loop) onFrame(p *port) {
 	if reason != vrrp.ReasonNone {
 		l.apply(l.now, l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InRefused, Router: router, Interface: p.name, Src: d.Src,
 			Refused: reason}))
+		if router >= 0 {
+			l.guard.Refused(l.frame.At, router, d.Src, reason)
+		}
 		return
 	}
-	l.apply(l.now, l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InAdvert, Router: router, Src: d.Src,
-		Advert: &l.advert, Rx: l.frame.At}))
+	out := l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InAdvert, Router: router, Src: d.Src, Advert: &l.advert, Rx: l.frame.At})
+	if reason := dropped(out.Ops); reason != vrrp.ReasonNone {
+		l.guard.Refused(l.frame.At, router, d.Src, reason)
+	} else {
+		l.guard.Heard(l.frame.At, l.set, router, d.Src, &l.advert)
+	}
+	l.apply(l.now, out)
+}
+
+// dropped is why the Set has refused an advert; ReasonNone: it has not.
+func dropped(ops []vrrp.Op) vrrp.Reason {
+	for i := range ops {
+		if ops[i].Kind == vrrp.OpDrop {
+			return ops[i].Reason
+		}
+	}
+	return vrrp.ReasonNone
 }

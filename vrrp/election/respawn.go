@@ -61,6 +61,12 @@ func (c *Client) Respawn(resume []GroupState) error {
 // before what makes it go on.
 func (c *Client) brief(resume []GroupState) error {
 	messages := []Message{Configure{Config: c.config}}
+	if c.guard != nil {
+		messages = append(messages, *c.guard)
+	}
+	if c.near != nil {
+		messages = append(messages, *c.near)
+	}
 	for _, g := range slices.Sorted(maps.Keys(c.fences)) {
 		messages = append(messages, c.fences[g])
 	}

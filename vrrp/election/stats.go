@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"understudy/vrrp"
+	"understudy/vrrp/witness"
 )
 
 // Stats is everything worth showing of an election.
@@ -16,7 +17,8 @@ type Stats struct {
 	Turns       uint64        // of the loop
 	LateMax     time.Duration // the latest that a timer was handled
 	Undelivered uint64        // messages to the daemon that found a full socket
-	Watch       uint64        // times that link notices were lost and asked for again
+	Guard       witness.Status
+	Watch       uint64 // times that link notices were lost and asked for again
 }
 
 // PortStats is one interface and family.
@@ -58,7 +60,8 @@ func (d *drops) into(m map[string]uint64) {
 
 func (l *loop) snapshot(now time.Time) Stats {
 	s := Stats{Status: l.set.Snapshot(now), Fence: l.fences.stats, Daemon: l.daemonStats, Ports: []PortStats{},
-		Turns: l.turns, LateMax: l.lateMax, Undelivered: l.undelivered, Watch: l.watcher.Lost()}
+		Turns: l.turns, LateMax: l.lateMax, Undelivered: l.undelivered, Watch: l.watcher.Lost(),
+		Guard: l.guard.Snapshot(now)}
 	for i := range s.Status.Routers {
 		// What came in for no router at all has no other place to be seen.
 		l.routes[i].port.drops.into(s.Status.Routers[i].Drops)

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"understudy/vrrp"
+	"understudy/vrrp/witness"
 )
 
 // daemon is the other process while there is one.
@@ -163,6 +164,7 @@ func (l *loop) onSpawned(s spawned) {
 	l.log.Info("daemon started", "pid", s.daemon.pid)
 	l.attach(s.daemon)
 	l.tell(l.attached())
+	l.tell(l.findings())
 	if l.stopping.stage != running {
 		l.tell(Stop{})
 	}
@@ -171,6 +173,7 @@ func (l *loop) onSpawned(s spawned) {
 // attach makes d the daemon.
 func (l *loop) attach(d *daemon) {
 	d.since = l.now
+	l.neighbour = witness.NeighbourUnknown // until it says so
 	l.daemon, l.owed = d, debt{}
 	for i := range l.groups {
 		l.groups[i].faultStale = true
@@ -201,6 +204,7 @@ func (l *loop) onReady() {
 	}
 	if l.daemon.proc == nil && first { // it waits to hear whether we could resume
 		l.tell(l.attached())
+		l.tell(l.findings())
 	}
 	l.log.Info("daemon ready", "pid", l.daemon.pid)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"understudy/vrrp"
+	"understudy/vrrp/witness"
 )
 
 // Message is what crosses the socket pair: one message a datagram, a kind byte
@@ -59,6 +60,13 @@ type (
 		Group  string
 		Weight int
 	}
+
+	// Guard is who the peers are and how their heartbeats are known. It replaces
+	// the one before.
+	Guard struct{ Config witness.Config }
+
+	// Neighbour is what the check named by guard_check says.
+	Neighbour struct{ State witness.Neighbour }
 
 	// HandOver gives a group away gracefully.
 	HandOver struct{ Group string }
@@ -117,6 +125,12 @@ type (
 	// Configured answers Configure. With an Error nothing has changed.
 	Configured struct{ Error string }
 
+	// Found is all that the guard finds, in place of what it found before.
+	Found struct{ Findings []witness.Finding }
+
+	// Reclaim asks for new announcements: another node was Active as well.
+	Reclaim struct{ Group string }
+
 	// Reload is SIGHUP.
 	Reload struct{}
 )
@@ -144,6 +158,8 @@ const (
 	kindEligible
 	kindFault
 	kindWeight
+	kindGuard
+	kindNeighbour
 	kindHandOver
 	kindTerm
 	kindResume
@@ -154,6 +170,8 @@ const (
 	kindTransition
 	kindFenced
 	kindConfigured
+	kindFound
+	kindReclaim
 	kindReload
 	kindStop
 	kindStats
@@ -166,6 +184,8 @@ func (Fence) kind() kind        { return kindFence }
 func (Eligible) kind() kind     { return kindEligible }
 func (Fault) kind() kind        { return kindFault }
 func (Weight) kind() kind       { return kindWeight }
+func (Guard) kind() kind        { return kindGuard }
+func (Neighbour) kind() kind    { return kindNeighbour }
 func (HandOver) kind() kind     { return kindHandOver }
 func (Term) kind() kind         { return kindTerm }
 func (Resume) kind() kind       { return kindResume }
@@ -176,6 +196,8 @@ func (Attached) kind() kind     { return kindAttached }
 func (Transition) kind() kind   { return kindTransition }
 func (Fenced) kind() kind       { return kindFenced }
 func (Configured) kind() kind   { return kindConfigured }
+func (Found) kind() kind        { return kindFound }
+func (Reclaim) kind() kind      { return kindReclaim }
 func (Reload) kind() kind       { return kindReload }
 func (Stop) kind() kind         { return kindStop }
 func (Stats) kind() kind        { return kindStats }
@@ -231,6 +253,10 @@ func Unmarshal(b []byte) (Message, error) {
 		return read[Fault](body)
 	case kindWeight:
 		return read[Weight](body)
+	case kindGuard:
+		return read[Guard](body)
+	case kindNeighbour:
+		return read[Neighbour](body)
 	case kindHandOver:
 		return read[HandOver](body)
 	case kindTerm:
@@ -251,6 +277,10 @@ func Unmarshal(b []byte) (Message, error) {
 		return read[Fenced](body)
 	case kindConfigured:
 		return read[Configured](body)
+	case kindFound:
+		return read[Found](body)
+	case kindReclaim:
+		return read[Reclaim](body)
 	case kindReload:
 		return Reload{}, nil
 	case kindStop:

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"understudy/vrrp"
+	"understudy/vrrp/witness"
 )
 
 var samples = []Message{
@@ -22,7 +23,11 @@ var samples = []Message{
 	Fence{Group: "gw", GateClose: []NetlinkBatch{{Family: unix.NETLINK_NETFILTER, Bytes: []byte{1, 2, 3}}},
 		Remove: []NetlinkBatch{{Family: unix.NETLINK_ROUTE, Bytes: []byte{4}}, {Bytes: []byte{5, 6}}}, Lower: []NetlinkBatch{{Bytes: []byte{7}}}, More: true},
 	Fence{Group: "empty"},
-	Eligible{Group: "gw", OK: true}, Fault{Group: "gw", On: true, Reason: "apply-failed"}, Weight{Group: "gw", Weight: -50}, HandOver{Group: "gw"},
+	Eligible{Group: "gw", OK: true}, Fault{Group: "gw", On: true, Reason: "apply-failed"}, Weight{Group: "gw", Weight: -50},
+	Guard{Config: witness.Config{Node: "gw1", Mode: witness.ModeAlarm, Listen: netip.MustParseAddrPort("10.255.0.1:7788"), Key: witness.Key{1},
+		Peers: []witness.Peer{{Name: "gw2", Address: netip.MustParseAddrPort("[fe80::2%sync0]:7788"), Keys: []witness.Key{{2}}}}}},
+	Guard{}, Neighbour{State: witness.NeighbourUp},
+	Found{Findings: []witness.Finding{{Kind: witness.KindSplitBrain, Group: "gw", Peer: "gw2", Since: time.Unix(5, 0).UTC(), Detail: "both"}}}, Reclaim{Group: "gw"}, HandOver{Group: "gw"},
 	Term{Group: "gw", Term: 1 << 60, Raise: true}, Resume{Group: "gw", Term: 7}, Budget{For: 3 * time.Second},
 	Attached{Groups: []GroupState{{Group: "gw", State: vrrp.Active, Term: 4}}, Resumed: true},
 	Transition{Group: "gw", From: vrrp.Backup, To: vrrp.Active, Term: 5, Cause: "active-down", Leaving: true},
@@ -40,7 +45,7 @@ func TestMessagesComeBack(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%T: %v", want, err)
 		}
-		if d := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); d != "" {
+		if d := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); d != "" {
 			t.Errorf("%T: -want +got\n%s", want, d)
 		}
 		seen[want.kind()] = true

@@ -62,7 +62,7 @@ type Port struct {
 
 	// What a system call reads or writes lives here and is set up once.
 	in, out [maxFrame]byte
-	control [8]uint64 // aligned for a cmsghdr
+	control control
 	hdr     unix.Msghdr
 	iov     unix.Iovec
 	lost    uint64
@@ -161,7 +161,7 @@ func (p *Port) prepare() {
 	p.iov.Base = &p.in[0]
 	p.hdr.Iov = &p.iov
 	p.hdr.SetIovlen(1)
-	p.hdr.Control = (*byte)(unsafe.Pointer(&p.control))
+	p.control.attach(&p.hdr)
 	_, dst := Group(p.Family)
 	copy(p.out[0:6], dst[:])
 	binary.BigEndian.PutUint16(p.out[12:], etherType(p.Family))
@@ -175,7 +175,7 @@ func (p *Port) FD() int { return p.fd }
 // subtracted. The error is ErrGone when the interface is down or deleted.
 func (p *Port) Receive(now time.Time, f *Frame) (ok bool, err error) {
 	p.iov.SetLen(len(p.in))
-	p.hdr.SetControllen(int(unsafe.Sizeof(p.control)))
+	p.hdr.SetControllen(p.control.size())
 	n, _, errno := unix.RawSyscall(unix.SYS_RECVMSG, uintptr(p.fd), uintptr(unsafe.Pointer(&p.hdr)), unix.MSG_DONTWAIT)
 	switch errno {
 	case 0:
@@ -189,23 +189,8 @@ func (p *Port) Receive(now time.Time, f *Frame) (ok bool, err error) {
 	}
 	f.Packet = p.in[etherLen:n]
 	f.Source = MAC(p.in[6:12])
-	f.At = now.Add(-p.age())
+	f.At = now.Add(-p.control.age(&p.hdr))
 	return true, nil
-}
-
-// age tells how long ago the packet just received reached the kernel.
-func (p *Port) age() time.Duration {
-	if int(p.hdr.Controllen) < unix.CmsgLen(0)+int(unsafe.Sizeof(unix.Timespec{})) {
-		return 0
-	}
-	h := (*unix.Cmsghdr)(unsafe.Pointer(&p.control))
-	if h.Level != unix.SOL_SOCKET || h.Type != unix.SCM_TIMESTAMPNS {
-		return 0
-	}
-	at := (*unix.Timespec)(unsafe.Add(unsafe.Pointer(&p.control), unix.CmsgLen(0)))
-	// The stamp is wall clock, so this is the one place that asks for it.
-	age := time.Duration(time.Now().UnixNano() - at.Nano())
-	return min(max(age, 0), maxAge)
 }
 
 // Send puts an IP packet into an Ethernet frame from src (the interface's own
