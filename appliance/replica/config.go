@@ -38,6 +38,7 @@ type Config struct {
 	Strict    time.Duration // when installed flows get their window check back after an activation: 30 s
 	Late      time.Duration // how long after an activation the last owner's new flows are taken: 2 s
 	Salvage   time.Duration // how long a peer may take to tell what it kept of a group, see salvage.go: 10 s
+	Tunnel    time.Duration // how long a GRE tunnel that was taken over may be silent: 180 s, as the kernel gives it
 	RcvBuf    int           // event buffer in bytes: conntrack.DefaultRcvBuf
 
 	// Namespace runs a function in the network namespace to work in; nil: that
@@ -73,6 +74,7 @@ func (c *Config) defaults() {
 	set(&c.Strict, 30*time.Second)
 	set(&c.Late, 2*time.Second)
 	set(&c.Salvage, 10*time.Second)
+	set(&c.Tunnel, 180*time.Second)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -21,7 +21,8 @@
 //	reconcile.go  dumps: the owner's table follows its kernel, the standby's
 //	              kernel follows its table
 //	install.go    the standby's kernel; strict.go: window checks after a takeover;
-//	              loose.go: none after a split
+//	              loose.go: none after a split; tunnels.go: GRE entries,
+//	              which only we end; scope.go: whose sessions are whose
 //	activate.go   taking a group over, giving it up
 //	salvage.go    what the last owner has and a new one does not
 //	reconfigure.go  other addresses, while flows go on

@@ -52,6 +52,7 @@ type Engine struct {
 	groups      *session.Groups
 	scope       *session.Scope
 	young       *session.Nursery
+	tunnels     tunnels // of keepDumping alone
 	holder      *session.Holder
 	peers       []*peer
 	gen         uint16                       // mark of the last dump

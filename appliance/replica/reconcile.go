@@ -120,9 +120,13 @@ func (e *Engine) compare(ctx context.Context, groups session.GroupSet) error {
 		if err == nil && e.table.Dead(s) {
 			return // deleted while the dump was read
 		}
+		if isTunnel(&ev.Rec) {
+			e.tunnels.seen = append(e.tunnels.seen, ev.Rec)
+		}
 		e.own(s, ch, class, err)
 	})
 	now := time.Now()
+	e.watchTunnels(now)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.dumpOver(now, err != nil)

@@ -147,7 +147,7 @@ func TestMinAge(t *testing.T) {
 	w.a.activate(1)
 	eventually(t, "b is in sync", func() bool { return w.b.engine.Status().InSync })
 	slow, late, short, never := flow(1, 17), flow(2, 6), flow(3, 17), flow(4, 132)
-	never.SCTP = session.SCTP{State: 3, VTagOrig: 1, VTagReply: 2}
+	never.SCTP = session.SCTP{State: session.SCTPEstablished, VTagOrig: 1, VTagReply: 2}
 	w.a.born(slow, late, short, never)
 	eventually(t, "they are known here", func() bool { return w.a.engine.Status().Young > 0 })
 	sent := func() uint64 { return w.a.engine.Status().Peers[0].Sender.Deletes }

@@ -77,6 +77,7 @@ type Counters struct {
 	Liberal     uint64 // flows that could not
 	Conflicts   uint64 // claims of another node to a group that is Active here
 	Refused     uint64 // connections refused
+	Tunnels     uint64 // GRE tunnels that were taken over and ended for their silence
 	Salvaged    uint64 // sessions taken from the last owner after an activation without them
 }
 

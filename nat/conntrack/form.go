@@ -126,11 +126,12 @@ func natStatus(r *session.Record) (s session.Status) {
 // NAT bit, EXPECTED, DYING or HELPER (the kernel sets them, or refuses).
 //
 // GRE gets FIXED_TIMEOUT: a created GRE entry has no timeout of its own in the
-// kernel, so that the first packet would end it.
+// kernel, so that the first packet would end it. It does not get ASSURED: the next
+// packet sets that, which is all there is to tell that the tunnel is in use.
 func createStatus(r *session.Record) session.Status {
 	s := session.StatusConfirmed | r.Status&(session.StatusSeenReply|session.StatusAssured)
 	if r.Proto == protoGRE {
-		s |= session.StatusFixedTimeout
+		s = s&^session.StatusAssured | session.StatusFixedTimeout
 	}
 	return s
 }

@@ -65,6 +65,9 @@ func TestInstallGivesBackTheRecord(t *testing.T) {
 				want.TCP.FlagsOrig &= 0x0f
 				want.TCP.FlagsReply &= 0x0f
 			}
+			if want.Proto == gre { // a packet sets it
+				want.Status &^= session.StatusAssured
+			}
 			natDone := session.Status(1<<7 | 1<<8)
 			got.Status &^= natDone
 			if d := got.Timeout - want.Timeout; d != 0 && d != ^uint32(0) { // a second may have gone

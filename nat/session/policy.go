@@ -1,13 +1,15 @@
 package session
 
 // Replicable tells whether the flow is worth a standby's while: one that has
-// been answered, and, for TCP, is established and not yet over.
+// been answered, and, for TCP and SCTP, is established and not yet over.
 func (r *Record) Replicable() bool {
 	switch {
 	case r.Status&StatusExpected != 0 && r.Status&StatusSeenReply == 0:
 		return false
 	case r.Proto == protoTCP:
 		return r.TCP.State >= TCPEstablished && r.TCP.State <= TCPLastAck
+	case r.Proto == protoSCTP:
+		return r.SCTP.State >= SCTPEstablished
 	default:
 		return r.Status&StatusSeenReply != 0
 	}

@@ -114,6 +114,11 @@ const (
 	TCPFlagLiberal     uint8 = 0x08
 )
 
+// SCTPEstablished is the first of the kernel's SCTP conntrack states (enum
+// sctp_conntrack) in which an association can carry data; those behind it are of
+// its end.
+const SCTPEstablished = 4
+
 // SCTP is the SCTP tracking state; all three must be given or none.
 type SCTP struct {
 	State               uint8

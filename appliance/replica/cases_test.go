@@ -1,0 +1,91 @@
+package replica_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"testing"
+)
+
+// cases maps the failure cases that session replication is held to, by number, to
+// the test that covers each: one of this package, or DIR: one of another.
+var cases = []struct {
+	n    int
+	what string
+	test string
+	dir  string
+}{
+	{7, "a peer that dies in the middle of a frame", "TestPeerDiesMidFrame", ""},
+	{8, "a peer that stalls", "TestPeerThatNeverAcknowledges", ""},
+	{9, "an ENOBUFS storm", "TestOverrunIsHealedByADump", ""},
+	{11, "an event before and after its dump record", "TestDumpLosesToEventsSinceItBegan", "nat/session"},
+	{12, "an end and a beginning of the same tuple", "TestEndDuringTheFirstDump", ""},
+	{16, "TCP download at full speed, scales 0, 7, 14", "TestCase16and17BulkTransfers", ""},
+	{17, "TCP upload at full speed", "TestCase16and17BulkTransfers", ""},
+	{18, "the server speaks first", "TestCase18and19TheServerSpeaksFirstAfterAWhile", ""},
+	{19, "an idle connection", "TestCase18and19TheServerSpeaksFirstAfterAWhile", ""},
+	{20, "half-closed and closed connections", "TestCase20HalfClosedAndClosed", ""},
+	{21, "a handshake at the crash", "TestCase21HandshakeAtTheCrash", ""},
+	{22, "a connection picked up in its middle", "TestCase22PickedUpInItsMiddle", ""},
+	{23, "no reset by the address's own stack", "TestStrayToThePool", "nat/nft"},
+	{24, "nothing untranslated gets out", "TestUntranslatedSourceDoesNotLeave", "nat/nft"},
+	{25, "a forward with another port", "TestCase25to27Translations", ""},
+	{26, "a source with another port", "TestCase25to27Translations", ""},
+	{27, "hairpin", "TestCase25to27Translations", ""},
+	{29, "no port twice after a takeover", "TestCase29NoPortTwice", ""},
+	{30, "clashes, either way", "TestStrayInTheWay", ""},
+	{30, "clashes, either way", "TestTermConflict", ""},
+	{31, "an entry that is not translated", "TestVerbatimReplayIsCaught", "nat/conntrack"},
+	{32, "a translation always has a port", "TestMissingNATAttributeChangesThePort", "nat/conntrack"},
+	{33, "a UDP stream longer than its timeout", "TestCase33and34UDP", ""},
+	{34, "an unanswered datagram", "TestCase33and34UDP", ""},
+	{35, "echo, by its identifier", "TestCase35Echo", ""},
+	{36, "a GRE tunnel", "TestCase36GRE", ""},
+	{37, "an SCTP association", "TestCase37SCTP", ""},
+	{42, "NAT66", "TestCase42NAT66", ""},
+	{45, "fragments", "TestCase45Fragments", ""},
+	{46, "a returner with a stale table", "TestReturnerWithAStaleTable", ""},
+	{48, "hand-overs to and fro", "TestHandOverAndBack", ""},
+	{49, "split brain, and heal", "TestTermConflict", ""},
+	{53, "a peer that is not who it should be", "TestWhoMayTalk", ""},
+	{54, "corrupted frames", "FuzzReceiver", "nat/session"},
+	{55, "unknown attributes", "TestUnknownAttributes", "nat/session"},
+	{56, "a peer with another configuration", "TestReconfigureTellsADifference", ""},
+	{61, "a transfer that is interrupted", "TestBothSidesAgreeAfterLossyReconnects", "nat/session"},
+}
+
+// TestCases: each case has its test.
+func TestCases(t *testing.T) {
+	have := map[string]map[string]bool{}
+	for _, c := range cases {
+		dir := "."
+		if c.dir != "" {
+			dir = filepath.Join("..", "..", c.dir)
+		}
+		if have[dir] == nil {
+			have[dir] = testsIn(t, dir)
+		}
+		if !have[dir][c.test] {
+			t.Errorf("case %d, %s: there is no %s in %s", c.n, c.what, c.test, dir)
+		}
+	}
+}
+
+// testsIn lists the tests of a package by name.
+func testsIn(t *testing.T, dir string) map[string]bool {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
+	must(t, err)
+	names := map[string]bool{}
+	for _, f := range files {
+		parsed, err := parser.ParseFile(token.NewFileSet(), f, nil, parser.SkipObjectResolution)
+		must(t, err)
+		for _, d := range parsed.Decls {
+			if fn, ok := d.(*ast.FuncDecl); ok && fn.Recv == nil {
+				names[fn.Name.Name] = true
+			}
+		}
+	}
+	return names
+}
