@@ -11,7 +11,8 @@ import (
 // Agreement returns, as sorted lines of text, what all nodes must have in
 // common to be able to stand in for each other: virtual routers with their
 // addresses, which MAC these have, whether they are talked to, the version of
-// VRRP and whether its adverts go by unicast, groups, translation. Interfaces, priorities and timers are each node's own affair, and
+// VRRP and whether its adverts go by unicast, where their routes and rules lead,
+// groups, translation. Interfaces, gateways, priorities and timers are each node's own affair, and
 // so are the names of routers, except that a router in no [[group]] gives its
 // group its name. Where two nodes differ, the difference of their texts says in
 // what.
@@ -39,6 +40,7 @@ func (c *Config) Agreement() string {
 			line += " unicast"
 		}
 		lines = append(lines, line)
+		lines = append(lines, agreedRoutes(r, refs[r.Name][0])...)
 	}
 	for _, g := range c.Groups {
 		var members []string

@@ -20,6 +20,8 @@ type checker struct {
 	routers []routerAt
 	holders map[netip.Addr]holder // by address, [onLink]
 	checks  map[string]string     // name of a check -> path of it
+	routes  []routeAt
+	rules   []ruleAt
 }
 
 // holder is the router that an address moves with, and where the file says so.
@@ -39,6 +41,7 @@ func (c *checker) check(raw *rawFile) {
 	c.checkRouters(raw.Routers)
 	c.checkSources(raw.Checks)
 	c.checkGroups(raw.Groups)
+	c.checkRouting()
 	c.checkNAT(raw.NAT)
 	c.checkSessions(raw.Sessions)
 	if len(c.problems) == 0 {

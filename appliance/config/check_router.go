@@ -31,6 +31,7 @@ func (c *checker) checkRouters(raw []*rawRouter) {
 		if rr != nil {
 			c.track(at("router", i), rr)
 			c.addressing(at("router", i), rr)
+			c.routing(at("router", i), rr)
 		}
 	}
 	for _, r := range c.routers {

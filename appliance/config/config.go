@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"understudy/appliance/identity"
 	"understudy/health"
 	"understudy/nat"
 )
@@ -39,6 +40,8 @@ type Router struct {
 	AuthPass     string       // version 2: the password that anybody can read on the wire; empty: none
 	Unicast      []netip.Addr // nodes that adverts go to one by one; none: to the multicast group
 	Source       netip.Addr   // adverts come from; invalid: the interface's primary address
+	Routes       []identity.Route
+	Rules        []identity.Rule
 }
 
 // Track is something that a router's group depends on.
@@ -205,6 +208,8 @@ const InstallHot Install = "hot"
 // Defaults holds the value of each key that may be left out.
 type Defaults struct {
 	Router   Router
+	Route    identity.Route
+	Hop      identity.Hop
 	Mappings Mappings
 	Check    Check // its Timeout is Every, if left out
 	Sessions Sessions
@@ -224,6 +229,8 @@ func Default() Defaults {
 			Checksum:  ChecksumAuto,
 			Version:   3,
 		},
+		Route:    identity.Route{Kind: identity.Unicast, Table: identity.MainTable},
+		Hop:      identity.Hop{Weight: 1},
 		Mappings: Mappings{Unknown: UnknownReset},
 		Check: Check{Every: health.DefaultEvery, Rise: health.DefaultRise, Fall: health.DefaultFall,
 			Min: 1, Table: mainTable},

@@ -68,6 +68,8 @@ func (c *Config) Devices() (out []identity.Device) {
 func (c *Config) Identity(group string) identity.Identity {
 	var held []identity.Address
 	var devices []identity.Device
+	var routes []identity.Route
+	var rules []identity.Rule
 	for _, r := range c.Routers {
 		if g := c.GroupOf(r.Name); g == nil || g.Name != group {
 			continue
@@ -82,8 +84,26 @@ func (c *Config) Identity(group string) identity.Identity {
 		for _, a := range c.translated(r) {
 			held = append(held, identity.Address{Interface: on, Prefix: netip.PrefixFrom(a, a.BitLen())})
 		}
+		routes = append(routes, r.Routes...)
+		for _, u := range r.Rules {
+			rules = append(rules, c.byDevices(u)...)
+		}
 	}
-	return identity.New(held...).With(devices...)
+	return identity.New(held...).With(devices...).WithRoutes(routes...).WithRules(rules...)
+}
+
+// byDevices is a rule, and the same for what comes in by the devices on its
+// interface: frames to a virtual MAC do, whichever router's it is.
+func (c *Config) byDevices(r identity.Rule) []identity.Rule {
+	list := []identity.Rule{r}
+	for _, d := range c.Devices() {
+		if r.In != "" && d.Parent == r.In && d.Family() == r.Family {
+			also := r
+			also.In = d.Name
+			list = append(list, also)
+		}
+	}
+	return list
 }
 
 // refused returns the addresses that move with routers which do not accept

@@ -44,9 +44,41 @@ type (
 		Unicast      []*string `toml:"unicast" like:"[\"10.0.0.3\"]"`
 		Source       *string   `toml:"source" like:"\"10.0.0.2\""`
 
-		Routes any `toml:"routes" later:"routes that move with the router"`
-		Rules  any `toml:"rules" later:"routing rules that move with the router"`
+		Routes []*rawRoute `toml:"routes"`
+		Rules  []*rawRule  `toml:"rules"`
+
 		Notify any `toml:"notify" later:"notification programs"`
+	}
+
+	rawRoute struct {
+		To       *string       `toml:"to" like:"\"192.0.2.0/24\""`
+		Via      *string       `toml:"via" like:"\"10.0.0.254\""`
+		Dev      *string       `toml:"dev" like:"\"lan0\""`
+		Onlink   *bool         `toml:"onlink" like:"true"`
+		Nexthops []*rawNexthop `toml:"nexthops"`
+		Type     *string       `toml:"type" like:"\"blackhole\""`
+		Table    *int64        `toml:"table" like:"100"`
+		Metric   *int64        `toml:"metric" like:"10"`
+		Source   *string       `toml:"source" like:"\"10.0.0.1\""`
+		Scope    *string       `toml:"scope" like:"\"link\""`
+		MTU      *int64        `toml:"mtu" like:"1400"`
+	}
+
+	rawNexthop struct {
+		Via    *string `toml:"via" like:"\"10.0.0.254\""`
+		Dev    *string `toml:"dev" like:"\"lan0\""`
+		Onlink *bool   `toml:"onlink" like:"true"`
+		Weight *int64  `toml:"weight" like:"1"`
+	}
+
+	rawRule struct {
+		Priority *int64  `toml:"priority" like:"1000"`
+		From     *string `toml:"from" like:"\"10.0.0.0/24\""`
+		To       *string `toml:"to" like:"\"192.0.2.0/24\""`
+		FwMark   *string `toml:"fwmark" like:"\"0x10/0xff\""`
+		IIF      *string `toml:"iif" like:"\"lan0\""`
+		OIF      *string `toml:"oif" like:"\"wan0\""`
+		Table    *int64  `toml:"table" like:"100"`
 	}
 
 	rawGroup struct {

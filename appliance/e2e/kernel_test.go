@@ -137,6 +137,9 @@ func (s *scene) pristine(g *pair.Gateway, before map[string]string) {
 			}
 		}
 	}
+	if routes, rules, err := our(g); err != nil || routes+rules > 0 {
+		s.t.Errorf("%s still has %d routes and %d rules (%v)", g.Name, routes, rules, err)
+	}
 	if tables := s.ourTables(g); len(tables) > 0 {
 		s.t.Errorf("%s still has the tables %v", g.Name, tables)
 	}
