@@ -70,8 +70,13 @@ func (c *Config) Identity(group string) identity.Identity {
 	var devices []identity.Device
 	var routes []identity.Route
 	var rules []identity.Rule
+	// Asked of every group in turn, so no search through all groups for each router.
+	i := slices.IndexFunc(c.Groups, func(g Group) bool { return g.Name == group })
+	if i < 0 {
+		return identity.Identity{}
+	}
 	for _, r := range c.Routers {
-		if g := c.GroupOf(r.Name); g == nil || g.Name != group {
+		if !slices.Contains(c.Groups[i].Routers, r.Name) {
 			continue
 		}
 		on := r.Interface
