@@ -13,6 +13,8 @@
 //	release.go   what is lost when the active gateway gives up in good order
 //	shut.go      many virtual MACs given up at once, on gateways with any number of
 //	             routers (ground.go); volley.go sends frames by the thousand
+//	scale.go     processor time and memory by the number of virtual routers
+//	mass.go      takeover of many addresses: in the kernel (addresses.go), on the wire
 //	stats.go, proc.go, machine.go, flows.go, text.go
 //
 // # What is measured

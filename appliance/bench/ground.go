@@ -115,15 +115,9 @@ func (g *ground) play(ctx context.Context, p program, make func(box int) setup) 
 
 // complete is a condition: a box has all addresses of its setup.
 func (g *ground) complete(n *lab.Node, s setup) error {
-	have := make(map[netip.Addr]bool)
-	list, err := n.Netlink().AddrList(nil, netlink.FAMILY_V4)
+	have, err := addressesOf(n)
 	if err != nil {
-		return fmt.Errorf("bench: addresses of %s: %w", n.Name, err)
-	}
-	for _, a := range list {
-		if ip, ok := netip.AddrFromSlice(a.IP); ok {
-			have[ip.Unmap()] = true
-		}
+		return err
 	}
 	missing := 0
 	for _, a := range s.addresses() {
@@ -135,6 +129,21 @@ func (g *ground) complete(n *lab.Node, s setup) error {
 		return fmt.Errorf("%s lacks %d of %d addresses", n.Name, missing, len(s.addresses()))
 	}
 	return nil
+}
+
+// addressesOf is the set of IPv4 addresses that a node's kernel has.
+func addressesOf(n *lab.Node) (map[netip.Addr]bool, error) {
+	have := make(map[netip.Addr]bool)
+	list, err := n.Netlink().AddrList(nil, netlink.FAMILY_V4)
+	if err != nil {
+		return nil, fmt.Errorf("bench: addresses of %s: %w", n.Name, err)
+	}
+	for _, a := range list {
+		if ip, ok := netip.AddrFromSlice(a.IP); ok {
+			have[ip.Unmap()] = true
+		}
+	}
+	return have, nil
 }
 
 // wait looks at a condition until it is met.

@@ -9,8 +9,6 @@ import (
 	"os/exec"
 	"time"
 
-	"github.com/vishvananda/netlink"
-
 	"understudy/appliance/lab"
 	"understudy/appliance/lab/pair"
 )
@@ -106,14 +104,6 @@ func (keepalived) Settled(p *pair.Pair, active *pair.Gateway) func(context.Conte
 
 // has tells whether a node's kernel has an address, on whatever interface.
 func has(n *lab.Node, a netip.Addr) (bool, error) {
-	list, err := n.Netlink().AddrList(nil, netlink.FAMILY_ALL)
-	if err != nil {
-		return false, fmt.Errorf("bench: addresses of %s: %w", n.Name, err)
-	}
-	for _, have := range list {
-		if ip, ok := netip.AddrFromSlice(have.IP); ok && ip.Unmap() == a {
-			return true, nil
-		}
-	}
-	return false, nil
+	all, err := addressesOf(n)
+	return all[a], err
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"understudy/appliance/lab"
 	"understudy/appliance/lab/pair"
 )
 
@@ -117,4 +118,56 @@ func slabObject(b []byte, cache string) int64 {
 		}
 	}
 	return 0
+}
+
+// sumOf adds something up over all processes of a node; one that has just ended
+// counts nothing.
+func sumOf[T int64 | time.Duration](n *lab.Node, of func(pid int) (T, error)) (all T, err error) {
+	pids, err := n.Pids()
+	if err != nil {
+		return 0, err
+	}
+	for _, pid := range pids {
+		v, err := of(pid)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return 0, fmt.Errorf("bench: %w", err)
+		}
+		all += v
+	}
+	return all, nil
+}
+
+// onCPU is the time that the threads of a process have been running, by the
+// scheduler's own account: finer than the ticks of /proc/PID/stat.
+func onCPU(pid int) (all time.Duration, err error) {
+	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		return 0, err
+	}
+	for _, t := range tasks {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/schedstat", pid, t.Name()))
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		first, _, _ := strings.Cut(string(b), " ")
+		ns, err := strconv.ParseInt(first, 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		all += time.Duration(ns)
+	}
+	return all, nil
+}
+
+// proportional is the memory of a process, pages that it shares with others by
+// its share of them.
+func proportional(pid int) (int64, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	if err != nil {
+		return 0, err
+	}
+	return parseKiB(b, "Pss:")
 }

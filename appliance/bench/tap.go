@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -93,6 +94,21 @@ func (t *tap) close() error {
 	}
 	return errors.Join(errs...)
 }
+
+// counter counts frames.
+type counter struct{ n atomic.Int64 }
+
+// from is a [capture.Options].Keep that counts those of one node, and keeps none.
+func (c *counter) from(node string) func(capture.Frame) bool {
+	return func(f capture.Frame) bool {
+		if f.From == node {
+			c.n.Add(1)
+		}
+		return false
+	}
+}
+
+func (c *counter) read() int64 { return c.n.Load() }
 
 // nap sleeps more precisely than a timer of the runtime does. It is for a locked
 // thread.

@@ -58,6 +58,24 @@ func shutReport() *ShutReport {
 	}}
 }
 
+func scaleReport() *ScaleReport {
+	cost := func(cpu, memory float64) CostSummary {
+		return CostSummary{CPU: Summary{5, cpu * .9, cpu, cpu * 1.1}, Memory: Summary{5, memory * .9, memory, memory * 1.1}}
+	}
+	return &ScaleReport{Machine: somewhere, IntervalMS: 1000, WindowMS: 10000, Rows: []ScaleRow{
+		{Software: "understudy", Routers: 1000, Active: cost(.92, 36), Standby: cost(.9, 35), Adverts: Summary{5, 999, 1000, 1001}},
+		{Software: "keepalived", Routers: 1000, Active: cost(2.3, 6.8), Standby: cost(1.1, 6.5), Adverts: Summary{5, 999, 1000, 1001}},
+	}}
+}
+
+func massReport() *MassReport {
+	row := func(sw string, f float64) MassRow {
+		s := func(v float64) Summary { return Summary{9, f * v * .9, f * v, f * v * 1.1} }
+		return MassRow{Software: sw, Takeovers: make([]Mass, 9), FirstMS: s(1), AllMS: s(14), HeardMS: s(2), ToldMS: s(16), LastMS: s(20), Frames: s(1000)}
+	}
+	return &MassReport{Machine: somewhere, Addresses: 1000, IntervalMS: 100, Rows: []MassRow{row("understudy", 1), row("keepalived", 2)}}
+}
+
 func TestTextForPeople(t *testing.T) {
 	for name, r := range map[string]interface {
 		WriteText(w *bytes.Buffer) error
@@ -66,6 +84,8 @@ func TestTextForPeople(t *testing.T) {
 		"outage":   textOf(func(b *bytes.Buffer) error { return outageReport().WriteText(b) }),
 		"release":  textOf(func(b *bytes.Buffer) error { return releaseReport().WriteText(b) }),
 		"shut":     textOf(func(b *bytes.Buffer) error { return shutReport().WriteText(b) }),
+		"scale":    textOf(func(b *bytes.Buffer) error { return scaleReport().WriteText(b) }),
+		"mass":     textOf(func(b *bytes.Buffer) error { return massReport().WriteText(b) }),
 		"takeover": textOf(func(b *bytes.Buffer) error { return takeoverReport().WriteText(b) }),
 	} {
 		t.Run(name, func(t *testing.T) {

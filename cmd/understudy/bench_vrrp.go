@@ -23,7 +23,7 @@ func newBenchVRRP() *cobra.Command {
 			return &codeError{code: exitUsage, quiet: true, err: errors.New("nothing to measure given")}
 		},
 	}
-	c.AddCommand(newBenchOutage(), newBenchRelease(), newBenchShut())
+	c.AddCommand(newBenchOutage(), newBenchRelease(), newBenchShut(), newBenchScale(), newBenchMass())
 	for _, sub := range c.Commands() {
 		asUsage(sub)
 	}
@@ -126,5 +126,47 @@ func newBenchShut() *cobra.Command {
 	}
 	f.add(c, 5)
 	c.Flags().IntVar(&o.MACs, "macs", 250, "virtual MACs, at most 250")
+	return c
+}
+
+func newBenchScale() *cobra.Command {
+	var (
+		f besideFlags
+		o bench.ScaleOptions
+	)
+	c := &cobra.Command{
+		Use:   "scale",
+		Short: "processor time and memory by the number of virtual routers",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return f.run(cmd, func(ctx context.Context, b bench.Beside) (benchReport, error) {
+				o.Beside = b
+				return bench.RunScale(ctx, o)
+			})
+		},
+	}
+	f.add(c, 5)
+	c.Flags().IntSliceVar(&o.Routers, "routers", []int{1, 100, 1000}, "numbers of virtual routers")
+	c.Flags().DurationVar(&o.Interval, "interval", time.Second, "advert interval")
+	c.Flags().DurationVar(&o.Window, "window", 10*time.Second, "how long each is looked at")
+	return c
+}
+
+func newBenchMass() *cobra.Command {
+	var (
+		f besideFlags
+		o bench.MassOptions
+	)
+	c := &cobra.Command{
+		Use:   "mass",
+		Short: "takeover of many addresses: in the kernel, on the wire",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return f.run(cmd, func(ctx context.Context, b bench.Beside) (benchReport, error) {
+				o.Beside = b
+				return bench.RunMass(ctx, o)
+			})
+		},
+	}
+	f.add(c, 9)
+	c.Flags().IntVar(&o.Addresses, "addresses", 1000, "in routers of 250")
 	return c
 }
