@@ -131,8 +131,8 @@ func (k *checker) refused() {
 func (k *checker) source(i int) {
 	s := k.cfg.Sources[i]
 	switch {
-	case !s.From.IsValid() || !s.From.Addr().Is4():
-		k.add(KindSource, i, "from", "want an IPv4 network such as 10.0.0.0/24")
+	case !s.From.IsValid() || s.From.Addr().Is4In6():
+		k.add(KindSource, i, "from", "want a network such as 10.0.0.0/24")
 	case s.From != s.From.Masked():
 		k.add(KindSource, i, "from", "has host bits; write %v", s.From.Masked())
 	case s.From.Bits() == 0:
@@ -141,6 +141,12 @@ func (k *checker) source(i int) {
 	case s.From.Contains(s.To):
 		// The gateways' own addresses on that side are likely in it too, and their adverts.
 		k.add(KindSource, i, "from", "holds %v, which it is to be translated to; name the networks behind the gateway", s.To)
+	}
+	if s.From.Addr().Is6() && s.From.Addr().IsLinkLocalUnicast() {
+		k.add(KindSource, i, "from", "%v does not leave its link; name the networks behind the gateway", s.From)
+	}
+	if s.From.IsValid() && s.To.IsValid() && s.From.Addr().Is4() != s.To.Is4() {
+		k.add(KindSource, i, "to", "%v is of another family than %v", s.To, s.From)
 	}
 	if why := badInterface(s.Out); why != "" {
 		k.add(KindSource, i, "out", "%s", why)
@@ -211,7 +217,9 @@ func (k *checker) forwards() {
 			k.add(KindForward, i, "address", "port 0; want 1 to 65535")
 		}
 		if why := notUnicast(f.To.Addr()); why != "" || f.To.Port() == 0 {
-			k.add(KindForward, i, "to", "%v is no server; want IPV4:PORT", f.To)
+			k.add(KindForward, i, "to", "%v is no server; want ADDRESS:PORT", f.To)
+		} else if f.Address.IsValid() && f.Address.Is4() != f.To.Addr().Is4() {
+			k.add(KindForward, i, "to", "%v is of another family than %v", f.To.Addr(), f.Address)
 		} else if _, ours := k.group[f.To.Addr()]; ours {
 			k.add(KindForward, i, "to", "%v is an address of the gateways; name the server behind them", f.To.Addr())
 		}
@@ -249,8 +257,8 @@ func notUnicast(a netip.Addr) string {
 	switch {
 	case !a.IsValid():
 		return "is missing"
-	case !a.Is4():
-		return "is not IPv4: IPv6 translation is not supported yet"
+	case a.Is4In6() || a.Zone() != "" || a.Is6() && a.IsLinkLocalUnicast():
+		return "is no address that is translated; write it as IPv4, or name a global one"
 	case a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
 		return "cannot be held by a gateway; want a unicast address"
 	}

@@ -121,7 +121,15 @@ func TestCheck(t *testing.T) {
 		{"bad host bits", func(c *Config) { c.Sources[0].From = prefix("10.0.1.7/24") }, []string{"write 10.0.1.0/24"}},
 		{"bad everything", func(c *Config) { c.Sources = c.Sources[:1]; c.Sources[0].From = prefix("0.0.0.0/0") }, []string{"every address there is"}},
 		{"bad outside network", func(c *Config) { c.Sources[0].From = prefix("203.0.113.0/24") }, []string{"from: holds 203.0.113.1"}},
-		{"bad IPv6 network", func(c *Config) { c.Sources[0].From = prefix("2001:db8::/64") }, []string{"want an IPv4 network"}},
+		{"bad IPv6 network", func(c *Config) { c.Sources[0].From = prefix("2001:db8::/64") }, []string{"to: 203.0.113.1 is of another family than 2001:db8::/64"}},
+		{"bad link-local network", func(c *Config) { c.Sources[0].From, c.Sources[0].To = prefix("fe80::/64"), addr("2001:db8::1") }, []string{"does not leave its link", "belongs to no group"}},
+		{"bad link-local address", func(c *Config) { c.Sources[0].From, c.Sources[0].To = prefix("fd00::/64"), addr("fe80::1") }, []string{"is no address that is translated"}},
+		{"bad forward to another family", func(c *Config) { c.Forwards[0].To = netip.MustParseAddrPort("[fd00::5]:53") }, []string{"of another family"}},
+		{"OK IPv6", func(c *Config) {
+			c.Groups[0].Addresses = append(c.Groups[0].Addresses, addr("2001:db8::1"))
+			c.Sources[0].From, c.Sources[0].To = prefix("fd00::/64"), addr("2001:db8::1")
+			c.Forwards[0].Address, c.Forwards[0].To = addr("2001:db8::1"), netip.MustParseAddrPort("[fd00::5]:53")
+		}, nil},
 		{"bad interface", func(c *Config) { c.Sources[0].Out = "a-name-of-sixteen" }, []string{"longer than the 15 bytes"}},
 		{"bad no interface", func(c *Config) { c.Sources[0].Out = "" }, []string{"out: missing"}},
 		{"bad address of no group", func(c *Config) { c.Sources[2].To = addr("203.0.113.77") }, []string{"belongs to no group"}},

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -50,19 +51,27 @@ func (c *Config) Agreement() string {
 		slices.Sort(members)
 		lines = append(lines, fmt.Sprintf("group %s members %s", g.Name, strings.Join(members, " ")))
 	}
+	ref := func(router string, a netip.Addr) string {
+		for _, r := range refs[router] {
+			if strings.HasPrefix(r, fmt.Sprintf("ipv%d/", familyOf(a))) {
+				return r
+			}
+		}
+		return "" // check has seen to it that there is one
+	}
 	if c.Mappings != nil {
 		for _, s := range c.Mappings.Sources {
 			var out []string
 			for _, r := range c.Routers {
-				if r.Interface == s.Out && r.Family == 4 {
-					out = append(out, refs[r.Name][0])
+				if r.Interface == s.Out && r.Family == familyOf(s.To) {
+					out = append(out, ref(r.Name, s.To))
 				}
 			}
 			slices.Sort(out)
-			lines = append(lines, fmt.Sprintf("source %s out %s to %s with %s", s.From, strings.Join(out, " "), s.To, refs[s.Router][0]))
+			lines = append(lines, fmt.Sprintf("source %s out %s to %s with %s", s.From, strings.Join(out, " "), s.To, ref(s.Router, s.To)))
 		}
 		for _, f := range c.Mappings.Forwards {
-			lines = append(lines, fmt.Sprintf("forward %s/%s to %s with %s", f.Address, f.Proto, f.To, refs[f.Router][0]))
+			lines = append(lines, fmt.Sprintf("forward %s/%s to %s with %s", f.Address, f.Proto, f.To, ref(f.Router, f.Address.Addr())))
 		}
 	}
 	slices.Sort(lines)

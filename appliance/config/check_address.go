@@ -115,6 +115,12 @@ func broadcast(p netip.Prefix) netip.Addr {
 
 // host reads a bare IPv4 address that a host can have.
 func (c *checker) host(path string, v *string, missing string) (netip.Addr, bool) {
+	a, ok := c.bareAddr(path, v, missing)
+	return a, ok && c.hostAddr(path, a)
+}
+
+// bareAddr reads an address without a prefix length.
+func (c *checker) bareAddr(path string, v *string, missing string) (netip.Addr, bool) {
 	if v == nil {
 		c.add(path, "missing", missing)
 		return netip.Addr{}, false
@@ -128,7 +134,7 @@ func (c *checker) host(path string, v *string, missing string) (netip.Addr, bool
 		c.add(path, quote(*v)+" is not an address", fix)
 		return netip.Addr{}, false
 	}
-	return a, c.hostAddr(path, a)
+	return a, true
 }
 
 func (c *checker) hostAddr(path string, a netip.Addr) bool {

@@ -39,9 +39,12 @@ func (c *checker) checkNAT(raw *rawNAT) {
 func (c *checker) source(path string, raw *rawSource) Source {
 	s := Source{From: c.sourcePrefix(join(path, "from"), raw.From)}
 	s.Out = c.outInterface(join(path, "out"), raw.Out)
-	to, ok := c.host(join(path, "to"), raw.To, "name the public address that the network gets")
-	if !ok {
+	to, ok := c.bareAddr(join(path, "to"), raw.To, "name the public address that the network gets")
+	if !ok || !c.translatable(join(path, "to"), to) {
 		return s
+	}
+	if s.From.IsValid() {
+		c.alike(join(path, "to"), to, s.From.Addr())
 	}
 	s.To = to
 	s.Router = c.routerOfAddress(path, "to", to, raw.Router)
@@ -58,8 +61,8 @@ func (c *checker) sourcePrefix(path string, v *string) netip.Prefix {
 		return netip.Prefix{}
 	}
 	if a, err := netip.ParseAddr(*v); err == nil {
-		if !c.familyLater(path, a) {
-			c.add(path, *v+" has no prefix length", fmt.Sprintf("write %s/32 for this one host", a))
+		if !c.mapped(path, a) {
+			c.add(path, *v+" has no prefix length", fmt.Sprintf("write %s/%d for this one host", a, a.BitLen()))
 		}
 		return netip.Prefix{}
 	}
@@ -68,11 +71,15 @@ func (c *checker) sourcePrefix(path string, v *string) netip.Prefix {
 		c.add(path, quote(*v)+" is not a network", `write it like "10.0.0.0/24"`)
 		return netip.Prefix{}
 	}
-	if c.familyLater(path, p.Addr()) {
+	if c.mapped(path, p.Addr()) {
+		return netip.Prefix{}
+	}
+	if p.Addr().Is6() && p.Addr().IsLinkLocalUnicast() {
+		c.add(path, *v+" does not leave its link", "name the networks behind the gateway by their other addresses")
 		return netip.Prefix{}
 	}
 	if p != p.Masked() {
-		c.add(path, *v+" has bits set beyond its prefix length", fmt.Sprintf("write %s, or %s/32 for this one host", p.Masked(), p.Addr()))
+		c.add(path, *v+" has bits set beyond its prefix length", fmt.Sprintf("write %s, or %s/%d for this one host", p.Masked(), p.Addr(), p.Addr().BitLen()))
 		return netip.Prefix{}
 	}
 	return p
@@ -112,8 +119,8 @@ func (c *checker) routerOfAddress(path, key string, a netip.Addr, named *string)
 		names := c.routerNames()
 		c.add(join(path, "router"), fmt.Sprintf("there is no router %s", quote(*named)), suggest(*named, names, "name a router of this file"))
 		return ""
-	case named != nil && !c.hasFamily(*named, 4):
-		c.add(join(path, "router"), fmt.Sprintf("router %s has IPv6 addresses only", quote(*named)), "name one that has an IPv4 address")
+	case named != nil && !c.hasFamily(*named, familyOf(a)):
+		c.add(join(path, "router"), fmt.Sprintf("router %s has IPv%d addresses only", quote(*named), 10-familyOf(a)), fmt.Sprintf("name one that has an IPv%d address", familyOf(a)))
 		return ""
 	case named != nil && held && first.router != *named:
 		c.add(join(path, "router"), fmt.Sprintf("%s moves with router %s already (line %d)", a, quote(first.router), c.line(first.path)), "name that router, or use another address")
@@ -187,8 +194,11 @@ func (c *checker) forward(path string, raw *rawForward) Forward {
 	}
 	if raw.To == nil {
 		c.add(join(path, "to"), "missing", `name the server's address and port, like to = "10.0.0.20:80"`)
-	} else if to, ok := c.addrPort(join(path, "to"), *raw.To, "10.0.0.20:80"); ok && c.hostAddr(join(path, "to"), to.Addr()) {
+	} else if to, ok := c.addrPort(join(path, "to"), *raw.To, "10.0.0.20:80"); ok && c.translatable(join(path, "to"), to.Addr()) {
 		f.To = to
+		if f.Address.IsValid() {
+			c.alike(join(path, "to"), to.Addr(), f.Address.Addr())
+		}
 	}
 	return f
 }
@@ -205,7 +215,7 @@ func (c *checker) service(path, v string) (netip.AddrPort, Proto) {
 		return netip.AddrPort{}, ""
 	}
 	ap, ok := c.addrPort(path, addr, "203.0.113.1:8080")
-	if !ok || !c.hostAddr(path, ap.Addr()) {
+	if !ok || !c.translatable(path, ap.Addr()) {
 		return netip.AddrPort{}, ""
 	}
 	return ap, Proto(proto)

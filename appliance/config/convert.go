@@ -133,13 +133,13 @@ func (c *Config) refused() (out []netip.Addr) {
 // translated returns the addresses that move with the router only because
 // something is translated to or from them.
 func (c *Config) translated(r Router) []netip.Addr {
-	if c.Mappings == nil || r.Family != 4 {
+	if c.Mappings == nil {
 		return nil
 	}
 	var list []netip.Addr
 	note := func(router string, a netip.Addr) {
 		own := slices.ContainsFunc(r.Addresses, func(p netip.Prefix) bool { return p.Addr() == a })
-		if router == r.Name && !own && !slices.Contains(list, a) {
+		if router == r.Name && familyOf(a) == r.Family && !own && !slices.Contains(list, a) {
 			list = append(list, a)
 		}
 	}
@@ -175,7 +175,7 @@ func (c *Config) NAT() nat.Config {
 	// the device, and is translated all the same.
 	for _, s := range c.Mappings.Sources {
 		for _, d := range c.Devices() {
-			if d.Parent == s.Out {
+			if d.Parent == s.Out && d.Family() == familyOf(s.To) {
 				out.Sources = append(out.Sources, nat.Source{From: s.From, Out: d.Name, To: s.To})
 			}
 		}

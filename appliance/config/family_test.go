@@ -28,6 +28,13 @@ vrid = 52
 addresses = ["fe80::1/64", "203.0.113.1/24"]
 `
 
+// nat66 translates to an address that is in no subnet of a router.
+const nat66 = `
+[nat]
+source = [{ from = "fd00::/64", out = "wan0", to = "2001:db8:9::7", router = "wan" }]
+forward = [{ address = "[2001:db8:9::7]:80/tcp", to = "[fd00::9]:8080", router = "wan" }]
+`
+
 const gateway = `
 [[group]]
 name = "gateway"
@@ -87,6 +94,14 @@ func TestFamilies(t *testing.T) {
 		{"an address that only translation uses is of the IPv4 router", dual + "[nat]\nsource=[{from=\"10.0.0.0/24\",out=\"wan0\",to=\"203.0.113.7\"}]",
 			func(c *Config) string { return c.Identity("wan").String() },
 			"address 203.0.113.1/24 dev wan0\naddress 203.0.113.7/32 dev wan0\naddress fe80::1/64 dev wan0\n"},
+		{"and an IPv6 one of the IPv6 router", dual + nat66, func(c *Config) string { return c.Identity("wan").String() },
+			"address 203.0.113.1/24 dev wan0\naddress 2001:db8:9::7/128 dev wan0\naddress fe80::1/64 dev wan0\n"},
+		{"what is translated, by each device of its family", strings.ReplaceAll(dual, "vrid =", "mac = \"virtual\"\nvrid =") + nat66,
+			func(c *Config) string { return fmt.Sprint(c.NAT().Sources, c.NAT().Forwards) },
+			"[source fd00::/64 out wan0 source fd00::/64 out us6-52-wan0] [forward [2001:db8:9::7]:80/tcp]"},
+		{"nodes agree on it", dual + nat66, func(c *Config) string { return strings.Join(strings.Split(c.Agreement(), "\n")[:3], "\n") },
+			"forward [2001:db8:9::7]:80/tcp to [fd00::9]:8080 with ipv6/52/fe80::1/64\n" +
+				"group lan members ipv4/51/10.0.0.1/24 ipv6/51/2001:db8:1::1/64\ngroup wan members ipv4/52/203.0.113.1/24 ipv6/52/fe80::1/64"},
 		{"the agreement", dual + gateway, (*Config).Agreement,
 			"group gateway members ipv4/51/10.0.0.1/24 ipv4/52/203.0.113.1/24 ipv6/51/2001:db8:1::1/64 ipv6/52/fe80::1/64\n" +
 				"router ipv4/51 addresses 10.0.0.1/24\nrouter ipv4/52 addresses 203.0.113.1/24\n" +

@@ -1,7 +1,6 @@
 package nft
 
 import (
-	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -43,7 +42,6 @@ func concat(types ...nftables.SetDatatype) nftables.SetDatatype {
 
 // sets returns the sets and maps for plan, with what is shut.
 func sets(plan nat.Plan, shut shut) []set {
-	t := ourTable()
 	out := append(gateSets(shut.addresses, shut.devices),
 		set{deviceSet(setDevices), deviceElements(plan.Devices)},
 	)
@@ -54,35 +52,46 @@ func sets(plan nat.Plan, shut shut) []set {
 	if !plan.Guard() {
 		return out
 	}
+	for _, f := range families(plan) {
+		out = append(out, f.sets(f.of(plan))...)
+	}
+	return append(out, set{&nftables.Set{Table: ourTable(), Name: setTransports, KeyType: nftables.TypeInetProto},
+		byteElements(unix.IPPROTO_TCP, unix.IPPROTO_UDP, unix.IPPROTO_SCTP)})
+}
+
+// sets returns those of the mappings of plan, all of which are of the family.
+func (f family) sets(plan nat.Plan) (out []set) {
+	t := ourTable()
 	insideKey := func(name string) *nftables.Set {
 		return &nftables.Set{Table: t, Name: name, Interval: true, Concatenation: true,
-			KeyType: concat(nftables.TypeIFName, nftables.TypeIPAddr)}
+			KeyType: concat(nftables.TypeIFName, f.address())}
 	}
 	source := func(name string, sources []nat.Source) set {
 		s := insideKey(name)
-		s.IsMap, s.DataType = true, nftables.TypeIPAddr
-		return set{s, sourceElements(sources, func(s nat.Source) string { return ip4(s.To) })}
+		s.IsMap, s.DataType = true, f.address()
+		return set{s, sourceElements(sources, func(s nat.Source) string { return addressKey(s.To) })}
 	}
 	for _, p := range pools(plan.Sources) {
-		out = append(out, source(mapPool(p), withPool(plan.Sources, p)))
+		out = append(out, source(f.pool(p), withPool(plan.Sources, p)))
 	}
 	forwardKey := func(name string) *nftables.Set {
 		return &nftables.Set{Table: t, Name: name, Concatenation: true,
-			KeyType: concat(nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService)}
+			KeyType: concat(f.address(), nftables.TypeInetProto, nftables.TypeInetService)}
 	}
-	forward, forwarded := forwardKey(mapForward), forwardKey(setForwarded)
-	forward.IsMap, forward.DataType = true, concat(nftables.TypeIPAddr, nftables.TypeInetService)
+	forward, forwarded := forwardKey(f.name(mapForward)), forwardKey(f.name(setForwarded))
+	forward.IsMap, forward.DataType = true, concat(f.address(), nftables.TypeInetService)
+	icmpType := nftables.TypeICMPType
+	if f.six {
+		icmpType = nftables.TypeICMP6Type
+	}
 	return append(out,
-		set{forward, forwardElements(plan.Forwards, func(f nat.Forward) string { return ip4(f.To.Addr()) + port(f.To.Port()) })},
+		set{forward, forwardElements(plan.Forwards, func(f nat.Forward) string { return addressKey(f.To.Addr()) + port(f.To.Port()) })},
 		set{forwarded, forwardElements(plan.Forwards, func(nat.Forward) string { return "" })},
-		source(mapSource, plan.Sources),
-		set{insideKey(setInside), sourceElements(plan.Sources, func(nat.Source) string { return "" })},
-		set{&nftables.Set{Table: t, Name: setPool, Interval: true, Concatenation: true,
-			KeyType: concat(nftables.TypeIPAddr, nftables.TypeInetService)}, poolElements(plan.Pools())},
-		set{&nftables.Set{Table: t, Name: setTransports, KeyType: nftables.TypeInetProto},
-			byteElements(unix.IPPROTO_TCP, unix.IPPROTO_UDP, unix.IPPROTO_SCTP)},
-		// Echo, timestamp, information and address mask reply (RFC 792, RFC 950).
-		set{&nftables.Set{Table: t, Name: setReplies, KeyType: nftables.TypeICMPType}, byteElements(0, 14, 16, 18)},
+		source(f.name(mapSource), plan.Sources),
+		set{insideKey(f.name(setInside)), sourceElements(plan.Sources, func(nat.Source) string { return "" })},
+		set{&nftables.Set{Table: t, Name: f.name(setPool), Interval: true, Concatenation: true,
+			KeyType: concat(f.address(), nftables.TypeInetService)}, poolElements(plan.Pools())},
+		set{&nftables.Set{Table: t, Name: f.name(setReplies), KeyType: icmpType}, byteElements(f.replies()...)},
 	)
 }
 
@@ -115,7 +124,7 @@ func forwardElements(forwards []nat.Forward, val func(nat.Forward) string) []ele
 	out := make([]element, len(forwards))
 	for i, f := range forwards {
 		out[i] = element{
-			key:   ip4(f.Address) + octet(byte(f.Proto)) + port(f.Port),
+			key:   addressKey(f.Address) + octet(byte(f.Proto)) + port(f.Port),
 			val:   val(f),
 			owner: f,
 		}
@@ -126,12 +135,14 @@ func forwardElements(forwards []nat.Forward, val func(nat.Forward) string) []ele
 func sourceElements(sources []nat.Source, val func(nat.Source) string) []element {
 	out := make([]element, len(sources))
 	for i, s := range sources {
-		first := s.From.Masked().Addr().As4()
-		last := first
-		binary.BigEndian.PutUint32(last[:], binary.BigEndian.Uint32(first[:])|uint32(1<<(32-s.From.Bits())-1))
+		first := s.From.Masked().Addr().AsSlice()
+		last := slices.Clone(first)
+		for b := s.From.Bits(); b < 8*len(last); b++ {
+			last[b/8] |= 1 << (7 - b%8)
+		}
 		out[i] = element{
-			key:   ifname(s.Out) + string(first[:]),
-			end:   ifname(s.Out) + string(last[:]),
+			key:   ifname(s.Out) + string(first),
+			end:   ifname(s.Out) + string(last),
 			val:   val(s),
 			owner: s,
 		}
@@ -147,8 +158,8 @@ func poolElements(pools []nat.Pool) []element {
 	out := make([]element, len(pools))
 	for i, p := range pools {
 		out[i] = element{
-			key:   ip4(p.Address) + port(p.Ports.First),
-			end:   ip4(p.Address) + port(p.Ports.Last),
+			key:   addressKey(p.Address) + port(p.Ports.First),
+			end:   addressKey(p.Address) + port(p.Ports.Last),
 			owner: netip.AddrPortFrom(p.Address, p.Ports.First),
 		}
 	}

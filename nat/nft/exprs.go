@@ -4,8 +4,6 @@ import (
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
-
-	"understudy/nat"
 )
 
 // The vocabulary of our rules: each function is one condition or one action, and
@@ -92,11 +90,6 @@ func notSYN() []expr.Any {
 	return []expr.Any{transport(13, 1, 0), masked(0, 0x17), differ(0, 0x02)}
 }
 
-func forwardKey() []expr.Any { return []expr.Any{daddr(0), l4proto(1), dport(2)} }
-
-// insideKey is what a source mapping applies to. An interface name takes words 0 to 3.
-func insideKey() []expr.Any { return []expr.Any{oifname(0), saddr(4)} }
-
 // solicitation is an ICMPv6 Neighbor Solicitation (RFC 4861 section 4.3).
 func solicitation() []expr.Any {
 	return []expr.Any{l4proto(0), equal(0, protoICMPv6), icmpType(0), equal(0, 135)}
@@ -119,27 +112,4 @@ func accept() expr.Any           { return &expr.Verdict{Kind: expr.VerdictAccept
 func jump(chain string) expr.Any { return &expr.Verdict{Kind: expr.VerdictJump, Chain: chain} }
 func tcpReset() expr.Any         { return &expr.Reject{Type: unix.NFT_REJECT_TCP_RST} }
 
-// dnatTo takes server . port from words 0 and 1.
-func dnatTo() expr.Any {
-	return &expr.NAT{
-		Type: expr.NATTypeDestNAT, Family: unix.NFPROTO_IPV4,
-		RegAddrMin: word(0), RegAddrMax: word(0), RegProtoMin: word(1), RegProtoMax: word(1),
-	}
-}
-
-// snatTo takes the address from word 0 and chooses a port, or an ICMP identifier, of the pool.
-func snatTo(pool nat.Ports) []expr.Any {
-	return []expr.Any{
-		&expr.Immediate{Register: word(1), Data: binaryutil.BigEndian.PutUint16(pool.First)},
-		&expr.Immediate{Register: word(2), Data: binaryutil.BigEndian.PutUint16(pool.Last)},
-		&expr.NAT{
-			Type: expr.NATTypeSourceNAT, Family: unix.NFPROTO_IPV4,
-			RegAddrMin: word(0), RegAddrMax: word(0), RegProtoMin: word(1), RegProtoMax: word(2),
-		},
-	}
-}
-
-// snatToAddress takes the address alone, from word 0.
-func snatToAddress() expr.Any {
-	return &expr.NAT{Type: expr.NATTypeSourceNAT, Family: unix.NFPROTO_IPV4, RegAddrMin: word(0), RegAddrMax: word(0)}
-}
+func bigEndian(port uint16) []byte { return binaryutil.BigEndian.PutUint16(port) }

@@ -30,6 +30,7 @@ const (
 	setRefused6      = "refused6"
 	setRefusedLocal  = "refused_local"
 
+	// Those for translation, with a 6 behind their names for IPv6.
 	mapForward    = "forward"      // address . protocol . port -> server . port
 	setForwarded  = "forwarded"    // the same keys: a set, because only recent kernels let a rule ask a map
 	mapSource     = "source"       // outside interface . inside network -> address
@@ -56,9 +57,11 @@ const (
 	counterUnknown = "unknown_packets"
 )
 
-// mapPool is the part of mapSource whose flows get ports of one pool. The pool
+// mapPool is the part of a source map whose flows get ports of one pool. The pool
 // stands in the rule: nft cannot print a map that holds an address and two ports.
-func mapPool(p nat.Ports) string { return fmt.Sprintf("%s_%d_%d", mapSource, p.First, p.Last) }
+func mapPool(source string, p nat.Ports) string {
+	return fmt.Sprintf("%s_%d_%d", source, p.First, p.Last)
+}
 
 func ourTable() *nftables.Table {
 	return &nftables.Table{Name: Table, Family: nftables.TableFamilyINet}

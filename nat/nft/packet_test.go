@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// packet is an IPv4 packet; what it means depends on proto.
+// packet is an IPv4 or IPv6 packet; what it means depends on proto.
 type packet struct {
 	src, dst     netip.Addr
 	proto        byte
@@ -31,13 +31,28 @@ func (p packet) String() string {
 // the one of the IP header.
 func (p packet) bytes() []byte {
 	n := map[byte]int{unix.IPPROTO_TCP: 20, unix.IPPROTO_UDP: 8, unix.IPPROTO_ICMP: 8}[p.proto]
-	b := make([]byte, 20+max(n, 8))
-	b[0], b[8], b[9] = 0x45, 64, p.proto
-	copy(b[12:], p.src.AsSlice())
-	copy(b[16:], p.dst.AsSlice())
-	th := b[20:]
-	pseudo := append(append([]byte{}, b[12:20]...), 0, p.proto, 0, byte(len(th)))
+	var b, th, pseudo []byte
+	if p.src.Is6() {
+		b = make([]byte, 40+max(n, 8))
+		b[0], b[6], b[7] = 0x60, p.proto, 64
+		copy(b[8:], p.src.AsSlice())
+		copy(b[24:], p.dst.AsSlice())
+		th = b[40:]
+		b[5] = byte(len(th))
+		pseudo = append(append([]byte{}, b[8:40]...), 0, 0, 0, byte(len(th)), 0, 0, 0, p.proto)
+	} else {
+		b = make([]byte, 20+max(n, 8))
+		b[0], b[8], b[9] = 0x45, 64, p.proto
+		copy(b[12:], p.src.AsSlice())
+		copy(b[16:], p.dst.AsSlice())
+		th = b[20:]
+		pseudo = append(append([]byte{}, b[12:20]...), 0, p.proto, 0, byte(len(th)))
+	}
 	switch p.proto {
+	case unix.IPPROTO_ICMPV6:
+		binary.BigEndian.PutUint16(th, p.sport)
+		binary.BigEndian.PutUint16(th[4:], p.dport)
+		binary.BigEndian.PutUint16(th[2:], checksum(append(pseudo, th...)))
 	case unix.IPPROTO_ICMP:
 		binary.BigEndian.PutUint16(th, p.sport)
 		binary.BigEndian.PutUint16(th[4:], p.dport)
@@ -71,13 +86,22 @@ func checksum(b []byte) uint16 {
 }
 
 func parse(b []byte) (p packet, ok bool) {
-	if len(b) < 28 || b[0] != 0x45 {
+	var th []byte
+	switch {
+	case len(b) >= 48 && b[0]>>4 == 6:
+		p.src, p.dst, p.proto = netip.AddrFrom16([16]byte(b[8:])), netip.AddrFrom16([16]byte(b[24:])), b[6]
+		th = b[40:]
+		if t := th[0]; p.proto == 0 || p.proto == unix.IPPROTO_ICMPV6 && t >= 130 && t != 139 && t != 140 {
+			return p, false // what a link says to itself: discovery, groups
+		}
+	case len(b) >= 28 && b[0] == 0x45:
+		p.src, p.dst, p.proto = netip.AddrFrom4([4]byte(b[12:])), netip.AddrFrom4([4]byte(b[16:])), b[9]
+		th = b[20:]
+	default:
 		return p, false
 	}
-	p.src, p.dst, p.proto = netip.AddrFrom4([4]byte(b[12:])), netip.AddrFrom4([4]byte(b[16:])), b[9]
-	th := b[20:]
 	switch p.proto {
-	case unix.IPPROTO_ICMP:
+	case unix.IPPROTO_ICMP, unix.IPPROTO_ICMPV6:
 		p.sport, p.dport = binary.BigEndian.Uint16(th), binary.BigEndian.Uint16(th[4:])
 	case unix.IPPROTO_TCP, unix.IPPROTO_UDP:
 		p.sport, p.dport = binary.BigEndian.Uint16(th), binary.BigEndian.Uint16(th[2:])
@@ -92,13 +116,20 @@ func parse(b []byte) (p packet, ok bool) {
 func (s space) send(ps ...packet) {
 	s.t.Helper()
 	s.do(func() error {
-		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
-		if err != nil {
-			return err
-		}
-		defer unix.Close(fd)
 		for _, p := range ps {
-			if err := unix.Sendto(fd, p.bytes(), 0, &unix.SockaddrInet4{Addr: p.dst.As4()}); err != nil {
+			family, to := unix.AF_INET, unix.Sockaddr(nil)
+			if p.src.Is6() {
+				family, to = unix.AF_INET6, &unix.SockaddrInet6{Addr: p.dst.As16()}
+			} else {
+				to = &unix.SockaddrInet4{Addr: p.dst.As4()}
+			}
+			fd, err := unix.Socket(family, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
+			if err != nil {
+				return err
+			}
+			err = unix.Sendto(fd, p.bytes(), 0, to)
+			unix.Close(fd)
+			if err != nil {
 				return fmt.Errorf("send %v: %w", p, err)
 			}
 		}
@@ -114,9 +145,19 @@ type capture struct {
 
 func (s space) capture() capture {
 	s.t.Helper()
+	return s.captureOf(unix.ETH_P_IP)
+}
+
+func (s space) capture6() capture {
+	s.t.Helper()
+	return s.captureOf(unix.ETH_P_IPV6)
+}
+
+func (s space) captureOf(ethertype uint16) capture {
+	s.t.Helper()
 	c := capture{t: s.t}
 	s.do(func() (err error) {
-		c.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, int(htons(unix.ETH_P_IP)))
+		c.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, int(htons(ethertype)))
 		if err != nil {
 			return err
 		}

@@ -86,9 +86,16 @@ func chains(plan nat.Plan, unknown Unknown) []chain {
 	if !plan.Guard() {
 		return append(out, dnat, snat)
 	}
-	dnat.rules = dnatRules()
-	snat.rules = snatRules(plan.Sources)
-	return append(out, strayChain(), dnat, poolChain(), forwardChain(), snat, insideChain(), unknownChain(unknown))
+	stray, pool, forward, inside := strayChain(), poolChain(), forwardChain(), insideChain()
+	for _, f := range families(plan) {
+		stray.rules = append(stray.rules, f.strayRules()...)
+		dnat.rules = append(dnat.rules, f.dnatRules()...)
+		pool.rules = append(pool.rules, f.poolRules()...)
+		forward.rules = append(forward.rules, f.forwardRules()...)
+		snat.rules = append(snat.rules, f.snatRules(f.of(plan).Sources)...)
+		inside.rules = append(inside.rules, f.insideRules()...)
+	}
+	return append(out, stray, dnat, pool, forward, snat, inside, unknownChain(unknown))
 }
 
 // gateChain keeps out what is addressed to a group that is not Active here. It
@@ -140,21 +147,21 @@ func refuseChain(refused []netip.Addr) chain {
 	return out
 }
 
-func dnatRules() []rule {
-	return []rule{say("port forwards", ipv4(), forwardKey(), do(mapped(mapForward), dnatTo()))}
+func (f family) dnatRules() []rule {
+	return []rule{say("port forwards", f.is(), f.forwardKey(), do(mapped(f.name(mapForward)), f.dnatTo()))}
 }
 
 // snatRules never masquerade: that would take the node's own primary address.
 // A flow that came in through a forward is not touched: its source is not inside.
 // There are two rules for each pool that sources name, which is one as a rule.
-func snatRules(sources []nat.Source) (out []rule) {
+func (f family) snatRules(sources []nat.Source) (out []rule) {
 	for _, p := range pools(sources) {
 		out = append(out,
-			say("source NAT: a port of the pool", ipv4(), withPorts(), insideKey(), do(mapped(mapPool(p))), snatTo(p)),
+			say("source NAT: a port of the pool", f.is(), withPorts(), f.insideKey(), do(mapped(f.pool(p))), f.snatTo(p)),
 			// The kernel takes the pool as the range of the identifier.
-			say("source NAT: an ICMP identifier of the pool", ipv4(), protocol(protoICMP), insideKey(), do(mapped(mapPool(p))), snatTo(p)))
+			say("source NAT: an ICMP identifier of the pool", f.is(), protocol(f.icmp()), f.insideKey(), do(mapped(f.pool(p))), f.snatTo(p)))
 	}
-	return append(out, say("source NAT: protocols without ports", ipv4(), insideKey(), do(mapped(mapSource), snatToAddress())))
+	return append(out, say("source NAT: protocols without ports", f.is(), f.insideKey(), do(mapped(f.name(mapSource)), f.snatToAddress())))
 }
 
 // pools returns the different pools of sources, sorted.
@@ -172,11 +179,15 @@ func pools(sources []nat.Source) []nat.Ports {
 // would be given to the server, and an invalid one, which is never translated,
 // to the gateway's own TCP, which answers with a reset.
 func strayChain() chain {
-	return chain{name: chainStray, kind: nftables.ChainTypeFilter, hook: nftables.ChainHookPrerouting, priority: priorityStray, rules: []rule{
-		say("invalid, to a forwarded port", ipv4(), ctState(expr.CtStateBitINVALID), forwardKey(), do(within(setForwarded), count(counterStray), drop())),
-		say("in the middle of a connection through a forward that is not known", ipv4(), protocol(protoTCP),
-			ctState(expr.CtStateBitNEW), notSYN(), forwardKey(), do(within(setForwarded), count(counterUnknown), jump(chainUnknown))),
-	}}
+	return chain{name: chainStray, kind: nftables.ChainTypeFilter, hook: nftables.ChainHookPrerouting, priority: priorityStray}
+}
+
+func (f family) strayRules() []rule {
+	return []rule{
+		say("invalid, to a forwarded port", f.is(), ctState(expr.CtStateBitINVALID), f.forwardKey(), do(within(f.name(setForwarded)), count(counterStray), drop())),
+		say("in the middle of a connection through a forward that is not known", f.is(), protocol(protoTCP),
+			ctState(expr.CtStateBitNEW), notSYN(), f.forwardKey(), do(within(f.name(setForwarded)), count(counterUnknown), jump(chainUnknown))),
+	}
 }
 
 // poolChain drops what comes to a port of a translated flow that this node does
@@ -192,32 +203,44 @@ func strayChain() chain {
 // address stays open to ping. Errors are left to the stack: it looks for the
 // socket they quote and finds none.
 func poolChain() chain {
-	return chain{name: chainPool, kind: nftables.ChainTypeFilter, hook: nftables.ChainHookInput, priority: priorityGuard, rules: []rule{
-		say("to a port of the pool, of no known flow", ipv4(), withPorts(), ctState(strange),
-			do(daddr(0), dport(1), within(setPool), count(counterStray), drop())),
-		say("answer to a translated ICMP query that is not known", ipv4(), protocol(protoICMP), ctState(strange),
-			do(icmpType(0), within(setReplies), daddr(0), icmpID(1), within(setPool), count(counterStray), drop())),
-	}}
+	return chain{name: chainPool, kind: nftables.ChainTypeFilter, hook: nftables.ChainHookInput, priority: priorityGuard}
+}
+
+func (f family) poolRules() []rule {
+	return []rule{
+		say("to a port of the pool, of no known flow", f.is(), withPorts(), ctState(strange),
+			do(f.daddr(0), dport(f.words()), within(f.name(setPool)), count(counterStray), drop())),
+		say("answer to a translated ICMP query that is not known", f.is(), protocol(f.icmp()), ctState(strange),
+			do(icmpType(0), within(f.name(setReplies)), f.daddr(0), icmpID(f.words()), within(f.name(setPool)), count(counterStray), drop())),
+	}
 }
 
 // forwardChain judges the middle of a TCP connection that would leave through
 // source NAT and is not known: by default the kernel picks such a connection up,
 // with another port of the pool, and so breaks it for good.
 func forwardChain() chain {
-	return chain{name: chainForward, kind: nftables.ChainTypeFilter, hook: nftables.ChainHookForward, priority: priorityGuard, rules: []rule{
-		say("in the middle of a connection through source NAT that is not known", ipv4(), protocol(protoTCP),
-			ctState(expr.CtStateBitNEW), notSYN(), insideKey(), do(within(setInside), count(counterUnknown), jump(chainUnknown))),
-	}}
+	return chain{name: chainForward, kind: nftables.ChainTypeFilter, hook: nftables.ChainHookForward, priority: priorityGuard}
+}
+
+func (f family) forwardRules() []rule {
+	return []rule{
+		say("in the middle of a connection through source NAT that is not known", f.is(), protocol(protoTCP),
+			ctState(expr.CtStateBitNEW), notSYN(), f.insideKey(), do(within(f.name(setInside)), count(counterUnknown), jump(chainUnknown))),
+	}
 }
 
 // insideChain is the last look: an inside source on an outside interface was not
 // translated (an invalid packet never is). Addresses of the pair may lie in an
 // inside network, and are what translated packets carry.
 func insideChain() chain {
-	return chain{name: chainInside, kind: nftables.ChainTypeFilter, hook: nftables.ChainHookPostrouting, priority: priorityInside, rules: []rule{
-		say("inside source, still untranslated", ipv4(), do(saddr(0), notWithin(setAddresses)),
-			insideKey(), do(within(setInside), count(counterInside), drop())),
-	}}
+	return chain{name: chainInside, kind: nftables.ChainTypeFilter, hook: nftables.ChainHookPostrouting, priority: priorityInside}
+}
+
+func (f family) insideRules() []rule {
+	return []rule{
+		say("inside source, still untranslated", f.is(), do(f.saddr(0), notWithin(f.addresses())),
+			f.insideKey(), do(within(f.name(setInside)), count(counterInside), drop())),
+	}
 }
 
 func unknownChain(u Unknown) chain { return chain{name: chainUnknown, rules: []rule{unknownRule(u)}} }
