@@ -45,6 +45,12 @@ type (
 		Group  string
 		Weight int
 	}
+	// ElectOverlap allows a group, or forbids it, to serve for a moment beside a
+	// better Active that it hears.
+	ElectOverlap struct {
+		Group string
+		OK    bool
+	}
 	// ElectStop ends the part this node plays in every group, at once.
 	ElectStop struct{}
 	// ElectRespawn starts a new election process in place of a dead one. Groups
@@ -81,6 +87,7 @@ func (ElectEligible) action() {}
 func (ElectHandOver) action() {}
 func (ElectFault) action()    {}
 func (ElectWeight) action()   {}
+func (ElectOverlap) action()  {}
 func (ElectStop) action()     {}
 func (ElectRespawn) action()  {}
 func (ElectTerm) action()     {}

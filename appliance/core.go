@@ -100,6 +100,9 @@ type group struct {
 	putBack    int  // how much ever had to be
 	told       bool // eligibility has been told
 	eligible   bool
+	claimed    bool   // a peer says that it is Active, too
+	overlap    bool   // as last told
+	overlapped bool   // it was told in this activation
 	inherited  bool   // it was in fault when we came; not "is": what we tell must not hang on what comes of it
 	unfit      string // why it is out of the election, as last told; "": it is not
 	effect     health.Effect
@@ -175,6 +178,10 @@ func (c *Core) Step(now time.Time, ev Event) []Action {
 		c.onSynced(now, ev)
 	case TermHeard:
 		c.onTermHeard(ev)
+	case Claimed:
+		if g := c.group(ev.Group); g != nil {
+			g.claimed = ev.On
+		}
 	case CheckChanged:
 		c.onCheckChanged(now, ev)
 	case LinkChanged:
@@ -194,6 +201,7 @@ func (c *Core) Step(now time.Time, ev Event) []Action {
 	c.tellFaults()
 	c.tellWeights()
 	c.tellEligible()
+	c.tellOverlap()
 	c.begin()
 	return c.out
 }

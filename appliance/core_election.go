@@ -13,7 +13,7 @@ import (
 func (c *Core) onAttached(now time.Time, ev Attached) {
 	for _, s := range ev.Groups {
 		if g := c.group(s.Group); g != nil {
-			g.told, g.weightTold, g.unfit = false, false, ""
+			g.told, g.weightTold, g.unfit, g.overlapped = false, false, "", false
 			g.inherited = s.State == vrrp.Fault
 			c.become(now, g, s)
 			if g.State != vrrp.Initialize {
@@ -52,7 +52,7 @@ func (c *Core) become(now time.Time, g *group, s GroupState) {
 	g.inherited = g.inherited && s.State == vrrp.Fault
 	switch {
 	case !was && g.Active():
-		g.announced = false
+		g.announced, g.overlapped = false, false
 		c.unknown = now.Add(unknownGrace)
 	case was && !g.Active():
 		c.letGo(now, g)
@@ -199,7 +199,7 @@ func (c *Core) faulted() bool {
 func (c *Core) onHeld(g *group) {
 	again := g.restored
 	g.restored = false
-	if g.Active() && (!g.announced || again) {
+	if g.Active() && !g.Leaving && (!g.announced || again) {
 		g.announced = true
 		g.faultPause = 0
 		c.do(Announce{Group: g.Name, Addresses: g.Identity.Addresses})

@@ -53,3 +53,20 @@ func (c *Core) tellEligible() {
 		c.do(ElectEligible{Group: g.Name, OK: ok, Reason: reason})
 	}
 }
+
+// tellOverlap lets the election know, when it changes, whether a group that is Active
+// may serve for a moment beside a better Active that it hears: while it does serve,
+// and a peer has all of our sessions and is not Active itself, that can only be the
+// peer, which preempts and needs that moment to put its addresses in place. One that says that it is Active
+// too has been so all along: when a split has healed there is nothing to bridge, and
+// whoever is worse goes at once.
+func (c *Core) tellOverlap() {
+	for _, g := range c.groups {
+		ok := g.announced && c.cfg.Sessions && c.sync.Connected && c.sync.Covered && c.sync.Lag <= lagAlarm && !g.claimed
+		if !g.Active() || g.overlap == ok && (g.overlapped || !ok) {
+			continue
+		}
+		g.overlapped, g.overlap = true, ok
+		c.do(ElectOverlap{Group: g.Name, OK: ok})
+	}
+}

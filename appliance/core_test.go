@@ -28,7 +28,8 @@ import (
 //	applied [fail=gateway] [restored=gateway]   the lane answers the latest Hold
 //	  [waiting=gateway] [put-back=gateway]      … a route waits for its link, something was put back
 //	applied stale                               … an old one
-//	synced [connected] [insync] [incomplete] [lag=2s]
+//	synced [connected] [insync] [covered] [incomplete] [lag=2s]
+//	claimed gateway on|off                      a peer says that it is Active too
 //	advance 5s                                  time passes, ticks included
 //	failover [gateway] [force] · drained gateway [err] · stop · drift · fenced gateway
 //	election-lost [resume=gateway] · term gateway 9 · reload groups=… · alarms
@@ -102,9 +103,11 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 	case "put-back":
 		return fmt.Sprintln(s.core.PutBack(first))
 	case "synced":
-		ev := Synced{Connected: d.HasArg("connected"), InSync: d.HasArg("insync"), Incomplete: d.HasArg("incomplete")}
+		ev := Synced{Connected: d.HasArg("connected"), InSync: d.HasArg("insync"), Covered: d.HasArg("covered"), Incomplete: d.HasArg("incomplete")}
 		ev.Lag, _ = time.ParseDuration(arg("lag"))
 		return s.step(ev)
+	case "claimed":
+		return s.step(Claimed{Group: first, On: d.CmdArgs[1].Key == "on"})
 	case "advance":
 		by, err := time.ParseDuration(first)
 		if err != nil {

@@ -55,6 +55,7 @@ type (
 		Connected bool // at least one peer's link is up
 		InSync    bool // every record of the peers has been applied here
 		Lag       time.Duration
+		Covered   bool // a connected peer has had a full transfer of ours
 		// Incomplete: a group is Active here without all the sessions of the last
 		// owner, who is asked for them.
 		Incomplete bool
@@ -64,6 +65,13 @@ type (
 	TermHeard struct {
 		Group string
 		Term  uint64
+	}
+
+	// Claimed tells whether a connected peer says that it is Active for a group,
+	// whoever has the higher term. None says so at first.
+	Claimed struct {
+		Group string
+		On    bool
 	}
 
 	// CheckChanged is what a health check says now; the same may be said again.
@@ -125,6 +133,7 @@ func (ElectionLost) event() {}
 func (Applied) event()      {}
 func (Synced) event()       {}
 func (TermHeard) event()    {}
+func (Claimed) event()      {}
 func (CheckChanged) event() {}
 func (LinkChanged) event()  {}
 func (Drifted) event()      {}

@@ -75,17 +75,33 @@ func (s *Set) settle(now time.Time, g *group) {
 }
 
 // yield takes an Active group to Backup. Members whose successor was not heard say priority 0: the successor may
-// wait for them only, and then waits a skew instead of an Active_Down_Interval.
+// wait for them only, and then waits a skew instead of an Active_Down_Interval. After a hand-over all have said it.
 func (s *Set) yield(now time.Time, g *group, cause Cause) {
 	leaving := !g.leaveUntil.IsZero()
 	s.op(Op{Kind: OpGateClose, Group: g.name})
 	for _, r := range g.members {
-		if r.m.State() == Active && !leaving {
+		in := Input{Event: EventYield}
+		heard := leaving && r.rival.priority > 0 && !r.rival.heard.Before(g.leftAt)
+		if heard {
+			in.Rx = r.rival.heard
+		}
+		if r.m.State() == Active && (!leaving || g.outranked && !heard) {
 			s.send(r, 0)
 		}
-		s.step(now, r, Input{Event: EventYield})
+		s.step(now, r, in)
 	}
 	s.transition(now, g, Backup, string(cause))
+}
+
+// leaveCause is why a group that is leaving ends that.
+func (g *group) leaveCause() Cause {
+	switch {
+	case g.outranked:
+		return CauseBetterActive
+	case g.succeeded:
+		return CauseSuccessor
+	}
+	return CauseNoSuccessor
 }
 
 // onHandOver gives the group away without a gap: everybody may take it, and until somebody has, we serve.
@@ -101,25 +117,38 @@ func (s *Set) onHandOver(now time.Time, g *group) {
 	}
 	g.handedOver = true
 	g.hold()
-	g.leaveUntil = now.Add(wait)
+	g.leaveUntil, g.leftAt = now.Add(wait), now
 	s.announce(now, g, Active, CauseHandOver)
 }
 
-// Overlap is how long a group that is handed over serves beside its successor, at most: the successor's advert comes
-// before its addresses are in place and announced, and until then everybody still sends to us. It is bounded by an
-// advert interval too.
+// linger is a yield with an overlap, as at the end of a hand-over: silent at once on every member, and in service
+// until the better Active is. The daemon allows it only while the peer that could be better has all that it needs.
+func (s *Set) linger(now time.Time, g *group) {
+	for _, r := range g.members {
+		s.step(now, r, Input{Event: EventLinger})
+	}
+	g.outranked, g.succeeded = true, true
+	g.leaveUntil, g.leftAt = now.Add(g.overlapping()), now
+	s.announce(now, g, Active, CauseBetterActive)
+}
+
+// Overlap is how long a group that is left serves beside its successor, at most: the successor's advert comes before
+// its addresses are in place and announced, and until then everybody still sends to us. It is bounded by an advert
+// interval too.
 const Overlap = 50 * time.Millisecond
+
+func (g *group) overlapping() time.Duration {
+	d := Overlap
+	for _, r := range g.members {
+		d = min(d, r.m.Config().Interval)
+	}
+	return d
+}
 
 // succeed ends a hand-over a moment after the successor was heard.
 func (s *Set) succeed(now time.Time, g *group) {
-	until := now.Add(Overlap)
-	for _, r := range g.members {
-		if t := now.Add(r.m.Config().Interval); t.Before(until) {
-			until = t
-		}
-	}
 	g.succeeded = true
-	if until.Before(g.leaveUntil) {
+	if until := now.Add(g.overlapping()); until.Before(g.leaveUntil) {
 		g.leaveUntil = until
 	}
 }
@@ -178,8 +207,9 @@ func (s *Set) leave(now time.Time, g *group, fence bool) {
 // transition moves the group and tells the daemon.
 func (s *Set) transition(now time.Time, g *group, to State, cause string) {
 	from := g.state
-	g.state, g.leaveUntil, g.succeeded = to, time.Time{}, false
 	g.wait.end(now)
+	g.state, g.leaveUntil, g.leftAt = to, time.Time{}, time.Time{}
+	g.succeeded, g.outranked, g.overlap = false, false, false
 	g.facts.transitions++
 	g.facts.at, g.facts.cause = now, cause
 	s.op(Op{Kind: OpTransition, Group: g.name, From: from, To: to, Term: g.reported(), Cause: cause})

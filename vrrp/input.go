@@ -18,6 +18,7 @@ const (
 	InEligible                  // Group, OK, Reason: not OK does not preempt a live lower Active; it still takes over from nobody
 	InFault                     // Group, On, Reason, Fence: out of service until cleared
 	InWeight                    // Group, Weight: to be added to the priority of every member, in place of the one before
+	InOverlap                   // Group, OK: serve on for a moment beside a better Active; until the group's state changes
 	InHandOver                  // Group: graceful; see Set
 	InReclaim                   // Group: a group that was handed over may preempt again
 	InTerm                      // Group, Term, Raise: a term heard of from elsewhere; the highest is kept

@@ -29,17 +29,19 @@ const (
 	EventPromote               // a Grouped router in Backup becomes Active now
 	EventYield                 // an Active router goes to Backup in silence
 	EventRelease               // hand-over: send priority 0, stay Active in silence until somebody is heard
+	EventLinger                // an Active router that is outranked stays Active in silence until EventYield
 	EventAnnounce              // an Active router sends and starts its interval anew
 )
 
-// Input is one event. Only EventAdvert has more fields.
+// Input is one event. Only EventAdvert has more fields, and EventYield has Rx.
 type Input struct {
 	Event    Event
 	Priority uint8
 	Interval time.Duration
 	Source   netip.Addr
-	Rx       time.Time // when the packet came in; zero: now
+	Rx       time.Time // when the packet came in; zero: now. EventYield: when the successor was heard
 	Stand    bool      // judge a better rival as a worse one (see Set: the anchor)
+	Linger   bool      // stay Active in silence when a better rival is heard (see Set: the overlap)
 }
 
 // Output is what to do. The machine itself has already changed.
@@ -50,7 +52,7 @@ type Output struct {
 	From, To State
 	Cause    Cause
 
-	Successor bool // released, and the one that takes over was heard
+	Successor bool // silent, and the one that takes over was heard
 }
 
 // Machine is one virtual router: the rules of RFC 9568, 6.4 and nothing else. The zero value is useless, call NewMachine.
@@ -66,7 +68,7 @@ type Machine struct {
 	onSkew  bool          // timer is Skew_Time after a priority 0, not Active_Down_Interval
 	ready   bool          // Backup, Grouped: Active_Down_Timer has run out
 	excused bool          // a late timer has been given its one skew of grace
-	left    bool          // Active after EventRelease
+	left    bool          // Active and silent, after EventRelease or EventLinger
 
 	preemptAt          time.Time
 	lastAssert, lastA3 time.Time
@@ -204,13 +206,14 @@ func (m *Machine) stepActive(now time.Time, in Input, out *Output) {
 		m.becomeInitialize(now, out)
 	case EventYield:
 		out.Cause = CauseYield
-		m.becomeBackup(now, now)
+		m.becomeBackup(now, m.received(now, in))
 	case EventRelease:
 		if !m.left {
 			m.send(out, 0)
-			m.left = true
-			m.timer = time.Time{}
+			m.hush()
 		}
+	case EventLinger:
+		m.hush()
 	case EventAnnounce:
 		if !m.left {
 			m.send(out, m.cfg.Priority)
@@ -257,6 +260,11 @@ func (m *Machine) onAdvertInActive(now time.Time, in Input, out *Output) {
 	case m.outranked(in) && !in.Stand:
 		out.Cause = CauseBetterActive
 		m.learn(in)
+		if in.Linger {
+			out.Successor = true
+			m.hush()
+			return
+		}
 		m.becomeBackup(now, m.received(now, in))
 	case m.cfg.Version != 2 && now.Sub(m.lastAssert) >= m.assertGap():
 		// RFC 9568 asserts at once; the timer keeps its rhythm. RFC 3768 only discards.
@@ -329,6 +337,12 @@ func (m *Machine) becomeBackup(now, from time.Time) {
 func (m *Machine) becomeReady() {
 	m.timer = time.Time{}
 	m.ready = true
+}
+
+// hush ends the adverts of an Active router.
+func (m *Machine) hush() {
+	m.left = true
+	m.timer = time.Time{}
 }
 
 func (m *Machine) becomeActive(now time.Time, out *Output, cause Cause) {

@@ -17,6 +17,8 @@ import (
 //     does not preempt the successor afterwards, until it was Active again or InReclaim lets it;
 //   - with HoldLimit, on a takeover that is put off: OpTransition from Backup to Backup; on a yield to a better Active
 //     that only its heartbeat tells of: as on a yield, but without priority 0.
+//   - when a better Active is heard and the daemon has said that it knows it (InOverlap): OpTransition with Leaving,
+//     nothing on the wire; after Overlap as on a yield.
 //
 // A group is Active only as a whole: when the Active_Down_Timer of every member has run out. A member that hears a
 // better Active takes the group to Backup, a member in fault takes it to Fault.
@@ -77,7 +79,10 @@ type group struct {
 	ineligible string // why the daemon does not want it to preempt; "" is none
 	weight     int    // told by the daemon, added to the priority of every member
 	handedOver bool
-	leaveUntil time.Time // Active, after a hand-over; zero: not leaving
+	overlap    bool      // told by the daemon: the next that outranks us has our sessions
+	leaveUntil time.Time // Active and silent, after a hand-over or outranked; zero: not leaving
+	leftAt     time.Time // since when
+	outranked  bool      // leaving, because of a better Active
 	succeeded  bool      // leaving, and the successor was heard
 	wait       hold
 
@@ -175,6 +180,8 @@ func (s *Set) Step(now time.Time, in SetInput) SetOutput {
 		s.each(in.Group, func(g *group) { s.onFault(now, g, in) })
 	case InWeight:
 		s.each(in.Group, func(g *group) { s.onWeight(now, g, in.Weight) })
+	case InOverlap:
+		s.each(in.Group, func(g *group) { g.overlap = in.OK })
 	case InHandOver:
 		s.each(in.Group, func(g *group) { s.onHandOver(now, g) })
 	case InReclaim:

@@ -100,6 +100,9 @@ func (s *Set) adopt(now time.Time, g *group) {
 	}
 	for _, r := range g.members {
 		switch {
+		case g.outranked && r.m.State() != Active: // a better one is Active: nobody need hear of it
+			r.m.Step(now, Input{Event: EventPromote})
+			r.m.Step(now, Input{Event: EventLinger})
 		case g.state == Active && r.m.State() != Active:
 			s.step(now, r, Input{Event: EventPromote})
 			if !g.leaveUntil.IsZero() {

@@ -47,11 +47,7 @@ func (s *Set) start(now time.Time, g *group, cause Cause) {
 func (s *Set) onTick(now time.Time) {
 	for _, g := range s.groups {
 		if !g.leaveUntil.IsZero() && !now.Before(g.leaveUntil) {
-			cause := CauseNoSuccessor
-			if g.succeeded {
-				cause = CauseSuccessor
-			}
-			s.yield(now, g, cause)
+			s.yield(now, g, g.leaveCause())
 			continue
 		}
 		ends := s.holdEnds(g)
@@ -85,15 +81,23 @@ func (s *Set) onAdvert(now time.Time, in SetInput) {
 	src := in.Src.WithZone("")
 	s.observe(now, r, src, a)
 	event := Input{Event: EventAdvert, Priority: a.Priority, Interval: a.Interval, Source: src, Rx: in.Rx}
-	event.Stand = r.group.stands(now, r)
+	g := r.group
+	event.Stand = g.stands(now, r)
+	event.Linger = g.overlap
+	if g.outranked && a.Priority == 0 {
+		s.yield(now, g, CauseBetterActive) // the better one is gone already: every Backup is wanted
+	}
 	r.rival = rival{src: src, priority: a.Priority, heard: now}
 	s.rivalry(now, r, event)
 	entered, armed := r.m.entered, r.m.armed
 	out := s.step(now, r, event)
 	if r.m.State() == Backup && r.m.armed != armed && a.Priority != 0 {
-		r.group.wait.over()
+		g.wait.over()
 	}
-	switch g := r.group; {
+	switch {
+	case out.Successor && g.leaveUntil.IsZero():
+		s.outdone(now, r, event, entered)
+		s.linger(now, g)
 	case out.Successor:
 		s.succeed(now, g)
 	case out.From == Active && out.To == Backup:

@@ -48,6 +48,10 @@ func (e *electionEdge) Weight(group string, weight int) {
 	e.send(election.Weight{Group: group, Weight: weight})
 }
 
+func (e *electionEdge) Overlap(group string, ok bool) {
+	e.send(election.Overlap{Group: group, OK: ok})
+}
+
 func (e *electionEdge) Term(group string, term uint64) {
 	e.send(election.Term{Group: group, Term: term})
 }

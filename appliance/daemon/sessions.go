@@ -99,7 +99,7 @@ const watchPeriod = time.Second
 func (n *node) watchSessions(ctx context.Context) {
 	tick := time.NewTicker(watchPeriod)
 	defer tick.Stop()
-	w := sessionWatch{node: n}
+	w := sessionWatch{node: n, claimed: make(map[string]bool)}
 	w.look(ctx, time.Now())
 	for {
 		select {
@@ -117,6 +117,7 @@ func (n *node) watchSessions(ctx context.Context) {
 type sessionWatch struct {
 	node     *node
 	last     appliance.Synced
+	claimed  map[string]bool
 	told     bool
 	overruns uint64
 	lostAt   time.Time
@@ -133,11 +134,17 @@ func (w *sessionWatch) note(c replica.Change) {
 
 func (w *sessionWatch) look(ctx context.Context, now time.Time) {
 	st := w.node.sessions.Engine.Status()
-	s := appliance.Synced{Connected: st.Connected, InSync: st.InSync, Lag: st.Lag,
+	s := appliance.Synced{Connected: st.Connected, InSync: st.InSync, Lag: st.Lag, Covered: st.Covered,
 		Incomplete: slices.ContainsFunc(st.Groups, func(g replica.GroupStatus) bool { return g.Incomplete })}
-	if !w.told || s.Connected != w.last.Connected || s.InSync != w.last.InSync || s.Incomplete != w.last.Incomplete || (s.Lag > time.Second) != (w.last.Lag > time.Second) {
+	if !w.told || s.Connected != w.last.Connected || s.InSync != w.last.InSync || s.Covered != w.last.Covered || s.Incomplete != w.last.Incomplete || (s.Lag > time.Second) != (w.last.Lag > time.Second) {
 		w.told, w.last = true, s
 		w.node.runner.Post(s)
+	}
+	for _, g := range st.Groups {
+		if g.Claimed != w.claimed[g.Name] {
+			w.claimed[g.Name] = g.Claimed
+			w.node.runner.Post(appliance.Claimed{Group: g.Name, On: g.Claimed})
+		}
 	}
 	if st.Counters.Overruns > w.overruns {
 		w.overruns, w.lostAt = st.Counters.Overruns, now

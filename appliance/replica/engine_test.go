@@ -203,7 +203,13 @@ func TestTermConflict(t *testing.T) {
 	both = flow(3, 17)
 	must(t, w.a.cable.Plug())
 	eventually(t, "the conflict is seen", func() bool { return w.a.engine.Status().Counters.Conflicts > 0 })
+	claimed := func(b *box) func() bool { return func() bool { return b.engine.Status().Groups[0].Claimed } }
+	eventually(t, "each sees the other's claim, whoever has the higher term", func() bool { return claimed(w.a)() && claimed(w.b)() })
+	if w.a.engine.Status().Covered || w.b.engine.Status().Covered {
+		t.Error("one that is Active itself has taken a transfer")
+	}
 	w.b.engine.Deactivate("gw") // the election has decided for the lower term
+	eventually(t, "it has let go, and has everything", func() bool { s := w.a.engine.Status(); return !s.Groups[0].Claimed && s.Covered })
 	w.a.has("the one left Active keeps its own, and takes what has no place in the way", mine, both, theirs)
 	w.b.has("and the other follows", mine, both, theirs)
 	if s := w.a.engine.Status().Groups[0]; s.Term <= 6 || !s.Active || s.Holder != "a" {

@@ -10,6 +10,7 @@ import (
 type Status struct {
 	Local, Foreign int  // sessions of groups that are Active here; held for peers
 	Connected      bool // at least one peer
+	Covered        bool // a connected peer has had a full transfer of what is Active here
 	InSync         bool // for every group: it is Active here, or all its sessions are
 	Lag            time.Duration
 	Dirty          int // records that some peer was not sent yet
@@ -42,6 +43,7 @@ type GroupStatus struct {
 	Incomplete bool
 	Term       uint64
 	Holder     string // the node known to be Active
+	Claimed    bool   // a connected peer says that it is Active, in whatever term
 	Sessions   int
 }
 
@@ -92,6 +94,9 @@ func (e *Engine) Status() Status {
 		st := e.groups.At(g)
 		n, _ := e.table.Tally(g)
 		gs := GroupStatus{Name: st.Name, Active: st.Active, InSync: e.inSync(g), Incomplete: e.lacking(g), Term: st.Term, Holder: st.Holder, Sessions: n}
+		for _, p := range e.peers {
+			gs.Claimed = gs.Claimed || p.receiver.Claims(g)
+		}
 		if active.Has(g) {
 			s.Local += n
 		} else {
@@ -104,11 +109,13 @@ func (e *Engine) Status() Status {
 		_, known := p.sender.Peer()
 		s.Counters.Salvaged += p.receiver.Stats().Kept
 		ps := PeerStatus{Name: p.Name, Connected: p.out != nil && known, Sender: p.sender.Stats(), Receiver: p.receiver.Stats()}
-		if _, ps.LastResync = p.sender.Synced(); p.synced.After(ps.LastResync) {
+		synced, at := p.sender.Synced()
+		if ps.LastResync = at; p.synced.After(ps.LastResync) {
 			ps.LastResync = p.synced
 		}
 		if ps.Connected {
 			s.Connected = true
+			s.Covered = s.Covered || synced
 			s.Dirty = max(s.Dirty, p.sender.Dirty())
 			ps.Lag = p.sender.Lag(now)
 			s.Lag = max(s.Lag, ps.Lag)

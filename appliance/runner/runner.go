@@ -18,6 +18,7 @@ type Election interface {
 	HandOver(group string)
 	Fault(group string, on bool, reason string)
 	Weight(group string, weight int)
+	Overlap(group string, ok bool)
 	Term(group string, term uint64)
 	Stop()
 	Respawn(resume []appliance.GroupState)
@@ -175,6 +176,8 @@ func (r *Runner) perform(ctx context.Context, lanes *sync.WaitGroup, a appliance
 		e.Fault(a.Group, a.On, a.Reason)
 	case appliance.ElectWeight:
 		e.Weight(a.Group, a.Weight)
+	case appliance.ElectOverlap:
+		e.Overlap(a.Group, a.OK)
 	case appliance.ElectTerm:
 		e.Term(a.Group, a.Term)
 	case appliance.ElectStop:

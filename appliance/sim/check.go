@@ -61,6 +61,10 @@ func (c *checker) after(w *World, e *election, in vrrp.SetInput, ops []vrrp.Op) 
 func (c *checker) afterGroup(w *World, e *election, g int, in *vrrp.SetInput, dropped, reconfigure bool) {
 	n, was, is := e.n, c.group[g], e.set.Group(g)
 	t := &n.truth.groups[g]
+	c.overlap(w, e, g, in)
+	if is.State != was.State {
+		e.groups[g].overlap = false
+	}
 	if is.State == vrrp.Active && was.State != vrrp.Active {
 		c.activation(w, e, g, in, reconfigure)
 	}
@@ -75,7 +79,7 @@ func (c *checker) afterGroup(w *World, e *election, g int, in *vrrp.SetInput, dr
 		t.since = e.now
 	}
 	switch {
-	case is.Leaving && !was.Leaving:
+	case is.Leaving && !was.Leaving && in.Kind == vrrp.InHandOver:
 		t.handedOver = true
 	case is.State == vrrp.Active && was.State != vrrp.Active && in.Kind != vrrp.InResume, is.State == vrrp.Initialize,
 		in.Kind == vrrp.InReclaim && !reconfigure:

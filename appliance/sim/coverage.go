@@ -33,6 +33,8 @@ const (
 	inFault
 	inFaultFence
 	inFaultOff
+	inOverlap
+	inNoOverlap
 	inHandOver
 	inReclaim
 	inTerm
@@ -47,7 +49,7 @@ const (
 )
 
 var inputNames = [numInputs]string{"start", "tick", "advert-0", "advert-lower", "advert-equal", "advert-higher", "link-up", "link-down",
-	"eligible", "not-eligible", "fault", "fault-fence", "fault-off", "hand-over", "reclaim", "term", "raise", "resume", "stop", "stop-fence",
+	"eligible", "not-eligible", "fault", "fault-fence", "fault-off", "overlap", "no-overlap", "hand-over", "reclaim", "term", "raise", "resume", "stop", "stop-fence",
 	"reconfigure", "weight", "refused"}
 
 // States of a group: those of package vrrp, and Leaving.
@@ -70,6 +72,8 @@ const (
 	coSynced
 	coUnsynced
 	coTerm
+	coClaimed
+	coUnclaimed
 	coDrifted
 	coDrained
 	coNotDrained
@@ -82,7 +86,7 @@ const (
 )
 
 var eventNames = [numEvents]string{"tick", "attached", "transition", "fenced", "election-lost", "applied", "refused", "stale", "synced",
-	"not-synced", "term", "drifted", "drained", "not-drained", "failover", "reloaded", "stop", "check", "link"}
+	"not-synced", "term", "claimed", "unclaimed", "drifted", "drained", "not-drained", "failover", "reloaded", "stop", "check", "link"}
 
 // Coverage counts what met what.
 type Coverage struct {
@@ -148,6 +152,8 @@ func (c *Coverage) input(e *election, in *vrrp.SetInput) {
 		kind = pick(in.OK, inEligible, inNotEligible)
 	case vrrp.InFault:
 		kind = pick(in.On, pick(in.Fence, inFaultFence, inFault), inFaultOff)
+	case vrrp.InOverlap:
+		kind = pick(in.OK, inOverlap, inNoOverlap)
 	case vrrp.InHandOver:
 		kind = inHandOver
 	case vrrp.InReclaim:
@@ -206,6 +212,10 @@ func (c *Coverage) event(d *daemon, ev appliance.Event) {
 		}
 	case appliance.TermHeard:
 		kind = coTerm
+	case appliance.Claimed:
+		if kind = coUnclaimed; ev.On {
+			kind = coClaimed
+		}
 	case appliance.Drifted:
 		kind = coDrifted
 	case appliance.Drained:

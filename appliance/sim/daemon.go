@@ -45,6 +45,7 @@ type daemon struct {
 	syncedAt  int64  // since when
 	told      appliance.Synced
 	toldOnce  bool
+	claimed   [MaxGroups]bool
 	probed    bool  // the first word of what is tracked has come
 	window    int64 // see checker.core
 	inWindow  int
@@ -254,6 +255,8 @@ func (d *daemon) perform(a appliance.Action) {
 		d.send(message{kind: msgFault, group: d.group(a.Group), ok: a.On, reason: a.Reason})
 	case appliance.ElectWeight:
 		d.send(message{kind: msgWeight, group: d.group(a.Group), wait: int64(a.Weight)})
+	case appliance.ElectOverlap:
+		d.send(message{kind: msgOverlap, group: d.group(a.Group), ok: a.OK})
 	case appliance.ElectTerm:
 		d.send(message{kind: msgTerm, group: d.group(a.Group), groupState: groupState{term: a.Term}})
 	case appliance.ElectStop:

@@ -39,6 +39,7 @@ type member struct {
 	fence      mask // what its fence removes
 	fenced     bool // it has one
 	unfenced   bool // the last try failed
+	overlap    bool // may serve beside a better one, in this activation
 	refrains   bool // was told that it is not eligible
 	weight     int  // added to the priority of every member
 }

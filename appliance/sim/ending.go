@@ -18,6 +18,8 @@ type ending struct {
 	releaseAt int64            // of the first priority 0
 	bound     int64            // for a successor after it
 	checkAt   int64            // when the exercise is judged; 0: not known yet
+	bridged   bool             // the one that gives way lingers, or has
+	dual      int64            // since when two serve; 0: they do not
 	seen      [MaxGroups]int64 // activation of somebody else after the exercise
 }
 
@@ -55,6 +57,7 @@ func (w *World) phase() {
 	case settling:
 		w.settle()
 	case exercising:
+		x.both(w)
 		w.exercised()
 	case watching:
 		w.watch()

@@ -138,8 +138,10 @@ func (w *World) comeBack(v *node) {
 		}
 	}
 	switch {
-	case !best || state == vrrp.Active:
+	case !best:
 		w.done = true
+	case state == vrrp.Active:
+		w.alone(v)
 	case state != vrrp.Backup || held:
 		if w.now-x.began > calmBound+2*down {
 			w.fail("L3", "%s may not preempt, long after its return", v.name())

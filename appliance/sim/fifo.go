@@ -13,6 +13,7 @@ const (
 	msgEligible
 	msgFault
 	msgWeight
+	msgOverlap
 	msgHandOver
 	msgTerm
 	msgResume

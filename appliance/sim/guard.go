@@ -19,6 +19,7 @@ func (c *checker) kernel(n *node) {
 		since(&t.held, n.kernel.addrs&n.cfg.masks[g] != 0 && !active, n.w.now)
 	}
 	c.next = min(c.next, n.w.now)
+	n.w.ends.planned(n.w)
 }
 
 func since(t *int64, is bool, now int64) {

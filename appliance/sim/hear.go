@@ -55,6 +55,9 @@ func (e *election) onMessage(m *message) {
 	case msgWeight:
 		e.groups[m.group].weight = int(m.wait)
 		e.step(vrrp.SetInput{Kind: vrrp.InWeight, Group: sc.Groups[m.group].Name, Weight: int(m.wait)})
+	case msgOverlap:
+		e.groups[m.group].overlap = m.ok
+		e.step(vrrp.SetInput{Kind: vrrp.InOverlap, Group: sc.Groups[m.group].Name, OK: m.ok})
 	case msgHandOver:
 		e.step(vrrp.SetInput{Kind: vrrp.InHandOver, Group: sc.Groups[m.group].Name})
 	case msgTerm:

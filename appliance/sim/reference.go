@@ -17,6 +17,7 @@ type routerTruth struct {
 	learned  int64 // Active_Adver_Interval
 	armed    int64 // what the timer is counted from
 	onSkew   bool
+	heard    int64 // when the successor was heard by one that is leaving; 0: not yet
 	earliest int64 // it may not be Active before
 
 	zeroed   bool  // priority 0 was sent in this activation
@@ -114,8 +115,12 @@ func (e *election) follow(r int, was vrrp.State, in *vrrp.SetInput, dropped, rec
 		if was == vrrp.Initialize && is == vrrp.Active {
 			t.learned = own
 		}
+		if t.heard > 0 && (is != vrrp.Active || !e.set.Group(g).Leaving) {
+			t.heard = 0
+		}
 		if mine && is == vrrp.Active && in.Advert.Priority != 0 && e.set.Group(g).Leaving {
 			t.learn(e, r, in)
+			t.heard = e.now
 		}
 	case was == vrrp.Initialize:
 		t.learned = own
@@ -124,9 +129,16 @@ func (e *election) follow(r int, was vrrp.State, in *vrrp.SetInput, dropped, rec
 		if e.priority(r) == 255 {
 			t.earliest = e.now
 		}
+	case was == vrrp.Active && mine && in.Advert.Priority == 0: // of the one that we were giving way to
+		e.rearm(r, rx, true)
+		t.heard = 0
 	case was == vrrp.Active && mine:
 		t.learn(e, r, in)
 		e.rearm(r, max(rx, t.armed), false)
+		t.heard = 0
+	case was == vrrp.Active && t.heard > 0:
+		e.rearm(r, t.heard, false)
+		t.heard = 0
 	case was == vrrp.Active:
 		e.rearm(r, e.now, false)
 	case (reconfigured || in.Kind == vrrp.InWeight) && from.Ready: // it ran out before

@@ -31,6 +31,7 @@ type plane struct {
 	holder [MaxGroups]int   // node that owns the group's sessions, plus 1; 0: nobody
 	full   [MaxGroups]int64 // world time at which all of the holder's are here
 	lacks  [MaxGroups]bool  // Active without the sessions of whoever was before
+	claims [MaxGroups]uint8 // nodes that say they are Active
 }
 
 // latest is when the last transfer that is under way ends.
@@ -84,6 +85,8 @@ func (w *World) sessionEvent(i, j int, num int32) {
 	switch {
 	case !s.possible:
 		s.stage = apart
+		a.unclaimed(b)
+		b.unclaimed(a)
 	case s.stage == apart:
 		s.stage = connected
 		a.introduce(b)
@@ -113,12 +116,18 @@ func (n *node) introduce(to *node) {
 			to.hears(n, g, n.plane.term[g])
 		case to.plane.holder[g] == n.id+1:
 			to.plane.holder[g] = 0
+			to.plane.claims[g] &^= 1 << n.id
+		default:
+			to.plane.claims[g] &^= 1 << n.id
 		}
 	}
 }
 
 // hears is a peer's word that it owns a group, under a term; 0: not any more.
 func (n *node) hears(from *node, g int, term uint64) {
+	if n.plane.claims[g] &^= 1 << from.id; term != 0 {
+		n.plane.claims[g] |= 1 << from.id
+	}
 	if term == 0 {
 		if n.plane.holder[g] == from.id+1 {
 			n.plane.holder[g] = 0
@@ -187,6 +196,22 @@ func (n *node) connected() bool {
 	return false
 }
 
+// unclaimed forgets what a peer said that is not connected any more.
+func (n *node) unclaimed(from *node) {
+	for g := range n.plane.claims {
+		n.plane.claims[g] &^= 1 << from.id
+	}
+}
+
+func (n *node) covered() bool {
+	for _, p := range n.w.nodes {
+		if p != n && n.w.session(n.id, p.id).stage == caughtUp {
+			return true
+		}
+	}
+	return false
+}
+
 func (n *node) inSync() bool {
 	for g := range n.w.sc.Groups {
 		if !n.groupInSync(g) {
@@ -221,7 +246,13 @@ func (n *node) report() {
 	if n.d == nil || !n.w.sc.Sessions {
 		return
 	}
-	s := appliance.Synced{Connected: n.connected(), InSync: n.inSync(), Incomplete: n.plane.lacks != [MaxGroups]bool{}}
+	for g := range n.w.sc.Groups {
+		if on := n.plane.claims[g] != 0; on != n.d.claimed[g] {
+			n.d.claimed[g] = on
+			n.d.post(appliance.Claimed{Group: n.w.sc.Groups[g].Name, On: on})
+		}
+	}
+	s := appliance.Synced{Connected: n.connected(), InSync: n.inSync(), Covered: n.covered(), Incomplete: n.plane.lacks != [MaxGroups]bool{}}
 	if n.d.toldOnce && s == n.d.told {
 		return
 	}

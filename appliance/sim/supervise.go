@@ -208,6 +208,12 @@ func (e *election) down() {
 	if e.daemon != nil {
 		e.daemon.ready = false
 	}
+	if e.set != nil {
+		for g := range e.groups {
+			e.groups[g].overlap = false
+		}
+		e.step(vrrp.SetInput{Kind: vrrp.InOverlap})
+	}
 	if e.downSince == 0 {
 		e.downSince = e.now
 	}

@@ -193,3 +193,27 @@ func TestNoTransferOfAPartialTable(t *testing.T) {
 		t.Fatalf("%s%+v", p.tb.Dump(), p.r.Stats())
 	}
 }
+
+// Whether a peer says that it is Active is news whatever its term is worth.
+func TestClaimsAreNoticed(t *testing.T) {
+	p := newPair()
+	p.ga.Activate(0, 9)
+	r := NewReceiver(p.ta, p.ga, testScope(), Hello{Node: "a"})
+	r.Connect(p.now)
+	other := NewSender(p.tb, p.gb, 2, Hello{Node: "b"})
+	hello := AppendHello(nil, other.ownHello())
+	if err := r.Handle(p.now, TypeHello, hello[HeaderLen:]); err != nil {
+		t.Fatal(err)
+	}
+	r.Notices()
+	for i, step := range []struct{ active, news bool }{{true, true}, {true, false}, {false, true}, {false, false}} {
+		b := appendMark(nil, TypeTerm, mark{term: 3, flags: flag(step.active)})
+		if err := r.Handle(p.now, TypeTerm, b[HeaderLen:]); err != nil {
+			t.Fatal(err)
+		}
+		got := r.Notices()
+		if news := len(got) == 1 && got[0].Kind == NoticeClaim; news != step.news || r.Claims(0) != step.active {
+			t.Errorf("word %d, Active %v: notices %v, claims %v", i+1, step.active, got, r.Claims(0))
+		}
+	}
+}

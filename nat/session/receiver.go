@@ -56,6 +56,7 @@ const (
 	NoticeSynced                     // a full transfer is applied; Swept sessions were not in it
 	NoticeMismatch                   // an audit found the sets different
 	NoticeKept                       // the peer has told all that it kept of a group
+	NoticeClaim                      // the peer is Active for a group, or not any more, in a term that is no news
 )
 
 // Notice is something the owner of a Receiver must know.
@@ -245,11 +246,15 @@ func (r *Receiver) onHello(payload []byte) error {
 // hear judges the peer's claim and tells the owner what is new in it.
 func (r *Receiver) hear(g int, term uint64, active bool) Verdict {
 	before := r.groups.list[g]
+	was := r.claims
 	if r.claims &^= 1 << uint(g); active {
 		r.claims |= 1 << uint(g)
 	}
 	v := r.groups.Hear(g, term, r.peer.Node, active)
 	if v != Newer {
+		if r.claims != was {
+			r.note(Notice{Kind: NoticeClaim, Group: g, Term: r.groups.list[g].Term})
+		}
 		return v
 	}
 	after := r.groups.list[g]

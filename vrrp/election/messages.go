@@ -72,6 +72,8 @@ func (l *loop) onMessage(m Message) {
 		l.onGuard(m.Config)
 	case Neighbour:
 		l.neighbour = m.State
+	case Overlap:
+		step(vrrp.SetInput{Kind: vrrp.InOverlap, Group: m.Group, OK: m.OK})
 	case HandOver:
 		step(vrrp.SetInput{Kind: vrrp.InHandOver, Group: m.Group})
 	case Term:

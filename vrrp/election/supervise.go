@@ -256,10 +256,13 @@ func (l *loop) onExit() {
 	l.schedule(code)
 }
 
-// down starts the budget.
+// down starts the budget. What the daemon allowed it can no longer vouch for.
 func (l *loop) down() {
 	if l.daemon != nil {
 		l.daemon.ready = false
+	}
+	if l.set != nil {
+		l.apply(l.now, l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InOverlap}))
 	}
 	if l.downSince.IsZero() {
 		l.downSince = l.now

@@ -67,6 +67,12 @@ type (
 
 	// Neighbour is what the check named by guard_check says.
 	Neighbour struct{ State witness.Neighbour }
+	// Overlap tells whether a group may serve for a moment beside a better Active.
+	// It is told anew in each activation.
+	Overlap struct {
+		Group string
+		OK    bool
+	}
 
 	// HandOver gives a group away gracefully.
 	HandOver struct{ Group string }
@@ -175,6 +181,7 @@ const (
 	kindReload
 	kindStop
 	kindStats
+	kindOverlap
 )
 
 func (Beat) kind() kind         { return kindBeat }
@@ -186,6 +193,7 @@ func (Fault) kind() kind        { return kindFault }
 func (Weight) kind() kind       { return kindWeight }
 func (Guard) kind() kind        { return kindGuard }
 func (Neighbour) kind() kind    { return kindNeighbour }
+func (Overlap) kind() kind      { return kindOverlap }
 func (HandOver) kind() kind     { return kindHandOver }
 func (Term) kind() kind         { return kindTerm }
 func (Resume) kind() kind       { return kindResume }
@@ -257,6 +265,8 @@ func Unmarshal(b []byte) (Message, error) {
 		return read[Guard](body)
 	case kindNeighbour:
 		return read[Neighbour](body)
+	case kindOverlap:
+		return read[Overlap](body)
 	case kindHandOver:
 		return read[HandOver](body)
 	case kindTerm:

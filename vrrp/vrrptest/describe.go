@@ -88,6 +88,8 @@ func (tr *transcript) input(n *Node, in vrrp.SetInput) string {
 		return fmt.Sprintf("weight %d", in.Weight)
 	case vrrp.InHandOver:
 		return "hand over"
+	case vrrp.InOverlap:
+		return "overlap " + word(in.OK, "allowed", "forbidden")
 	case vrrp.InReclaim:
 		return "reclaim"
 	case vrrp.InTerm:

@@ -25,6 +25,7 @@ import (
 //	delay A B 5ms [SEGMENT]   both ways
 //	link A SEGMENT up|down
 //	handover A · reclaim A · eligible A · ineligible A REASON · fault A REASON [fence] · clear A · weight A N · term A N [raise]
+//	overlap A yes|no          it may serve for a moment beside a better Active
 //	resume A TERM             the election process of A is restarted and goes on
 //	set A KEY=VALUE…          reconfigure: priority, interval, preempt
 //	status                    a line for each node
@@ -119,6 +120,8 @@ func (s *Script) drive(n *Node, verb string, args []string) error {
 		weight, err := strconv.Atoi(arg(args, 0))
 		n.Step(vrrp.SetInput{Kind: vrrp.InWeight, Weight: weight})
 		return err
+	case "overlap":
+		n.Step(vrrp.SetInput{Kind: vrrp.InOverlap, OK: arg(args, 0) == "yes"})
 	case "term", "resume":
 		term, err := strconv.ParseUint(arg(args, 0), 10, 64)
 		if err != nil {
