@@ -15,6 +15,8 @@
 //	             routers (ground.go); volley.go sends frames by the thousand
 //	scale.go     processor time and memory by the number of virtual routers
 //	mass.go      takeover of many addresses: in the kernel (addresses.go), on the wire
+//	load.go      takeovers that nothing but load has caused; keeper.go holds the
+//	             machine's limits meanwhile
 //	stats.go, proc.go, machine.go, flows.go, text.go
 //
 // # What is measured

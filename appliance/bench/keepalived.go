@@ -18,9 +18,9 @@ import (
 // not expected to survive.
 type keepalived struct {
 	interval time.Duration
-	virtual  bool      // use_vmac
-	globals  string    // lines for its global_defs
-	out      io.Writer // gets what it writes, too; may be nil
+	virtual  bool                      // use_vmac
+	globals  string                    // lines for its global_defs
+	out      func(*lab.Node) io.Writer // gets what it writes, too; may be nil
 }
 
 func (keepalived) Name() string { return "keepalived" }
@@ -66,7 +66,9 @@ func (k keepalived) run(n *lab.Node, s setup) (*lab.Process, error) {
 	}
 	cmd := exec.Command("keepalived", "--vrrp", "--dont-fork", "--log-console", "--use-file", keepalivedConf,
 		"--pid", "/run/keepalived.pid", "--vrrp_pid", "/run/vrrp.pid")
-	cmd.Stdout = k.out
+	if k.out != nil {
+		cmd.Stdout = k.out(n)
+	}
 	return n.StartWith(cmd)
 }
 

@@ -76,6 +76,14 @@ func massReport() *MassReport {
 	return &MassReport{Machine: somewhere, Addresses: 1000, IntervalMS: 100, Rows: []MassRow{row("understudy", 1), row("keepalived", 2)}}
 }
 
+func loadReport() *LoadReport {
+	our := LoadRow{Software: "understudy", Sessions: 500000, Strains: []Strain{{SilentMS: 10.5, Syncing: .95, Resyncs: 2}}}
+	their := LoadRow{Software: "keepalived", Setting: "vrrp_rt_priority 50", Strains: []Strain{{Takeovers: 3, Wire: 4, Died: 1, SilentMS: 1249}}}
+	our.sum()
+	their.sum()
+	return &LoadReport{Machine: somewhere, IntervalMS: 10, WindowMS: 60000, Loops: 64, Rows: []LoadRow{our, their}}
+}
+
 func TestTextForPeople(t *testing.T) {
 	for name, r := range map[string]interface {
 		WriteText(w *bytes.Buffer) error
@@ -86,6 +94,7 @@ func TestTextForPeople(t *testing.T) {
 		"shut":     textOf(func(b *bytes.Buffer) error { return shutReport().WriteText(b) }),
 		"scale":    textOf(func(b *bytes.Buffer) error { return scaleReport().WriteText(b) }),
 		"mass":     textOf(func(b *bytes.Buffer) error { return massReport().WriteText(b) }),
+		"load":     textOf(func(b *bytes.Buffer) error { return loadReport().WriteText(b) }),
 		"takeover": textOf(func(b *bytes.Buffer) error { return takeoverReport().WriteText(b) }),
 	} {
 		t.Run(name, func(t *testing.T) {

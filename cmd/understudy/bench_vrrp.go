@@ -23,7 +23,7 @@ func newBenchVRRP() *cobra.Command {
 			return &codeError{code: exitUsage, quiet: true, err: errors.New("nothing to measure given")}
 		},
 	}
-	c.AddCommand(newBenchOutage(), newBenchRelease(), newBenchShut(), newBenchScale(), newBenchMass())
+	c.AddCommand(newBenchOutage(), newBenchRelease(), newBenchShut(), newBenchScale(), newBenchMass(), newBenchLoad())
 	for _, sub := range c.Commands() {
 		asUsage(sub)
 	}
@@ -168,5 +168,30 @@ func newBenchMass() *cobra.Command {
 	}
 	f.add(c, 9)
 	c.Flags().IntVar(&o.Addresses, "addresses", 1000, "in routers of 250")
+	return c
+}
+
+func newBenchLoad() *cobra.Command {
+	var (
+		f besideFlags
+		o bench.LoadOptions
+	)
+	c := &cobra.Command{
+		Use:   "load",
+		Short: "false takeovers on a machine that is too busy",
+		Long: "Ours has sessions that are being resynchronised; keepalived has none. For that many sessions the\n" +
+			"limits of this machine's connection table are raised, and put back at the end, whatever ends it.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return f.run(cmd, func(ctx context.Context, b bench.Beside) (benchReport, error) {
+				o.Beside = b
+				return bench.RunLoad(ctx, o)
+			})
+		},
+	}
+	f.add(c, 1)
+	c.Flags().DurationVar(&o.Interval, "interval", 10*time.Millisecond, "advert interval")
+	c.Flags().DurationVar(&o.Window, "window", time.Minute, "how long each is looked at")
+	c.Flags().IntVar(&o.Loops, "loops", 64, "busy loops")
+	c.Flags().IntVar(&o.Sessions, "sessions", 500_000, "that ours resynchronises")
 	return c
 }
