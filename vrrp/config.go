@@ -38,6 +38,7 @@ type RouterConfig struct {
 	Interval        time.Duration // 10 ms to 40.95 s in whole 1/100 s; version 2: whole seconds; 0 is 1 s
 	Preempt         bool
 	PreemptDelay    time.Duration // after start or repair, a live lower Active is left alone so long
+	Settle          time.Duration // how long a link that has come up is not trusted; see settle.go
 	Accept          bool          // carried for the data plane; the election does not look at it
 	Checksum        ChecksumMode  // "" is auto
 	Addresses       []netip.Addr  // 1-255 of one family; IPv6: the first is link-local
@@ -97,6 +98,9 @@ func (r RouterConfig) validate() error {
 		bad("interval %v: version 2 has whole seconds, 1 to 255", r.Interval)
 	case r.Version == 3 && (r.Interval != CentisOf(r.Interval).Duration()):
 		bad("interval %v: it must be 10ms to 40.95s in steps of 10ms", r.Interval)
+	}
+	if r.Settle < 0 || r.PreemptDelay < 0 {
+		bad("settle %v, preempt delay %v: they must not be negative", r.Settle, r.PreemptDelay)
 	}
 	if len(r.Auth) > 8 || (r.Auth != "" && r.Version != 2) {
 		bad("auth: version 2 only, at most 8 octets")

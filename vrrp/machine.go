@@ -33,7 +33,7 @@ const (
 	EventAnnounce              // an Active router sends and starts its interval anew
 )
 
-// Input is one event. Only EventAdvert has more fields, and EventYield has Rx.
+// Input is one event. Only EventAdvert and EventStartup have more fields, and EventYield has Rx.
 type Input struct {
 	Event    Event
 	Priority uint8
@@ -42,6 +42,10 @@ type Input struct {
 	Rx       time.Time // when the packet came in; zero: now. EventYield: when the successor was heard
 	Stand    bool      // judge a better rival as a worse one (see Set: the anchor)
 	Linger   bool      // stay Active in silence when a better rival is heard (see Set: the overlap)
+
+	// EventStartup. Until Clear silence proves nothing, as long as no advert has come: the interface may not deliver
+	// frames yet. Until Stable a live lower-priority Active is left alone. Zero: now.
+	Clear, Stable time.Time
 }
 
 // Output is what to do. The machine itself has already changed.
@@ -71,6 +75,7 @@ type Machine struct {
 	left    bool          // Active and silent, after EventRelease or EventLinger
 
 	preemptAt          time.Time
+	floor              time.Time // Backup: timer is a skew after that at the soonest; zero: the interface delivers frames
 	lastAssert, lastA3 time.Time
 }
 
@@ -125,7 +130,7 @@ func (m *Machine) Step(now time.Time, in Input) Output {
 func (m *Machine) stepInitialize(now time.Time, in Input, out *Output) {
 	switch in.Event {
 	case EventStartup:
-		m.preemptAt = now.Add(m.cfg.PreemptDelay)
+		m.preemptAt = latest(now.Add(m.cfg.PreemptDelay), in.Stable)
 		m.learned = m.cfg.Interval
 		out.Cause = CauseStartup
 		switch owner := m.cfg.Priority == 255 && !m.cfg.Held; {
@@ -135,7 +140,9 @@ func (m *Machine) stepInitialize(now time.Time, in Input, out *Output) {
 		case owner:
 			m.becomeActive(now, out, CauseOwner)
 		default:
-			m.becomeBackup(now, now)
+			m.enter(now, Backup)
+			m.floor = in.Clear
+			m.arm(now, false)
 		}
 	case EventPromote: // a respawned election goes on
 		m.learned = m.cfg.Interval
@@ -180,12 +187,24 @@ func (m *Machine) onAdvertInBackup(now time.Time, in Input) {
 	if in.Source == m.cfg.Source {
 		return
 	}
+	m.onDelivery(now)
 	switch {
 	case in.Priority == 0:
 		m.arm(m.received(now, in), true)
 	case in.Priority >= m.cfg.Priority || !m.preempts(now):
 		m.learn(in)
 		m.arm(m.received(now, in), false)
+	}
+}
+
+// onDelivery: the interface delivers frames, so an Active_Down_Interval of silence means something from now on.
+func (m *Machine) onDelivery(now time.Time) {
+	if m.floor.IsZero() {
+		return
+	}
+	m.floor = time.Time{}
+	if t := now.Add(ActiveDown(m.cfg.Version, m.cfg.Priority, m.learned)); t.Before(m.timer) {
+		m.timer = t
 	}
 }
 
@@ -312,6 +331,9 @@ func (m *Machine) arm(from time.Time, onSkew bool) {
 	}
 	m.armed, m.onSkew = from, onSkew
 	m.timer = from.Add(wait)
+	if !m.floor.IsZero() { // two that start together: the better one first, as ever
+		m.timer = latest(m.timer, m.floor.Add(skew(m.cfg.Version, m.cfg.Priority, m.learned)))
+	}
 	m.ready, m.excused = false, false
 }
 
@@ -319,7 +341,7 @@ func (m *Machine) send(out *Output, priority uint8) { out.Send, out.Priority = t
 
 func (m *Machine) enter(now time.Time, to State) {
 	m.state, m.entered = to, now
-	m.timer = time.Time{}
+	m.timer, m.floor = time.Time{}, time.Time{}
 	m.ready, m.left, m.onSkew = false, false, false
 }
 
@@ -350,4 +372,11 @@ func (m *Machine) becomeActive(now time.Time, out *Output, cause Cause) {
 	m.enter(now, Active)
 	m.send(out, m.cfg.Priority)
 	m.timer = now.Add(m.cfg.Interval)
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }

@@ -17,7 +17,11 @@ func (g *gateway) noticed(in vrrp.SetInput) (out []vrrp.Notice) {
 
 // refused is a packet that the parser did not let through.
 func (g *gateway) refused(router int, reason vrrp.Reason) []vrrp.Notice {
-	return g.noticed(vrrp.SetInput{Kind: vrrp.InRefused, Router: router, Interface: "lan0", Src: netip.MustParseAddr("10.0.0.9"), Refused: reason})
+	iface := "lan0"
+	if router == wan {
+		iface = "wan0"
+	}
+	return g.noticed(vrrp.SetInput{Kind: vrrp.InRefused, Router: router, Interface: iface, Src: netip.MustParseAddr("10.0.0.9"), Refused: reason})
 }
 
 // heard is an advert that counts.

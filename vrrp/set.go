@@ -37,12 +37,6 @@ type Set struct {
 	strays  map[string]*paces // by interface: packets for none of its routers
 }
 
-type link struct {
-	up              bool
-	primary, locals netip.Addr
-	chosen          []netip.Addr // of the routers' sources, those that are there
-}
-
 // router is a machine with everything around it that RFC 9568 does not know.
 type router struct {
 	cfg    RouterConfig

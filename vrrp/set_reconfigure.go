@@ -109,7 +109,7 @@ func (s *Set) adopt(now time.Time, g *group) {
 				s.step(now, r, Input{Event: EventRelease})
 			}
 		case g.state == Backup && r.m.State() == Initialize:
-			s.step(now, r, Input{Event: EventStartup})
+			s.step(now, r, s.startup(r))
 		case g.state == Backup && r.m.State() == Active:
 			s.step(now, r, Input{Event: EventYield})
 		}

@@ -38,7 +38,7 @@ func (s *Set) start(now time.Time, g *group, cause Cause) {
 		return
 	}
 	for _, r := range g.members {
-		s.step(now, r, Input{Event: EventStartup})
+		s.step(now, r, s.startup(r))
 	}
 	s.transition(now, g, Backup, string(cause))
 	s.settle(now, g)
@@ -162,6 +162,7 @@ func (s *Set) onLink(now time.Time, in SetInput) {
 		l.locals = in.Primary
 	}
 	l.chosen = append(s.links[in.Interface].chosen[:0], in.Sources...)
+	l.follow(now, s.links[in.Interface], s.settleOf(in.Interface))
 	s.links[in.Interface] = l
 	for _, r := range s.routers {
 		if r.dependsOn(in.Interface) {

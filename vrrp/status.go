@@ -108,6 +108,9 @@ func (r *router) status(now time.Time) RouterStatus {
 			st.Drops[Reason(reason).String()] = n
 		}
 	}
+	if r.m.state == Backup && now.Before(r.m.floor) {
+		st.Reason += ", waits for link " + r.cfg.Interface + " to settle"
+	}
 	if r.group.state == Fault {
 		st.State, st.Reason = Fault, r.group.facts.cause
 	}

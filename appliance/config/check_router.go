@@ -53,6 +53,7 @@ func (c *checker) router(path string, raw *rawRouter) []routerAt {
 	r.MAC = known(c, join(path, "mac"), raw.MAC, def.MAC, []MAC{MACInterface, MACVirtual})
 	r.Preempt = or(raw.Preempt, def.Preempt)
 	r.PreemptDelay = c.preemptDelay(path, raw)
+	r.Settle = c.settle(path, raw, r.Priority)
 	r.Accept = or(raw.Accept, def.Accept)
 	r.Checksum = known(c, join(path, "checksum"), raw.Checksum, def.Checksum, []Checksum{ChecksumAuto, ChecksumRFC9568, ChecksumRFC5798})
 	if r.Version == 2 && r.Checksum != ChecksumAuto {

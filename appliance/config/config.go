@@ -34,6 +34,7 @@ type Router struct {
 	Track        []Track
 	Preempt      bool
 	PreemptDelay time.Duration
+	Settle       time.Duration // how long a link that has come up is not trusted
 	Accept       bool
 	Checksum     Checksum
 	Version      uint8
@@ -225,6 +226,7 @@ func Default() Defaults {
 			Advertise: time.Second, // RFC 9568 section 6.1
 			MAC:       MACInterface,
 			Preempt:   true,
+			Settle:    2 * time.Second,
 			Accept:    true, // the RFC says false; a gateway that does not answer a ping of its address surprises people
 			Checksum:  ChecksumAuto,
 			Version:   3,

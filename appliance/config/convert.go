@@ -17,7 +17,7 @@ func (c *Config) Election() vrrp.SetConfig {
 			Name: r.Name, Interface: r.Interface,
 			VRID: r.VRID, Priority: r.Priority, Version: r.Version, Auth: r.AuthPass,
 			Interval: r.Advertise,
-			Preempt:  r.Preempt, PreemptDelay: r.PreemptDelay,
+			Preempt:  r.Preempt, PreemptDelay: r.PreemptDelay, Settle: r.Settle,
 			Accept:   r.Accept,
 			Checksum: vrrp.ChecksumMode(r.Checksum),
 			Family:   r.Family, VirtualMAC: r.MAC == MACVirtual,

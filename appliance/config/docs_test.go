@@ -112,7 +112,7 @@ func TestDocumentation(t *testing.T) {
 	d := Default()
 	defaults := map[string]any{
 		"router.priority": d.Router.Priority, "router.advertise": d.Router.Advertise, "router.mac": d.Router.MAC,
-		"router.preempt": d.Router.Preempt, "router.preempt_delay": d.Router.PreemptDelay, "router.accept": d.Router.Accept,
+		"router.preempt": d.Router.Preempt, "router.preempt_delay": d.Router.PreemptDelay, "router.settle": d.Router.Settle, "router.accept": d.Router.Accept,
 		"router.checksum": d.Router.Checksum, "router.version": d.Router.Version, "nat.unknown": d.Mappings.Unknown,
 		"router.routes.type": d.Route.Kind, "router.routes.table": d.Route.Table, "router.routes.metric": d.Route.Metric,
 		"router.routes.onlink": d.Hop.Onlink, "router.routes.nexthops.onlink": d.Hop.Onlink, "router.routes.nexthops.weight": d.Hop.Weight,

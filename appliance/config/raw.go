@@ -37,6 +37,7 @@ type (
 		Track        []*string `toml:"track" like:"[\"check:uplink:-50\"]"`
 		Preempt      *bool     `toml:"preempt" like:"true"`
 		PreemptDelay *string   `toml:"preempt_delay" like:"\"30s\""`
+		Settle       *string   `toml:"settle" like:"\"2s\""`
 		Accept       *bool     `toml:"accept" like:"true"`
 		Checksum     *string   `toml:"checksum" like:"\"auto\""`
 		Version      *int64    `toml:"version" like:"3"`

@@ -126,7 +126,8 @@ func TestAdvertsThatDoNotCountChangeNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newScene(t)
-			d := newDUT(s, settings{priority: 100, interval: 200 * time.Millisecond}, "")
+			// Without what is ours: in its first two seconds it would leave a lower one alone.
+			d := newDUT(s, settings{priority: 100, interval: 200 * time.Millisecond}, `settle = "0s"`)
 			r := d.injector("10.0.1.3")
 			at := r.heard(200, 400*time.Millisecond, vrrp.FormPseudo)
 			want := activeDown(100, 400*time.Millisecond)

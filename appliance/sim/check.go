@@ -52,6 +52,9 @@ func (c *checker) after(w *World, e *election, in vrrp.SetInput, ops []vrrp.Op) 
 			c.transition(w, e, &ops[i])
 		}
 	}
+	if !reconfigure {
+		e.followLink(&in)
+	}
 	for g := range w.sc.Groups {
 		c.afterGroup(w, e, g, &in, dropped, reconfigure)
 	}
@@ -142,6 +145,9 @@ func (c *checker) activation(w *World, e *election, g int, in *vrrp.SetInput, re
 		if c.was[r].State == vrrp.Backup && e.now < t.earliest && !reconfigure {
 			w.fail("S7", "%s: %s is Active %v before its Active_Down_Timer can have run out (refuses to preempt: %v)",
 				n.name(), w.sc.Routers[r].Name, time.Duration(t.earliest-e.now), !e.refPreempts(r, g))
+		}
+		if e.unsettled(r) && !reconfigure {
+			w.fail("settle", "%s: %s is Active though its link is new, and has delivered nothing", n.name(), w.sc.Routers[r].Name)
 		}
 		c.unread(w, e, r, g)
 	}

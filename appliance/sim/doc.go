@@ -40,7 +40,7 @@
 // who yields to whom; S7 and S9 when a Backup may become Active, by a second
 // reckoning (reference.go); S8 what is learned; S10 sockets before timers; S12 no
 // storms; S14 one seed, one run; L1 to L4 somebody is Active, in time, and it stays.
-// Beside them: group (all members are in one state), term (terms only grow), fence
+// Beside them: settle (silence on a new link is not believed), group (all members are in one state), term (terms only grow), fence
 // (out of service before priority 0), want, storm (the two processes keep each other
 // busy), tidied (no fence once the daemon has tidied up), budget (nobody gives up for
 // want of a daemon that is well), stuck (time does not pass: a loop that spins),
@@ -52,7 +52,7 @@
 //	router lan segment=lan vrid=51 [family=6] [version=2]     # segments: lan wan sync
 //	router wan segment=wan vrid=52
 //	group gw lan wan
-//	node a priority=200[,100] interval=100ms [preempt=no] [delay=1s] [ppm=-150]
+//	node a priority=200[,100] interval=100ms [preempt=no] [delay=1s] [settle=2s] [ppm=-150]
 //	node b priority=100 interval=100ms
 //	sessions                                 # readiness counts
 //	tracks                                   # checks soft (weight -60) and hard (fault), interface wan (-25)

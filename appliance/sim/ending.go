@@ -127,6 +127,14 @@ func (w *World) longest() (down, interval int64) {
 	return down, interval
 }
 
+// settleBound is how long links are new that came up when everything was repaired.
+func (w *World) settleBound() (longest int64) {
+	for _, n := range w.nodes {
+		longest = max(longest, int64(n.cfg.Settle))
+	}
+	return longest
+}
+
 func (w *World) settle() {
 	x := &w.ends
 	for _, n := range w.nodes {
@@ -146,7 +154,7 @@ func (w *World) settle() {
 	if x.healthy == 0 {
 		x.healthy = w.now
 	}
-	if w.now-x.healthy > 2*down+slack {
+	if w.now-x.healthy > 2*down+w.settleBound()+slack {
 		for g := range w.sc.Groups {
 			if w.actives(g, -1) == 0 {
 				w.fail("L1", "nobody is Active in %s", w.sc.Groups[g].Name)
@@ -160,7 +168,7 @@ func (w *World) settle() {
 	if why != "" {
 		delay := int64(0)
 		for _, n := range w.nodes {
-			delay = max(delay, int64(n.cfg.Delay))
+			delay = max(delay, int64(n.cfg.Delay), int64(n.cfg.Settle))
 		}
 		if w.now-x.healthy > calmBound+delay+6*down+6*interval {
 			w.fail("L4", "no calm: %s", why)
@@ -238,10 +246,16 @@ func (w *World) unrest(but int) string {
 				return n.name() + ": has something of " + name
 			}
 			for _, r := range n.cfg.members[g] {
+				if n.e.unsettled(r) {
+					return n.name() + ": a link is new in " + name
+				}
 				// V5: whoever has not heard a slow Active yet waits by its own, quicker interval.
 				if v := n.e.set.Router(r); !v.Ready && v.Learned != active.e.cfg.Interval {
 					return n.name() + ": has not heard " + active.name() + " in " + name
 				}
+			}
+			if w.ends.phase == settling && n.e.groups[g].refrains {
+				return n.name() + ": not eligible yet in " + name
 			}
 			if w.preempts(n, active, g) {
 				return n.name() + ": is about to preempt in " + name

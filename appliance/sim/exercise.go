@@ -133,6 +133,9 @@ func (w *World) comeBack(v *node) {
 		own := activeDown(w.sc.Routers[r].Version, v.e.priority(r), int64(is.Learned))
 		down = max(down, own)
 		due = max(due, v.truth.routers[r].earliest)
+		if s := int64(v.e.cfg.Settle); s > 0 { // until then it leaves the other alone, and may not have heard it
+			due = max(due, v.truth.links[w.sc.Routers[r].Segment].since+s+own-3*int64(is.Learned))
+		}
 		if v.e.priority(r) == 255 && state == vrrp.Backup { // an owner that was held when it began waits like others
 			due = max(due, v.truth.routers[r].armed+own)
 		}

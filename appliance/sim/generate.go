@@ -98,6 +98,9 @@ func (g *generator) nodes() {
 		if r.percent(15) {
 			n.Delay = time.Duration(r.between(0, 6*int64(g.base)))
 		}
+		if r.percent(50) {
+			n.Settle = pick(r, g.base, 5*g.base, 15*g.base)
+		}
 		if r.percent(60) {
 			n.PPM = r.between(-200, 200)
 		}
@@ -180,6 +183,10 @@ func (g *generator) fault() {
 		a.Verb, a.D[0] = Resync, pick(r, process, time.Millisecond)
 	case k < 67:
 		a.Verb, a.Word, a.D[0] = Refuse, pick(r, "addresses", "addresses", "gate", "fence"), g.some(while)
+		if r.percent(30) { // while it leaves
+			g.add(Act{At: a.At - min(a.At, g.base/5), Verb: Failover, A: a.A, G: a.G, Word: "force"})
+			g.add(Act{At: a.At, Verb: Drift, A: a.A, G: a.G})
+		}
 	case k < 69:
 		a.Verb = Drift
 	case k < 71:

@@ -128,6 +128,8 @@ func (s *Schedule) parseNode(w []string) error {
 			n.Interval, err = time.ParseDuration(v)
 		case "delay":
 			n.Delay, err = time.ParseDuration(v)
+		case "settle":
+			n.Settle, err = time.ParseDuration(v)
 		case "preempt":
 			n.Preempt = v == "yes"
 		case "ppm":

@@ -10,6 +10,46 @@ import "understudy/vrrp"
 type nodeTruth struct {
 	routers [MaxRouters]routerTruth
 	groups  [MaxGroups]groupTruth
+	links   [Segments]linkTruth
+}
+
+// linkTruth is what an election was told of a link.
+type linkTruth struct {
+	up           bool
+	since, ended int64 // when it came up, went down
+	tries        int   // times it came up without having stayed so
+}
+
+// followLink updates it after a step.
+func (e *election) followLink(in *vrrp.SetInput) {
+	w := e.n.w
+	for s := range Segments {
+		l := &e.n.truth.links[s]
+		if in.Interface != segmentNames[s] {
+			continue
+		}
+		switch {
+		case in.Kind != vrrp.InLink || in.Up == l.up:
+		case in.Up:
+			if l.tries++; l.ended-l.since >= int64(e.cfg.Settle) {
+				l.tries = 1
+			}
+			l.up, l.since = true, e.now
+			for r := range w.sc.Routers {
+				if w.sc.Routers[r].Segment == s {
+					e.n.truth.routers[r].delivers = false
+				}
+			}
+		default:
+			l.up, l.ended = false, e.now
+		}
+	}
+}
+
+// unsettled tells whether silence on a router's link proves nothing yet.
+func (e *election) unsettled(r int) bool {
+	l := e.n.truth.links[e.n.w.sc.Routers[r].Segment]
+	return e.cfg.Settle > 0 && e.cfg.Priority[r] != 255 && !e.n.truth.routers[r].delivers && l.tries <= 3 && e.now < l.since+int64(e.cfg.Settle)
 }
 
 type routerTruth struct {
@@ -19,6 +59,7 @@ type routerTruth struct {
 	onSkew   bool
 	heard    int64 // when the successor was heard by one that is leaving; 0: not yet
 	earliest int64 // it may not be Active before
+	delivers bool  // an advert that counts, as Backup, since its link is up
 
 	zeroed   bool  // priority 0 was sent in this activation
 	window   int64 // when the count of adverts began
@@ -110,6 +151,7 @@ func (e *election) follow(r int, was vrrp.State, in *vrrp.SetInput, dropped, rec
 		rx = min(nano(in.Rx), e.now)
 	}
 	mine := in.Kind == vrrp.InAdvert && in.Router == r && !dropped && !reconfigured
+	t.delivers = t.delivers || mine && was != vrrp.Initialize
 	switch {
 	case is != vrrp.Backup:
 		if was == vrrp.Initialize && is == vrrp.Active {
@@ -125,9 +167,14 @@ func (e *election) follow(r int, was vrrp.State, in *vrrp.SetInput, dropped, rec
 	case was == vrrp.Initialize:
 		t.learned = own
 		n.truth.groups[g].preemptAt = e.now + int64(e.cfg.Delay)
+		for _, m := range e.cfg.members[g] {
+			if since := n.truth.links[n.w.sc.Routers[m].Segment].since; e.cfg.Settle > 0 && e.cfg.Priority[m] != 255 {
+				n.truth.groups[g].preemptAt = max(n.truth.groups[g].preemptAt, since+int64(e.cfg.Settle))
+			}
+		}
 		e.rearm(r, e.now, false)
 		if e.priority(r) == 255 {
-			t.earliest = e.now
+			t.earliest, t.delivers = e.now, true // an owner does not wait, whatever becomes of it
 		}
 	case was == vrrp.Active && mine && in.Advert.Priority == 0: // of the one that we were giving way to
 		e.rearm(r, rx, true)
@@ -149,7 +196,7 @@ func (e *election) follow(r int, was vrrp.State, in *vrrp.SetInput, dropped, rec
 	case mine && (in.Advert.Priority >= e.priority(r) || !e.refPreempts(r, g)):
 		t.learn(e, r, in)
 		e.rearm(r, max(rx, n.truth.groups[g].since), false)
-	case mine && from.Timer != e.set.Router(r).Timer:
+	case mine && e.set.Router(r).Timer.After(from.Timer):
 		// It was held by something that the reference does not know of.
 		t.learn(e, r, in)
 		e.rearm(r, max(rx, n.truth.groups[g].since), false)

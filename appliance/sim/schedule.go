@@ -52,6 +52,7 @@ type Node struct {
 	Interval time.Duration
 	Preempt  bool
 	Delay    time.Duration // before it preempts
+	Settle   time.Duration // of a link that has come up
 	PPM      int64         // its clock is so much too fast
 }
 

@@ -52,7 +52,7 @@ func (w *World) newSetup(name string, n Node, extra int) *setup {
 	s.set.Node = name
 	for i, r := range w.sc.Routers {
 		rc := vrrp.RouterConfig{Name: r.Name, Interface: segmentNames[r.Segment], VRID: r.VRID, Priority: n.Priority[i],
-			Version: r.Version, Interval: n.Interval, Preempt: n.Preempt, PreemptDelay: n.Delay, Accept: true, Family: r.Family}
+			Version: r.Version, Interval: n.Interval, Preempt: n.Preempt, PreemptDelay: n.Delay, Settle: n.Settle, Accept: true, Family: r.Family}
 		for k := range extra + 1 {
 			rc.Addresses = append(rc.Addresses, w.virtual(i, k))
 		}

@@ -108,6 +108,7 @@ func (x *shrinker) plain() {
 	for i := range x.best.Nodes {
 		change(func(s *Schedule) { s.Nodes[i].PPM = 0 })
 		change(func(s *Schedule) { s.Nodes[i].Delay = 0 })
+		change(func(s *Schedule) { s.Nodes[i].Settle = 0 })
 		change(func(s *Schedule) { s.Nodes[i].Preempt = true })
 		change(func(s *Schedule) { s.Nodes[i].Interval = s.Nodes[0].Interval })
 		change(func(s *Schedule) {

@@ -31,6 +31,9 @@ func (s *Schedule) String() string {
 		if n.Delay != 0 {
 			fmt.Fprintf(&b, " delay=%v", n.Delay)
 		}
+		if n.Settle != 0 {
+			fmt.Fprintf(&b, " settle=%v", n.Settle)
+		}
 		if n.PPM != 0 {
 			fmt.Fprintf(&b, " ppm=%d", n.PPM)
 		}

@@ -13,7 +13,8 @@ import (
 
 // Script runs a network by commands, one a line:
 //
-//	node NAME [routers=lan/51,wan/52] [priority=100] [interval=1s] [preempt=true] [delay=0s] [version=3] [down]
+//	node NAME [routers=lan/51,wan/52] [priority=100] [interval=1s] [preempt=true] [delay=0s] [settle=0s] [track=IF]
+//	          [version=3] [down]
 //	                          a node, started at once unless down. Its router X is on segment X. A priority of its
 //	                          own goes behind the VRID: lan/51/120. More than one router: one group "gw".
 //	                          The first segment is 10.0.1.0/24, the n-th node has .n there, the address is .100.
@@ -171,6 +172,10 @@ func configure(r *vrrp.RouterConfig, args []string) error {
 			r.Interval, err = time.ParseDuration(value)
 		case "delay":
 			r.PreemptDelay, err = time.ParseDuration(value)
+		case "settle":
+			r.Settle, err = time.ParseDuration(value)
+		case "track":
+			r.Track = []string{value}
 		case "preempt":
 			r.Preempt = value == "true"
 		case "routers", "down":
