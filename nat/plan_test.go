@@ -145,6 +145,23 @@ func TestCheck(t *testing.T) {
 		{"bad address in two groups", func(c *Config) { c.Groups[1].Addresses = append(c.Groups[1].Addresses, addr("10.0.0.1")) },
 			[]string{`10.0.0.1 is in group "gateway" already`}},
 		{"bad multicast address", func(c *Config) { c.Groups[1].Addresses = append(c.Groups[1].Addresses, addr("224.0.0.18")) }, []string{"want a unicast address"}},
+		{"OK IPv6 addresses, one link-local on two interfaces", func(c *Config) {
+			c.Groups[0].Addresses = append(c.Groups[0].Addresses, addr("2001:db8::1"), addr("fe80::1%lan0"))
+			c.Groups[1].Addresses = append(c.Groups[1].Addresses, addr("fe80::1%wan0"))
+			c.Refused = append(c.Refused, addr("fe80::1%wan0"))
+		}, nil},
+		{"bad link-local on no interface", func(c *Config) { c.Groups[1].Addresses = append(c.Groups[1].Addresses, addr("fe80::1")) }, []string{"fe80::1 needs its interface"}},
+		{"bad global on an interface", func(c *Config) { c.Groups[1].Addresses = append(c.Groups[1].Addresses, addr("2001:db8::1%lan0")) }, []string{"needs its interface"}},
+		{"bad IPv4 as IPv6", func(c *Config) { c.Groups[1].Addresses = append(c.Groups[1].Addresses, addr("::ffff:10.0.0.7")) }, []string{"is not IPv4"}},
+		{"bad IPv6 multicast", func(c *Config) { c.Groups[1].Addresses = append(c.Groups[1].Addresses, addr("ff02::12")) }, []string{"cannot be held"}},
+		{"bad IPv6 twice", func(c *Config) {
+			c.Groups[0].Addresses = append(c.Groups[0].Addresses, addr("fe80::1%lan0"))
+			c.Groups[1].Addresses = append(c.Groups[1].Addresses, addr("fe80::1%lan0"))
+		}, []string{"fe80::1%lan0 is in group"}},
+		{"bad IPv6 translation", func(c *Config) {
+			c.Groups[0].Addresses = append(c.Groups[0].Addresses, addr("2001:db8::1"))
+			c.Sources[0].To = addr("2001:db8::1")
+		}, []string{"IPv6 translation is not supported yet"}},
 		{"bad device of no group", func(c *Config) { c.Devices[0].Group = "x" }, []string{"gate device us4-52-wan0 group x: devices: "}},
 		{"bad device twice", func(c *Config) { c.Devices[1] = c.Devices[0] }, []string{`group "gateway": devices: "us4-52-wan0" is there twice`}},
 		{"bad device name", func(c *Config) { c.Devices[0].Device = "a/b" }, []string{"cannot be an interface name"}},

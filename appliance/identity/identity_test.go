@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
@@ -79,4 +80,16 @@ func TestDiffProperties(t *testing.T) {
 			t.Fatalf("%v and %v", have, want)
 		}
 	})
+}
+
+// TestGated: what counts on one link only is told apart by its interface.
+func TestGated(t *testing.T) {
+	on := func(iface, prefix string) Address { return Address{iface, netip.MustParsePrefix(prefix)} }
+	six := NewDevice("lan0", 51, 6)
+	id := New(on("lan0", "10.0.0.1/24"), on("lan0", "169.254.0.1/24"), on(six.Name, "fe80::1/64"), on(six.Name, "2001:db8::1/64"), on("wan0", "fe80::1/64")).
+		With(six, NewDevice("lan0", 51, 4))
+	want := "[10.0.0.1 169.254.0.1 2001:db8::1 fe80::1%lan0 fe80::1%us6-51-lan0 fe80::1%wan0]"
+	if got := fmt.Sprint(id.Gated()); got != want {
+		t.Errorf("want %s, got %s", want, got)
+	}
 }

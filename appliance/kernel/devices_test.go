@@ -163,6 +163,7 @@ func TestDeviceSettings(t *testing.T) {
 			"ipv4/conf/us4-51-lan0/rp_filter": filter, "ipv4/conf/us4-51-lan0/arp_ignore": "1",
 			"ipv4/conf/us4-51-lan0/arp_announce": "2", "ipv6/conf/us4-51-lan0/disable_ipv6": "1",
 			"ipv6/conf/us6-51-lan0/addr_gen_mode": "1", "ipv6/conf/us6-51-lan0/accept_dad": "0",
+			"ipv6/conf/us6-51-lan0/accept_ra": "0", "ipv6/conf/us6-51-lan0/forwarding": "1", "ipv4/conf/us6-51-lan0/arp_ignore": "8",
 		} {
 			b, err := os.ReadFile("/proc/sys/net/" + key)
 			if err != nil || string(b) != want+"\n" {

@@ -3,6 +3,7 @@ package kernel
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -54,6 +55,24 @@ func TestPlan(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// On a device routes stay on the parent; what is link-local is the device's own.
+func TestPlanOnADevice(t *testing.T) {
+	index, under := map[string]int{"lan0": 1, "us6-51-lan0": 2}, map[int]int{2: 1}
+	for want, have := range map[string][]holding{
+		"add 10.0.0.1/24, add 2001:db8::1/64, add fe80::1/64":  nil,
+		"add 10.0.0.1/32, add 2001:db8::1/128, add fe80::1/64": foreign("10.0.0.2/24", "2001:db8::2/64", "fe80::2/64"),
+	} {
+		w := plan(have, on("us6-51-lan0", "10.0.0.1/24", "fe80::1/64", "2001:db8::1/64").Addresses, index, under)
+		var does []string
+		for _, s := range w.add {
+			does = append(does, "add "+s.prefix.String())
+		}
+		if got := strings.Join(does, ", "); got != want {
+			t.Errorf("want %s, got %s", want, got)
+		}
 	}
 }
 

@@ -3,10 +3,12 @@ package kernel
 import (
 	"errors"
 	"io/fs"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -259,6 +261,44 @@ func TestSettingsInTheKernel(t *testing.T) {
 		t.Fatal(err)
 	}
 	before["net/netfilter/nf_conntrack_events"] = "1"
+	tr.want("restored", before)
+}
+
+// The same for IPv6: forwarding of all is that of each interface, and comes back as
+// it was.
+func TestForwarding6InTheKernel(t *testing.T) {
+	enter(t)
+	addVeth(t, "lan0", "mgmt0")
+	before := map[string]string{
+		"net/ipv6/conf/all/forwarding":     "0",
+		"net/ipv6/conf/default/forwarding": "0",
+		"net/ipv6/conf/lan0/forwarding":    "1",
+		"net/ipv6/conf/mgmt0/forwarding":   "0",
+	}
+	for _, k := range slices.Sorted(maps.Keys(before)) { // all first
+		setSysctl(t, k, before[k])
+	}
+	tr := tree{t, "/proc/sys"}
+	tr.want("set up", before)
+	sys := NewSysctls(t.TempDir())
+	for name, c := range map[string]struct {
+		six  bool
+		want map[string]string
+	}{
+		"without IPv6 routers": {false, before},
+		"with":                 {true, map[string]string{"net/ipv6/conf/all/forwarding": "1", "net/ipv6/conf/lan0/forwarding": "1"}},
+	} {
+		if err := sys.Apply(Settings([]string{"lan0"}, nil, c.six)); err != nil {
+			t.Fatal(err)
+		}
+		tr.want(name, c.want)
+		// A reload takes away the last IPv6 router.
+		if err := sys.Apply(Settings([]string{"lan0"}, nil, false)); err != nil {
+			t.Fatal(err)
+		}
+		tr.want("without IPv6 routers any more", before)
+	}
+	must(t, sys.Restore())
 	tr.want("restored", before)
 }
 

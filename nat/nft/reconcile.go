@@ -52,13 +52,7 @@ func fingerprints(ch chain) []string {
 // may shut a gate between our reading and our writing, and a set that was deleted
 // and made anew from what we read would forget that.
 func ofGate(name string) bool {
-	return slices.Contains([]string{chainGate, setClosed, setAddresses, setClosedDevices, setDevices, counterGate}, name) || newer(name)
-}
-
-// newer tells of parts of the gate that a table of an earlier version has not got;
-// they are added to it.
-func newer(name string) bool {
-	return slices.Contains([]string{setClosed6, setAddresses6, setClosedLocal, setAddressesLocal}, name)
+	return slices.Contains([]string{chainGate, setClosed, setAddresses, setClosedDevices, setDevices, counterGate}, name)
 }
 
 // reconcile queues what turns have into want, and forgets in have what it deletes.
@@ -112,7 +106,7 @@ func gateWhole(have *state, want wanted) bool {
 		}
 	}
 	for _, s := range want.sets {
-		if ofGate(s.Name) && !sameSet(have.sets[s.Name], s.Set) && !(newer(s.Name) && have.sets[s.Name] == nil) {
+		if ofGate(s.Name) && !sameSet(have.sets[s.Name], s.Set) {
 			return false
 		}
 	}

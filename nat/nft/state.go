@@ -165,7 +165,8 @@ type gatePair struct{ all, closed *nftables.Set }
 // absent tells that there is neither of the two sets for IPv6, as in the table of
 // a version that knew only IPv4. A table with one of them is not ours any more.
 func (p gatePair) absent(s *state) bool {
-	return newer(p.all.Name) && s.sets[p.all.Name] == nil && s.sets[p.closed.Name] == nil
+	newer := p.all.Name == setAddresses6 || p.all.Name == setAddressesLocal
+	return newer && s.sets[p.all.Name] == nil && s.sets[p.closed.Name] == nil
 }
 
 // shut is what gates keep out.

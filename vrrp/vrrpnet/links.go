@@ -215,8 +215,8 @@ func (s *links) rank(watch int, a address, v4 bool) int {
 	if ip.Is4() != v4 || a.unfit || ip.IsLoopback() || s.ours != 0 && a.proto == s.ours {
 		return 0
 	}
-	if !v4 && !ip.IsLinkLocalUnicast() {
-		return 0 // RFC 9568 5.1.2.1: the source is link-local
+	if !v4 && (!ip.IsLinkLocalUnicast() || ofVirtualMAC(ip)) {
+		return 0 // RFC 9568 5.1.2.1: the source is link-local; 7.4: and not made of a virtual MAC
 	}
 	rank := 1
 	for _, v := range s.names[watch].Virtual {
@@ -228,4 +228,11 @@ func (s *links) rank(watch int, a address, v4 bool) int {
 		}
 	}
 	return rank
+}
+
+// ofVirtualMAC reports whether an IPv6 address was made of a virtual MAC (modified
+// EUI-64, RFC 4291 appendix A). Every router of that VRID could have it.
+func ofVirtualMAC(ip netip.Addr) bool {
+	b := ip.As16()
+	return [7]byte(b[8:15]) == [7]byte{0x02, 0x00, 0x5e, 0xff, 0xfe, 0x00, 0x01} || [7]byte(b[8:15]) == [7]byte{0x02, 0x00, 0x5e, 0xff, 0xfe, 0x00, 0x02}
 }

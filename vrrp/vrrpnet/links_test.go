@@ -115,6 +115,11 @@ func TestLinksPrimaryIsFit(t *testing.T) {
 		{"bad: loopback", "127.0.0.1/8", 0, false, false},
 		{"OK link-local", "fe80::2/64", 0, false, true},
 		{"bad: global", "2001:db8::2/64", 0, false, false},
+		{"bad: tentative link-local", "fe80::2/64", 0, true, false},
+		{"bad: ours, link-local", "fe80::2/64", ours, false, false},
+		{"bad: made of the virtual MAC", "fe80::200:5eff:fe00:233/64", 0, false, false},
+		{"bad: made of the virtual MAC of IPv4", "fe80::200:5eff:fe00:133/64", 0, false, false},
+		{"OK made of another MAC of that vendor", "fe80::200:5eff:fe00:333/64", 0, false, true},
 	} {
 		s := watching("a")
 		s.setLink(1, []byte("a"), MAC{}, true)
