@@ -17,6 +17,7 @@ type variant struct {
 	version  int
 	vrid     uint8
 	address  netip.Prefix
+	local    netip.Prefix  // IPv6: the virtual link-local address, first in every advert
 	interval time.Duration // the one to use where any will do
 	learns   bool          // a Backup goes by the interval of the Active (version 3)
 	low      string        // the nodes' own addresses, the second one higher
@@ -62,6 +63,16 @@ var variants = []variant{
 		ours: `mac = "virtual"`, keepalived: "version 3\n  use_vmac vr51", peers: []string{"keepalived", "frr"},
 	},
 	{
+		name: "v3 IPv6", version: 3, vrid: 51, address: netip.MustParsePrefix("2001:db8:1::fe/64"), local: netip.MustParsePrefix("fe80::fe/64"),
+		interval: 200 * time.Millisecond, learns: true, low: "fe80::2/64", high: "fe80::8000:0:0:3/64",
+		keepalived: "version 3", peers: []string{"keepalived", "frr"},
+	},
+	{
+		name: "v3 IPv6 VMAC", version: 3, vrid: 51, address: netip.MustParsePrefix("2001:db8:1::fe/64"), local: netip.MustParsePrefix("fe80::fe/64"),
+		interval: 200 * time.Millisecond, learns: true, low: "fe80::2/64", high: "fe80::8000:0:0:3/64", virtual: true,
+		ours: `mac = "virtual"`, keepalived: "version 3\n  use_vmac vr51", peers: []string{"keepalived", "frr"},
+	},
+	{
 		name: "v2", version: 2, vrid: 51, address: netip.MustParsePrefix("10.0.1.254/24"), interval: time.Second,
 		low: "10.0.1.2/24", high: "10.0.1.3/24",
 		ours: "version = 2", keepalived: "version 2", peers: []string{"keepalived", "frr"},
@@ -97,12 +108,23 @@ var variants = []variant{
 	},
 }
 
+// six says whether the row is of IPv6.
+func (v variant) six() bool { return v.address.Addr().Is6() }
+
+// addresses are the virtual ones, in the order of an advert.
+func (v variant) addresses() []netip.Prefix {
+	if v.six() {
+		return []netip.Prefix{v.local, v.address}
+	}
+	return []netip.Prefix{v.address}
+}
+
 // mac is where our adverts are to come from.
 func (v variant) mac(us *ours) string {
 	switch {
 	case !v.virtual:
 		return us.Link("lan0").MAC.String()
-	case v.address.Addr().Is6():
+	case v.six():
 		return fmt.Sprintf("00:00:5e:00:02:%02x", v.vrid)
 	}
 	return fmt.Sprintf("00:00:5e:00:01:%02x", v.vrid)
@@ -126,7 +148,11 @@ func (o *ours) machine() *lab.Node { return o.Node }
 
 func (o *ours) start(set settings) {
 	o.t.Helper()
-	o.run(routerTOML("lan", "lan0", o.v.vrid, set, fmt.Sprintf("%q", o.v.address), o.v.ours))
+	list := fmt.Sprintf("%q", o.v.address)
+	if o.v.six() { // whose place is the first, in the file or not
+		list += fmt.Sprintf(", %q", o.v.local)
+	}
+	o.run(routerTOML("lan", "lan0", o.v.vrid, set, list, o.v.ours))
 }
 
 func (o *ours) stop() {
@@ -143,6 +169,7 @@ type duel struct {
 	v    variant
 	wire *wire
 	us   *ours
+	own  netip.Addr // where our adverts are to come from
 	a, b contender
 	dead map[contender]bool
 }
@@ -158,9 +185,10 @@ func newDuel(t *testing.T, v variant, peer string, win, higher bool) *duel {
 	if win == higher {
 		mineAddr, otherAddr = v.high, v.low
 	}
-	s.Join(mine, s.lan, "lan0", mineAddr)
-	s.Join(other, s.lan, "lan0", otherAddr)
+	s.join(v, mine, mineAddr)
+	s.join(v, other, otherAddr)
 	d.us = &ours{&box{scene: s, Node: mine}, v.between(mineAddr, otherAddr)}
+	d.own = netip.MustParsePrefix(mineAddr).Addr()
 	var them contender
 	switch peer {
 	case "keepalived":
@@ -168,7 +196,7 @@ func newDuel(t *testing.T, v variant, peer string, win, higher bool) *duel {
 		them = &keepalived{scene: s, Node: other, v: v.between(otherAddr, mineAddr)}
 	case "frr":
 		s.tool("/usr/lib/frr/vrrpd")
-		them = &frr{scene: s, Node: other, v: v}
+		them = &frr{scene: s, Node: other, v: v, source: netip.MustParsePrefix(otherAddr)}
 	default:
 		t.Fatalf("no peer %q", peer)
 	}
@@ -207,13 +235,16 @@ func TestMatrix(t *testing.T) {
 func (d *duel) wellFormed() {
 	d.t.Helper()
 	sent := d.wire.adverts(d.us.Name)
-	own := netip.MustParsePrefix(d.v.low).Addr()
-	if list, err := d.us.Link("lan0").Addrs(); err == nil && len(list) > 0 {
-		own = list[0].Addr()
+	var want []netip.Addr
+	for _, p := range d.v.addresses() {
+		want = append(want, p.Addr())
 	}
 	for _, a := range sent {
-		if a.reason != 0 || a.data.TTL != 255 || a.data.Src != own {
+		if a.reason != 0 || a.data.TTL != 255 || a.data.Src != d.own {
 			d.t.Errorf("we sent %v: reason %v, TTL %d", a, a.reason, a.data.TTL)
+		}
+		if list := a.AppendAddresses(nil); !slices.Equal(list, want) {
+			d.t.Errorf("we sent %v with the addresses %v, want %v", a, list, want)
 		}
 		if mac := d.v.mac(d.us); a.packet.SrcMAC.String() != mac {
 			d.t.Errorf("we sent %v from %v, want %v", a, a.packet.SrcMAC, mac)

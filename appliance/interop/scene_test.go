@@ -85,6 +85,16 @@ func (s *scene) logs(p *lab.Process, who string) {
 
 var errNotYet = errors.New("not yet")
 
+// join gives a router its place on the segment, with an address of its own. Of
+// IPv6 it has that link-local one only: the kernel's would differ, and come late.
+func (s *scene) join(v variant, n *lab.Node, own string) {
+	s.t.Helper()
+	if v.six() {
+		s.must(n.Sysctl("ipv6/conf/default/addr_gen_mode", "1"))
+	}
+	s.Join(n, s.lan, "lan0", own)
+}
+
 // has tells whether the node's kernel has the virtual address, on whatever
 // interface.
 func has(n *lab.Node, v variant) (bool, error) {

@@ -3,6 +3,7 @@ package interop
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"os/user"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"understudy/appliance/lab"
 )
@@ -65,7 +67,11 @@ func (k *keepalived) instance(name, iface string, vrid uint8, set settings, addr
 
 func (k *keepalived) start(set settings) {
 	k.t.Helper()
-	k.runInstances(k.instance("LAN", "lan0", k.v.vrid, set, k.v.address.String()))
+	var list []string
+	for _, a := range k.v.addresses() {
+		list = append(list, a.String())
+	}
+	k.runInstances(k.instance("LAN", "lan0", k.v.vrid, set, strings.Join(list, "\n    ")))
 }
 
 func (k *keepalived) runInstances(instances string) {
@@ -91,6 +97,7 @@ type frr struct {
 	*scene
 	*lab.Node
 	v           variant
+	source      netip.Prefix // IPv6
 	zebra, vrrp *lab.Process
 }
 
@@ -103,18 +110,20 @@ func (f *frr) start(set settings) {
 	if set.noPreempt {
 		preempt = fmt.Sprintf(" no vrrp %d preempt\n", f.v.vrid)
 	}
-	family := "ip"
-	if f.v.address.Addr().Is6() {
+	addresses, family := "", "ip"
+	if f.v.six() {
 		family = "ipv6"
+	}
+	for _, a := range f.v.addresses() {
+		addresses += fmt.Sprintf(" vrrp VRID %s %s\n", family, a.Addr())
 	}
 	config := strings.ReplaceAll(fmt.Sprintf(`log stdout
 interface lan0
  vrrp VRID version %d
  vrrp VRID priority %d
  vrrp VRID advertisement-interval %d
-%s vrrp VRID %s %s
-!
-`, f.v.version, set.priority, set.interval.Milliseconds(), preempt, family, f.v.address.Addr()), "VRID", strconv.Itoa(int(f.v.vrid)))
+%s%s!
+`, f.v.version, set.priority, set.interval.Milliseconds(), preempt, addresses), "VRID", strconv.Itoa(int(f.v.vrid)))
 	f.must(f.WriteFile("/run/frr/vrrpd.conf", []byte(config), 0o644))
 	f.must(f.WriteFile("/run/frr/zebra.conf", []byte("log stdout\n"), 0o644))
 	f.must(f.own("/run/frr", "/run/frr/vrrpd.conf", "/run/frr/zebra.conf"))
@@ -145,18 +154,26 @@ func (f *frr) macvlan() error {
 		return err
 	}
 	family, name := byte(1), "vrrp4-lan0"
-	if f.v.address.Addr().Is6() {
+	addresses := f.v.addresses()
+	if f.v.six() {
 		family, name = 2, "vrrp6-lan0"
+		// Its adverts come from a link-local address of that interface. It must be
+		// neither one made of the virtual MAC nor the virtual one itself.
+		addresses = append(addresses, f.source)
 	}
 	link := &netlink.Macvlan{Mode: netlink.MACVLAN_MODE_BRIDGE, LinkAttrs: netlink.LinkAttrs{
 		Name: name, ParentIndex: parent.Attrs().Index, HardwareAddr: net.HardwareAddr{0, 0, 0x5e, 0, family, f.v.vrid}}}
 	if err := nl.LinkAdd(link); err != nil {
 		return fmt.Errorf("add %s: %w", name, err)
 	}
-	a := f.v.address
-	addr := &netlink.Addr{IPNet: &net.IPNet{IP: a.Addr().AsSlice(), Mask: net.CIDRMask(a.Bits(), a.Addr().BitLen())}}
-	if err := nl.AddrAdd(link, addr); err != nil {
-		return fmt.Errorf("add %s: %w", a, err)
+	for _, a := range addresses {
+		addr := &netlink.Addr{IPNet: &net.IPNet{IP: a.Addr().AsSlice(), Mask: net.CIDRMask(a.Bits(), a.Addr().BitLen())}}
+		if a.Addr().Is6() {
+			addr.Flags = unix.IFA_F_NODAD
+		}
+		if err := nl.AddrAdd(link, addr); err != nil {
+			return fmt.Errorf("add %s: %w", a, err)
+		}
 	}
 	return nl.LinkSetUp(link)
 }
@@ -210,12 +227,12 @@ func (f *frr) holds() (bool, error) {
 // a socket for them: from then on its router hears others.
 func listens(n *lab.Node, v variant) func() error {
 	file, group := "/proc/thread-self/net/igmp", "120000E0"
-	switch v6 := v.address.Addr().Is6(); {
-	case v.unicast && v6:
+	switch {
+	case v.unicast && v.six():
 		file, group = "/proc/thread-self/net/raw6", ":0070 "
 	case v.unicast:
 		file, group = "/proc/thread-self/net/raw", ":0070 "
-	case v6:
+	case v.six():
 		file, group = "/proc/thread-self/net/igmp6", "ff020000000000000000000000000012"
 	}
 	return func() error {

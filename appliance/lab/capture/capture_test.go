@@ -49,6 +49,9 @@ const (
 	arpReq = "ffffffffffff 021ab0000001 0806 0001 0800 06 04 0001 021ab0000001 cb007101 000000000000 cb007101"
 )
 
+const neighbor = "333300000001 00005e000205 86dd 60000000 0020 3aff fe800000000000000000000000050005 ff020000000000000000000000000001" +
+	" 8800 7984 a0000000 fe800000000000000000000000050005 0201 00005e000205"
+
 func unhex(s string) []byte {
 	b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
 	if err != nil {
@@ -70,6 +73,10 @@ func TestDecode(t *testing.T) {
 		{"VRRP", frame("203.0.113.2", 112, 0, false, advert), "vrrp 203.0.113.2 > 203.0.113.9 vrid 51 priority 11"},
 		{"a later fragment has no ports", frame("10.0.0.9", 17, 5, false, udp), "ip 10.0.0.9 > 203.0.113.9 protocol 17"},
 		{"gratuitous ARP", unhex(arpReq), "arp announce 203.0.113.1 is at 02:1a:b0:00:00:01 (op 1)"},
+		{"neighbour advertisement", unhex(neighbor), "nd fe80::5:5 is at 00:00:5e:00:02:05, to ff02::1, from fe80::5:5 (flags 0xa0)"},
+		{"neighbour solicitation", unhex(strings.Replace(neighbor, "8800", "8700", 1)), "nd who has fe80::5:5, tell fe80::5:5 at 00:00:5e:00:02:05"},
+		{"cut off before the target", unhex(neighbor)[:14+40+8], "nd invalid IP is at , to ff02::1, from fe80::5:5 (flags 0x0)"},
+		{"other ICMPv6", unhex(strings.Replace(neighbor, "8800", "8600", 1)), "icmp fe80::5:5 > ff02::1 type 134 code 0"},
 		{"cut off inside the IP header", frame("10.0.0.9", 17, 0, false, udp)[:20], "other 02:00:00:00:00:01 > 02:00:00:00:00:02"},
 		{"too short for Ethernet", []byte{1, 2}, "other  > "},
 	} {

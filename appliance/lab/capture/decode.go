@@ -43,18 +43,39 @@ type Packet struct {
 	Fragment       bool // not the first of a datagram: no ports
 
 	SrcPort, DstPort uint16
-	Flags            uint8 // TCP
+	Flags            uint8 // TCP; of a neighbour advertisement [Router], [Solicited], [Override]
 
 	Type, Code uint8 // ICMP
 
 	Op       uint16           // ARP: 1 request, 2 reply
-	Hardware net.HardwareAddr // ARP: the sender's
+	Hardware net.HardwareAddr // ARP: the sender's; neighbour discovery: the option's, nil without
+
+	Target netip.Addr // of a neighbour solicitation, advertisement, or redirect
 
 	VRID, Priority uint8 // VRRP
 }
 
-// Announces reports whether p is a gratuitous ARP of addr.
+// ICMPv6 types of neighbour discovery, and the flags of an advertisement (RFC 4861
+// section 4).
+const (
+	RouterSolicitation    = 133
+	RouterAdvertisement   = 134
+	NeighborSolicitation  = 135
+	NeighborAdvertisement = 136
+	Redirect6             = 137
+
+	Router, Solicited, Override = 0x80, 0x40, 0x20
+)
+
+// Neighbor reports whether p is neighbour discovery of that type.
+func (p Packet) Neighbor(typ uint8) bool { return p.Kind == ICMP && p.Src.Is6() && p.Type == typ }
+
+// Announces reports whether p is a gratuitous ARP of addr, or a neighbour
+// advertisement of it that nobody has asked for.
 func (p Packet) Announces(addr netip.Addr) bool {
+	if p.Neighbor(NeighborAdvertisement) {
+		return p.Target == addr && p.Flags&Solicited == 0
+	}
 	return p.Kind == ARP && p.Src == addr && p.Dst == addr
 }
 
@@ -140,8 +161,11 @@ func (p *Packet) transport(b []byte) {
 		return
 	}
 	switch p.Proto {
-	case 1, 58:
+	case 1:
 		p.Kind, p.Type, p.Code = ICMP, b[0], b[1]
+	case 58:
+		p.Kind, p.Type, p.Code = ICMP, b[0], b[1]
+		p.discovery(b)
 	case 6:
 		p.Kind = TCP
 		if len(b) >= 14 {
@@ -154,6 +178,35 @@ func (p *Packet) transport(b []byte) {
 	}
 	if p.Kind == TCP || p.Kind == UDP {
 		p.SrcPort, p.DstPort = binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
+	}
+}
+
+// discovery reads an ICMPv6 message of neighbour discovery (RFC 4861 section 4).
+func (p *Packet) discovery(b []byte) {
+	options := 0
+	switch p.Type {
+	case RouterSolicitation:
+		options = 8
+	case RouterAdvertisement:
+		options = 16
+	case NeighborSolicitation, NeighborAdvertisement:
+		options = 24
+	case Redirect6:
+		options = 40
+	}
+	if options == 0 || len(b) < options {
+		return
+	}
+	if p.Type >= NeighborSolicitation {
+		p.Target = netip.AddrFrom16([16]byte(b[8:24]))
+	}
+	if p.Type == NeighborAdvertisement {
+		p.Flags = b[4]
+	}
+	for b = b[options:]; len(b) >= 8 && b[1] > 0 && len(b) >= int(b[1])*8; b = b[int(b[1])*8:] {
+		if b[0] == 1 || b[0] == 2 { // source, target link-layer address
+			p.Hardware = net.HardwareAddr(b[2:8])
+		}
 	}
 }
 
@@ -173,6 +226,12 @@ func (p Packet) String() string {
 	case UDP:
 		return fmt.Sprintf("udp %s:%d > %s:%d", p.Src, p.SrcPort, p.Dst, p.DstPort)
 	case ICMP:
+		switch {
+		case p.Neighbor(NeighborSolicitation):
+			return fmt.Sprintf("nd who has %s, tell %s at %s", p.Target, p.Src, p.Hardware)
+		case p.Neighbor(NeighborAdvertisement):
+			return fmt.Sprintf("nd %s is at %s, to %s, from %s (flags %#x)", p.Target, p.Hardware, p.Dst, p.Src, p.Flags)
+		}
 		return fmt.Sprintf("icmp %s > %s type %d code %d", p.Src, p.Dst, p.Type, p.Code)
 	case VRRP:
 		return fmt.Sprintf("vrrp %s > %s vrid %d priority %d", p.Src, p.Dst, p.VRID, p.Priority)
