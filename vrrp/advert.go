@@ -160,7 +160,7 @@ func (a *Advert) judge(d Datagram, want *Expect) Reason {
 		return ReasonAuth
 	case a.Interval == 0:
 		return ReasonInterval
-	case d.Src.Is6() && !a.Address(0).IsLinkLocalUnicast():
+	case d.Src.Is6() && !linkLocal6(a.Address(0)):
 		return ReasonLinkLocal
 	}
 	switch {

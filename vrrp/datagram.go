@@ -88,3 +88,6 @@ func parse6(ip []byte) (Datagram, Reason) {
 		Payload:  ip[ipv6Header:total],
 	}, ReasonNone
 }
+
+// linkLocal6 is fe80::/10. netip also takes an IPv4 link-local address in IPv6 form for one.
+func linkLocal6(a netip.Addr) bool { return a.IsLinkLocalUnicast() && !a.Is4In6() }

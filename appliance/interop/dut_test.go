@@ -45,16 +45,21 @@ func newDUT(s *scene, set settings, more string) *dut {
 // joinDUT is newDUT without the start.
 func joinDUT(s *scene, set settings) *dut {
 	s.t.Helper()
-	d := &dut{box: &box{scene: s, Node: s.Node("ours")}, v: row("v3 IPv4"), set: set, host: s.Node("host")}
-	s.Join(d.Node, s.lan, "lan0", dutAddress+"/24")
-	s.Join(d.host, s.lan, "lan0", "10.0.1.9/24")
+	return joinDUTs(s, row("v3 IPv4"), set, dutAddress+"/24", "10.0.1.9/24")
+}
+
+func joinDUTs(s *scene, v variant, set settings, own, host string) *dut {
+	s.t.Helper()
+	d := &dut{box: &box{scene: s, Node: s.Node("ours")}, v: v, set: set, host: s.Node("host")}
+	s.join(v, d.Node, own)
+	s.join(v, d.host, host)
 	d.wire = s.record(s.lan)
 	return d
 }
 
 func (d *dut) begin(more string) {
 	d.t.Helper()
-	d.run(routerTOML("lan", "lan0", d.v.vrid, d.set, fmt.Sprintf("%q", d.v.address), more))
+	d.run(routerTOML("lan", "lan0", d.v.vrid, d.set, d.v.list(), more))
 }
 
 // adverts lists what we have sent.
@@ -101,9 +106,12 @@ func (k *socket) frame(src, dst string, ethertype uint16, payload []byte) time.T
 	return at
 }
 
-// vrrp sends an IPv4 packet to the group of VRRP.
+// vrrp sends a packet to the group of VRRP.
 func (k *socket) vrrp(packet []byte) time.Time {
 	k.t.Helper()
+	if packet[0]>>4 == 6 {
+		return k.frame(hostMAC, "33:33:00:00:00:12", unix.ETH_P_IPV6, packet)
+	}
 	return k.frame(hostMAC, "01:00:5e:00:00:12", unix.ETH_P_IP, packet)
 }
 

@@ -119,6 +119,15 @@ func (v variant) addresses() []netip.Prefix {
 	return []netip.Prefix{v.address}
 }
 
+// list is the addresses as our file has them. The link-local one, whose place in an
+// advert is the first, stands last.
+func (v variant) list() string {
+	if v.six() {
+		return fmt.Sprintf("%q, %q", v.address, v.local)
+	}
+	return fmt.Sprintf("%q", v.address)
+}
+
 // mac is where our adverts are to come from.
 func (v variant) mac(us *ours) string {
 	switch {
@@ -148,11 +157,7 @@ func (o *ours) machine() *lab.Node { return o.Node }
 
 func (o *ours) start(set settings) {
 	o.t.Helper()
-	list := fmt.Sprintf("%q", o.v.address)
-	if o.v.six() { // whose place is the first, in the file or not
-		list += fmt.Sprintf(", %q", o.v.local)
-	}
-	o.run(routerTOML("lan", "lan0", o.v.vrid, set, list, o.v.ours))
+	o.run(routerTOML("lan", "lan0", o.v.vrid, set, o.v.list(), o.v.ours))
 }
 
 func (o *ours) stop() {

@@ -55,7 +55,7 @@ func TestStartIsSilentThenAdvertThenAnnouncements(t *testing.T) {
 	}
 }
 
-// announcement waits for the first gratuitous ARP of an address.
+// announcement waits for the first announcement of an address.
 func (d *dut) announcement(addr string) capture.Frame {
 	d.t.Helper()
 	var got capture.Frame

@@ -54,8 +54,12 @@ func TestVectors(t *testing.T) {
 	d.wait("us to be Backup", d.is("r53", "backup"))
 	host := s.socket(d.host, "lan0")
 
-	all := append(handMade(t), fileVectors(t, 3)...)
-	for _, refused := range []bool{true, false} { // what is accepted moves timers: last
+	d.takesAll(t, host, append(handMade(t), fileVectors(t, 3, 4)...))
+}
+
+// takesAll injects packets: those last that are accepted, because they move timers.
+func (d *dut) takesAll(t *testing.T, host *socket, all []vector) {
+	for _, refused := range []bool{true, false} {
 		for _, v := range all {
 			if refused != (v.reason == "received") {
 				t.Run(v.name, func(t *testing.T) { d.takes(t, host, v) })
@@ -76,7 +80,7 @@ func TestVectorsVersion2(t *testing.T) {
 	d.wait("us to be Backup", d.is("r52", "backup"))
 	host := s.socket(d.host, "lan0")
 	good := map[string]vector{}
-	all := fileVectors(t, 2)
+	all := fileVectors(t, 2, 4)
 	for _, v := range all {
 		if v.reason == "received" && v.packet[22] > 0 {
 			good[v.router] = v
@@ -157,9 +161,9 @@ func (d *dut) counters(t *testing.T) map[string]uint64 {
 	return all
 }
 
-// fileVectors reads the IPv4 packets of the parser's vectors that are meant for a
-// router of that version.
-func fileVectors(t *testing.T, version int) (list []vector) {
+// fileVectors reads the packets of the parser's vectors that are meant for a router
+// of that version and family.
+func fileVectors(t *testing.T, version, family int) (list []vector) {
 	t.Helper()
 	text, err := os.ReadFile(vectorFile)
 	if err != nil {
@@ -175,10 +179,13 @@ func fileVectors(t *testing.T, version int) (list []vector) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(packet) < 22 || packet[0]>>4 != 4 {
-			continue // a comment, or IPv6
+		if len(packet) < 22 || packet[0]>>4 != byte(family) {
+			continue // a comment, or the other family
 		}
-		header := int(packet[0]&15) * 4
+		header := 40
+		if family == 4 {
+			header = int(packet[0]&15) * 4
+		}
 		v := vector{name: field["vector"], packet: packet, router: fmt.Sprintf("r%d", packet[header+1]), reason: field["within"]}
 		if !strings.Contains(field["config"], fmt.Sprintf("version=%d", version)) {
 			continue
@@ -191,8 +198,8 @@ func fileVectors(t *testing.T, version int) (list []vector) {
 		}
 		list = append(list, v)
 	}
-	if len(list) < 9 {
-		t.Fatalf("%s has %d vectors of version %d only", vectorFile, len(list), version)
+	if least := map[int]int{4: 9, 6: 7}[family]; len(list) < least {
+		t.Fatalf("%s has %d vectors of version %d and family %d only", vectorFile, len(list), version, family)
 	}
 	return list
 }
@@ -306,7 +313,7 @@ func TestVectorForAnOwner(t *testing.T) {
 	d.wire = s.record(s.lan)
 	d.run(routerTOML("r53", "lan0", 53, settings{priority: 255, interval: time.Second}, `"10.0.1.8/24"`, ""))
 	s.wait("us to be Active", d.is("r53", "active"))
-	all := fileVectors(t, 3)
+	all := fileVectors(t, 3, 4)
 	i := slices.IndexFunc(all, func(v vector) bool { return v.name == "v3_ipv4_to_local_owner" })
 	_, after := d.counted(t, s.socket(d.host, "lan0"), all[i])
 	for _, r := range vrrp.Reasons() {
