@@ -158,10 +158,6 @@ func TestCheck(t *testing.T) {
 			c.Groups[0].Addresses = append(c.Groups[0].Addresses, addr("fe80::1%lan0"))
 			c.Groups[1].Addresses = append(c.Groups[1].Addresses, addr("fe80::1%lan0"))
 		}, []string{"fe80::1%lan0 is in group"}},
-		{"bad IPv6 translation", func(c *Config) {
-			c.Groups[0].Addresses = append(c.Groups[0].Addresses, addr("2001:db8::1"))
-			c.Sources[0].To = addr("2001:db8::1")
-		}, []string{"IPv6 translation is not supported yet"}},
 		{"bad device of no group", func(c *Config) { c.Devices[0].Group = "x" }, []string{"gate device us4-52-wan0 group x: devices: "}},
 		{"bad device twice", func(c *Config) { c.Devices[1] = c.Devices[0] }, []string{`group "gateway": devices: "us4-52-wan0" is there twice`}},
 		{"bad device name", func(c *Config) { c.Devices[0].Device = "a/b" }, []string{"cannot be an interface name"}},

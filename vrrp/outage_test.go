@@ -106,5 +106,5 @@ func TestDualStackRouter(t *testing.T) {
 	g.want(g.do(vrrp.SetInput{Kind: vrrp.InAdvert, Router: 1, Src: netip.MustParseAddr("10.0.0.3"), Advert: &mixed}), "drop 1 source")
 	g.want(g.advert(1, 100, "fe80::80"), "gate lan", "send 0 0", "lan active>backup better-active 1")
 	up.LinkLocal = netip.Addr{}
-	g.want(g.do(up), "lan backup>fault no address on lan0 1")
+	g.want(g.do(up), "lan backup>fault no link-local address on lan0 1")
 }

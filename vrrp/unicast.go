@@ -116,5 +116,8 @@ func (r *router) unsourced() string {
 	if r.cfg.Source.IsValid() {
 		return fmt.Sprintf("source %v is not on %s", r.cfg.Source, r.cfg.Interface)
 	}
+	if r.cfg.Family == 6 {
+		return "no link-local address on " + r.cfg.Interface
+	}
 	return "no address on " + r.cfg.Interface
 }

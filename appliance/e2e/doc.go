@@ -13,6 +13,7 @@
 //	death_test.go     the death table of docs/architecture.md, with the whole program
 //	drift_test.go     someone else removes what is ours
 //	reload_test.go    a file that is accepted, and one that is not
+//	ipv6_test.go      IPv6 beside IPv4: all of the above with both
 //	status_test.go    the contract of `understudy status --json`
 //	start_test.go     starts that must not be
 //

@@ -16,6 +16,7 @@
 //	unicast_test.go   what a router with peers listens to, and whom it tells
 //	disagree_test.go  version 2 beside peers that are set up otherwise
 //	vectors_test.go   the vectors of package vrrp, as frames: what is counted, what moves
+//	vectors6_test.go  the same over IPv6
 //	rules_*_test.go   the rules of RFC 9568 that a packet can show, see docs/conformance.md
 //
 // # How a test sees
@@ -30,8 +31,7 @@
 // # A row of the matrix
 //
 // A [variant] says how a virtual router is written down for the three programs.
-// IPv6, unicast and the rest are rows: add one, and every scenario
-// runs with it.
+// IPv6 and unicast are rows: add one, and every scenario runs with it.
 //
 // The program is taken from UNDERSTUDY_BINARY, or built once. keepalived and
 // FRR come from .ci/tools.

@@ -50,7 +50,7 @@ func lab6(t *testing.T) *lab {
 	return l
 }
 
-func config6() nat.Config {
+func gated6() nat.Config {
 	return nat.Config{Groups: []nat.Group{{Name: "wan", Addresses: wanSide}, {Name: "lan", Addresses: lanSide}}}
 }
 
@@ -114,7 +114,7 @@ func (s space) knows(addr netip.Addr) (known bool) {
 // has them, though they may be on its interface.
 func TestGate6(t *testing.T) {
 	l := lab6(t)
-	l.apply(config6())
+	l.apply(gated6())
 	outside, inside := local.WithZone("eth0"), local.WithZone("eth0")
 	expect := func(when string, wan, lan bool) {
 		t.Helper()
@@ -136,7 +136,7 @@ func TestGate6(t *testing.T) {
 	expect("outside opened", true, false)
 	l.must(l.a.OpenGate(lanSide))
 	expect("both opened", true, true)
-	l.unchanged("open", l.apply(config6()))
+	l.unchanged("open", l.apply(gated6()))
 	l.must(l.a.CloseGate(wanSide))
 	expect("outside closed", false, true)
 	l.must(l.a.OpenGate(wanSide))
@@ -158,7 +158,7 @@ func TestGate6(t *testing.T) {
 // address resolves, and the rest is dropped.
 func TestRefusedAddress6(t *testing.T) {
 	l := lab6(t)
-	c := config6()
+	c := gated6()
 	c.Refused = []netip.Addr{vip6, local.WithZone("wan0")}
 	l.apply(c)
 	l.must(l.a.OpenGate(slices.Concat(wanSide, lanSide)))
@@ -187,7 +187,7 @@ func TestRefusedAddress6(t *testing.T) {
 		return again
 	})
 	l.unchanged("same plan", l.apply(c))
-	l.apply(config6())
+	l.apply(gated6())
 	l.wants6("accepted again", l.server, vip6, true)
 }
 
@@ -216,7 +216,7 @@ func TestGate6IsAddedToATableWithoutIt(t *testing.T) {
 			l.apply(before)
 			l.must(l.a.OpenGate([]netip.Addr{vip}))
 			remove(l, row.gone...)
-			if r := l.apply(config6()); r.NewGate {
+			if r := l.apply(gated6()); r.NewGate {
 				t.Errorf("%+v", r)
 			}
 			_, closed := l.state().elements[setClosed][addressKey(vip)]
@@ -225,7 +225,7 @@ func TestGate6IsAddedToATableWithoutIt(t *testing.T) {
 			}
 			l.wants6("it joins the group as it is", l.server, vip6, row.open)
 			l.wants6("a group that was not there before", l.client, local.WithZone("eth0"), false)
-			l.unchanged("same plan", l.apply(config6()))
+			l.unchanged("same plan", l.apply(gated6()))
 		})
 	}
 }
