@@ -152,7 +152,7 @@ func TestCheck(t *testing.T) {
 		}, nil},
 		{"bad link-local on no interface", func(c *Config) { c.Groups[1].Addresses = append(c.Groups[1].Addresses, addr("fe80::1")) }, []string{"fe80::1 needs its interface"}},
 		{"bad global on an interface", func(c *Config) { c.Groups[1].Addresses = append(c.Groups[1].Addresses, addr("2001:db8::1%lan0")) }, []string{"needs its interface"}},
-		{"bad IPv4 as IPv6", func(c *Config) { c.Groups[1].Addresses = append(c.Groups[1].Addresses, addr("::ffff:10.0.0.7")) }, []string{"is not IPv4"}},
+		{"bad IPv4 as IPv6", func(c *Config) { c.Groups[1].Addresses = append(c.Groups[1].Addresses, addr("::ffff:10.0.0.7")) }, []string{"write it as IPv4"}},
 		{"bad IPv6 multicast", func(c *Config) { c.Groups[1].Addresses = append(c.Groups[1].Addresses, addr("ff02::12")) }, []string{"cannot be held"}},
 		{"bad IPv6 twice", func(c *Config) {
 			c.Groups[0].Addresses = append(c.Groups[0].Addresses, addr("fe80::1%lan0"))
