@@ -17,6 +17,7 @@
 //	mass.go      takeover of many addresses: in the kernel (addresses.go), on the wire
 //	load.go      takeovers that nothing but load has caused; keeper.go holds the
 //	             machine's limits meanwhile
+//	flood.go     forged and malformed adverts (forge.go) by the thousand
 //	stats.go, proc.go, machine.go, flows.go, text.go
 //
 // # What is measured

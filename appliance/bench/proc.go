@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"understudy/appliance/lab"
 	"understudy/appliance/lab/pair"
 )
@@ -129,7 +131,7 @@ func sumOf[T int64 | time.Duration](n *lab.Node, of func(pid int) (T, error)) (a
 	}
 	for _, pid := range pids {
 		v, err := of(pid)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.ESRCH) {
 			return 0, fmt.Errorf("bench: %w", err)
 		}
 		all += v

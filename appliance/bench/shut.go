@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"runtime"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -184,7 +182,7 @@ func (g *shutGround) shut(ctx context.Context, p program, how string) (one Shut,
 		return one, err
 	}
 	defer v.close()
-	stop := g.fire(v)
+	stop := v.fire(int(int64(g.opt.MACs) * int64(time.Second/shutRound)))
 	defer stop()
 	if err := g.wait(ctx, "frames for every virtual MAC", func() error { return seen.all(time.Now().Add(-10 * shutRound)) }); err != nil {
 		return one, err
@@ -211,34 +209,6 @@ func (g *shutGround) shut(ctx context.Context, p program, how string) (one Shut,
 		return one, err
 	}
 	return seen.result(began, ended)
-}
-
-// fire sends a frame to every MAC each round, until the function that it returns
-// is called.
-func (g *shutGround) fire(v *volley) (stop func() error) {
-	var (
-		over atomic.Bool
-		done = make(chan error, 1)
-	)
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		var sent int
-		for began := time.Now(); !over.Load(); nap(500 * time.Microsecond) {
-			due := int(int64(g.opt.MACs) * int64(time.Since(began)) / int64(shutRound))
-			// Late is lost: a burst would only be in the way.
-			if due > sent+g.opt.MACs {
-				sent = due - g.opt.MACs
-			}
-			if err := v.send(due - sent); err != nil {
-				done <- err
-				return
-			}
-			sent = due
-		}
-		done <- nil
-	}()
-	return sync.OnceValue(func() error { over.Store(true); return <-done })
 }
 
 // forwarded is when the gateway last forwarded a frame for each MAC, and when it

@@ -84,6 +84,14 @@ func loadReport() *LoadReport {
 	return &LoadReport{Machine: somewhere, IntervalMS: 10, WindowMS: 60000, Loops: 64, Rows: []LoadRow{our, their}}
 }
 
+func floodReport() *FloodReport {
+	our := FloodRow{Software: "understudy", Floods: []Flood{{Rate: 99000, Active: Cost{8, 10}, Standby: Cost{9, 11}, Calm: .4, GrownKB: 60, Answers: 12, HeardMS: 61}}}
+	their := FloodRow{Software: "keepalived", Floods: []Flood{{Rate: 99500, Takeovers: 83, Died: 1, Active: Cost{12, 5}, Standby: Cost{14, 5}, Calm: .1, GrownKB: 55, Answers: 40}}}
+	our.sum()
+	their.sum()
+	return &FloodReport{Machine: somewhere, IntervalMS: 100, WindowMS: 10000, Rate: 100000, Rows: []FloodRow{our, their}}
+}
+
 func TestTextForPeople(t *testing.T) {
 	for name, r := range map[string]interface {
 		WriteText(w *bytes.Buffer) error
@@ -95,6 +103,7 @@ func TestTextForPeople(t *testing.T) {
 		"scale":    textOf(func(b *bytes.Buffer) error { return scaleReport().WriteText(b) }),
 		"mass":     textOf(func(b *bytes.Buffer) error { return massReport().WriteText(b) }),
 		"load":     textOf(func(b *bytes.Buffer) error { return loadReport().WriteText(b) }),
+		"flood":    textOf(func(b *bytes.Buffer) error { return floodReport().WriteText(b) }),
 		"takeover": textOf(func(b *bytes.Buffer) error { return takeoverReport().WriteText(b) }),
 	} {
 		t.Run(name, func(t *testing.T) {

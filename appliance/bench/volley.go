@@ -4,6 +4,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -18,7 +21,7 @@ type volley struct {
 	msgs []mmsghdr
 	iovs []unix.Iovec
 	next int
-	sent int // of all
+	sent atomic.Int64 // of all
 }
 
 // mmsghdr is struct mmsghdr of sendmmsg(2).
@@ -70,11 +73,39 @@ func (v *volley) send(n int) error {
 		default:
 			return fmt.Errorf("bench: send: %w", errno)
 		}
-		v.sent += int(did)
+		v.sent.Add(int64(did))
 		n -= int(did)
 		v.next = (v.next + int(did)) % len(v.msgs)
 	}
 	return nil
+}
+
+// fire sends so many frames a second, evenly, until the function that it returns
+// is called; that one tells whether all of it went well.
+func (v *volley) fire(perSecond int) (stop func() error) {
+	var (
+		over atomic.Bool
+		done = make(chan error, 1)
+	)
+	go func() {
+		// As from an adapter, frames do not wait for a processor that is busy.
+		done <- urgently(func() error {
+			var sent int64
+			for began := time.Now(); !over.Load(); nap(500 * time.Microsecond) {
+				due := int64(time.Since(began)) * int64(perSecond) / int64(time.Second)
+				// Late is lost: to make up for it would be a burst. 4 ms is what may be late.
+				if most := int64(perSecond) / 250; due > sent+most {
+					sent = due - most
+				}
+				if err := v.send(int(due - sent)); err != nil {
+					return err
+				}
+				sent = due
+			}
+			return nil
+		})
+	}()
+	return sync.OnceValue(func() error { over.Store(true); return <-done })
 }
 
 func (v *volley) close() {

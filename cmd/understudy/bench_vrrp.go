@@ -23,7 +23,7 @@ func newBenchVRRP() *cobra.Command {
 			return &codeError{code: exitUsage, quiet: true, err: errors.New("nothing to measure given")}
 		},
 	}
-	c.AddCommand(newBenchOutage(), newBenchRelease(), newBenchShut(), newBenchScale(), newBenchMass(), newBenchLoad())
+	c.AddCommand(newBenchOutage(), newBenchRelease(), newBenchShut(), newBenchScale(), newBenchMass(), newBenchLoad(), newBenchFlood())
 	for _, sub := range c.Commands() {
 		asUsage(sub)
 	}
@@ -193,5 +193,26 @@ func newBenchLoad() *cobra.Command {
 	c.Flags().DurationVar(&o.Window, "window", time.Minute, "how long each is looked at")
 	c.Flags().IntVar(&o.Loops, "loops", 64, "busy loops")
 	c.Flags().IntVar(&o.Sessions, "sessions", 500_000, "that ours resynchronises")
+	return c
+}
+
+func newBenchFlood() *cobra.Command {
+	var (
+		f besideFlags
+		o bench.FloodOptions
+	)
+	c := &cobra.Command{
+		Use:   "flood",
+		Short: "forged and malformed adverts by the thousand",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return f.run(cmd, func(ctx context.Context, b bench.Beside) (benchReport, error) {
+				o.Beside = b
+				return bench.RunFlood(ctx, o)
+			})
+		},
+	}
+	f.add(c, 5)
+	c.Flags().IntVar(&o.Rate, "rate", 100_000, "adverts a second")
+	c.Flags().DurationVar(&o.Window, "window", 10*time.Second, "how long each flood lasts")
 	return c
 }
