@@ -146,52 +146,13 @@ func (n *node) act(a *Act) {
 		n.poke(vrrp.SetInput{Kind: vrrp.InReclaim, Group: w.sc.Groups[a.G].Name})
 	case Poke:
 		n.surprise(a)
+	case Event:
+		if n.d != nil {
+			n.d.event(a)
+		}
 	default:
 		n.actDaemon(a)
 	}
-}
-
-// poke gives the Set an input out of turn.
-func (n *node) poke(in vrrp.SetInput) {
-	if n.e == nil || n.e.set == nil || n.eHung {
-		return
-	}
-	n.e.now = n.local()
-	n.e.step(in)
-	n.wakeElection()
-}
-
-// surprise gives the Set an input that nobody gives it in this state: it is
-// defined for every one.
-func (n *node) surprise(a *Act) {
-	in := vrrp.SetInput{Group: n.w.sc.Groups[a.G].Name, Reason: "poked"}
-	if n.e == nil || !n.e.started && (a.Word == "start" || a.Word == "resume") {
-		return // without a daemon that was ready there is nothing to serve with
-	}
-	switch a.Word {
-	case "start":
-		in.Kind = vrrp.InStart
-	case "tick":
-		in.Kind = vrrp.InTick
-	case "fault", "fault-fence", "fault-off":
-		in.Kind, in.On, in.Fence = vrrp.InFault, a.Word != "fault-off", a.Word == "fault-fence"
-		n.poked = n.poked || in.On
-		if !in.On && n.e.groups[a.G].fault != "" {
-			return // there is a real one
-		}
-	case "hand-over":
-		in.Kind = vrrp.InHandOver
-	case "resume":
-		in.Kind, in.Term = vrrp.InResume, n.truth.groups[a.G].highest
-	case "eligible": // what is true, once more
-		in.Kind, in.OK = vrrp.InEligible, !n.e.groups[a.G].refrains
-	case "stop", "stop-fence": // and that is the end of it
-		in.Kind, in.Fence = vrrp.InStop, a.Word == "stop-fence"
-		n.poke(in)
-		n.killElection()
-		return
-	}
-	n.poke(in)
 }
 
 func (n *node) kill(which string) {

@@ -45,12 +45,14 @@ const (
 	inReconfigure
 	inWeight
 	inRefused
+	inVouch
+	inUnvouch
 	numInputs
 )
 
 var inputNames = [numInputs]string{"start", "tick", "advert-0", "advert-lower", "advert-equal", "advert-higher", "link-up", "link-down",
 	"eligible", "not-eligible", "fault", "fault-fence", "fault-off", "overlap", "no-overlap", "hand-over", "reclaim", "term", "raise", "resume", "stop", "stop-fence",
-	"reconfigure", "weight", "refused"}
+	"reconfigure", "weight", "refused", "vouch", "unvouch"}
 
 // States of a group: those of package vrrp, and Leaving.
 const numStates = 5
@@ -119,55 +121,69 @@ func stateOf(state vrrp.State, isLeaving bool) int {
 	return int(state)
 }
 
-// input counts an input before its step.
-func (c *Coverage) input(e *election, in *vrrp.SetInput) {
-	if in.Kind == vrrp.InAdvert {
-		g := e.groupOf(in.Router)
-		v, p := e.set.Group(g), e.priority(in.Router)
-		kind := inAdvertHigher
-		switch a := in.Advert.Priority; {
-		case a == 0:
-			kind = inAdvertZero
-		case a < p:
-			kind = inAdvertLower
-		case a == p:
-			kind = inAdvertEqual
-		}
-		c.Set[stateOf(v.State, v.Leaving)][kind]++
-		return
-	}
+// classify says which of the inputs in is; own is what the router of an advert
+// advertises itself. Not for one that nobody has classified.
+func classify(in *vrrp.SetInput, own uint8) (kind int, ok bool) {
 	pick := func(yes bool, a, b int) int {
 		if yes {
 			return a
 		}
 		return b
 	}
-	kind := inStart
 	switch in.Kind {
+	case vrrp.InStart:
+		return inStart, true
 	case vrrp.InTick:
-		kind = inTick
-	case vrrp.InLink:
-		kind = pick(in.Up && in.Primary.IsValid(), inLinkUp, inLinkDown)
-	case vrrp.InEligible:
-		kind = pick(in.OK, inEligible, inNotEligible)
-	case vrrp.InFault:
-		kind = pick(in.On, pick(in.Fence, inFaultFence, inFault), inFaultOff)
-	case vrrp.InOverlap:
-		kind = pick(in.OK, inOverlap, inNoOverlap)
-	case vrrp.InHandOver:
-		kind = inHandOver
-	case vrrp.InReclaim:
-		kind = inReclaim
-	case vrrp.InTerm:
-		kind = pick(in.Raise, inRaise, inTerm)
-	case vrrp.InResume:
-		kind = inResume
-	case vrrp.InWeight:
-		kind = inWeight
+		return inTick, true
+	case vrrp.InAdvert:
+		switch a := in.Advert.Priority; {
+		case a == 0:
+			return inAdvertZero, true
+		case a < own:
+			return inAdvertLower, true
+		case a == own:
+			return inAdvertEqual, true
+		}
+		return inAdvertHigher, true
 	case vrrp.InRefused:
-		kind = inRefused
+		return inRefused, true
+	case vrrp.InLink:
+		return pick(in.Up && in.Primary.IsValid(), inLinkUp, inLinkDown), true
+	case vrrp.InEligible:
+		return pick(in.OK, inEligible, inNotEligible), true
+	case vrrp.InFault:
+		return pick(in.On, pick(in.Fence, inFaultFence, inFault), inFaultOff), true
+	case vrrp.InOverlap:
+		return pick(in.OK, inOverlap, inNoOverlap), true
+	case vrrp.InHandOver:
+		return inHandOver, true
+	case vrrp.InReclaim:
+		return inReclaim, true
+	case vrrp.InTerm:
+		return pick(in.Raise, inRaise, inTerm), true
+	case vrrp.InResume:
+		return inResume, true
+	case vrrp.InWeight:
+		return inWeight, true
+	case vrrp.InVouch:
+		return pick(in.On, inVouch, inUnvouch), true
 	case vrrp.InStop:
-		kind = pick(in.Fence, inStopFence, inStop)
+		return pick(in.Fence, inStopFence, inStop), true
+	}
+	return 0, false
+}
+
+// input counts an input before its step.
+func (c *Coverage) input(e *election, in *vrrp.SetInput) {
+	if in.Kind == vrrp.InAdvert {
+		v := e.set.Group(e.groupOf(in.Router))
+		kind, _ := classify(in, e.priority(in.Router))
+		c.Set[stateOf(v.State, v.Leaving)][kind]++
+		return
+	}
+	kind, ok := classify(in, 0)
+	if !ok {
+		e.n.w.fail("coverage", "input %d is in no class", in.Kind)
 	}
 	for g := range e.n.w.sc.Groups {
 		if in.Group == "" || in.Group == e.n.w.sc.Groups[g].Name {
@@ -184,55 +200,65 @@ func (c *Coverage) reconfigure(e *election) {
 	}
 }
 
-// event counts an event of Core before its step.
-func (c *Coverage) event(d *daemon, ev appliance.Event) {
-	kind := coTick
+// classifyEvent does the same with an event of Core; gen is that of the latest Want.
+func classifyEvent(ev appliance.Event, gen uint64) (kind int, ok bool) {
 	switch ev := ev.(type) {
+	case appliance.Tick:
+		return coTick, true
 	case appliance.Attached:
-		kind = coAttached
+		return coAttached, true
 	case appliance.Transition:
-		kind = coTransition
+		return coTransition, true
 	case appliance.Fenced:
-		kind = coFenced
+		return coFenced, true
 	case appliance.ElectionLost:
-		kind = coLost
+		return coLost, true
 	case appliance.Applied:
 		switch {
-		case ev.Gen != d.gen:
-			kind = coStale
+		case ev.Gen != gen:
+			return coStale, true
 		case ev.Failed != nil:
-			kind = coRefused
-		default:
-			kind = coApplied
+			return coRefused, true
 		}
+		return coApplied, true
 	case appliance.Synced:
-		kind = coUnsynced
 		if ev.InSync {
-			kind = coSynced
+			return coSynced, true
 		}
+		return coUnsynced, true
 	case appliance.TermHeard:
-		kind = coTerm
+		return coTerm, true
 	case appliance.Claimed:
-		if kind = coUnclaimed; ev.On {
-			kind = coClaimed
+		if ev.On {
+			return coClaimed, true
 		}
+		return coUnclaimed, true
 	case appliance.Drifted:
-		kind = coDrifted
+		return coDrifted, true
 	case appliance.Drained:
-		kind = coDrained
 		if ev.Err != nil {
-			kind = coNotDrained
+			return coNotDrained, true
 		}
+		return coDrained, true
 	case appliance.Failover:
-		kind = coFailover
+		return coFailover, true
 	case appliance.Reloaded:
-		kind = coReloaded
+		return coReloaded, true
 	case appliance.Stop:
-		kind = coStop
+		return coStop, true
 	case appliance.CheckChanged:
-		kind = coCheck
+		return coCheck, true
 	case appliance.LinkChanged:
-		kind = coLink
+		return coLink, true
+	}
+	return 0, false
+}
+
+// event counts an event of Core before its step.
+func (c *Coverage) event(d *daemon, ev appliance.Event) {
+	kind, ok := classifyEvent(ev, d.gen)
+	if !ok {
+		d.n.w.fail("coverage", "event %T is in no class", ev)
 	}
 	c.Modes[d.mode][kind]++
 	for _, g := range d.core.Groups() {

@@ -35,7 +35,7 @@ func why(table, state, input string) string {
 }
 
 // enough is how many steps it takes to meet the rarest pair with some certainty.
-const enough = 10_000_000
+const enough = 2_000_000
 
 // judge tells what met what; after enough steps every pair that can has to.
 func (c *Coverage) judge(t *testing.T, steps uint64) string {

@@ -23,8 +23,8 @@
 //	segment.go sessions.go                  frames between nodes; the session link and who is in sync
 //	node.go kernel.go board.go fifo.go      a box: its processes' lives, kernel, shared page, socket pair
 //	election.go hear.go supervise.go stop.go   models package vrrp/election around the Set
-//	daemon.go respawn.go act.go             models package appliance/daemon around the Core; what is done to a node
-//	check.go reference.go guard.go          the rules of every step
+//	daemon.go respawn.go act.go surprise.go   models package appliance/daemon around the Core; what is done to a node
+//	check.go reference.go guard.go overlap.go the rules of every step
 //	ending.go exercise.go                   the rules of the end: what has to come when the faults stop
 //	coverage.go dump.go                     what met what; how things stand
 //
@@ -78,8 +78,10 @@
 //	                                the operator, by way of the daemon
 //	reclaim A GROUP · raise A GROUP TERM · absence A TIME
 //	rogue SEG PRIORITY 1 INTERVAL · junk SEG N     an outsider's adverts, and noise
-//	poke A GROUP start|tick|fault|fault-fence|fault-off|resume|eligible|hand-over|stop|stop-fence
-//	                                an input out of turn
+//	poke A GROUP start|tick|fault|fault-fence|fault-off|resume|eligible|overlap|weight|vouch|unvouch|hand-over|stop|stop-fence
+//	                                an input of its Set, out of turn
+//	event A GROUP tick|attached|refused|stale|synced|term|claimed|drifted|drained|not-drained|check|link
+//	                                an event of its Core, out of turn
 //	expect GROUP A,B|none           these are Active now, or it is a violation
 //
 // The package has no clock, goroutine or I/O; runs in parallel are its tests'.

@@ -231,7 +231,7 @@ func (g *generator) operator(a *Act, k int, process time.Duration) {
 	case k < 20:
 		a.Verb, a.D[0] = Absence, process
 	case k < 21:
-		a.Verb, a.Word = Poke, pick(r, "start", "tick", "fault", "fault-fence", "fault-off", "resume", "eligible", "hand-over", "stop", "stop-fence")
+		a.Verb, a.Word = Poke, pick(r, "start", "tick", "fault", "fault-fence", "fault-off", "resume", "eligible", "overlap", "weight", "vouch", "unvouch", "hand-over", "stop", "stop-fence")
 		if a.Word == "fault" || a.Word == "fault-fence" {
 			g.undo(Act{At: a.At, Verb: Poke, A: a.A, G: a.G, Word: "fault-off"}, g.down)
 		}
@@ -240,6 +240,11 @@ func (g *generator) operator(a *Act, k int, process time.Duration) {
 		}
 	case k < 22:
 		a.Verb, a.N, a.D[0] = Rogue, [3]int64{r.below(256), 1}, pick(r, g.base, 2*g.base, 5*g.base)
+	case k < 23:
+		a.Verb, a.Word = Event, pick(r, forms[Event].words...)
+		if a.Word == "refused" {
+			a.Word = "stale" // the kernel's refusals are worth more, and do not last for ever
+		}
 	default:
 		a.Verb, a.N[0] = Junk, r.between(1, 20)
 	}

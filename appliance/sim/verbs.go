@@ -40,6 +40,7 @@ const (
 	Rogue
 	Junk
 	Poke
+	Event
 	Expect
 	numVerbs
 )
@@ -89,8 +90,10 @@ var forms = [numVerbs]form{
 	Absence:   {"absence", "nd", nil},
 	Rogue:     {"rogue", "siid", nil},
 	Junk:      {"junk", "si", nil},
-	Poke:      {"poke", "ngw", []string{"start", "tick", "fault", "fault-fence", "fault-off", "resume", "eligible", "hand-over", "stop", "stop-fence"}},
-	Expect:    {"expect", "gx", nil},
+	Poke: {"poke", "ngw", []string{"start", "tick", "fault", "fault-fence", "fault-off", "resume", "eligible",
+		"overlap", "weight", "vouch", "unvouch", "hand-over", "stop", "stop-fence"}},
+	Event:  {"event", "ngw", []string{"tick", "attached", "refused", "stale", "synced", "term", "claimed", "drifted", "drained", "not-drained", "check", "link"}},
+	Expect: {"expect", "gx", nil},
 }
 
 // String is the verb's word.
