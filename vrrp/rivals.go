@@ -112,7 +112,7 @@ func (s *Set) compare(now time.Time, r *router, src netip.Addr, a *Advert) {
 	case own == 255 && a.Priority == 255:
 		n.Kind = NoticeOwners
 		s.notice(now, &r.paces, n)
-	case own == 255 && r.m.state == Active:
+	case own == 255 && r.m.state == Active && !r.m.left:
 		n.Kind = NoticeOwned
 		s.notice(now, &r.paces, n)
 	case own == a.Priority:

@@ -120,7 +120,15 @@ func (r *router) admit(in SetInput) Reason {
 	case in.Src.WithZone("") == r.m.cfg.Source:
 		return ReasonOwn
 	}
-	reason := r.expect.Check(in.Advert)
+	expect := &r.expect
+	if m := r.m; expect.Owner && (m.left || m.cfg.Held && m.state != Active) {
+		// An owner is Active (RFC 3768, 6.4.1), so version 2 has it drop every advert. One that has been handed over, or
+		// may not preempt, is a Backup like others.
+		e := r.expect
+		e.Owner = false
+		expect = &e
+	}
+	reason := expect.Check(in.Advert)
 	if reason == ReasonNone && !r.expect.Unicast.Knows(in.Src.WithZone("")) {
 		return ReasonSource
 	}

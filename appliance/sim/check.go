@@ -112,6 +112,9 @@ func (c *checker) router(w *World, e *election, r, g int, in *vrrp.SetInput, dro
 		v.State == vrrp.Active && armed == is.Leaving:
 		w.fail("S1", "%s: %s is %v, timer %v, ready %v, leaving %v", e.n.name(), w.sc.Routers[r].Name, v.State, armed, v.Ready, is.Leaving)
 	}
+	if armed && v.State == vrrp.Active && nano(v.Timer)-e.now > max(int64(e.cfg.Interval), t.promised) && !reconfigure {
+		w.fail("S11", "%s: %s is Active and silent for %v", e.n.name(), w.sc.Routers[r].Name, time.Duration(nano(v.Timer)-e.now))
+	}
 	if v.Learned < vrrp.MinCentis.Duration() || v.Learned > 255*time.Second {
 		w.fail("S8", "%s: learned %v", e.n.name(), v.Learned)
 	}
@@ -218,6 +221,7 @@ func (c *checker) sent(w *World, e *election, op *vrrp.Op) {
 		if v.State != vrrp.Active || v.Leaving {
 			w.fail("S2", "%s: advertises %s while %v, leaving %v", n.name(), op.Group, v.State, v.Leaving)
 		}
+		t.promised = int64(e.cfg.Interval)
 		if op.Priority != e.priority(op.Router) {
 			w.fail("S2", "%s: advertises priority %d", n.name(), op.Priority)
 		}

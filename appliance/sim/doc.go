@@ -35,14 +35,19 @@
 //
 // # The rules
 //
-// S1 to S14 and L1 to L6 are invariants of an election: S1 state fits timer; S2 who
-// may send; S3 data plane only while Active; S4 a refused packet has no effect; S6
-// who yields to whom; S7 and S9 when a Backup may become Active, by a second
-// reckoning (reference.go); S8 what is learned; S10 sockets before timers; S12 no
-// storms; S14 one seed, one run; L1 to L4 somebody is Active, in time, and it stays.
-// Beside them: settle (silence on a new link is not believed), group (all members are in one state), term (terms only grow), fence
-// (out of service before priority 0), want, storm (the two processes keep each other
-// busy), tidied (no fence once the daemon has tidied up), budget (nobody gives up for
+// S1 to S14 are what must hold at every step: S1 state fits timer; S2 who may send; S3
+// data plane only while Active; S4 a refused packet has no effect, and one router's
+// packet none on another; S5 who was outranked is silent (S2 sees it); S6 who yields to
+// whom, S13 so does an owner; S7 and S9 when a Backup may become Active, by a second
+// reckoning (reference.go); S8 what is learned; S10 sockets before timers; S11 an Active
+// is heard once an interval, so that with S7 one lost advert moves nobody; S12 no storms;
+// S14 one seed, one run. L1 to L6 hold when the faults have stopped: L1 somebody is
+// Active, L2 a skew after priority 0, L3 the best one after its return, L4 it stays so
+// (and with nobody left who may preempt, that is L6), L5 one after a healed split.
+// Beside them: settle (silence on a new link is not believed), group (all members are in
+// one state), term (terms only grow), fence (out of service before priority 0), overlap,
+// gap and dual (who serves when a better one takes over), want, storm (the two processes
+// keep each other busy), tidied (no fence once the daemon has tidied up), budget (nobody gives up for
 // want of a daemon that is well), stuck (time does not pass: a loop that spins),
 // healthy (everything is repaired, and a node is not well again).
 //

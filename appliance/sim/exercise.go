@@ -65,6 +65,9 @@ func (w *World) exercised() {
 		w.heal(v)
 	case "return":
 		w.comeBack(v)
+	case "failover": // until it has let go, or has it back; two that serve for too long are a rule of their own
+		again := v.e != nil && v.e.set != nil && v.e.set.Group(0).State == vrrp.Active && !v.e.set.Group(0).Leaving
+		w.done = again || !v.kernel.gate[0] && v.kernel.addrs&v.cfg.masks[0] == 0
 	default:
 		w.done = true
 	}

@@ -62,6 +62,9 @@ func (g *generator) topology() {
 		g.s.Routers, g.s.Groups = []Router{lan}, []Group{{"gw", []int{0}}}
 	case g.r.percent(16):
 		g.s.Routers, g.s.Groups = []Router{lan, wan}, []Group{{"in", []int{0}}, {"out", []int{1}}}
+	case g.r.percent(12): // two on one segment: what is for one must not touch the other
+		more := Router{Name: "more", Segment: 0, VRID: 53, Family: 4, Version: 3}
+		g.s.Routers, g.s.Groups = []Router{lan, wan, more}, []Group{{"gw", []int{0, 1}}, {"alone", []int{2}}}
 	case g.r.percent(18):
 		g.s.Routers, g.s.Groups = []Router{lan, wan, lan6}, []Group{{"gw", []int{0, 1, 2}}}
 	default:
@@ -91,7 +94,7 @@ func (g *generator) nodes() {
 				p = g.priority()
 			}
 			n.Priority[k] = p
-			if owner && i == 0 && g.s.Routers[0].Version == 3 {
+			if owner && i == 0 {
 				n.Priority[k] = 255
 			}
 		}

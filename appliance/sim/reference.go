@@ -61,6 +61,7 @@ type routerTruth struct {
 	earliest int64 // it may not be Active before
 	delivers bool  // an advert that counts, as Backup, since its link is up
 
+	promised int64 // the interval that the last advert told
 	zeroed   bool  // priority 0 was sent in this activation
 	window   int64 // when the count of adverts began
 	inWindow int

@@ -135,26 +135,6 @@ func report(t *testing.T, seed uint64, sc *Schedule, v *Violation) {
 		"made smaller, %d acts: %v\n# a file for testdata:\n%s", seed, len(sc.Acts), v, seed, len(small.Acts), again, small)
 }
 
-// TestGenerate: every schedule is what it has to be, and the text form keeps it.
-func TestGenerate(t *testing.T) {
-	for seed := range uint64(300) {
-		s := Generate(seed)
-		down := time.Duration(0)
-		for _, n := range s.Nodes {
-			for i, r := range s.Routers {
-				down = max(down, time.Duration(activeDown(r.Version, n.Priority[i], int64(n.Interval))))
-			}
-		}
-		if len(s.Nodes) < 2 || len(s.Nodes) > MaxNodes || len(s.Acts) < 10 || s.End < 20*down {
-			t.Fatalf("seed %d: %d nodes, %d acts, %v of at least %v", seed, len(s.Nodes), len(s.Acts), s.End, 20*down)
-		}
-		again, err := Parse(s.String())
-		if err != nil || again.String() != s.String() {
-			t.Fatalf("seed %d: %v\n%s\nbecomes\n%s", seed, err, s, again)
-		}
-	}
-}
-
 // TestSameSeedSameRun: S14. A run depends on its schedule and on nothing else.
 func TestSameSeedSameRun(t *testing.T) {
 	for seed := range uint64(60) {
