@@ -152,6 +152,8 @@ func (e *election) follow(r int, was vrrp.State, in *vrrp.SetInput, dropped, rec
 		rx = min(nano(in.Rx), e.now)
 	}
 	mine := in.Kind == vrrp.InAdvert && in.Router == r && !dropped && !reconfigured
+	// The first advert on a new link may bring the timer nearer without being accepted.
+	first := !t.delivers && e.cfg.Settle > 0
 	t.delivers = t.delivers || mine && was != vrrp.Initialize
 	switch {
 	case is != vrrp.Backup:
@@ -197,7 +199,7 @@ func (e *election) follow(r int, was vrrp.State, in *vrrp.SetInput, dropped, rec
 	case mine && (in.Advert.Priority >= e.priority(r) || !e.refPreempts(r, g)):
 		t.learn(e, r, in)
 		e.rearm(r, max(rx, n.truth.groups[g].since), false)
-	case mine && e.set.Router(r).Timer.After(from.Timer):
+	case mine && from.Timer != e.set.Router(r).Timer && (!first || e.set.Router(r).Timer.After(from.Timer) || from.Learned != e.set.Router(r).Learned):
 		// It was held by something that the reference does not know of.
 		t.learn(e, r, in)
 		e.rearm(r, max(rx, n.truth.groups[g].since), false)
