@@ -38,6 +38,7 @@ var layers = map[string][]string{
 	"health/program":    nil,
 	"health/probe":      {"health", "health/program"},
 	"appliance/kernel":  {"appliance/identity"},
+	"appliance/notify":  {"health/program"},
 	"appliance/replica": {"nat/session", "nat/conntrack"},
 	"appliance/config":  {"vrrp", "vrrp/witness", "nat", "health", "appliance/identity"},
 	"appliance/control": {"appliance"},

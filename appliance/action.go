@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"understudy/appliance/identity"
+	"understudy/vrrp"
 )
 
 // Action is something to be done by an edge. Actions of one Step are done in
@@ -69,6 +70,24 @@ type (
 		Bound time.Duration
 	}
 
+	// Notify has programs told of a group's state: the latest, once what belongs to
+	// it is in place. It is not answered. Known says that it may have been so for a
+	// while: programs that were told it already are not told again.
+	Notify struct {
+		Group  string
+		State  vrrp.State
+		Term   uint64
+		Cause  string
+		Weight int // that moves the priorities of its routers
+		Known  bool
+	}
+	// Prepare has those programs run that the activation waits for, at most Bound.
+	// Answered by Prepared.
+	Prepare struct {
+		Notify
+		Bound time.Duration
+	}
+
 	// Reply answers an operator's request.
 	Reply struct {
 		ID  uint64
@@ -92,6 +111,8 @@ func (ElectStop) action()     {}
 func (ElectRespawn) action()  {}
 func (ElectTerm) action()     {}
 func (DrainSessions) action() {}
+func (Notify) action()        {}
+func (Prepare) action()       {}
 func (Reply) action()         {}
 func (Finish) action()        {}
 

@@ -59,6 +59,11 @@ type Config struct {
 type GroupConfig struct {
 	Name     string
 	Identity identity.Identity
+	// Notifies: programs are told of its state, [Notify].
+	Notifies bool
+	// Prepare is how long its activation waits for programs at most; 0: there are
+	// none that it waits for.
+	Prepare time.Duration
 }
 
 // Core decides. Create it with NewCore, give it every event, do the actions it
@@ -72,6 +77,7 @@ type Core struct {
 	down    []CheckChanged // checks, by name
 	words   time.Time      // zero, or until when the first word of what is tracked is waited for
 	joined  bool           // we came to an election that had begun before us
+	met     bool           // an election has attached
 
 	gen       uint64 // generation of the last Want
 	applied   bool   // the last Want is in place
@@ -111,6 +117,11 @@ type group struct {
 	fault      time.Time // zero, or when the fault is lifted
 	faultPause time.Duration
 	handOver   *handOver
+
+	news      Notify // to be told, if hasNews
+	hasNews   bool
+	placed    bool      // what the last Want asks for it is in place
+	preparing time.Time // zero, or until when its activation waits for programs
 }
 
 // handOver is a requested hand-over in progress.
@@ -155,6 +166,7 @@ func (c *Core) Deadline() time.Time {
 	sooner(c.tracker.Deadline())
 	for _, g := range c.groups {
 		sooner(g.fault)
+		sooner(g.preparing)
 	}
 	return d
 }
@@ -190,6 +202,8 @@ func (c *Core) Step(now time.Time, ev Event) []Action {
 		c.hold()
 	case Drained:
 		c.onDrained(ev)
+	case Prepared:
+		c.onPrepared(ev)
 	case Failover:
 		c.onFailover(ev)
 	case Reloaded:
@@ -198,6 +212,7 @@ func (c *Core) Step(now time.Time, ev Event) []Action {
 		c.onStop(now)
 	}
 	c.onTime(now)
+	c.tellNews()
 	c.tellFaults()
 	c.tellWeights()
 	c.tellEligible()
@@ -237,7 +252,8 @@ func (c *Core) hold() {
 		w.Unknown = UnknownDrop
 	}
 	for _, g := range c.groups {
-		gw := GroupWant{Name: g.Name, Active: g.Active(), Term: g.Term}
+		g.placed = false
+		gw := GroupWant{Name: g.Name, Active: g.serves(), Term: g.Term}
 		if gw.Active {
 			gw.Identity = g.Identity
 		}
@@ -266,10 +282,12 @@ func (c *Core) onTime(now time.Time) {
 	}
 	for _, g := range c.groups {
 		due(&g.fault)
+		if due(&g.preparing) {
+			c.hold() // late, but not never
+		}
 	}
 	c.weigh(c.tracker.Step(now, health.TrackerInput{Kind: health.InTrackerTick}))
 	if due(&c.stopping) {
-		c.do(ElectStop{})
-		c.do(Finish{})
+		c.finish()
 	}
 }

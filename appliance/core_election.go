@@ -15,13 +15,14 @@ func (c *Core) onAttached(now time.Time, ev Attached) {
 		if g := c.group(s.Group); g != nil {
 			g.told, g.weightTold, g.unfit, g.overlapped = false, false, "", false
 			g.inherited = s.State == vrrp.Fault
-			c.become(now, g, s)
+			c.become(now, g, s, CauseAttached, !c.met)
 			if g.State != vrrp.Initialize {
 				c.joined = true
 				c.boot = time.Time{} // it is us who restarted, not the box: the election waits for us
 			}
 		}
 	}
+	c.met = true
 	c.hold()
 }
 
@@ -31,7 +32,7 @@ func (c *Core) onTransition(now time.Time, ev Transition) {
 		return // a group that a reload has just taken away
 	}
 	was := *g
-	c.become(now, g, ev.GroupState)
+	c.become(now, g, ev.GroupState, ev.Cause, false)
 	if g.Active() != was.Active() || g.Active() && g.Term != was.Term {
 		c.hold()
 	}
@@ -40,20 +41,27 @@ func (c *Core) onTransition(now time.Time, ev Transition) {
 // onFenced: the identity is out of service already, whatever follows.
 func (c *Core) onFenced(now time.Time, ev Fenced) {
 	if g := c.group(ev.Group); g != nil && g.Active() {
-		c.become(now, g, GroupState{Group: g.Name, State: vrrp.Initialize, Term: g.Term})
+		c.become(now, g, GroupState{Group: g.Name, State: vrrp.Initialize, Term: g.Term}, CauseFenced, false)
 	}
 	c.hold()
 }
 
-// become moves a group to what the election says of it.
-func (c *Core) become(now time.Time, g *group, s GroupState) {
-	was := g.Active()
+// become moves a group to what the election says of it. known: it may have been so
+// before us, and its programs may know.
+func (c *Core) become(now time.Time, g *group, s GroupState, cause string, known bool) {
+	was, state := g.Active(), g.State
 	g.GroupState = s
+	if s.State != state {
+		c.newsOf(g, cause, known)
+	}
 	g.inherited = g.inherited && s.State == vrrp.Fault
 	switch {
 	case !was && g.Active():
 		g.announced, g.overlapped = false, false
 		c.unknown = now.Add(unknownGrace)
+		if !known { // else the addresses are there, and must not go
+			c.prepare(now, g, cause)
+		}
 	case was && !g.Active():
 		c.letGo(now, g)
 	}
@@ -61,6 +69,7 @@ func (c *Core) become(now time.Time, g *group, s GroupState) {
 
 // letGo ends what was going on while the group was Active here.
 func (c *Core) letGo(now time.Time, g *group) {
+	g.preparing = time.Time{}
 	if g.announced {
 		g.announced = false
 		c.do(Withdraw{Group: g.Name})
@@ -85,7 +94,7 @@ func (c *Core) onElectionLost(now time.Time, ev ElectionLost) {
 			continue
 		}
 		lost = lost || g.Active()
-		c.become(now, g, GroupState{Group: g.Name, State: vrrp.Initialize, Term: g.Term})
+		c.become(now, g, GroupState{Group: g.Name, State: vrrp.Initialize, Term: g.Term}, CauseElectionLost, false)
 	}
 	if !lost {
 		c.respawnElection()
@@ -150,7 +159,9 @@ func (c *Core) onApplied(now time.Time, ev Applied) {
 	}
 	c.onWaiting(now, ev)
 	for _, g := range c.groups {
-		if err := ev.Failed[g.Name]; err != nil {
+		err := ev.Failed[g.Name]
+		g.placed = err == nil || !g.Active()
+		if err != nil {
 			c.onFailed(now, g, err)
 		} else {
 			c.onHeld(g)
@@ -172,8 +183,7 @@ func (c *Core) onApplied(now time.Time, ev Applied) {
 	}
 	if !c.stopping.IsZero() && len(c.active()) == 0 {
 		c.stopping = time.Time{}
-		c.do(ElectStop{})
-		c.do(Finish{})
+		c.finish()
 	}
 }
 
@@ -199,7 +209,7 @@ func (c *Core) faulted() bool {
 func (c *Core) onHeld(g *group) {
 	again := g.restored
 	g.restored = false
-	if g.Active() && !g.Leaving && (!g.announced || again) {
+	if g.serves() && !g.Leaving && (!g.announced || again) {
 		g.announced = true
 		g.faultPause = 0
 		c.do(Announce{Group: g.Name, Addresses: g.Identity.Addresses})

@@ -140,5 +140,6 @@ func (c *Core) onReloaded(now time.Time, ev Reloaded) {
 		}
 	}
 	c.track(now, ev.Config)
+	c.renews()
 	c.hold()
 }

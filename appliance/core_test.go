@@ -21,9 +21,11 @@ import (
 //
 //	node groups=gateway[,other] [sessions]      a fresh Core
 //	  track=uplink:-50,web,interface:up0:-20    … whose groups track checks and interfaces
+//	  notify [prepare=1s]                       … and have programs told, and wait for some
 //	check uplink up|down [value=3]              a check says so
 //	link up0 up|down                            an interface is so
 //	attached gateway=backup:3                   the election's view, state:term
+//	prepared gateway term=4                     the programs that activation waits for have ended
 //	transition gateway active term=4 [leaving]
 //	applied [fail=gateway] [restored=gateway]   the lane answers the latest Hold
 //	  [waiting=gateway] [put-back=gateway]      … a route waits for its link, something was put back
@@ -62,7 +64,9 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 	switch d.Cmd {
 	case "node":
 		s.now = time.Unix(0, 0)
-		s.core = NewCore(s.now, testConfig(arg("groups"), d.HasArg("sessions"), arg("track")))
+		cfg := testConfig(arg("groups"), d.HasArg("sessions"), arg("track"))
+		notifies(&cfg, d.HasArg("notify"), arg("prepare"))
+		s.core = NewCore(s.now, cfg)
 		return ""
 	case "attached":
 		var ev Attached
@@ -76,6 +80,9 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		return s.step(ev)
 	case "transition":
 		ev := Transition{Cause: "test"}
+		if d.HasArg("cause") {
+			ev.Cause = arg("cause")
+		}
 		ev.Group, ev.Leaving = first, d.HasArg("leaving")
 		if err := ev.State.UnmarshalText([]byte(d.CmdArgs[1].Key)); err != nil {
 			t.Fatal(err)
@@ -131,7 +138,13 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		fmt.Sscan(d.CmdArgs[1].Key, &ev.Term)
 		return s.step(ev)
 	case "reload":
-		return s.step(Reloaded{Config: testConfig(arg("groups"), d.HasArg("sessions"), arg("track"))})
+		cfg := testConfig(arg("groups"), d.HasArg("sessions"), arg("track"))
+		notifies(&cfg, d.HasArg("notify"), arg("prepare"))
+		return s.step(Reloaded{Config: cfg})
+	case "prepared":
+		ev := Prepared{Group: first}
+		fmt.Sscan(arg("term"), &ev.Term)
+		return s.step(ev)
 	case "check":
 		ev := CheckChanged{Name: first}
 		fmt.Sscan(arg("value"), &ev.Value)
@@ -229,6 +242,14 @@ func testTracks(cfg *Config, list string) (out []health.Track) {
 	return out
 }
 
+// notifies has programs told in every group.
+func notifies(cfg *Config, on bool, prepare string) {
+	d, _ := time.ParseDuration(prepare)
+	for i := range cfg.Groups {
+		cfg.Groups[i].Notifies, cfg.Groups[i].Prepare = on || d > 0, d
+	}
+}
+
 func testConfig(groups string, sessions bool, track string) Config {
 	cfg := Config{Node: "gw1", Sessions: sessions, Unknown: UnknownReset, WordBound: 2 * time.Second}
 	tracks := testTracks(&cfg, track)
@@ -259,6 +280,7 @@ func TestCoreTotal(t *testing.T) {
 		Fenced{Group: "a"}, ElectionLost{}, ElectionLost{Resume: []GroupState{{Group: "a", State: vrrp.Active, Term: 2}}}, Applied{Gen: 1}, Applied{Gen: 2, Failed: map[string]error{"a": errors.New("x")}},
 		Synced{}, Synced{Connected: true, InSync: true}, Synced{Connected: true, InSync: true, Incomplete: true}, TermHeard{Group: "a", Term: 9}, TermHeard{Group: "nobody"}, Drifted{},
 		Drained{Group: "a"}, Drained{Group: "a", Err: errors.New("x")}, Drained{Group: "nobody"}, Failover{ID: 1}, Failover{ID: 2, Group: "nobody"},
+		Prepared{Group: "a", Term: 3}, Prepared{Group: "nobody"},
 		CheckChanged{Name: "uplink", State: health.Down, Why: "x"}, CheckChanged{Name: "web", State: health.Down}, CheckChanged{Name: "web", State: health.Up},
 		CheckChanged{Name: "nobody", State: health.Down}, LinkChanged{Name: "up0"}, LinkChanged{Name: "up0", Up: true},
 		Reloaded{Config: testConfig("b", true, "uplink")}, Stop{},
@@ -267,7 +289,9 @@ func TestCoreTotal(t *testing.T) {
 	var walk func(path []Event, depth int)
 	walk = func(path []Event, depth int) {
 		for _, ev := range events {
-			c := NewCore(time.Unix(0, 0), testConfig("a,b", true, "uplink:-50,web,interface:up0:-20"))
+			cfg := testConfig("a,b", true, "uplink:-50,web,interface:up0:-20")
+			notifies(&cfg, true, "3s")
+			c := NewCore(time.Unix(0, 0), cfg)
 			now := time.Unix(0, 0)
 			for _, e := range append(path, ev) {
 				now = now.Add(time.Second)

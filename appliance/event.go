@@ -93,6 +93,12 @@ type (
 	// empty, one that routes need went down or up.
 	Drifted struct{ Why string }
 
+	// Prepared answers Prepare: the programs that activation waits for have ended.
+	Prepared struct {
+		Group string
+		Term  uint64
+	}
+
 	// Drained answers DrainSessions.
 	Drained struct {
 		Group string
@@ -137,6 +143,7 @@ func (Claimed) event()      {}
 func (CheckChanged) event() {}
 func (LinkChanged) event()  {}
 func (Drifted) event()      {}
+func (Prepared) event()     {}
 func (Drained) event()      {}
 func (Failover) event()     {}
 func (Reloaded) event()     {}

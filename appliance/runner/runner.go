@@ -35,6 +35,11 @@ type Edges struct {
 	// Announce and Withdraw start and end announcements; they must not block.
 	Announce func(group string, addresses []identity.Address)
 	Withdraw func(group string)
+	// Notify has programs told; it must not block. Prepare runs those that an
+	// activation waits for, and returns when they have ended; ctx carries the bound.
+	// Both may be nil where there are none.
+	Notify  func(appliance.Notify)
+	Prepare func(context.Context, appliance.Notify)
 }
 
 // Runner is the loop. Make it with New, feed it with Post.
@@ -164,6 +169,12 @@ func (r *Runner) perform(ctx context.Context, lanes *sync.WaitGroup, a appliance
 		r.edges.Withdraw(a.Group)
 	case appliance.DrainSessions:
 		lanes.Go(func() { r.drain(ctx, a) })
+	case appliance.Notify:
+		if r.edges.Notify != nil {
+			r.edges.Notify(a)
+		}
+	case appliance.Prepare:
+		lanes.Go(func() { r.prepare(ctx, a) })
 	case appliance.Reply:
 		r.reply(a)
 	case appliance.ElectReady:
@@ -207,6 +218,15 @@ func (r *Runner) drain(ctx context.Context, a appliance.DrainSessions) {
 	defer cancel()
 	err := r.edges.Drain(bound, a.Group)
 	r.Post(appliance.Drained{Group: a.Group, Err: err})
+}
+
+func (r *Runner) prepare(ctx context.Context, a appliance.Prepare) {
+	if r.edges.Prepare != nil {
+		bound, cancel := context.WithTimeout(ctx, a.Bound)
+		defer cancel()
+		r.edges.Prepare(bound, a.Notify)
+	}
+	r.Post(appliance.Prepared{Group: a.Group, Term: a.Term})
 }
 
 func (r *Runner) reply(a appliance.Reply) {
