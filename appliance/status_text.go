@@ -22,9 +22,9 @@ func (s Status) WriteText(w io.Writer, now time.Time) error {
 		fmt.Fprintf(t, "%s\t%s\t%d\t%s\n", g.Name, state, g.Term, strings.Join(g.Members, " "))
 	}
 	fmt.Fprintln(t)
-	fmt.Fprintln(t, "ROUTER\tINTERFACE\tVRID\tSTATE\tPRIORITY\tINTERVAL\tSENT\tRECEIVED\tDROPPED\tSINCE\tWHY\tADDRESSES")
+	fmt.Fprintln(t, "ROUTER\tINTERFACE\tVRID\tFAMILY\tSTATE\tPRIORITY\tINTERVAL\tSENT\tRECEIVED\tDROPPED\tSINCE\tWHY\tADDRESSES")
 	for _, r := range s.Routers {
-		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\n", r.Name, r.Interface, r.VRID, r.State, priorityText(r),
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\n", r.Name, r.Interface, r.VRID, r.Family, r.State, priorityText(r),
 			time.Duration(r.AdvertIntervalSeconds*float64(time.Second)), r.Adverts.Sent, r.Adverts.Received, total(r.Drops),
 			ago(now, r.LastTransition), dash(r.Reason), strings.Join(r.Addresses, " "))
 	}

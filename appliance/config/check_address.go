@@ -68,17 +68,6 @@ func (c *checker) address(path, v string) (netip.Prefix, bool) {
 	return p, true
 }
 
-// familyLater refuses what is not IPv4.
-func (c *checker) familyLater(path string, a netip.Addr) bool {
-	if a.Is4() {
-		return false
-	}
-	if !c.mapped(path, a) {
-		c.add(path, "IPv6 address "+a.String()+": not supported yet", "remove it")
-	}
-	return true
-}
-
 // mapped refuses what is IPv4 and does not look like it.
 func (c *checker) mapped(path string, a netip.Addr) bool {
 	if a.Is4In6() {
@@ -113,7 +102,7 @@ func broadcast(p netip.Prefix) netip.Addr {
 	return netip.AddrFrom4(b)
 }
 
-// host reads a bare IPv4 address that a host can have.
+// host reads a bare address that a host can have.
 func (c *checker) host(path string, v *string, missing string) (netip.Addr, bool) {
 	a, ok := c.bareAddr(path, v, missing)
 	return a, ok && c.hostAddr(path, a)
@@ -138,7 +127,7 @@ func (c *checker) bareAddr(path string, v *string, missing string) (netip.Addr, 
 }
 
 func (c *checker) hostAddr(path string, a netip.Addr) bool {
-	if c.familyLater(path, a) {
+	if c.mapped(path, a) {
 		return false
 	}
 	if why := notHost(a); why != "" {

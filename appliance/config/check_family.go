@@ -106,8 +106,11 @@ func linkLocalFix(a netip.Addr) string {
 // onLink tells a from the same link-local address on another interface: it
 // counts on its own link only, so routers of several interfaces can have it.
 func onLink(a netip.Addr, iface string) netip.Addr {
-	if a.Is6() && a.IsLinkLocalUnicast() {
+	if onLinkOnly(a) {
 		return a.WithZone(iface)
 	}
 	return a
 }
+
+// onLinkOnly tells whether a is a link-local address of IPv6.
+func onLinkOnly(a netip.Addr) bool { return a.Is6() && a.IsLinkLocalUnicast() }

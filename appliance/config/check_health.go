@@ -139,6 +139,7 @@ func (c *checker) reach(path string, raw *rawCheck, k *Check) {
 		k.Source, _ = c.host(join(path, "source"), raw.Source, "")
 	}
 	c.outgoing(path, raw, k)
+	c.reachable(path, raw, k)
 }
 
 func (c *checker) outgoing(path string, raw *rawCheck, k *Check) {
@@ -209,6 +210,7 @@ func (c *checker) route(path string, raw *rawCheck, k *Check) {
 		c.add(join(path, "prefix"), "to and prefix are two questions", "keep one: to asks for the way to an address, prefix for a route to exactly that")
 	case raw.To != nil:
 		k.To, _ = c.host(join(path, "to"), raw.To, "")
+		c.routed(join(path, "to"), k.To)
 	case raw.Prefix != nil:
 		k.Prefix = c.prefix(join(path, "prefix"), *raw.Prefix)
 	default:
@@ -222,13 +224,13 @@ func (c *checker) route(path string, raw *rawCheck, k *Check) {
 	}
 }
 
-// prefix reads a network that may be 0.0.0.0/0.
+// prefix reads a network that may be 0.0.0.0/0 or ::/0.
 func (c *checker) prefix(path, v string) netip.Prefix {
 	p, err := netip.ParsePrefix(v)
 	switch {
 	case err != nil:
 		c.add(path, quote(v)+" is not a network", `write it like "0.0.0.0/0"`)
-	case c.familyLater(path, p.Addr()):
+	case c.mapped(path, p.Addr()):
 	case p != p.Masked():
 		c.add(path, fmt.Sprintf("%s has bits set beyond its prefix length", v), "write "+p.Masked().String())
 	default:

@@ -108,6 +108,11 @@ func TestFamilies(t *testing.T) {
 				"router ipv6/51 addresses 2001:db8:1::1/64 fe80::1/64 fe80::2/64\nrouter ipv6/52 addresses fe80::1/64\n"},
 		{"what is tracked is of the group, once", dual + check("up", "") + "[[group]]\nname=\"g\"\nrouters=[\"lan\"]",
 			func(c *Config) string { return fmt.Sprint(c.Health().Groups[0]) }, "{g [{lan 200 []}]}"},
+		{"checks over IPv6", dual + "[[check]]\nname=\"a\"\nkind=\"icmp\"\ntarget=\"2001:db8::9\"\nsource=\"2001:db8::2\"\n" +
+			"[[check]]\nname=\"b\"\nkind=\"tcp\"\ntarget=\"[fe80::9]:80\"\ninterface=\"lan0\"\n[[check]]\nname=\"c\"\nkind=\"route\"\nprefix=\"::/0\"\n",
+			func(c *Config) string {
+				return fmt.Sprintln(c.Checks[0].Target.Addr(), c.Checks[0].Source, c.Checks[1].Target, c.Checks[1].Interface, c.Checks[2].Prefix)
+			}, "2001:db8::9 2001:db8::2 [fe80::9]:80 lan0 ::/0\n"},
 		{"an owner of both families", strings.ReplaceAll(strings.Replace(dual, "priority = 200", "", 1), "vrid =", "priority = 255\nvrid ="),
 			func(c *Config) string { return fmt.Sprint(c.Routers[1].Priority, c.Routers[3].Priority) }, "255 255"},
 	}

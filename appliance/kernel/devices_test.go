@@ -156,6 +156,7 @@ func TestDeviceSettings(t *testing.T) {
 		enter(t)
 		setSysctl(t, "net/ipv4/conf/all/rp_filter", strict)
 		setSysctl(t, "net/ipv4/conf/default/arp_ignore", "0")
+		setSysctl(t, "net/ipv6/conf/default/disable_ipv6", "1")
 		addVeth(t, "lan0", "peer0")
 		a := open(t)
 		prepare(t, a, lan4, lan6)
@@ -164,6 +165,7 @@ func TestDeviceSettings(t *testing.T) {
 			"ipv4/conf/us4-51-lan0/arp_announce": "2", "ipv6/conf/us4-51-lan0/disable_ipv6": "1",
 			"ipv6/conf/us6-51-lan0/addr_gen_mode": "1", "ipv6/conf/us6-51-lan0/accept_dad": "0",
 			"ipv6/conf/us6-51-lan0/accept_ra": "0", "ipv6/conf/us6-51-lan0/forwarding": "1", "ipv4/conf/us6-51-lan0/arp_ignore": "8",
+			"ipv6/conf/us6-51-lan0/disable_ipv6": "0",
 		} {
 			b, err := os.ReadFile("/proc/sys/net/" + key)
 			if err != nil || string(b) != want+"\n" {

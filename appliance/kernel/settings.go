@@ -90,6 +90,7 @@ func DeviceSettings(d identity.Device, strict bool) []Setting {
 			set("ipv6", "accept_dad", "0", "a takeover cannot wait a second, and the address may still be answered for by the other box"),
 			set("ipv6", "accept_ra", "0", "a router does not learn its addresses and routes from others"),
 			set("ipv6", "forwarding", "1", "the kernel calls itself a router in its neighbour advertisements only on a device that forwards (V38)"),
+			set("ipv6", "disable_ipv6", "0", "a box may have no IPv6 but where it is asked for"),
 			set("ipv4", "arp_ignore", "8", "no address of this box is to be answered for with the MAC of IPv6"),
 		}
 	}
