@@ -80,7 +80,13 @@ mac = "virtual"
 	server := w.net.Node("server")
 	w.net.Join(server, w.wan, "eth0", "203.0.113.254/24")
 	for i := range w.gw {
-		b := &box{Node: w.net.Node(fmt.Sprintf("gw%d", i+1)), t: t, identity: cfg.Identity("lan")}
+		b := &box{Node: w.net.Node(fmt.Sprintf("gw%d", i+1)), t: t}
+		for _, g := range cfg.Groups {
+			b.identity = identity.Union(b.identity, cfg.Identity(g.Name))
+		}
+		if err := b.Sysctl("ipv6/conf/default/accept_dad", "0"); err != nil { // link-local addresses are there at once
+			t.Fatal(err)
+		}
 		w.net.Join(b.Node, w.lan, "lan0", fmt.Sprintf("10.0.0.%d/24", i+2))
 		w.net.Join(b.Node, w.wan, "wan0", fmt.Sprintf("203.0.113.%d/24", i+2))
 		b.do(func() (err error) {

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -148,6 +149,24 @@ func TestDecodeWithConfiguration(t *testing.T) {
 		code, out, err := runDecode("", "--config", file, "--interface", c.iface, advertHex)
 		if code != 0 || err != nil || !strings.Contains(out, c.want) {
 			t.Errorf("%s: exit code %d, %v: %s", c.iface, code, err, out)
+		}
+	}
+}
+
+// A router of both families is two: each is held against what is of its family.
+func TestDecodeWithConfigurationOfBothFamilies(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "gw1.toml")
+	text := "node=\"a\"\n[[router]]\nname=\"r\"\ninterface=\"lan0\"\nvrid=7\nadvertise=\"100ms\"\naddresses=[\"10.0.0.1/24\", %q]\n"
+	// VRID 7 over IPv6, 100 ms, fe80::7.
+	const frame = "33330000001200005e00020786dd" + "6c000000001870fffe80000000000000000000fffe000001ff020000000000000000000000000012" +
+		"31077801000a5b46fe800000000000000000000000000007"
+	for address, want := range map[string]string{"fe80::7/64": "", "fe80::8/64": "address"} {
+		if err := os.WriteFile(file, fmt.Appendf(nil, text, address), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		code, out, err := runDecode("", "--config", file, "--interface", "lan0", frame)
+		if code != 0 || err != nil || strings.Contains(out, "INVALID") || !strings.Contains(out, "fe80::7") || strings.Contains(out, "configured") != (want != "") {
+			t.Errorf("%s: exit code %d, %v: %s", address, code, err, out)
 		}
 	}
 }

@@ -1,0 +1,181 @@
+package daemon
+
+import (
+	"log/slog"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/mdlayher/ethernet"
+
+	"understudy/appliance"
+	"understudy/appliance/identity"
+	"understudy/appliance/lab/capture"
+	"understudy/garp"
+	"understudy/vrrp"
+	"understudy/vrrp/election"
+	"understudy/vrrp/vrrpnet"
+)
+
+// six is one more router for newWire: that of IPv6 on the same interface.
+const six = `
+[[router]]
+name = "six"
+interface = "lan0"
+vrid = 51
+addresses = ["2001:db8::1/64", "fe80::1/64"]
+mac = "virtual"
+`
+
+var (
+	sixDevice = identity.NewDevice("lan0", 51, 6)
+	sixVIP    = netip.MustParseAddr("2001:db8::1")
+	sixLocal  = netip.MustParseAddr("fe80::1")
+)
+
+// Two Actives with one virtual MAC of IPv6 must hear each other too.
+func TestTwoActivesWithOneVirtualMACOfIPv6HearEachOther(t *testing.T) {
+	w := newWire(t, six)
+	var ports [2]*vrrpnet.Port
+	for i, b := range w.gw {
+		b.activate()
+		b.do(func() (err error) {
+			ports[i], err = vrrpnet.OpenPort("lan0", 0, 6)
+			return err
+		})
+		t.Cleanup(ports[i].Close)
+	}
+	a := vrrp.Advert{Version: 3, VRID: 51, Priority: 100, Interval: time.Second}
+	for i, from := range ports {
+		source := netip.MustParseAddr([]string{"fe80::2", "fe80::3"}[i])
+		packet := vrrp.AppendPacket(nil, &a, []netip.Addr{sixLocal, sixVIP}, source)
+		heard := 0
+		for n := range 5 {
+			if err := from.Send(sixDevice.MAC, packet); err != nil {
+				t.Fatal(err)
+			}
+			var f vrrpnet.Frame
+			for deadline := time.Now().Add(time.Second); heard <= n && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+				ok, err := ports[1-i].Receive(time.Now(), &f)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if d, r := vrrp.ParseDatagram(f.Packet); ok && r == vrrp.ReasonNone && d.Src == source && f.Source == sixDevice.MAC {
+					heard++
+				}
+			}
+		}
+		if heard != 5 {
+			t.Errorf("gw%d: heard %d of 5 adverts", 2-i, heard)
+		}
+	}
+}
+
+// solicited asks gw1 who has an address, and then for one that it always has; it tells
+// whether the first was answered.
+func (w *wire) solicited(who netip.Addr) bool {
+	w.t.Helper()
+	c := w.heard(w.lan)
+	defer c.Stop()
+	own := w.gw[0].linkLocal()
+	w.send(w.whoHas6(who), w.whoHas6(own))
+	seen := until(w.t, c, "answer of gw1 for its own address", func(p capture.Packet) bool {
+		return p.Neighbor(capture.NeighborAdvertisement) && p.Target == own && p.Flags&capture.Solicited != 0
+	})
+	// What a device is asked passes through a queue.
+	time.Sleep(20 * time.Millisecond)
+	for _, f := range c.Frames() {
+		seen = append(seen, capture.Decode(f.Data))
+	}
+	return slices.ContainsFunc(seen, func(p capture.Packet) bool {
+		return p.Neighbor(capture.NeighborAdvertisement) && p.Target == who && p.Flags&capture.Solicited != 0
+	})
+}
+
+// linkLocal is the address that lan0 has of its own.
+func (b *box) linkLocal() (own netip.Addr) {
+	b.t.Helper()
+	b.do(func() error {
+		l, err := b.addresses.Link("lan0")
+		own = l.LinkLocal
+		return err
+	})
+	return own
+}
+
+// whoHas6 is the host's solicitation: to the group of the address, from an address
+// that the host need not have.
+func (w *wire) whoHas6(who netip.Addr) []byte {
+	own := garp.MAC(w.host.Link("eth0").MAC)
+	last, group := who.As16(), netip.MustParseAddr("ff02::1:ff00:0").As16()
+	copy(group[13:], last[13:])
+	// An advertisement differs from a solicitation in its type, flags and option.
+	b := garp.AppendNA(nil, garp.NA{Source: netip.MustParseAddr("fe80::9"), Destination: netip.AddrFrom16(group), Target: who, LinkAddr: own})
+	const icmp = 40
+	b[icmp], b[icmp+24] = 135, 1
+	sum := uint32(b[icmp+2])<<8 | uint32(b[icmp+3])
+	sum += 1<<8 + 1<<8 // 136 became 135, option 2 became 1: 0x100 less, twice
+	sum = sum>>16 + sum&0xffff
+	b[icmp+2], b[icmp+3] = byte(sum>>8), byte(sum)
+	return w.frame(garp.MAC{0x33, 0x33, group[12], group[13], group[14], group[15]}, ethernet.EtherTypeIPv6, b)
+}
+
+// The fence takes IPv6 out of service in the same order: nobody hears of the addresses
+// as soon as the gate is shut, and then they go.
+func TestFenceOfIPv6(t *testing.T) {
+	w := newWire(t, six)
+	b := w.gw[0]
+	b.activate()
+	for deadline := time.Now().Add(10 * time.Second); !b.linkLocal().IsValid(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("no link-local address")
+		}
+	}
+	answered := func(when string, want bool) {
+		t.Helper()
+		for _, a := range []netip.Addr{sixVIP, sixLocal} {
+			if got := w.solicited(a); got != want {
+				t.Errorf("%s: %v answered: %v", when, a, got)
+			}
+		}
+	}
+	answered("Active", true)
+	var fence election.Fence
+	b.do(func() error {
+		f := fences{addresses: b.addresses, log: slog.New(slog.DiscardHandler)}
+		fence = f.prepare(appliance.GroupConfig{Name: "x", Identity: b.identity})
+		return nil
+	})
+	run := func(batches []election.NetlinkBatch) {
+		t.Helper()
+		b.do(func() error {
+			x, err := election.NewExecutor()
+			if err != nil {
+				return err
+			}
+			defer x.Close()
+			return x.Run(batches).Err
+		})
+	}
+	held := func() (id identity.Identity) {
+		b.do(func() (err error) { id, err = b.addresses.Held(); return err })
+		return id
+	}
+	run(fence.GateClose)
+	if id := held(); len(id.Addresses) != 3 {
+		t.Errorf("gate shut: holds %v", id)
+	}
+	answered("gate shut, addresses still there", false)
+	run(fence.Remove)
+	if id := held(); len(id.Addresses) != 0 || len(id.Devices) != 2 {
+		t.Errorf("addresses removed: holds %v", id)
+	}
+	run(fence.Lower)
+	if id := held(); len(id.Devices) != 0 {
+		t.Errorf("devices down: holds %v", id)
+	}
+	answered("fenced", false)
+	b.activate()
+	answered("Active again", true)
+}
