@@ -43,7 +43,7 @@ var layers = map[string][]string{
 	"appliance/config":  {"vrrp", "vrrp/witness", "nat", "health", "appliance/identity"},
 	"appliance/control": {"appliance"},
 	"appliance/decode":  {"vrrp", "garp", "lacp"},
-	"appliance/runner":  {"appliance", "appliance/identity"},
+	"appliance/runner":  {"appliance", "appliance/identity", "health"},
 	"vrrp/election":     {"vrrp", "vrrp/witness", "vrrp/vrrpnet"},
 	"appliance/daemon":  {"*"}, // the wiring knows all
 

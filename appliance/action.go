@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"understudy/appliance/identity"
+	"understudy/health"
 	"understudy/vrrp"
 )
 
@@ -52,6 +53,8 @@ type (
 		Group string
 		OK    bool
 	}
+	// ElectNeighbour tells what the check of the common neighbour says.
+	ElectNeighbour struct{ State health.State }
 	// ElectStop ends the part this node plays in every group, at once.
 	ElectStop struct{}
 	// ElectRespawn starts a new election process in place of a dead one. Groups
@@ -98,23 +101,24 @@ type (
 	Finish struct{}
 )
 
-func (Hold) action()          {}
-func (Announce) action()      {}
-func (Withdraw) action()      {}
-func (ElectReady) action()    {}
-func (ElectEligible) action() {}
-func (ElectHandOver) action() {}
-func (ElectFault) action()    {}
-func (ElectWeight) action()   {}
-func (ElectOverlap) action()  {}
-func (ElectStop) action()     {}
-func (ElectRespawn) action()  {}
-func (ElectTerm) action()     {}
-func (DrainSessions) action() {}
-func (Notify) action()        {}
-func (Prepare) action()       {}
-func (Reply) action()         {}
-func (Finish) action()        {}
+func (Hold) action()           {}
+func (Announce) action()       {}
+func (Withdraw) action()       {}
+func (ElectReady) action()     {}
+func (ElectEligible) action()  {}
+func (ElectHandOver) action()  {}
+func (ElectFault) action()     {}
+func (ElectWeight) action()    {}
+func (ElectNeighbour) action() {}
+func (ElectOverlap) action()   {}
+func (ElectStop) action()      {}
+func (ElectRespawn) action()   {}
+func (ElectTerm) action()      {}
+func (DrainSessions) action()  {}
+func (Notify) action()         {}
+func (Prepare) action()        {}
+func (Reply) action()          {}
+func (Finish) action()         {}
 
 // Want is everything the box should hold, as one value. A lane that gets it
 // makes it so, whatever it did before.

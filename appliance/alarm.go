@@ -20,6 +20,8 @@ const (
 	AlarmNoPeer           = "no-peer"
 	AlarmCheckDown        = "check-down"
 	AlarmCheckFlapping    = "check-flapping"
+	AlarmUnheard          = "adverts-unheard"
+	AlarmNoHeartbeat      = "no-heartbeat"
 	AlarmPriorities       = "priorities" // equal, too close, or two owners
 	AlarmFlapping         = "flapping"   // takeovers from one that was alive
 	AlarmRouteWaiting     = "route-waiting"

@@ -53,6 +53,9 @@ type Config struct {
 	Health health.Config
 	// WordBound is how long the first word of what is tracked may take.
 	WordBound time.Duration
+	// GuardCheck is the check whose word peers go by when they do not hear our
+	// adverts; "": none.
+	GuardCheck string
 }
 
 // GroupConfig is one group: what it holds while Active.
@@ -78,6 +81,7 @@ type Core struct {
 	words   time.Time      // zero, or until when the first word of what is tracked is waited for
 	joined  bool           // we came to an election that had begun before us
 	met     bool           // an election has attached
+	near    neighbour
 
 	gen       uint64 // generation of the last Want
 	applied   bool   // the last Want is in place
@@ -198,6 +202,10 @@ func (c *Core) Step(now time.Time, ev Event) []Action {
 		c.onCheckChanged(now, ev)
 	case LinkChanged:
 		c.onLinkChanged(now, ev)
+	case Guarded:
+		c.onGuarded(ev)
+	case Reclaimed:
+		c.onReclaimed(ev)
 	case Drifted:
 		c.hold()
 	case Drained:
@@ -215,6 +223,7 @@ func (c *Core) Step(now time.Time, ev Event) []Action {
 	c.tellNews()
 	c.tellFaults()
 	c.tellWeights()
+	c.tellNeighbour()
 	c.tellEligible()
 	c.tellOverlap()
 	c.begin()

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"understudy/health"
 	"understudy/vrrp"
 )
 
@@ -11,6 +12,9 @@ import (
 // Active and goes on holding them. The same is told when a transition could not
 // be delivered, so each group is compared with what was known.
 func (c *Core) onAttached(now time.Time, ev Attached) {
+	if c.near.state != health.Unknown { // of which an election knows nothing but what it is told
+		c.near.said = health.Unknown
+	}
 	for _, s := range ev.Groups {
 		if g := c.group(s.Group); g != nil {
 			g.told, g.weightTold, g.unfit, g.overlapped = false, false, "", false
@@ -135,9 +139,7 @@ func (c *Core) onTermHeard(ev TermHeard) {
 		return
 	}
 	c.do(ElectTerm(ev))
-	if g.announced && !g.Leaving {
-		c.do(Announce{Group: g.Name, Addresses: g.Identity.Addresses})
-	}
+	c.announceAgain(g)
 }
 
 // onApplied hears what the holder lane achieved.

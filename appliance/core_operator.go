@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"understudy/health"
 )
 
 // Refusals of an operator's request.
@@ -113,6 +115,9 @@ func (c *Core) onStop(now time.Time) {
 // onReloaded takes a new configuration: groups that stay keep their state.
 func (c *Core) onReloaded(now time.Time, ev Reloaded) {
 	before := c.groups
+	if ev.Config.GuardCheck != c.cfg.GuardCheck {
+		c.near.state = health.Unknown
+	}
 	c.cfg = ev.Config
 	c.groups = nil
 	for _, cfg := range ev.Config.Groups {

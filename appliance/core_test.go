@@ -24,6 +24,9 @@ import (
 //	  notify [prepare=1s]                       … and have programs told, and wait for some
 //	check uplink up|down [value=3]              a check says so
 //	link up0 up|down                            an interface is so
+//	  guard=uplink                              … with a check of the common neighbour (of node, reload)
+//	guarded split-brain=(gateway,2s,detail) …   all that the guard finds: alarm, group, since when, what
+//	reclaimed gateway                           another node was active too
 //	attached gateway=backup:3                   the election's view, state:term
 //	prepared gateway term=4                     the programs that activation waits for have ended
 //	transition gateway active term=4 [leaving]
@@ -66,6 +69,7 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		s.now = time.Unix(0, 0)
 		cfg := testConfig(arg("groups"), d.HasArg("sessions"), arg("track"))
 		notifies(&cfg, d.HasArg("notify"), arg("prepare"))
+		cfg.GuardCheck = arg("guard")
 		s.core = NewCore(s.now, cfg)
 		return ""
 	case "attached":
@@ -140,11 +144,21 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 	case "reload":
 		cfg := testConfig(arg("groups"), d.HasArg("sessions"), arg("track"))
 		notifies(&cfg, d.HasArg("notify"), arg("prepare"))
+		cfg.GuardCheck = arg("guard")
 		return s.step(Reloaded{Config: cfg})
 	case "prepared":
 		ev := Prepared{Group: first}
 		fmt.Sscan(arg("term"), &ev.Term)
 		return s.step(ev)
+	case "guarded":
+		var ev Guarded
+		for _, a := range d.CmdArgs {
+			since, _ := time.ParseDuration(a.Vals[1])
+			ev.Findings = append(ev.Findings, Finding{Alarm: a.Key, Group: a.Vals[0], Since: time.Unix(0, 0).Add(since), Detail: a.Vals[2]})
+		}
+		return s.step(ev)
+	case "reclaimed":
+		return s.step(Reclaimed{Group: first})
 	case "check":
 		ev := CheckChanged{Name: first}
 		fmt.Sscan(arg("value"), &ev.Value)
@@ -283,6 +297,7 @@ func TestCoreTotal(t *testing.T) {
 		Prepared{Group: "a", Term: 3}, Prepared{Group: "nobody"},
 		CheckChanged{Name: "uplink", State: health.Down, Why: "x"}, CheckChanged{Name: "web", State: health.Down}, CheckChanged{Name: "web", State: health.Up},
 		CheckChanged{Name: "nobody", State: health.Down}, LinkChanged{Name: "up0"}, LinkChanged{Name: "up0", Up: true},
+		Guarded{}, Guarded{Findings: []Finding{{Alarm: AlarmSplitBrain, Group: "a"}, {Alarm: "nothing"}}}, Reclaimed{Group: "a"}, Reclaimed{Group: "nobody"},
 		Reloaded{Config: testConfig("b", true, "uplink")}, Stop{},
 	}
 	steps := 0

@@ -40,6 +40,9 @@ func (c *Core) onCheckChanged(now time.Time, ev CheckChanged) {
 	if !c.hasCheck(c.cfg, ev.Name) {
 		return // one that a reload has just taken away
 	}
+	if ev.Name == c.cfg.GuardCheck {
+		c.near.state = ev.State
+	}
 	i, known := slices.BinarySearchFunc(c.down, ev, func(x, y CheckChanged) int { return strings.Compare(x.Name, y.Name) })
 	if known {
 		c.down = slices.Delete(c.down, i, i+1)

@@ -82,6 +82,13 @@ type (
 		Why   string // it is down
 	}
 
+	// Guarded is all that the guard against split brain finds, in place of what it
+	// found before.
+	Guarded struct{ Findings []Finding }
+
+	// Reclaimed tells that another node was Active in a group that is Active here.
+	Reclaimed struct{ Group string }
+
 	// LinkChanged is an interface as it is now.
 	LinkChanged struct {
 		Name string
@@ -120,6 +127,14 @@ type (
 	Stop struct{}
 )
 
+// Finding is one thing that the guard finds.
+type Finding struct {
+	Alarm       string // its name
+	Group, Peer string // "": none in particular, unknown
+	Since       time.Time
+	Detail      string
+}
+
 // GroupState is a group as the election sees it.
 type GroupState struct {
 	Group   string
@@ -141,6 +156,8 @@ func (Synced) event()       {}
 func (TermHeard) event()    {}
 func (Claimed) event()      {}
 func (CheckChanged) event() {}
+func (Guarded) event()      {}
+func (Reclaimed) event()    {}
 func (LinkChanged) event()  {}
 func (Drifted) event()      {}
 func (Prepared) event()     {}

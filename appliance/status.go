@@ -15,6 +15,7 @@ type Status struct {
 	NAT           NATStatus       `json:"nat"`
 	Checks        []CheckStatus   `json:"checks"`
 	Bonds         []BondStatus    `json:"bonds"`
+	Guard         GuardStatus     `json:"guard"`
 	Alarms        []Alarm         `json:"alarms"`
 	// ReloadError is why the last reload was refused; empty if it was not. The
 	// configuration from before it is the one that runs.
@@ -76,6 +77,7 @@ type GroupStatus struct {
 	Term    uint64   `json:"term"`
 	Members []string `json:"members"`
 	Leaving bool     `json:"leaving,omitempty"`
+	Held    bool     `json:"held,omitempty"` // its takeover is put off by the guard
 	// Restored counts what of the group's identity others removed and we put back.
 	Restored int `json:"restored"`
 }
@@ -174,6 +176,7 @@ func NewStatus() Status {
 		NAT:     NATStatus{Entries: []EntryStatus{}},
 		Checks:  []CheckStatus{},
 		Bonds:   []BondStatus{},
+		Guard:   GuardStatus{Drops: map[string]uint64{}, Peers: []GuardPeer{}},
 		Alarms:  []Alarm{},
 	}
 }

@@ -19,6 +19,9 @@ func (s Status) WriteText(w io.Writer, now time.Time) error {
 		if g.Leaving {
 			state += " (leaving)"
 		}
+		if g.Held {
+			state += " (held)"
+		}
 		fmt.Fprintf(t, "%s\t%s\t%d\t%s\n", g.Name, state, g.Term, strings.Join(g.Members, " "))
 	}
 	fmt.Fprintln(t)
@@ -40,6 +43,7 @@ func (s Status) WriteText(w io.Writer, now time.Time) error {
 	if s.Sessions != nil {
 		s.Sessions.writeText(t, now)
 	}
+	s.Guard.writeText(t, now)
 	fmt.Fprintln(t)
 	if len(s.Alarms) == 0 {
 		fmt.Fprintln(t, "ALARMS\tnone")

@@ -19,6 +19,7 @@ type Config struct {
 	Mappings *Mappings
 	Checks   []Check
 	Sessions *Sessions // nil: no session checkpointing
+	Guard    Guard
 }
 
 // Router is one VRRP virtual router of one address family.
@@ -160,6 +161,23 @@ const (
 	CheckScript  CheckKind = "script"
 )
 
+// Guard says what is done when nodes lose sight of each other.
+type Guard struct {
+	Mode  GuardMode
+	Limit time.Duration // hold: how long a takeover is put off, at most
+	Check string        // name of the check of a neighbour that all nodes have; "": none
+	Port  uint16        // of heartbeats; 0: that of the sessions
+}
+
+// GuardMode tells what follows when another node is active and unheard.
+type GuardMode string
+
+const (
+	GuardAlarm GuardMode = "alarm" // as RFC 9568 says, and an alarm
+	GuardHold  GuardMode = "hold"  // a takeover is put off for a while
+	GuardOff   GuardMode = "off"
+)
+
 // Sessions says how established flows are kept on the other nodes.
 type Sessions struct {
 	Listen     netip.AddrPort
@@ -215,6 +233,7 @@ type Defaults struct {
 	Check    Check // its Timeout is Every, if left out
 	Sessions Sessions
 	Class    FlowClass
+	Guard    Guard
 }
 
 // Default returns the defaults. There is no other place for them;
@@ -238,6 +257,7 @@ func Default() Defaults {
 			Min: 1, Table: mainTable},
 		Sessions: Sessions{Mode: ModeIncremental, Install: InstallHot, Routed: true},
 		Class:    FlowClass{Replicate: true},
+		Guard:    Guard{Mode: GuardAlarm, Limit: 10 * time.Second},
 	}
 }
 

@@ -35,6 +35,9 @@ func (c *Config) Election() vrrp.SetConfig {
 		}
 		set.Routers = append(set.Routers, rc)
 	}
+	if c.Guard.Mode == GuardHold {
+		set.HoldLimit = c.Guard.Limit
+	}
 	for _, g := range c.Groups {
 		set.Groups = append(set.Groups, vrrp.GroupConfig{Name: g.Name, Routers: slices.Clone(g.Routers)})
 	}

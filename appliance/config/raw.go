@@ -13,17 +13,19 @@ package config
 //	       refused, with all that is in it
 type (
 	rawFile struct {
-		Node     *string      `toml:"node" like:"\"gw1\""`
+		Node       *string `toml:"node" like:"\"gw1\""`
+		Guard      *string `toml:"guard" like:"\"alarm\""`
+		GuardLimit *string `toml:"guard_limit" like:"\"10s\""`
+		GuardCheck *string `toml:"guard_check" like:"\"neighbour\""`
+		GuardPort  *int64  `toml:"guard_port" like:"7789"`
+
 		Routers  []*rawRouter `toml:"router"`
 		Groups   []*rawGroup  `toml:"group"`
 		NAT      *rawNAT      `toml:"nat"`
 		Checks   []*rawCheck  `toml:"check"`
 		Sessions *rawSessions `toml:"sessions"`
 
-		Bonds      any `toml:"bond" later:"bond monitoring"`
-		Guard      any `toml:"guard" later:"the split-brain guard"`
-		GuardLimit any `toml:"guard_limit" later:"the split-brain guard"`
-		GuardCheck any `toml:"guard_check" later:"the split-brain guard"`
+		Bonds any `toml:"bond" later:"bond monitoring"`
 	}
 
 	rawRouter struct {

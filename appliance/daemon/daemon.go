@@ -126,6 +126,9 @@ func open(o Options, cfg *config.Config) (_ *node, err error) {
 	// Before anything is held: an election that takes this one's place is told what
 	// we have told, and may have to let go before we are ready.
 	n.tellFences()
+	if err := n.tellGuard(cfg); err != nil && !errors.Is(err, election.ErrLost) {
+		return nil, err
+	}
 	n.runner = n.newRunner(cfg)
 	n.checks = newChecks(cfg, n.runner.Post)
 	if n.control, err = control.Listen(o.Control, n); err != nil {

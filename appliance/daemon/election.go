@@ -12,8 +12,10 @@ import (
 	"understudy/appliance"
 	"understudy/appliance/identity"
 	"understudy/appliance/kernel"
+	"understudy/health"
 	"understudy/nat/nft"
 	"understudy/vrrp/election"
+	"understudy/vrrp/witness"
 )
 
 // electionEdge is the runner's view of the election process, over the client.
@@ -50,6 +52,11 @@ func (e *electionEdge) Weight(group string, weight int) {
 
 func (e *electionEdge) Overlap(group string, ok bool) {
 	e.send(election.Overlap{Group: group, OK: ok})
+}
+
+func (e *electionEdge) Neighbour(state health.State) {
+	e.send(election.Neighbour{State: map[health.State]witness.Neighbour{
+		health.Up: witness.NeighbourUp, health.Down: witness.NeighbourDown}[state]})
 }
 
 func (e *electionEdge) Term(group string, term uint64) {

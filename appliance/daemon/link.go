@@ -46,6 +46,10 @@ func (n *node) onElection(ctx context.Context, m election.Message) {
 			n.log.Error("the fence was not complete", "group", m.Group, "err", m.Error)
 		}
 		n.runner.Post(appliance.Fenced{Group: m.Group})
+	case election.Found:
+		n.runner.Post(appliance.Guarded{Findings: findings(m.Findings)})
+	case election.Reclaim:
+		n.runner.Post(appliance.Reclaimed{Group: m.Group})
 	case election.Stats:
 		n.stats.answered(m)
 	case election.Configured:

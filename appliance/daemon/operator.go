@@ -74,6 +74,9 @@ func (n *node) reload(ctx context.Context) error {
 		return fmt.Errorf("reload: %w", errors.Join(err, undo, n.addresses.Prepare(old.Devices())))
 	}
 	n.settled.set(cfg, plan)
+	if err := n.tellGuard(cfg); err != nil && !errors.Is(err, election.ErrLost) {
+		return fmt.Errorf("reload: %w", err) // config has checked the secret
+	}
 	if n.sessions != nil {
 		if err := n.sessions.Rekey(secrets(cfg)); err != nil {
 			return fmt.Errorf("reload: %w", err) // config has checked them
@@ -151,8 +154,9 @@ func (n *node) Status(ctx context.Context) (appliance.Status, error) {
 	for _, g := range cfg.Groups {
 		state := groups[g.Name]
 		s.Groups = append(s.Groups, appliance.GroupStatus{Name: g.Name, State: state.State.String(), Term: state.Term,
-			Members: slices.Clone(g.Routers), Leaving: state.Leaving, Restored: putBack[g.Name]})
+			Members: slices.Clone(g.Routers), Leaving: state.Leaving, Held: held(stats, g.Name), Restored: putBack[g.Name]})
 	}
+	s.Guard = guardStatus(cfg, stats.Guard)
 	s.NAT = n.natStatus(cfg)
 	if n.sessions != nil {
 		s.Sessions = n.sessions.status(string(cfg.Sessions.Mode))

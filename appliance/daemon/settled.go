@@ -59,7 +59,8 @@ func (s *settled) gated(group string) ([]netip.Addr, []string) {
 
 // coreConfig is what Core needs of the configuration.
 func coreConfig(c *config.Config) appliance.Config {
-	out := appliance.Config{Node: c.Node, Sessions: c.Sessions != nil, Health: c.Health(), WordBound: c.WordBound()}
+	out := appliance.Config{Node: c.Node, Sessions: c.Sessions != nil, Health: c.Health(), WordBound: c.WordBound(),
+		GuardCheck: c.Guard.Check}
 	if c.Mappings != nil && c.Mappings.Unknown == config.UnknownReset {
 		out.Unknown = appliance.UnknownReset
 	}

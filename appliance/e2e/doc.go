@@ -9,6 +9,7 @@
 //	crash_test.go     power cuts: under load, twice, and what is on the wire meanwhile
 //	handover_test.go  failover by an operator, and by an orderly stop
 //	return_test.go    a gateway comes back: rebooted, or with a stale table
+//	guard_test.go     who hears whom: both active, held, healed
 //	sync_test.go      the session link: cut, healed, missing, refused
 //	death_test.go     the death table of docs/architecture.md, with the whole program
 //	drift_test.go     someone else removes what is ours

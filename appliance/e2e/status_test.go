@@ -34,7 +34,12 @@ const contract = `{
  "checks":[{"name":"string","kind":"string","state":"unknown|up|down","since":"time","last_error":"string"}],
  "bonds":[{"name":"string","state":"ok|degraded|failed|unknown","findings":[{"name":"string","severity":"string","since":"time","detail":"string"}],
    "members":[{"interface":"string","partner_system":"string","synchronized":"bool"}]}],
- "alarms":[{"name":"split-brain|peer-incompatible|not-in-sync|lag|conntrack-full|events-lost|config-mismatch|election-late|apply-failed|no-peer",
+ "guard":{"mode":"alarm|hold|off","limit_seconds":"number","check":"string","interval_seconds":"number","drops":{"own":"number","code":"number"},
+   "peers":[{"name":"string","address":"string","last_heartbeat?":"time","interval_seconds":"number","neighbour":"up|down|unknown",
+     "sent":"number","received":"number","unproven":"number","drops":{"replay":"number"},
+     "groups":[{"name":"string","state":"initialize|backup|active|fault","term":"number",
+       "routers":[{"name":"string","interface":"string","priority":"number","source":"string","hears_us":"bool","heard":"bool"}]}]}]},
+ "alarms":[{"name":"split-brain|peer-incompatible|not-in-sync|lag|conntrack-full|events-lost|config-mismatch|election-late|apply-failed|no-peer|check-down|check-flapping|adverts-unheard|no-heartbeat",
    "since":"time","detail":"string"}]}`
 
 // conforms lists where v is not of the given form.

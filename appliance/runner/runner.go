@@ -8,6 +8,7 @@ import (
 
 	"understudy/appliance"
 	"understudy/appliance/identity"
+	"understudy/health"
 )
 
 // Election is the daemon's end of the election process. Its methods must not
@@ -19,6 +20,7 @@ type Election interface {
 	Fault(group string, on bool, reason string)
 	Weight(group string, weight int)
 	Overlap(group string, ok bool)
+	Neighbour(state health.State)
 	Term(group string, term uint64)
 	Stop()
 	Respawn(resume []appliance.GroupState)
@@ -189,6 +191,8 @@ func (r *Runner) perform(ctx context.Context, lanes *sync.WaitGroup, a appliance
 		e.Weight(a.Group, a.Weight)
 	case appliance.ElectOverlap:
 		e.Overlap(a.Group, a.OK)
+	case appliance.ElectNeighbour:
+		e.Neighbour(a.State)
 	case appliance.ElectTerm:
 		e.Term(a.Group, a.Term)
 	case appliance.ElectStop:
@@ -258,6 +262,8 @@ func (r *Runner) logEvent(ev appliance.Event) {
 		}
 	case appliance.CheckChanged:
 		r.log.Info("check", "check", ev.Name, "state", ev.State.String(), "value", ev.Value, "why", ev.Why)
+	case appliance.Reclaimed:
+		r.log.Info("another node was active too; announcing again", "group", ev.Group)
 	case appliance.LinkChanged:
 		r.log.Debug("interface", "iface", ev.Name, "up", ev.Up)
 	case appliance.Drifted:

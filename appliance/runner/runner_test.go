@@ -15,6 +15,7 @@ import (
 	"understudy/appliance"
 	"understudy/appliance/identity"
 	"understudy/appliance/runner"
+	"understudy/health"
 	"understudy/vrrp"
 )
 
@@ -45,6 +46,7 @@ func (w *world) Eligible(g string, ok bool, r string) { w.say("eligible %s %t %s
 func (w *world) HandOver(g string)                    { w.say("hand-over %s", g) }
 func (w *world) Weight(g string, weight int)          { w.say("weight %s %d", g, weight) }
 func (w *world) Overlap(g string, ok bool)            { w.say("overlap %s %v", g, ok) }
+func (w *world) Neighbour(s health.State)             { w.say("neighbour %v", s) }
 func (w *world) Fault(g string, on bool, r string)    { w.say("fault %s %t %s", g, on, r) }
 func (w *world) Term(g string, t uint64)              { w.say("term %s %d", g, t) }
 func (w *world) Stop()                                { w.say("elect-stop") }

@@ -32,6 +32,11 @@
 // state and runs without a collector. A full socket to the daemon is counted,
 // and the state is sent again later: the loop waits for nobody.
 //
+// Beside the adverts it exchanges heartbeats with the election processes of the
+// peers (package witness; the daemon hands over who they are and the keys), reads
+// them before it believes a timer, as it does adverts, and tells the daemon what
+// follows: alarms, and when to announce the addresses again.
+//
 // Stopping (SIGTERM): the daemon is told and lets its peer catch up; hand-over;
 // when no group is Active, the daemon tidies up and says Bye; each step has its
 // bound, and what the daemon did not do, the fence does.

@@ -44,5 +44,5 @@
 //
 // With "alarm", findings. With "hold" also what [vrrp.Set] is told as InVouch: a peer says that it is Active, and that
 // it hears the neighbour of guard_check. A claim is a surrogate for the advert that should have come: it is weighed by
-// the same order, and for a bounded time (docs/adr/0011).
+// the same order, and for a bounded time (docs/adr/0013).
 package witness

@@ -17,7 +17,7 @@ const (
 func (g *Gateway) Config() string {
 	opt := g.pair.opt
 	var b strings.Builder
-	fmt.Fprintf(&b, "node = %q\n", g.Name)
+	fmt.Fprintf(&b, "node = %q\n%s", g.Name, opt.Top)
 	for _, r := range []struct {
 		name, iface       string
 		address, address6 netip.Prefix

@@ -57,6 +57,7 @@ type Options struct {
 	NoNAT      bool // routed: outside then knows the way to the inside network
 	NoSessions bool
 
+	Top        string   // lines for the beginning of both configuration files
 	RouterKeys string   // lines for both [[router]] tables of both gateways
 	Extra      string   // lines for the end of both configuration files
 	Args       []string // more arguments of `run`
