@@ -78,6 +78,7 @@ func (s *Set) settle(now time.Time, g *group) {
 // wait for them only, and then waits a skew instead of an Active_Down_Interval. After a hand-over all have said it.
 func (s *Set) yield(now time.Time, g *group, cause Cause) {
 	leaving := !g.leaveUntil.IsZero()
+	g.wait.over() // somebody was heard, or is to come
 	s.op(Op{Kind: OpGateClose, Group: g.name})
 	for _, r := range g.members {
 		in := Input{Event: EventYield}
