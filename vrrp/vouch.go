@@ -17,8 +17,10 @@ type Claim struct {
 // 6.4.2 in that a group whose every Active_Down_Timer ran out stays Backup; HoldLimit bounds the sum of that, from one
 // advert heard to the next.
 type hold struct {
-	vouched []time.Time // by peer: until when its last word counts
-	since   time.Time   // the takeover is being put off; zero: it is not
+	vouched []time.Time   // by peer: until when its last word counts
+	beat    time.Duration // interval of the heartbeats heard last
+	excuse  time.Time     // we were late ourselves, and wait until then for another word; once
+	since   time.Time     // the takeover is being put off; zero: it is not
 	before  time.Duration
 	spent   bool // all of HoldLimit: from now on by the RFC alone, until an advert is heard
 }
@@ -34,7 +36,7 @@ func (s *Set) onVouch(now time.Time, g *group, in SetInput) {
 	}
 	vouched := &g.wait.vouched[in.Peer]
 	if !in.On {
-		*vouched = time.Time{}
+		*vouched, g.wait.excuse = time.Time{}, time.Time{}
 		if g.state == Active && g.vouchedUntil().IsZero() {
 			g.wait.over() // nobody else is Active: the next silence is another one
 		}
@@ -49,6 +51,7 @@ func (s *Set) onVouch(now time.Time, g *group, in SetInput) {
 	}
 	if until.After(now) {
 		*vouched = later(*vouched, until)
+		g.wait.beat, g.wait.excuse = in.Interval, time.Time{}
 	}
 	if g.state == Active && in.Known && g.leaveUntil.IsZero() && !g.wait.spent && until.After(now) && s.outclaimed(g, in.Claims) {
 		s.stepAside(now, g)
@@ -100,6 +103,10 @@ func (s *Set) stepAside(now time.Time, g *group) {
 // held tells whether a takeover that is due is put off. Never after priority 0: then nobody is Active.
 func (s *Set) held(now time.Time, g *group) bool {
 	h := &g.wait
+	// Who was late for its own timer may have slept past heartbeats too: as with adverts, it waits once more.
+	if until := g.vouchedUntil(); !h.since.IsZero() && h.excuse.IsZero() && now.Sub(until) > h.beat && !until.IsZero() {
+		h.excuse = now.Add(h.beat + g.members[0].m.skew())
+	}
 	if s.cfg.HoldLimit <= 0 || h.spent || g.released() || !now.Before(g.vouchedUntil()) {
 		h.end(now)
 		return false
@@ -139,9 +146,10 @@ func (h *hold) end(now time.Time) {
 }
 
 // over begins anew: an advert was heard, or nobody claims anything any more.
-func (h *hold) over() { h.since, h.before, h.spent = time.Time{}, 0, false }
+func (h *hold) over() { h.since, h.excuse, h.before, h.spent = time.Time{}, time.Time{}, 0, false }
 
 func (g *group) vouchedUntil() (until time.Time) {
+	until = g.wait.excuse
 	for _, t := range g.wait.vouched {
 		until = later(until, t)
 	}

@@ -302,6 +302,29 @@ func TestVouchSpentUntilTheSplitIsOver(t *testing.T) {
 	v.is(Backup, "another silence")
 }
 
+// A process that was late itself may have slept past heartbeats: it waits for one more, and not for two.
+func TestVouchGivesTheLateOneMoreHeartbeat(t *testing.T) {
+	v := newVouching(t, nil)
+	v.until(500*time.Millisecond, v.better)
+	v.is(Backup, "held")
+	v.now = v.set.Deadline().Add(150 * time.Millisecond) // it sleeps
+	v.step(SetInput{Kind: InTick})
+	v.is(Backup, "it was late itself")
+	wait := v.set.Deadline().Sub(v.now)
+	if wait <= 100*time.Millisecond || wait > 200*time.Millisecond {
+		t.Fatalf("it waits for %v", wait)
+	}
+	v.now = v.set.Deadline().Add(150 * time.Millisecond)
+	v.step(SetInput{Kind: InTick})
+	v.is(Active, "it was late once more")
+
+	v = newVouching(t, nil)
+	v.until(500*time.Millisecond, v.better)
+	v.now = v.set.Deadline().Add(50 * time.Millisecond)
+	v.step(SetInput{Kind: InTick})
+	v.is(Active, "a little late")
+}
+
 func TestVouchAllocatesNothing(t *testing.T) {
 	v := newVouching(t, nil)
 	in := v.better()
