@@ -50,6 +50,10 @@ type RouterStatus struct {
 	// Drops has every reason, also those at zero. What came in on the interface
 	// for none of its routers (an unknown VRID) counts for each of them.
 	Drops map[string]uint64 `json:"drops"`
+	// DropsEstimated is how many packets on the router's interface were counted in
+	// Drops without having been looked at, for there were too many: as those were
+	// that came with them.
+	DropsEstimated uint64 `json:"drops_estimated"`
 }
 
 // RivalStatus is another router of a VRID.
@@ -64,6 +68,9 @@ type RivalStatus struct {
 type AdvertStatus struct {
 	Sent     uint64 `json:"sent"`
 	Received uint64 `json:"received"`
+	// Lost is how many packets on the router's interface found no room in the
+	// socket: nobody knows what they were.
+	Lost uint64 `json:"lost"`
 	// Accepted, though another interval or other addresses than ours (RFC 9568,
 	// 7.1: processed, but worth knowing).
 	IntervalMismatch uint64 `json:"interval_mismatch"`

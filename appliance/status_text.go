@@ -27,8 +27,8 @@ func (s Status) WriteText(w io.Writer, now time.Time) error {
 	fmt.Fprintln(t)
 	fmt.Fprintln(t, "ROUTER\tINTERFACE\tVRID\tFAMILY\tSTATE\tPRIORITY\tINTERVAL\tSENT\tRECEIVED\tDROPPED\tSINCE\tWHY\tADDRESSES")
 	for _, r := range s.Routers {
-		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\n", r.Name, r.Interface, r.VRID, r.Family, r.State, priorityText(r),
-			time.Duration(r.AdvertIntervalSeconds*float64(time.Second)), r.Adverts.Sent, r.Adverts.Received, total(r.Drops),
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n", r.Name, r.Interface, r.VRID, r.Family, r.State, priorityText(r),
+			time.Duration(r.AdvertIntervalSeconds*float64(time.Second)), r.Adverts.Sent, r.Adverts.Received, droppedText(r),
 			ago(now, r.LastTransition), dash(r.Reason), strings.Join(r.Addresses, " "))
 	}
 	if n := s.NAT; n.Source+n.Static+n.Forwards+len(n.Entries) > 0 {
@@ -86,6 +86,14 @@ func priorityText(r RouterStatus) string {
 		return fmt.Sprint(r.Priority)
 	}
 	return fmt.Sprintf("%d (of %d)", r.EffectivePriority, r.Priority)
+}
+
+// droppedText marks a number that is an estimate.
+func droppedText(r RouterStatus) string {
+	if r.DropsEstimated > 0 {
+		return fmt.Sprintf("~%d", total(r.Drops))
+	}
+	return fmt.Sprint(total(r.Drops))
 }
 
 func total(m map[string]uint64) (n uint64) {

@@ -86,6 +86,16 @@ func resum(p []byte) {
 	binary.BigEndian.PutUint16(m[6:], ^uint16(s))
 }
 
+// behind puts IPv6 extension headers of 8 octets before the message.
+func behind(p []byte, kinds ...byte) []byte {
+	for _, kind := range slices.Backward(kinds) {
+		p = slices.Insert(p, 40, p[6], 0, 0, 0, 0, 0, 0, 0)
+		p[6] = kind
+	}
+	binary.BigEndian.PutUint16(p[4:], uint16(len(p)-40))
+	return p
+}
+
 func TestParseAdvertLadder(t *testing.T) {
 	tests := []struct {
 		name  string
@@ -121,6 +131,14 @@ func TestParseAdvertLadder(t *testing.T) {
 		{"bad checksum before vrid", "10.0.0.9", func(p []byte) []byte { p[21] = 0; return p }, vrrp.ReasonChecksum},
 		{"bad vrid 0 before interval", "10.0.0.9", func(p []byte) []byte { p[21], p[24], p[25] = 0, 0, 0; resum(p); return p }, vrrp.ReasonVRID},
 		{"bad interval 0 with reserved bits", "10.0.0.9", func(p []byte) []byte { p[24], p[25] = 0xf0, 0; resum(p); return p }, vrrp.ReasonInterval},
+		{"OK IPv6 hop-by-hop options", "fe80::9", func(p []byte) []byte { return behind(p, 0) }, vrrp.ReasonNone},
+		{"OK IPv6 all options", "fe80::9", func(p []byte) []byte { return behind(p, 0, 60, 60, 60) }, vrrp.ReasonNone},
+		{"bad IPv6 too many options", "fe80::9", func(p []byte) []byte { return behind(p, 60, 60, 60, 60, 60) }, vrrp.ReasonTruncated},
+		{"bad IPv6 routed", "fe80::9", func(p []byte) []byte { return behind(p, 43) }, vrrp.ReasonVersion},
+		{"bad IPv6 another protocol behind options", "fe80::9", func(p []byte) []byte { p[6] = 17; return behind(p, 0) }, vrrp.ReasonType},
+		{"bad IPv6 fragment", "fe80::9", func(p []byte) []byte { return behind(p, 44) }, vrrp.ReasonTruncated},
+		{"bad IPv6 fragment behind options", "fe80::9", func(p []byte) []byte { return behind(p, 60, 44) }, vrrp.ReasonTruncated},
+		{"bad IPv6 options over the packet", "fe80::9", func(p []byte) []byte { p = behind(p, 0); p[41] = 99; return p }, vrrp.ReasonTruncated},
 		{"bad IPv6 without pseudo-header", "fe80::9", func(p []byte) []byte { resum(p[20:]); return p }, vrrp.ReasonChecksum},
 	}
 	for _, tt := range tests {

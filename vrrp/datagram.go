@@ -36,7 +36,7 @@ type Datagram struct {
 	Payload  []byte // aliases the input
 }
 
-// ParseDatagram reads an IPv4 or IPv6 packet. It honours the IPv4 header length, and cuts Ethernet padding off by
+// ParseDatagram reads an IPv4 or IPv6 packet. It honours the IPv4 header length and IPv6 options, and cuts Ethernet padding off by
 // the packet's own length: the smallest frame pads a one-address advert by 14 octets. The only reason it gives is
 // ReasonTruncated. A fragment counts as truncated: an advert is never longer than a link's smallest packet.
 func ParseDatagram(ip []byte) (Datagram, Reason) {
@@ -80,12 +80,16 @@ func parse6(ip []byte) (Datagram, Reason) {
 	if total > len(ip) {
 		return Datagram{}, ReasonTruncated
 	}
+	protocol, at, ok := extensions(ip[:total])
+	if !ok {
+		return Datagram{}, ReasonTruncated
+	}
 	return Datagram{
 		Src:      netip.AddrFrom16([16]byte(ip[8:24])),
 		Dst:      netip.AddrFrom16([16]byte(ip[24:40])),
 		TTL:      ip[7],
-		Protocol: ip[6],
-		Payload:  ip[ipv6Header:total],
+		Protocol: protocol,
+		Payload:  ip[at:total],
 	}, ReasonNone
 }
 

@@ -13,7 +13,7 @@ const (
 	InStart    InputKind = iota // the daemon is ready and every link was told: Initialize -> Backup (or owner -> Active)
 	InTick                      // the time of Deadline has come. Drain the sockets first, if late
 	InAdvert                    // Router, Src, Advert, Rx: ParseAdvert accepted it and it is for that router's interface, VRID and family
-	InRefused                   // Router or -1, Interface, Src, Refused: a packet that is no InAdvert, and why. Counted, and no more
+	InRefused                   // Router or -1, Interface, Src, Refused, Times: a packet that is no InAdvert, and why. Counted, and no more
 	InLink                      // Interface, Up, Primary, LinkLocal, Sources: the whole truth about an interface
 	InEligible                  // Group, OK, Reason: not OK does not preempt a live lower Active; it still takes over from nobody
 	InFault                     // Group, On, Reason, Fence: out of service until cleared
@@ -36,6 +36,7 @@ type SetInput struct {
 	Rx     time.Time // when the packet came in, monotonic; zero: now
 
 	Refused Reason // InRefused
+	Times   uint32 // InRefused: so many packets; 0 is 1
 
 	Interface string
 	Up        bool         // administratively up and carrier

@@ -67,9 +67,9 @@ type pace struct {
 	wait        uint8  // windows from then to now
 }
 
-// due counts, and says whether to tell: in the first window, and then half as often each time.
-func (p *pace) due(window uint32) bool {
-	if p.count++; p.wait != 0 && window < p.next {
+// due counts (0 times is once), and says whether to tell: in the first window, and then half as often each time.
+func (p *pace) due(window, times uint32) bool {
+	if p.count += max(times, 1); p.wait != 0 && window < p.next {
 		return false
 	}
 	return true
@@ -108,11 +108,11 @@ type notices struct {
 	list   []Notice          // of this step
 }
 
-// notice says n if it is time to.
+// notice says n if it is time to. Its Count is how often it is now; it goes out with what was not said before.
 func (s *Set) notice(now time.Time, p *paces, n Notice) {
 	s.turnWindow(now)
 	pace := p.of(&n)
-	if !pace.due(s.notices.window) || s.notices.said[n.Kind] == noticesPerWindow {
+	if !pace.due(s.notices.window, n.Count) || s.notices.said[n.Kind] == noticesPerWindow {
 		return
 	}
 	s.notices.said[n.Kind]++
@@ -135,7 +135,7 @@ func (s *Set) onRefused(now time.Time, in SetInput) {
 	if in.Refused == ReasonNone || in.Refused >= numReasons {
 		return
 	}
-	n := Notice{Kind: NoticeRefused, Router: -1, Interface: in.Interface, Reason: in.Refused, Src: in.Src}
+	n := Notice{Kind: NoticeRefused, Router: -1, Interface: in.Interface, Reason: in.Refused, Src: in.Src, Count: in.Times}
 	if in.Router >= 0 && in.Router < len(s.routers) {
 		s.refuse(now, s.routers[in.Router], n)
 		return
@@ -147,7 +147,7 @@ func (s *Set) onRefused(now time.Time, in SetInput) {
 
 // refuse counts a packet that was for a router of ours.
 func (s *Set) refuse(now time.Time, r *router, n Notice) {
-	r.facts.drops[n.Reason]++
+	r.facts.drops[n.Reason] += uint64(max(n.Count, 1))
 	n.Router, n.Interface = r.index, r.cfg.Interface
 	s.notice(now, &r.paces, n)
 }

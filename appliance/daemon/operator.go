@@ -213,6 +213,11 @@ func routerStatus(r config.Router, stats election.Stats) appliance.RouterStatus 
 		for reason, count := range e.Drops {
 			out.Drops[reason] = count
 		}
+		for _, p := range stats.Ports {
+			if p.Interface == r.Interface && p.Family == r.Family {
+				out.DropsEstimated, out.Adverts.Lost = p.Estimated, p.Lost
+			}
+		}
 	}
 	return out
 }

@@ -113,6 +113,9 @@ func (e ethernet) isVRRP() bool {
 		if len(e.body) < 7 {
 			return e.dst == lacp.MAC{0x33, 0x33, 0, 0, 0, 0x12}
 		}
+		if d, reason := vrrp.ParseDatagram(e.body); reason == vrrp.ReasonNone {
+			return d.Protocol == protocol // behind options
+		}
 		return e.body[0]>>4 == 6 && e.body[6] == protocol
 	}
 	return false

@@ -50,10 +50,17 @@ func joinDUT(s *scene, set settings) *dut {
 
 func joinDUTs(s *scene, v variant, set settings, own, host string) *dut {
 	s.t.Helper()
+	d := unrecorded(s, v, set, own, host)
+	d.wire = s.record(s.lan)
+	return d
+}
+
+// unrecorded is joinDUTs without a recording.
+func unrecorded(s *scene, v variant, set settings, own, host string) *dut {
+	s.t.Helper()
 	d := &dut{box: &box{scene: s, Node: s.Node("ours")}, v: v, set: set, host: s.Node("host")}
 	s.join(v, d.Node, own)
 	s.join(v, d.host, host)
-	d.wire = s.record(s.lan)
 	return d
 }
 

@@ -27,8 +27,9 @@
 // gate part before any yield, and all of it when the daemon cannot be relied on.
 // Nobody is told that we are gone before we are.
 //
-// The loop: one locked thread, one ppoll, absolute deadlines. Sockets are read
-// empty before an expired timer is believed. It allocates nothing in steady
+// The loop: one locked thread, one ppoll, absolute deadlines. Of a socket 64 packets
+// are taken in a turn; an expired timer is not believed before all was read that
+// came in before it. It allocates nothing in steady
 // state and runs without a collector. A full socket to the daemon is counted,
 // and the state is sent again later: the loop waits for nobody.
 //

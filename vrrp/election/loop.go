@@ -27,14 +27,16 @@ type loop struct {
 	started bool   // a daemon has been Ready
 	resumed bool
 
-	now    time.Time // of this turn
-	onLnk  func(vrrpnet.Link)
-	chosen []vrrpnet.Interface // as they are watched, with their chosen sources
-	found  []netip.Addr        // those of one link that are there
-	fds    []unix.PollFd
-	frame  vrrpnet.Frame
-	advert vrrp.Advert
-	packet []byte
+	now      time.Time // of this turn
+	onLnk    func(vrrpnet.Link)
+	chosen   []vrrpnet.Interface // as they are watched, with their chosen sources
+	found    []netip.Addr        // those of one link that are there
+	fds      []unix.PollFd
+	frame    vrrpnet.Frame
+	advert   vrrp.Advert
+	refusals [sampleBound]refusal
+	unread   int // turns that an expired timer has waited for the ports
+	packet   []byte
 
 	supervision
 	stopping
@@ -164,24 +166,33 @@ func (l *loop) turn() {
 	l.turns++
 	l.now = time.Now()
 	l.board.Alive(l.now)
-	due := l.set != nil && expired(l.set.Deadline(), l.now)
+	var at time.Time
+	if l.set != nil {
+		at = l.set.Deadline()
+	}
+	due, heard := expired(at, l.now), true
 	// Ports first, and all of them when a timer has run out: the advert that
-	// proves it wrong may lie in a socket.
+	// proves it wrong may lie in a socket, behind more than is taken in a turn.
 	for i, p := range l.ports {
 		if due || l.fds[fixedFDs+i].Revents != 0 {
-			l.receive(p)
+			heard = l.receive(p, at) && heard
 		}
 	}
 	if due || l.fds[fdBeats].Revents != 0 {
 		l.receiveBeats()
 	}
 	l.readLinks()
-	if due {
+	switch {
+	case due && !heard && l.unread < patience:
+		l.unread++
+	case due:
+		l.unread = 0
 		l.tick()
 	}
 	l.readEvents()
 	l.readDaemon()
 	l.timers()
+	l.samples()
 	l.beat()
 }
 

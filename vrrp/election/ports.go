@@ -16,10 +16,14 @@ type port struct {
 	family uint8
 	port   *vrrpnet.Port // nil: there is no such interface
 	link   vrrpnet.Link
-	single bool       // some of the routers have peers
+	single bool // some of the routers have peers
+	want   vrrpnet.Wanted
 	vrids  [256]int16 // index of the router, -1: not ours
 
 	drops                drops // of no router
+	sampled              time.Time
+	seen                 uint   // in the sample since then
+	estimated            uint64 // drops of any router and of none that were not looked at
 	lost                 uint64
 	sendErrors, reopened uint64
 	failed               bool // could not be opened: try again
@@ -90,6 +94,9 @@ func (t *tables) build(cfg vrrp.SetConfig) tables {
 		if old := t.routeOf(r); old != nil {
 			next.routes[i].sent = old.sent
 		}
+	}
+	for _, p := range next.ports {
+		p.want = p.wanted(cfg)
 	}
 	return next
 }
@@ -183,10 +190,11 @@ func (l *loop) follow(p *port, link vrrpnet.Link) {
 		return
 	}
 	p.port.MAC = link.MAC
-	if !p.single {
-		return
+	err := p.port.Want(p.want)
+	if err == nil && p.single {
+		err = p.port.OpenUnicast()
 	}
-	if err := p.port.OpenUnicast(); err != nil {
+	if err != nil {
 		p.failed = true
 		if p.close(); !again {
 			l.log.Warn("port not opened", "iface", p.name, "family", p.family, "error", err)
@@ -227,50 +235,38 @@ func (p *port) close() {
 	}
 }
 
-// receiveBound is how many packets are taken from a port before the timers get
-// their turn: a flood must not silence us.
-const receiveBound = 256
+const (
+	// receiveBound is how many packets are taken from a port in a turn.
+	receiveBound = 64
+	// patience is for how many turns an expired timer waits for what lies before
+	// it in a port: longer than the socket is deep.
+	patience = 64
+)
 
-// receive reads a port empty.
-func (l *loop) receive(p *port) {
+// receive takes packets from a port. It tells whether all of them were taken that
+// had come in until then.
+func (l *loop) receive(p *port, until time.Time) (through bool) {
 	for n := 0; p.port != nil && n < receiveBound; n++ {
 		ok, err := p.port.Receive(l.now, &l.frame)
 		if err == vrrpnet.ErrGone {
 			continue // said once per socket; the watcher tells the rest
 		}
 		if !ok {
-			return
+			return true
 		}
+		through = through || l.frame.At.After(until)
 		l.onFrame(p)
 	}
+	return through || p.port == nil
 }
 
 func (l *loop) onFrame(p *port) {
-	d, reason := vrrp.ParseDatagram(l.frame.Packet)
-	router := -1
-	if len(d.Payload) > 1 {
-		router = int(p.vrids[d.Payload[1]])
-	}
-	switch {
-	case reason != vrrp.ReasonNone:
-	case router >= 0:
-		reason = l.set.Parse(router, d, &l.advert)
-	default:
-		if reason = vrrp.ParseAdvert(d, &l.advert); reason == vrrp.ReasonNone {
-			reason = vrrp.ReasonVRID
-		}
-	}
-	if router < 0 {
-		p.drops.count(reason)
-	}
-	if reason != vrrp.ReasonNone {
-		l.apply(l.now, l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InRefused, Router: router, Interface: p.name, Src: d.Src,
-			Refused: reason}))
-		if router >= 0 {
-			l.guard.Refused(l.frame.At, router, d.Src, reason)
-		}
+	r, d := l.judge(p)
+	if r.reason != vrrp.ReasonNone {
+		l.refused(p, r, 1, l.frame.At)
 		return
 	}
+	router := r.router
 	out := l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InAdvert, Router: router, Src: d.Src, Advert: &l.advert, Rx: l.frame.At})
 	if reason := dropped(out.Ops); reason != vrrp.ReasonNone {
 		l.guard.Refused(l.frame.At, router, d.Src, reason)

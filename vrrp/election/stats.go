@@ -29,6 +29,7 @@ type PortStats struct {
 	Up         bool
 	Primary    string            // the address adverts come from
 	Drops      map[string]uint64 // of no router of ours
+	Estimated  uint64            // drops, of routers and of none, that were not looked at: taken to be like those that were
 	Lost       uint64            // received by the kernel, but not by us
 	SendErrors uint64
 	Reopened   uint64
@@ -46,9 +47,9 @@ type DaemonStats struct {
 // drops counts refused packets by vrrp.Reason.
 type drops [32]uint64
 
-func (d *drops) count(r vrrp.Reason) {
+func (d *drops) count(r vrrp.Reason, times uint64) {
 	if int(r) < len(d) {
-		d[r]++
+		d[r] += times
 	}
 }
 
@@ -59,6 +60,9 @@ func (d *drops) into(m map[string]uint64) {
 }
 
 func (l *loop) snapshot(now time.Time) Stats {
+	for _, p := range l.ports {
+		l.sample(p)
+	}
 	s := Stats{Status: l.set.Snapshot(now), Fence: l.fences.stats, Daemon: l.daemonStats, Ports: []PortStats{},
 		Turns: l.turns, LateMax: l.lateMax, Undelivered: l.undelivered, Watch: l.watcher.Lost(),
 		Guard: l.guard.Snapshot(now)}
@@ -71,7 +75,7 @@ func (l *loop) snapshot(now time.Time) Stats {
 	}
 	for _, p := range l.ports {
 		st := PortStats{Interface: p.name, Family: p.family, Up: p.link.Up, Drops: map[string]uint64{},
-			SendErrors: p.sendErrors, Reopened: p.reopened, Lost: p.lost}
+			SendErrors: p.sendErrors, Reopened: p.reopened, Lost: p.lost, Estimated: p.estimated}
 		if p.port != nil {
 			st.Index = p.port.Index
 			st.Lost += p.port.Lost()

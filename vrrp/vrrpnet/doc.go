@@ -9,6 +9,10 @@
 //	kernel --> | Watcher: rtnetlink            | ----> Link: up, index, primary address
 //	           +-------------------------------+
 //
+// A filter in the kernel keeps away what is for no VRID of the port or came with
+// another TTL, so a flood of that costs next to nothing. A second socket holds
+// some of it, for counters: all of it, or a random sample.
+//
 // What goes to single routers leaves by a raw IP socket of the port, whose way the
 // kernel finds.
 //

@@ -59,6 +59,8 @@ type Port struct {
 
 	fd, group int      // the packet socket; the datagram socket that holds the membership
 	one       *unicast // nil: not asked for
+	away      *refused // nil: the filter lets everything through
+	wanted    Wanted
 
 	// What a system call reads or writes lives here and is set up once.
 	in, out [maxFrame]byte
@@ -106,8 +108,8 @@ func (p *Port) openPacket() (err error) {
 	if err != nil {
 		return fmt.Errorf("packet socket: %w", err)
 	}
-	if err := unix.SetsockoptSockFprog(p.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, filter(p.Family)); err != nil {
-		return fmt.Errorf("packet filter: %w", err)
+	if err := attach(p.fd, p.Family, Wanted{}, all); err != nil {
+		return err
 	}
 	if err := unix.SetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1); err != nil {
 		return fmt.Errorf("receive time stamps: %w", err)
@@ -226,6 +228,7 @@ func (p *Port) Lost() uint64 {
 // Close leaves the group and closes the sockets. It may be called twice.
 func (p *Port) Close() {
 	p.CloseUnicast()
+	p.closeRefused()
 	for _, fd := range []*int{&p.fd, &p.group} {
 		if *fd >= 0 {
 			unix.Close(*fd)
