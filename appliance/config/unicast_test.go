@@ -64,7 +64,7 @@ source = "2001:db8::2"
 	for _, r := range c.Election().Routers {
 		want, source := []vrrp.Peer{{Address: a("10.0.0.3")}}, netip.Addr{}
 		if r.Family == 6 {
-			want = []vrrp.Peer{{Address: a("fe80::3")}, {Address: a("2001:db8::3")}, {Address: a("2001:db8:1::3"), Routed: true}}
+			want = []vrrp.Peer{{Address: a("fe80::3"), Routed: true}, {Address: a("2001:db8::3"), Routed: true}, {Address: a("2001:db8:1::3"), Routed: true}}
 			source = a("2001:db8::2")
 		}
 		if r.Source != source || !reflect.DeepEqual(r.Peers, want) {

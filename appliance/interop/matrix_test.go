@@ -99,6 +99,12 @@ var variants = []variant{
 		peers:      []string{"keepalived"}, only: []string{"preempt", "release", "crash", "equal priority"},
 	},
 	{
+		name: "v3 IPv6 unicast", version: 3, vrid: 51, address: netip.MustParsePrefix("2001:db8:1::fe/64"), local: netip.MustParsePrefix("fe80::fe/64"),
+		interval: 200 * time.Millisecond, learns: true, low: "fe80::2/64", high: "fe80::8000:0:0:3/64", unicast: true,
+		ours: "unicast = [\"OTHER\"]", keepalived: "version 3\n  unicast_src_ip OWN\n  unicast_peer {\n    OTHER\n  }",
+		peers: []string{"keepalived"},
+	},
+	{
 		name: "v2 unicast PASS", version: 2, vrid: 51, address: netip.MustParsePrefix("10.0.1.254/24"), interval: time.Second,
 		low: "10.0.1.2/24", high: "10.0.1.3/24", unicast: true,
 		ours: "version = 2\nauth_pass = \"s3cr3t\"\nunicast = [\"10.0.1.2\", \"10.0.1.3\"]",
