@@ -84,11 +84,15 @@ const (
 	coStop
 	coCheck
 	coLink
+	coGuarded
+	coReclaimed
+	coPrepared
 	numEvents
 )
 
 var eventNames = [numEvents]string{"tick", "attached", "transition", "fenced", "election-lost", "applied", "refused", "stale", "synced",
-	"not-synced", "term", "claimed", "unclaimed", "drifted", "drained", "not-drained", "failover", "reloaded", "stop", "check", "link"}
+	"not-synced", "term", "claimed", "unclaimed", "drifted", "drained", "not-drained", "failover", "reloaded", "stop", "check", "link",
+	"guarded", "reclaimed", "prepared"}
 
 // Coverage counts what met what.
 type Coverage struct {
@@ -250,6 +254,12 @@ func classifyEvent(ev appliance.Event, gen uint64) (kind int, ok bool) {
 		return coCheck, true
 	case appliance.LinkChanged:
 		return coLink, true
+	case appliance.Guarded:
+		return coGuarded, true
+	case appliance.Reclaimed:
+		return coReclaimed, true
+	case appliance.Prepared:
+		return coPrepared, true
 	}
 	return 0, false
 }

@@ -95,6 +95,12 @@ func (d *daemon) event(a *Act) {
 		d.drained(a.G, true)
 	case "not-drained":
 		d.drained(a.G, false)
+	case "guarded": // by its heartbeats
+		d.post(appliance.Guarded{Findings: []appliance.Finding{{Alarm: appliance.AlarmSplitBrain, Group: name}}})
+	case "reclaimed":
+		d.post(appliance.Reclaimed{Group: name})
+	case "prepared": // of an activation that never was
+		d.post(appliance.Prepared{Group: name})
 	case "check":
 		if d.probed {
 			n.tellCheck(soft)

@@ -90,7 +90,8 @@ func TestEveryEventIsInAClass(t *testing.T) {
 		appliance.Applied{Gen: 7}, appliance.Applied{Gen: 6}, appliance.Applied{Gen: 7, Failed: map[string]error{"": errors.New("no")}},
 		appliance.Synced{}, appliance.Synced{InSync: true}, appliance.TermHeard{}, appliance.Claimed{}, appliance.Claimed{On: true},
 		appliance.Drifted{}, appliance.Drained{}, appliance.Drained{Err: errors.New("no")}, appliance.Failover{}, appliance.Reloaded{},
-		appliance.Stop{}, appliance.CheckChanged{State: health.Up}, appliance.LinkChanged{}}
+		appliance.Stop{}, appliance.CheckChanged{State: health.Up}, appliance.LinkChanged{},
+		appliance.Guarded{}, appliance.Reclaimed{}, appliance.Prepared{}}
 	var have []string
 	met := [numEvents]bool{}
 	for _, ev := range events {

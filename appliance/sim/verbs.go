@@ -92,7 +92,8 @@ var forms = [numVerbs]form{
 	Junk:      {"junk", "si", nil},
 	Poke: {"poke", "ngw", []string{"start", "tick", "fault", "fault-fence", "fault-off", "resume", "eligible",
 		"overlap", "weight", "vouch", "unvouch", "hand-over", "stop", "stop-fence"}},
-	Event:  {"event", "ngw", []string{"tick", "attached", "refused", "stale", "synced", "term", "claimed", "drifted", "drained", "not-drained", "check", "link"}},
+	Event: {"event", "ngw", []string{"tick", "attached", "refused", "stale", "synced", "term", "claimed", "drifted", "drained", "not-drained", "check", "link",
+		"guarded", "reclaimed", "prepared"}},
 	Expect: {"expect", "gx", nil},
 }
 
