@@ -70,6 +70,10 @@ var mutations = []mutation{
 		"		c.preempt = now.Add(syncBound)\n", "		_ = now\n", ""},
 	{"eligibility not withdrawn on lost sync: not told", "appliance/core_sync.go",
 		"if g.Active() || (g.told && g.eligible == ok) {", "if g.Active() || (g.told && (g.eligible == ok || !ok)) {", ""},
+	{"silence on a new link is believed", "vrrp/settle.go",
+		"		in.Clear = l.since.Add(d)\n", "		_ = l.since\n", ""},
+	{"a refused packet ends the wait for a new link", "vrrp/notice.go",
+		"	r.facts.drops[n.Reason]++\n", "	r.facts.drops[n.Reason]++\n	r.m.onDelivery(now)\n", ""},
 
 	// What it has found, put back: the scenario notices.
 	{"nobody speaks first after a respawn", "appliance/core_election.go",
