@@ -6,7 +6,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -X main.version=$(VERSION)
 
 # Packages whose tests need the kernel: network namespaces, so root.
-KERNEL  := ./vrrp/vrrpnet/... ./vrrp/election/... ./garp/garpnet/... ./nat/nft/... ./nat/conntrack/... \
+KERNEL  := ./vrrp/vrrpnet/... ./vrrp/election/... ./garp/garpnet/... ./garp/ranet/... ./nat/nft/... ./nat/conntrack/... \
            ./appliance/kernel/... ./appliance/replica/... ./appliance/lab/... ./appliance/demo/... ./appliance/bench/... \
            ./appliance/e2e/... ./appliance/daemon/... ./health/probe/...
 # The election beside other people's routers. They mostly wait: several at a time.

@@ -22,6 +22,7 @@ var layers = map[string][]string{
 	"vrrp":               nil,
 	"vrrp/witness":       {"vrrp"},
 	"garp":               nil,
+	"garp/ra":            nil,
 	"lacp":               nil,
 	"nat":                nil,
 	"nat/session":        nil,
@@ -33,6 +34,7 @@ var layers = map[string][]string{
 	// Edges: one pure side, one facility; they have never heard of Core.
 	"vrrp/vrrpnet":      {"vrrp"},
 	"garp/garpnet":      {"garp"},
+	"garp/ranet":        {"garp", "garp/ra"},
 	"nat/nft":           {"nat"},
 	"nat/conntrack":     {"nat/session"},
 	"health/program":    nil,
@@ -40,7 +42,7 @@ var layers = map[string][]string{
 	"appliance/kernel":  {"appliance/identity"},
 	"appliance/notify":  {"health/program"},
 	"appliance/replica": {"nat/session", "nat/conntrack"},
-	"appliance/config":  {"vrrp", "vrrp/witness", "nat", "health", "appliance/identity"},
+	"appliance/config":  {"vrrp", "garp/ra", "vrrp/witness", "nat", "health", "appliance/identity"},
 	"appliance/control": {"appliance"},
 	"appliance/decode":  {"vrrp", "garp", "lacp"},
 	"appliance/runner":  {"appliance", "appliance/identity", "health"},
@@ -63,7 +65,7 @@ var layers = map[string][]string{
 }
 
 // pure packages decide and do nothing else.
-var pure = []string{"vrrp", "vrrp/witness", "garp", "lacp", "nat", "nat/session", "health", "appliance", "appliance/identity", "appliance/sim"}
+var pure = []string{"vrrp", "vrrp/witness", "garp", "garp/ra", "lacp", "nat", "nat/session", "health", "appliance", "appliance/identity", "appliance/sim"}
 
 // notPure is what a pure package may not import of the standard library.
 var notPure = []string{"os", "net", "syscall", "sync", "context", "log", "math/rand", "math/rand/v2", "unsafe", "runtime"}
