@@ -58,7 +58,8 @@ var requirements = []requirement{
 	{"V26", "6.4.2", must, "Backup: no ARP reply for the addresses", []string{"interop.TestBackupIsNotThere", "kernel.TestDeviceSettings"}, ""},
 	{"V27", "6.4.2", must, "Backup: no neighbour advertisement for them",
 		[]string{"interop.TestBackupIsNotThereIPv6", "nft.TestGate6"}, ""},
-	{"V28", "6.4.2", must, "Backup: no router advertisement", nil, notYetIPv6},
+	{"V28", "6.4.2", must, "Backup: no router advertisement",
+		[]string{"e2e.TestRouterAdvertisements", "ranet.TestOnlyAnActiveSpeaks", "ranet.TestTheElectionIsAskedFirst", "ra.TestSilent"}, ""},
 	{"V29", "6.4.2", must, "Backup: frames to the virtual MAC are dropped",
 		[]string{"interop.TestBackupDoesNotForwardForTheVirtualMAC", "daemon.TestS6_4_2_BackupDoesNotForwardFramesToTheVirtualMAC", "nft.TestDeviceGate", "interop.TestBackupDoesNotForwardForTheVirtualMACIPv6"}, ""},
 	{"V30", "6.4.2", must, "Backup: packets to the addresses are not accepted",
@@ -77,7 +78,9 @@ var requirements = []requirement{
 		[]string{"interop.TestActiveIsInTheGroupsOfItsAddresses", "interop.TestActiveAnswersIPv6"}, ""},
 	{"V38", "6.4.3", must, "Active: neighbour solicitations are answered, flag R set",
 		[]string{"interop.TestActiveAnswersIPv6"}, ""},
-	{"V39", "6.4.3", must, "Active: router advertisements", nil, notYetIPv6},
+	{"V39", "6.4.3", must, "Active: router advertisements",
+		[]string{"e2e.TestRouterAdvertisements", "e2e.TestReloadEndsAdvertisements", "ranet.TestFrameOctets", "ra.TestUnsolicited", "ra.TestSolicited"},
+		"With `ra` in the router's table: a network may have another way to tell its hosts. From the virtual link-local address and, with mac = \"virtual\", the virtual MAC (docs/adr/0014)."},
 	{"V40", "6.4.3", must, "Active: frames to the virtual MAC are forwarded",
 		[]string{"interop.TestActiveForwards", "e2e.TestVirtualMACCrashAndReturn", "interop.TestActiveForwardsIPv6"}, byMAC},
 	{"V41", "6.4.3", must, "Active: packets to the addresses are accepted by Accept_Mode",
@@ -130,10 +133,12 @@ var requirements = []requirement{
 	{"V67", "8.2.2", should, "an IPv6 address that is added is announced",
 		[]string{"e2e.TestReloadAddsIPv6"}, ""},
 	{"V68", "8.2.2", must, "advertisements wait for the address and the virtual MAC",
-		[]string{"interop.TestStartIsSilentThenAdvertThenAnnouncementsIPv6", "runner.TestActivationHoldsThenAnnounces"}, ""},
+		[]string{"interop.TestStartIsSilentThenAdvertThenAnnouncementsIPv6", "runner.TestActivationHoldsThenAnnounces", "e2e.TestRouterAdvertisements"}, ""},
 	{"V69", "8.2.2", must, "no duplicate address detection on virtual addresses",
 		[]string{"kernel.TestApplyIPv6IsUsableAtOnceAndNotPreferred", "kernel.TestDeviceSettings", "interop.TestStartIsSilentThenAdvertThenAnnouncementsIPv6"}, ""},
-	{"V70", "8.2.3", must, "all routers of a virtual router send the same options in router advertisements", nil, notYetIPv6},
+	{"V70", "8.2.3", must, "all routers of a virtual router send the same options in router advertisements",
+		[]string{"e2e.TestRouterAdvertisements", "config.TestRAHasToBeTheSame"},
+		"The files have to say the same, or config-mismatch is raised; with mac = \"virtual\" the frames are the same octet for octet. With \"interface\" the link-layer address is that of whoever is Active."},
 	{"V71", "8.2.4", should, "unsolicited neighbour advertisements are accepted",
 		[]string{"interop.TestUnsolicitedAdvertisementsAreTaken"}, "Of neighbours that the kernel knows; it makes no entry of its own accord (accept_untracked_na is left as it is)."},
 	{"V72", "8.3.1", should, "packets for the addresses are not forwarded",
@@ -152,7 +157,6 @@ var requirements = []requirement{
 }
 
 const (
-	notYetIPv6 = "not yet: it works, but no test proves it"
-	byMAC      = `With mac = "virtual". With "interface", the default, the MAC is that of whoever is Active: networks that do not let a MAC move need it, and announcements make up for it.`
-	told       = "Counted one by one in status; logged once a minute at most, then rarer (docs/segment.md)."
+	byMAC = `With mac = "virtual". With "interface", the default, the MAC is that of whoever is Active: networks that do not let a MAC move need it, and announcements make up for it.`
+	told  = "Counted one by one in status; logged once a minute at most, then rarer (docs/segment.md)."
 )

@@ -47,6 +47,8 @@ type RouterStatus struct {
 	// Rivals are other routers of this VRID that were heard in the last day, the
 	// latest first; a Backup is silent, so it may be missing.
 	Rivals []RivalStatus `json:"rivals"`
+	// RA is there for routers that send router advertisements.
+	RA *RAStatus `json:"ra,omitempty"`
 	// Drops has every reason, also those at zero. What came in on the interface
 	// for none of its routers (an unknown VRID) counts for each of them.
 	Drops map[string]uint64 `json:"drops"`
@@ -54,6 +56,14 @@ type RouterStatus struct {
 	// Drops without having been looked at, for there were too many: as those were
 	// that came with them.
 	DropsEstimated uint64 `json:"drops_estimated"`
+}
+
+// RAStatus counts the router advertisements of a router.
+type RAStatus struct {
+	Sent      uint64 `json:"sent"`
+	Failed    uint64 `json:"failed"`
+	Solicited uint64 `json:"solicited"` // hosts that asked while it was active
+	LastError string `json:"last_error"`
 }
 
 // RivalStatus is another router of a VRID.

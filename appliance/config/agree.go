@@ -37,6 +37,9 @@ func (c *Config) Agreement() string {
 		if r.Version != 3 {
 			line += fmt.Sprintf(" version %d", r.Version)
 		}
+		if r.RA != nil { // RFC 9568 section 8.2.3
+			line += " advertises " + r.RA.String()
+		}
 		if len(r.Unicast) > 0 {
 			line += " unicast"
 		}

@@ -84,7 +84,10 @@ func (r *report) set(path string, v any, dst reflect.Value, like string) {
 		}
 		table, ok := v.(map[string]any)
 		if !ok {
-			r.wrongType(path, v, "a table", "["+path+"]")
+			if like == "" {
+				like = "[" + path + "]"
+			}
+			r.wrongType(path, v, "a table", like)
 			return
 		}
 		dst.Set(reflect.New(dst.Type().Elem()))

@@ -32,6 +32,7 @@ func (c *checker) checkRouters(raw []*rawRouter) {
 			c.track(at("router", i), rr)
 			c.addressing(at("router", i), rr)
 			c.routing(at("router", i), rr)
+			c.advertising(at("router", i), rr)
 		}
 	}
 	for _, r := range c.routers {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"understudy/appliance/identity"
+	"understudy/garp/ra"
 	"understudy/health"
 	"understudy/nat"
 )
@@ -44,6 +45,7 @@ type Router struct {
 	Source       netip.Addr   // adverts come from; invalid: the interface's primary address
 	Routes       []identity.Route
 	Rules        []identity.Rule
+	RA           *ra.Params // IPv6: router advertisements while active; nil: none
 }
 
 // Track is something that a router's group depends on.
@@ -227,6 +229,7 @@ const InstallHot Install = "hot"
 // Defaults holds the value of each key that may be left out.
 type Defaults struct {
 	Router   Router
+	RA       ra.Params // its Lifetime is three times Interval, if left out
 	Route    identity.Route
 	Hop      identity.Hop
 	Mappings Mappings
@@ -250,6 +253,8 @@ func Default() Defaults {
 			Checksum:  ChecksumAuto,
 			Version:   3,
 		},
+		RA: ra.Params{Interval: ra.DefaultInterval, HopLimit: ra.DefaultHopLimit, Preference: ra.Medium, // RFC 4861 section 6.2.1
+			OnLink: true, Autonomous: true, Valid: ra.DefaultValid, Preferred: ra.DefaultPrefer},
 		Route:    identity.Route{Kind: identity.Unicast, Table: identity.MainTable},
 		Hop:      identity.Hop{Weight: 1},
 		Mappings: Mappings{Unknown: UnknownReset},

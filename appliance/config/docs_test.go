@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/BurntSushi/toml"
 	"github.com/google/go-cmp/cmp"
@@ -113,6 +114,9 @@ func TestDocumentation(t *testing.T) {
 	defaults := map[string]any{
 		"router.priority": d.Router.Priority, "router.advertise": d.Router.Advertise, "router.mac": d.Router.MAC,
 		"router.preempt": d.Router.Preempt, "router.preempt_delay": d.Router.PreemptDelay, "router.settle": d.Router.Settle, "router.accept": d.Router.Accept,
+		"router.ra.interval": plain(d.RA.Interval), "router.ra.preference": d.RA.Preference, "router.ra.autonomous": d.RA.Autonomous,
+		"router.ra.onlink": d.RA.OnLink, "router.ra.valid": plain(d.RA.Valid), "router.ra.preferred": plain(d.RA.Preferred),
+		"router.ra.managed": d.RA.Managed, "router.ra.other": d.RA.Other, "router.ra.hop_limit": d.RA.HopLimit,
 		"router.checksum": d.Router.Checksum, "router.version": d.Router.Version, "nat.unknown": d.Mappings.Unknown,
 		"router.routes.type": d.Route.Kind, "router.routes.table": d.Route.Table, "router.routes.metric": d.Route.Metric,
 		"router.routes.onlink": d.Hop.Onlink, "router.routes.nexthops.onlink": d.Hop.Onlink, "router.routes.nexthops.weight": d.Hop.Weight,
@@ -159,6 +163,17 @@ func TestDocumentation(t *testing.T) {
 	for key := range rows {
 		t.Errorf("%s is documented, but there is no such key", key)
 	}
+}
+
+// plain is a duration as people write it: without zeros at the end.
+func plain(d time.Duration) string {
+	s := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(s, zero) {
+			s = strings.TrimSuffix(s, zero[1:])
+		}
+	}
+	return s
 }
 
 // TestExamples: the pair of examples fits together.

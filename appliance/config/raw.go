@@ -49,8 +49,26 @@ type (
 
 		Routes []*rawRoute `toml:"routes"`
 		Rules  []*rawRule  `toml:"rules"`
+		RA     *rawRA      `toml:"ra" like:"{ interval = \"10m\" }"`
 
 		Notify any `toml:"notify" later:"notification programs"`
+	}
+
+	rawRA struct {
+		Interval   *string   `toml:"interval" like:"\"10m\""`
+		Lifetime   *string   `toml:"lifetime" like:"\"30m\""`
+		Preference *string   `toml:"preference" like:"\"medium\""`
+		Prefixes   []*string `toml:"prefixes" like:"[\"2001:db8:1::/64\"]"`
+		Autonomous *bool     `toml:"autonomous" like:"true"`
+		OnLink     *bool     `toml:"onlink" like:"true"`
+		Valid      *string   `toml:"valid" like:"\"720h\""`
+		Preferred  *string   `toml:"preferred" like:"\"168h\""`
+		Managed    *bool     `toml:"managed" like:"false"`
+		Other      *bool     `toml:"other" like:"false"`
+		MTU        *int64    `toml:"mtu" like:"1400"`
+		HopLimit   *int64    `toml:"hop_limit" like:"64"`
+		RDNSS      []*string `toml:"rdnss" like:"[\"2001:db8:1::53\"]"`
+		DNSSL      []*string `toml:"dnssl" like:"[\"example.org\"]"`
 	}
 
 	rawRoute struct {

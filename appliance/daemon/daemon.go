@@ -15,9 +15,11 @@ import (
 	"understudy/appliance"
 	"understudy/appliance/config"
 	"understudy/appliance/control"
+	"understudy/appliance/identity"
 	"understudy/appliance/kernel"
 	"understudy/appliance/runner"
 	"understudy/garp/garpnet"
+	"understudy/garp/ranet"
 	"understudy/nat"
 	"understudy/nat/nft"
 	"understudy/vrrp/election"
@@ -67,6 +69,7 @@ type node struct {
 	sessions   *sessions // nil without [sessions]
 	checks     *checks
 	announce   *announcer
+	speaker    *ranet.Speaker
 	sysctls    *kernel.Sysctls
 	fences     *fences
 	runner     *runner.Runner
@@ -129,6 +132,8 @@ func open(o Options, cfg *config.Config) (_ *node, err error) {
 	if err := n.tellGuard(cfg); err != nil && !errors.Is(err, election.ErrLost) {
 		return nil, err
 	}
+	n.speaker = newSpeaker(n.client.Board(), n.log)
+	n.advertise(cfg)
 	n.runner = n.newRunner(cfg)
 	n.checks = newChecks(cfg, n.runner.Post)
 	if n.control, err = control.Listen(o.Control, n); err != nil {
@@ -194,8 +199,14 @@ func (n *node) newRunner(cfg *config.Config) *runner.Runner {
 		Election: &electionEdge{client: n.client, log: n.log, fences: n.fences, respawn: n.respawn},
 		Hold:     h.Hold,
 		Drain:    drain,
-		Announce: n.announce.announce,
-		Withdraw: n.announce.withdraw,
+		Announce: func(group string, addresses []identity.Address) {
+			n.announce.announce(group, addresses)
+			n.speaker.Start(group)
+		},
+		Withdraw: func(group string) {
+			n.speaker.Stop(group)
+			n.announce.withdraw(group)
+		},
 	}
 	return runner.New(appliance.NewCore(time.Now(), coreConfig(cfg)), edges, n.log)
 }
@@ -207,6 +218,7 @@ func (n *node) run(ctx context.Context) error {
 	defer cancel()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { n.announce.run(ctx); return nil })
+	g.Go(func() error { n.speaker.Run(ctx); return nil })
 	g.Go(func() error { return n.watcher.Run(ctx, n.onKernel) })
 	g.Go(func() error { return n.tableWatch.Run(ctx, n.table.PortID, n.repairTable) })
 	g.Go(func() error { n.audit(ctx); return nil })

@@ -90,6 +90,7 @@ func (n *node) reload(ctx context.Context) error {
 	n.tellFences()
 	n.runner.Post(appliance.Reloaded{Config: core})
 	n.checks.set(cfg) // what they say is of the new configuration
+	n.advertise(cfg)
 	n.tellLinks()
 	return nil
 }
@@ -138,8 +139,10 @@ func (n *node) Status(ctx context.Context) (appliance.Status, error) {
 			putBack[g.Group] = c.PutBack(g.Group)
 		}
 	})
+	ras := n.speaker.Stats()
 	for _, r := range cfg.Routers {
 		rs := routerStatus(r, stats)
+		rs.RA = raStatus(r, ras)
 		// A fault of something tracked has it as its reason already.
 		if why := tracked[cfg.GroupOf(r.Name).Name]; why != "" && !strings.Contains(rs.Reason, why) {
 			rs.Reason = strings.TrimPrefix(rs.Reason+"; "+why, "; ")

@@ -87,5 +87,5 @@ func settings(c *config.Config) []kernel.Setting {
 		parents = append(parents, d.Parent)
 	}
 	six := slices.ContainsFunc(c.Routers, func(r config.Router) bool { return r.Family == 6 })
-	return kernel.Settings(interfaces(c), parents, six)
+	return append(kernel.Settings(interfaces(c), parents, six), kernel.AdvertisingSettings(advertisedInterfaces(c))...)
 }
