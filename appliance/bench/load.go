@@ -26,6 +26,7 @@ type LoadOptions struct {
 	Window   time.Duration
 	Loops    int
 	Sessions int
+	Only     string // name of the one program to watch; "": both
 }
 
 func (o LoadOptions) withDefaults() LoadOptions {
@@ -94,6 +95,9 @@ func RunLoad(ctx context.Context, opt LoadOptions) (_ *LoadReport, err error) {
 	if err := (keepalived{}).Available(); err != nil {
 		return nil, err
 	}
+	if opt.Only != "" && opt.Only != (ours{}).Name() && opt.Only != (keepalived{}).Name() {
+		return nil, fmt.Errorf("bench: %q is not among what is compared", opt.Only)
+	}
 	k, err := roomFor(opt.Sessions, opt.say)
 	if err != nil {
 		return nil, err
@@ -115,6 +119,9 @@ func RunLoad(ctx context.Context, opt LoadOptions) (_ *LoadReport, err error) {
 	for range opt.Runs {
 		for i := range turns {
 			row := &turns[i].row
+			if opt.Only != "" && opt.Only != row.Software {
+				continue
+			}
 			one, err := turns[i].run(ctx, opt)
 			if err != nil {
 				return nil, fmt.Errorf("bench: %s %s under load: %w", row.Software, row.Setting, err)
@@ -124,8 +131,10 @@ func RunLoad(ctx context.Context, opt LoadOptions) (_ *LoadReport, err error) {
 		}
 	}
 	for i := range turns {
-		turns[i].row.sum()
-		r.Rows = append(r.Rows, turns[i].row)
+		if row := &turns[i].row; len(row.Strains) > 0 {
+			row.sum()
+			r.Rows = append(r.Rows, *row)
+		}
 	}
 	r.Machine.LoadAfter = load()
 	return r, nil

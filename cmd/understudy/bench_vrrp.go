@@ -193,6 +193,7 @@ func newBenchLoad() *cobra.Command {
 	c.Flags().DurationVar(&o.Window, "window", time.Minute, "how long each is looked at")
 	c.Flags().IntVar(&o.Loops, "loops", 64, "busy loops")
 	c.Flags().IntVar(&o.Sessions, "sessions", 500_000, "that ours resynchronises")
+	c.Flags().StringVar(&o.Only, "only", "", "watch one of the two alone: understudy, keepalived")
 	return c
 }
 
