@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -28,6 +29,71 @@ func TestElectionAloneIsRealtime(t *testing.T) {
 	}
 	if fifo, other := classes(t, n.noted("daemon", 1)); fifo != 0 || other == 0 {
 		t.Errorf("daemon: %d threads in the real-time class, %d others; want none and some", fifo, other)
+	}
+}
+
+// The loop keeps off the last processor, where the daemon makes its dumps; what it
+// starts may use all.
+func TestElectionKeepsApart(t *testing.T) {
+	var all unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &all); err != nil {
+		t.Fatal(err)
+	}
+	last, several := spare(&all)
+	if !several {
+		t.Skip("one processor")
+	}
+	n, _ := activeNode(t, newCable(t), play{})
+	counts := func(process string) (off, free int) {
+		pid := n.noted(process, 1)
+		files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			tid, err := strconv.Atoi(filepath.Base(f))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var may unix.CPUSet
+			if unix.SchedGetaffinity(tid, &may) != nil {
+				continue // the thread has ended
+			}
+			switch {
+			case may == all:
+				free++
+			case may.Count() == all.Count()-1 && !may.IsSet(last):
+				off++
+			default:
+				t.Errorf("a thread of the %s has %d processors of its own", process, may.Count())
+			}
+		}
+		return off, free
+	}
+	if off, free := counts("election"); off != 1 || free == 0 {
+		t.Errorf("election: %d threads keep off the last processor, %d do not; want 1 and some", off, free)
+	}
+	if off, free := counts("daemon"); off != 0 || free == 0 {
+		t.Errorf("daemon: %d threads keep off the last processor, %d do not; want none and some", off, free)
+	}
+}
+
+func TestSpareProcessor(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		may  []int
+		last int
+		ok   bool
+	}{
+		{"none", nil, 0, false}, {"one", []int{3}, 0, false}, {"two", []int{0, 1}, 1, true}, {"some, far away", []int{2, 64, 700}, 700, true},
+	} {
+		var set unix.CPUSet
+		for _, cpu := range tc.may {
+			set.Set(cpu)
+		}
+		if last, ok := spare(&set); last != tc.last || ok != tc.ok {
+			t.Errorf("%s: got %d, %v", tc.name, last, ok)
+		}
 	}
 }
 

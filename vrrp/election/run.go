@@ -2,6 +2,7 @@ package election
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -59,7 +60,7 @@ func Run(ctx context.Context, opt Options) error {
 	if err != nil {
 		return err
 	}
-	if err := becomeRealtime(); err != nil {
+	if err := errors.Join(becomeRealtime(), keepApart()); err != nil {
 		log.Warn("adverts may be late on a busy machine", "err", err)
 	}
 	log.Info("election", "node", l.set.Config().Node, "routers", len(l.routes), "respawned", opt.Link != nil)
