@@ -192,6 +192,6 @@ func counters(c replica.Counters) map[string]uint64 {
 		"full": c.Full, "dumps": c.Dumps, "dump_errors": c.DumpErrors, "swept": c.Swept, "installed": c.Installed,
 		"updated": c.Updated, "removed": c.Removed, "renewed": c.Renewed, "reinstalled": c.Reinstalled, "stale": c.Stale,
 		"clashes": c.Clashes, "kernel_full": c.KernelFull, "errors": c.Errors, "strict": c.Strict, "liberal": c.Liberal,
-		"conflicts": c.Conflicts, "refused": c.Refused, "salvaged": c.Salvaged, "tunnels": c.Tunnels,
+		"conflicts": c.Conflicts, "refused": c.Refused, "salvaged": c.Salvaged, "tunnels": c.Tunnels, "expected": c.Expected, "bare": c.Bare,
 	}
 }

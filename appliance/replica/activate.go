@@ -82,10 +82,14 @@ func (e *Engine) Activate(ctx context.Context, group string, term uint64) (Repor
 		now := time.Now()
 		e.beginSalvage(now, g, e.hadAll(now, g))
 	}
+	e.tryAgain(time.Now()) // what waited for its master waits no longer
 	goal := e.table.KernelQueue()
 	e.mu.Unlock()
 	instErr := e.installUntil(ctx, goal)
 	now := time.Now()
+	e.kmu.Lock()
+	clear(e.expecting.kernel) // from here on the kernel's own affair
+	e.kmu.Unlock()
 	e.mu.Lock()
 	e.taking &^= bit
 	e.reconcile = now.Add(afterTakeover)
@@ -111,7 +115,7 @@ func (e *Engine) join(on bool) error {
 	if on {
 		do = e.events.Join
 	}
-	if err := do(conntrack.GroupNew, conntrack.GroupUpdate); err != nil {
+	if err := do(conntrack.GroupNew, conntrack.GroupUpdate, conntrack.GroupExpectNew, conntrack.GroupExpectDestroy); err != nil {
 		return fmt.Errorf("replica: %w", err)
 	}
 	e.joined = on

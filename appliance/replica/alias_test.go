@@ -8,3 +8,5 @@ import (
 type sessionView = replica.Session
 
 var updateTimeout = conntrack.UpdateOptions{Fields: conntrack.UpdateTimeout}
+
+var updateAll = conntrack.UpdateOptions{}

@@ -22,7 +22,9 @@
 //	              kernel follows its table
 //	install.go    the standby's kernel; strict.go: window checks after a takeover;
 //	              loose.go: none after a split; tunnels.go: GRE entries,
-//	              which only we end; scope.go: whose sessions are whose
+//	              which only we end; scope.go: whose sessions are whose;
+//	              heralds.go: what is told of a flow before it has a record;
+//	              expects.go: what helpers expect
 //	activate.go   taking a group over, giving it up
 //	salvage.go    what the last owner has and a new one does not
 //	reconfigure.go  other addresses, while flows go on

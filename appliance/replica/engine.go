@@ -52,6 +52,8 @@ type Engine struct {
 	groups      *session.Groups
 	scope       *session.Scope
 	young       *session.Nursery
+	expecting   expecting
+	heralds     map[session.Key]herald
 	tunnels     tunnels // of keepDumping alone
 	holder      *session.Holder
 	peers       []*peer
@@ -84,6 +86,8 @@ func Open(cfg Config) (e *Engine, err error) {
 	e = &Engine{cfg: cfg, log: cfg.Logger, byName: map[string]*peer{}, changes: make(chan Change, 64),
 		install: make(chan struct{}, 1), dump: make(chan struct{}, 1)}
 	e.handler = e.onEvent
+	e.heralds = map[session.Key]herald{}
+	e.expecting = expecting{kernel: map[session.Key][]session.Expect{}, orphans: map[session.Key][]session.Expect{}}
 	defer func() {
 		if err != nil {
 			e.Close()
@@ -136,6 +140,7 @@ func (e *Engine) openSockets() (err error) {
 	if err = e.events.Ignore(e.kernel.PortID(), e.dumper.PortID()); err != nil {
 		return err
 	}
+	e.events.OnExpect(e.onExpect)
 	if err = e.events.Join(conntrack.GroupDestroy); err != nil {
 		return err
 	}

@@ -133,6 +133,7 @@ func (e *Engine) onEvent(ev *conntrack.Event) {
 func (e *Engine) ended(ev *conntrack.Event) {
 	s, ok := e.table.Lookup(&ev.Rec.Key)
 	if !ok {
+		e.forget(&ev.Rec.Key)
 		return
 	}
 	if ev.Has&conntrack.HasID != 0 {
@@ -168,11 +169,14 @@ func (e *Engine) changed(ev *conntrack.Event, g int) {
 	if !wanted {
 		if known {
 			e.table.Delete(s, e.peerSinks(), time.Now())
+		} else {
+			e.remember(ev, r)
 		}
 		return
 	}
+	e.forget(&r.Key)
 	s, ch, err := e.table.Upsert(r, g, e.gen)
-	e.own(s, ch, class, err)
+	e.own(s, &r.Key, ch, class, err)
 }
 
 // wants tells whether the flow is to be replicated, and its class.
@@ -189,7 +193,7 @@ func (e *Engine) wants(r *session.Record) (class int, ok bool) {
 }
 
 // own notes that a session, of the given class, came from this box's kernel.
-func (e *Engine) own(s session.Slot, ch session.Change, class int, err error) {
+func (e *Engine) own(s session.Slot, k *session.Key, ch session.Change, class int, err error) {
 	if err != nil {
 		e.counters.Full++
 		return
@@ -200,7 +204,10 @@ func (e *Engine) own(s session.Slot, ch session.Change, class int, err error) {
 		return
 	}
 	now := time.Now()
-	if class >= 0 && e.cfg.Classes[class].MinAge > 0 &&
+	if ch&session.ChangeNew != 0 {
+		e.adoptOrphans(s, k)
+	}
+	if class >= 0 && e.cfg.Classes[class].MinAge > 0 && !e.table.HasHelper(s) &&
 		(ch&session.ChangeNew != 0 || ch&session.ChangeID != 0 && e.table.Young(s)) {
 		e.young.Add(now, e.table, s, class)
 	}
@@ -265,6 +272,19 @@ func (e *Engine) merge(ev *conntrack.Event, s session.Slot, known bool) (*sessio
 		if ev.Has&conntrack.HasSeqAdj == 0 {
 			r.SeqAdj = old.SeqAdj
 		}
+		// A dump shows all labels there are.
+		if ev.Has&conntrack.HasLabels == 0 && ev.Kind != conntrack.Entry {
+			r.Labels = old.Labels
+		}
+		if ev.Has&conntrack.HasHelper == 0 {
+			r.Helper = old.Helper
+		}
+		if ev.Has&conntrack.HasMaster == 0 {
+			r.Master = old.Master
+		}
+	}
+	if !known {
+		e.recall(ev, r)
 	}
 	// What else the kernel notes in the flags is about numbers that do not travel.
 	const travels = session.TCPFlagWindowScale | session.TCPFlagSACK | 0x04 | session.TCPFlagLiberal

@@ -32,7 +32,7 @@ func TestEndDuringTheFirstDump(t *testing.T) {
 	if err != nil || ch&session.ChangeNew == 0 {
 		t.Fatal(ch, err)
 	}
-	e.own(s, ch, -1, nil)
+	e.own(s, &rec.Key, ch, -1, nil)
 	old := rec
 	old.ID = 99
 	e.ended(&conntrack.Event{Kind: conntrack.Destroy, Has: conntrack.HasID, Rec: old})

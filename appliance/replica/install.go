@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"understudy/nat/conntrack"
 	"understudy/nat/session"
 )
@@ -86,6 +88,9 @@ func (e *Engine) installBatch() (taken int, err error) {
 	if n > 0 {
 		err = e.tellKernel(n, active)
 	}
+	if err == nil && n > 0 {
+		e.tellExpects(n, active)
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.kernelDone = position
@@ -125,8 +130,12 @@ func (e *Engine) tellKernel(n int, active session.GroupSet) (err error) {
 			}
 		}
 	}
-	for _, keep := range []bool{false, true} {
-		k = e.pick(n, func(i int, w session.Work) bool { return !w.Installed && active.Has(w.Group) == keep })
+	// Those that others expected come behind their masters.
+	for step := range 4 {
+		keep, related := step%2 == 1, step >= 2
+		k = e.pick(n, func(i int, w session.Work) bool {
+			return !w.Installed && active.Has(w.Group) == keep && (b.recs[i].Master.Family != 0) == related
+		})
 		if k == 0 || err != nil {
 			continue
 		}
@@ -134,6 +143,9 @@ func (e *Engine) tellKernel(n int, active session.GroupSet) (err error) {
 		err = e.kernel.Install(b.some[:k], o, b.results[:k])
 		for j := range k {
 			i := b.index[j]
+			if err == nil {
+				b.results[j] = e.installBare(&b.recs[i], o, b.results[j])
+			}
 			if b.done[i] = b.results[j]; b.done[i] == conntrack.ErrClash && !keep {
 				b.done[i] = e.settleClash(&b.recs[i], o)
 			}
@@ -145,6 +157,38 @@ func (e *Engine) tellKernel(n int, active session.GroupSet) (err error) {
 		}
 	}
 	return err
+}
+
+// installBare installs a flow, which the kernel has refused with the given result,
+// without what it lacks for it: a helper that this kernel does not have, a master that
+// is not there and will not come. Better so than not at all. Held: e.kmu.
+func (e *Engine) installBare(r *session.Record, o conntrack.InstallOptions, refused error) error {
+	bare := *r
+	switch {
+	case refused == conntrack.ErrNotFound && r.Master.Family != 0:
+		e.mu.Lock()
+		s, coming := e.table.Lookup(&r.Master)
+		coming = coming && !e.table.Installed(s) && e.taking == 0
+		e.mu.Unlock()
+		if coming {
+			return refused // it is tried again
+		}
+		bare.Master = session.Key{}
+	case refused == unix.EOPNOTSUPP && r.Helper != (session.Name{}):
+		bare.Helper = session.Name{}
+	default:
+		return refused
+	}
+	var res [1]error
+	if err := e.kernel.Install([]session.Record{bare}, o, res[:]); err != nil {
+		return err
+	}
+	if res[0] == nil {
+		e.mu.Lock()
+		e.counters.Bare++
+		e.mu.Unlock()
+	}
+	return res[0]
 }
 
 // pick copies the upserts that fn wants to b.some and returns their number.

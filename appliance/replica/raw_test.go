@@ -3,6 +3,7 @@ package replica_test
 import (
 	"encoding/binary"
 	"hash/crc32"
+	"net"
 	"net/netip"
 	"testing"
 
@@ -153,4 +154,12 @@ func isChunk(chunk byte) func([]byte) bool {
 func setTimeout(r *raw, seconds float64) error {
 	tv := unix.NsecToTimeval(int64(seconds * 1e9))
 	return unix.SetsockoptTimeval(r.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv)
+}
+
+// rawUDP is a UDP socket that is not connected, as its peer answers from anywhere.
+func rawUDP(t testing.TB, n *lab.Node, local string) (c net.PacketConn) {
+	t.Helper()
+	must(t, n.Do(func() (err error) { c, err = net.ListenPacket("udp", local); return err }))
+	t.Cleanup(func() { c.Close() })
+	return c
 }

@@ -15,6 +15,7 @@ func (e *Engine) keepDumping(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
+		e.lookAgain()
 		now := time.Now()
 		e.mu.Lock()
 		active := e.groups.Active()
@@ -123,10 +124,14 @@ func (e *Engine) compare(ctx context.Context, groups session.GroupSet) error {
 		if isTunnel(&ev.Rec) {
 			e.tunnels.seen = append(e.tunnels.seen, ev.Rec)
 		}
-		e.own(s, ch, class, err)
+		e.own(s, &r.Key, ch, class, err)
 	})
 	now := time.Now()
 	e.watchTunnels(now)
+	if err == nil {
+		err = e.compareExpects(groups)
+		now = time.Now()
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.dumpOver(now, err != nil)

@@ -79,6 +79,8 @@ type Counters struct {
 	Liberal     uint64 // flows that could not
 	Conflicts   uint64 // claims of another node to a group that is Active here
 	Refused     uint64 // connections refused
+	Expected    uint64 // expectations created in the kernel
+	Bare        uint64 // entries installed without the helper or the master that they had
 	Tunnels     uint64 // GRE tunnels that were taken over and ended for their silence
 	Salvaged    uint64 // sessions taken from the last owner after an activation without them
 }

@@ -12,7 +12,7 @@ import (
 // more, though the kernel would keep it for a day.
 func TestCase36GRE(t *testing.T) {
 	g := newGateways(t, natRules)
-	g.b.cfg.Reconcile, g.b.cfg.Tunnel = 50*time.Millisecond, time.Second
+	g.b.cfg.Reconcile, g.b.cfg.Tunnel = 50*time.Millisecond, 3*time.Second
 	g.runs()
 	g.b.nothingNew()
 	c, s := rawSocket(t, g.client, clientIP, 47), rawSocket(t, g.server, serverIP, 47)
@@ -36,7 +36,7 @@ func TestCase36GRE(t *testing.T) {
 	g.dies()
 	from := time.Now()
 	dumps := g.b.engine.Status().Counters.Dumps
-	for time.Since(from) < 3*g.b.cfg.Tunnel || g.b.engine.Status().Counters.Dumps < dumps+10 {
+	for time.Since(from) < 3*g.b.cfg.Tunnel/2 || g.b.engine.Status().Counters.Dumps < dumps+10 {
 		if !both() {
 			e, err := g.b.kernel.Get(has.Key)
 			t.Fatalf("a packet is lost, %d dumps after the takeover: %s %v", g.b.engine.Status().Counters.Dumps-dumps, e.String(), err)

@@ -86,6 +86,9 @@ const (
 	ctaProtoICMPv6Code = 9
 )
 
+// enum ctattr_help.
+const ctaHelpName = 1
+
 // enum ctattr_protoinfo and the nested TCP and SCTP ones.
 const (
 	ctaProtoInfoTCP  = 1

@@ -22,6 +22,7 @@
 //	listener.go  events: groups, drain, overruns; bpf.go: the filter of own changes
 //	kernel.go    the injector: one batch, one answer; install.go, update.go,
 //	             table.go (delete, get, dump)
+//	expect.go    what helpers expect: a subsystem of its own
 //	limits.go    the table's size and settings
 //
 // Facts that shape it (each one has a test against the running kernel):

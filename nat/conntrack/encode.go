@@ -133,6 +133,22 @@ func appendNAT(b []byte, typ uint16, a *session.Addr, family uint8, port uint16,
 	return endNest(b, nat)
 }
 
+// appendHelp names the helper. Its kernel reads the name to the zero that ends it.
+func appendHelp(b []byte, name session.Name) []byte {
+	b, help := nest(b, ctaHelp)
+	b = appendString(b, ctaHelpName, name.String())
+	return endNest(b, help)
+}
+
+// appendString writes s with a zero behind it.
+func appendString(b []byte, typ uint16, s string) []byte {
+	b = append(append(appendAttrHeader(b, typ, len(s)+1), s...), 0)
+	for len(b)%4 != 0 {
+		b = append(b, 0)
+	}
+	return b
+}
+
 func appendSeqAdj(b []byte, typ uint16, s *session.SeqAdj) []byte {
 	b, n := nest(b, typ)
 	b = appendUint32(b, ctaSeqAdjCorrectionPos, s.CorrectionPos)

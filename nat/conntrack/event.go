@@ -43,12 +43,13 @@ const (
 	HasSCTP
 	HasSeqAdj
 
-	// Parts that a Record has no room for. A flow with one of them can be kept,
-	// but not all of it moves to another gateway.
-	HasTupleZone // a zone of one direction only: must not be replicated
-	HasHelper    // a protocol helper (FTP, SIP, ...) is attached
-	HasMaster    // the flow was expected by another one (RELATED)
+	HasHelper // a protocol helper (FTP, SIP, ...) is attached
+	HasMaster // the flow was expected by another one (RELATED)
 	HasLabels
+
+	// HasTupleZone: a zone of one direction only, for which a Record has no room. The
+	// flow must not be replicated.
+	HasTupleZone
 )
 
 // An Event is one decoded message. It holds no reference to the message.

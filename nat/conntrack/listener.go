@@ -42,6 +42,9 @@ type Listener struct {
 	in    *inbox
 	ev    Event
 	stats ListenerStats
+
+	expect   ExpectEvent
+	onExpect func(*ExpectEvent)
 }
 
 // An event of a flow with every extension is below 1 KiB. 64 per system call:
@@ -144,6 +147,15 @@ func (l *Listener) Drain(limit int, fn func(*Event)) (n int, err error) {
 
 func (l *Listener) handle(i int, fn func(*Event)) {
 	b, whole := l.in.datagram(i)
+	if h, ok := parseHeader(b); ok && isExpect(h.typ) && l.onExpect != nil {
+		if ParseExpect(b, &l.expect) != nil {
+			l.stats.Malformed++
+			return
+		}
+		l.stats.Events++
+		l.onExpect(&l.expect)
+		return
+	}
 	if !whole || ParseMessage(b, &l.ev) != nil {
 		l.stats.Malformed++
 		return

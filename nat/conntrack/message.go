@@ -20,6 +20,15 @@ func AppendCreate(b []byte, seq uint32, r *session.Record, o *InstallOptions) []
 	b = appendUint32(b, ctaTimeout, entryTimeout(r, o.Hold))
 	b = appendProtoInfo(b, r, UpdateTCPState|UpdateTCPOptions|UpdateSCTP, o.Liberal, maskAll)
 	b = appendTranslation(b, r)
+	if r.Helper != (session.Name{}) {
+		b = appendHelp(b, r.Helper)
+	}
+	if r.Master.Family != 0 {
+		b = appendTuple(b, ctaTupleMaster, &r.Master)
+	}
+	if r.Labels != (session.Labels{}) {
+		b = append(appendAttrHeader(b, ctaLabels, len(r.Labels)), r.Labels[:]...)
+	}
 	if r.Mark != 0 {
 		b = appendUint32(b, ctaMark, r.Mark)
 	}
@@ -48,6 +57,9 @@ func AppendUpdate(b []byte, seq uint32, r *session.Record, o *UpdateOptions) []b
 	}
 	if fields&UpdateSeqAdj != 0 {
 		b = appendSeqAdjs(b, r)
+	}
+	if fields&UpdateLabels != 0 && r.Labels != (session.Labels{}) {
+		b = append(appendAttrHeader(b, ctaLabels, len(r.Labels)), r.Labels[:]...)
 	}
 	b = appendZone(b, r.Zone)
 	return finish(b, start)

@@ -43,7 +43,8 @@ func ParseMessage(nlmsg []byte, ev *Event) error {
 	if !ok {
 		return ErrMalformed
 	}
-	*ev = Event{PortID: h.portID}
+	*ev = Event{}
+	ev.PortID = h.portID
 	switch {
 	case h.typ == msgDelete:
 		ev.Kind = Destroy
@@ -112,10 +113,16 @@ func (ev *Event) parse(b []byte) error {
 			ok = parseSeqAdj(v, &r.SeqAdj[1])
 			ev.Has |= HasSeqAdj
 		case ctaHelp:
+			ok = parseHelp(v, &r.Helper)
 			ev.Has |= HasHelper
 		case ctaTupleMaster:
+			r.Master.Family = r.Family
+			var parts tupleParts
+			parts, ok = parseTuple(v, &r.Master)
+			ok = ok && parts&(tupleSrc|tupleDst|tupleProto) == tupleSrc|tupleDst|tupleProto
 			ev.Has |= HasMaster
 		case ctaLabels:
+			copy(r.Labels[:], v)
 			ev.Has |= HasLabels
 		}
 		if !ok {
@@ -128,6 +135,9 @@ func (ev *Event) parse(b []byte) error {
 	}
 	if (orig|rep)&tupleZone != 0 {
 		ev.Has |= HasTupleZone
+	}
+	if ev.Has&HasMaster != 0 {
+		r.Master.Zone = r.Zone
 	}
 	r.ReplySrc, r.ReplyDst = reply.Src, reply.Dst
 	r.ReplySrcPort, r.ReplyDstPort = reply.SrcPort, reply.DstPort
@@ -234,6 +244,29 @@ func parseSeqAdj(b []byte, s *session.SeqAdj) bool {
 		}
 	}
 	return true
+}
+
+// parseHelp reads the name of a helper; what else it says is the helper's own.
+func parseHelp(b []byte, name *session.Name) bool {
+	for len(b) > 0 {
+		typ, v, rest, ok := nextAttr(b)
+		if !ok {
+			return false
+		}
+		b = rest
+		if typ == ctaHelpName {
+			*name = nameOf(v)
+		}
+	}
+	return true
+}
+
+// nameOf is the word v, which may end with a zero.
+func nameOf(v []byte) (name session.Name) {
+	for i := 0; i < len(v) && i < len(name)-1 && v[i] != 0; i++ {
+		name[i] = v[i]
+	}
+	return name
 }
 
 // nextAttr splits the first attribute off b: its type without flag bits, its

@@ -81,6 +81,23 @@ func (k *Kernel) dumpTable(f Filter, fn func(*Event)) error {
 	k.begin()
 	seq := k.next(0)
 	k.out = AppendDump(k.out, seq, &f)
+	return k.readDump(seq, func(msg []byte) error {
+		switch err := ParseMessage(msg, &k.ev); err {
+		case nil:
+			if f.Family == 4 || f.match(&k.ev.Rec) {
+				fn(&k.ev)
+			}
+		case ErrNotConntrack: // a family we do not know
+		default:
+			return err
+		}
+		return nil
+	})
+}
+
+// readDump sends the request for a dump, whose sequence number is seq, and hands each
+// message of the answer to take.
+func (k *Kernel) readDump(seq uint32, take func(msg []byte) error) error {
 	if k.dump == nil {
 		k.dump = newInbox(1, dumpSize)
 	}
@@ -99,7 +116,7 @@ func (k *Kernel) dumpTable(f Filter, fn func(*Event)) error {
 		if !whole {
 			return k.abandon(unix.EMSGSIZE)
 		}
-		done, intr, err := k.piece(b, seq, &f, fn)
+		done, intr, err := piece(b, seq, take)
 		interrupted = interrupted || intr
 		switch {
 		case err != nil:
@@ -113,7 +130,7 @@ func (k *Kernel) dumpTable(f Filter, fn func(*Event)) error {
 }
 
 // piece handles one datagram of a dump.
-func (k *Kernel) piece(b []byte, seq uint32, f *Filter, fn func(*Event)) (done, interrupted bool, err error) {
+func piece(b []byte, seq uint32, take func(msg []byte) error) (done, interrupted bool, err error) {
 	for len(b) >= nlHeaderLen {
 		h, ok := parseHeader(b)
 		if !ok {
@@ -132,13 +149,7 @@ func (k *Kernel) piece(b []byte, seq uint32, f *Filter, fn func(*Event)) (done, 
 			}
 			return true, interrupted, nil
 		}
-		switch err := ParseMessage(msg, &k.ev); err {
-		case nil:
-			if f.Family == 4 || f.match(&k.ev.Rec) {
-				fn(&k.ev)
-			}
-		case ErrNotConntrack: // a family we do not know
-		default:
+		if err := take(msg); err != nil {
 			return false, interrupted, err
 		}
 	}

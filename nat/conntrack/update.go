@@ -7,7 +7,7 @@ import (
 )
 
 // UpdateFields selects what an update changes.
-type UpdateFields uint8
+type UpdateFields uint16
 
 const (
 	UpdateStatus     UpdateFields = 1 << iota // SEEN_REPLY and ASSURED; they can be set, never cleared
@@ -18,8 +18,9 @@ const (
 	UpdateMark
 	UpdateSeqAdj
 	UpdateLiberal // the window check alone, whatever the rest; part of UpdateTCPOptions
+	UpdateLabels
 
-	UpdateAll = UpdateStatus | UpdateTimeout | UpdateTCPState | UpdateTCPOptions | UpdateSCTP | UpdateMark | UpdateSeqAdj
+	UpdateAll = UpdateStatus | UpdateTimeout | UpdateTCPState | UpdateTCPOptions | UpdateSCTP | UpdateMark | UpdateSeqAdj | UpdateLabels
 )
 
 // UpdateOptions says what an update changes.
@@ -61,8 +62,8 @@ func (k *Kernel) Update(recs []session.Record, o UpdateOptions, results []error)
 }
 
 // exchangeUpdates exchanges a batch of updates. One that the kernel refuses for
-// its status (EBUSY: it would clear a bit that only the kernel may) is sent again
-// without.
+// its status (EBUSY: it would clear a bit that only the kernel may), or for its labels
+// (ENOSPC: no rule here uses any), is sent again without.
 func (k *Kernel) exchangeUpdates(recs []session.Record, o *UpdateOptions, results []error) error {
 	if err := k.exchange(nil); err != nil {
 		return err
@@ -71,7 +72,7 @@ func (k *Kernel) exchangeUpdates(recs []session.Record, o *UpdateOptions, result
 	for i := range k.slots[:k.n] {
 		s := &k.slots[i]
 		results[s.index] = result(s.errno)
-		if s.errno == unix.EBUSY && o.fields()&UpdateStatus != 0 {
+		if s.errno == unix.EBUSY && o.fields()&UpdateStatus != 0 || s.errno == unix.ENOSPC && o.fields()&UpdateLabels != 0 {
 			busy.add(todoItem{index: s.index})
 		}
 	}
@@ -79,7 +80,7 @@ func (k *Kernel) exchangeUpdates(recs []session.Record, o *UpdateOptions, result
 		return nil
 	}
 	again := *o
-	again.Fields = o.fields() &^ UpdateStatus
+	again.Fields = o.fields() &^ (UpdateStatus | UpdateLabels)
 	k.begin()
 	for _, it := range busy.items() {
 		seq := k.next(it.index)

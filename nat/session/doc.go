@@ -28,7 +28,8 @@
 //
 // The table stores an IPv4 record in 60 bytes, plus 5 to 10 of the index, in
 // chunks that the collector does not look into; the rest of IPv6 addresses and
-// what few flows have (SCTP, sequence adjustment) stands aside.
+// what few flows have (SCTP, sequence adjustment, labels, a helper, a master) stands
+// aside, and so does what very few expect ([Expect]).
 //
 // # Wire
 //

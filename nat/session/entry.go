@@ -38,17 +38,32 @@ const (
 // source, destination, reply source, destination.
 type wide [4][12]byte
 
-// aside holds what is rare: SCTP and sequence adjustment.
+// aside holds what is rare: SCTP, sequence adjustment, labels, a helper, a master.
 type aside struct {
 	sctp   SCTP
 	seqadj [2]SeqAdj
+	labels Labels
+	helper Name
+	master Key
 }
 
 // packed is a record taken apart, before it is known whether the table has it.
 type packed struct {
 	entry
-	wide  wide
-	aside aside
+	wide wide
+	rare *Record // has something that stands aside; else nil
+}
+
+// aside returns what of the record stands aside.
+func (p *packed) aside() aside {
+	r := p.rare
+	return aside{r.SCTP, r.SeqAdj, r.Labels, r.Helper, r.Master}
+}
+
+// isRare tells whether something of r stands aside.
+func (r *Record) isRare() bool {
+	return r.Master.Family != 0 || r.Helper[0] != 0 || r.Labels != (Labels{}) || r.SCTP != (SCTP{}) ||
+		r.SeqAdj[0] != (SeqAdj{}) || r.SeqAdj[1] != (SeqAdj{})
 }
 
 func (p *packed) packKey(k *Key) {
@@ -72,7 +87,9 @@ func (p *packed) pack(r *Record) {
 	p.id, p.timeout, p.mark, p.status = r.ID, r.Timeout, r.Mark, uint16(r.Status)
 	p.tcp, p.flagsOrig, p.flagsReply = uint8(r.TCP.State), r.TCP.FlagsOrig, r.TCP.FlagsReply
 	p.wscale = r.TCP.WScaleOrig<<4 | r.TCP.WScaleReply&15
-	p.aside = aside{r.SCTP, r.SeqAdj}
+	if r.isRare() {
+		p.rare = r
+	}
 }
 
 // sameKey compares e, with its side data w, to the key in p.
@@ -130,6 +147,12 @@ func (e *entry) hashContent(w *wide, a *aside) uint64 {
 		for _, s := range a.seqadj {
 			h = fold(h^join(s.CorrectionPos, uint32(s.OffsetBefore)), uint64(uint32(s.OffsetAfter))^mul1)
 		}
+		be := binary.BigEndian
+		for _, b := range [...]*[16]byte{(*[16]byte)(&a.labels), (*[16]byte)(&a.helper), (*[16]byte)(&a.master.Src), (*[16]byte)(&a.master.Dst)} {
+			h = fold(h^be.Uint64(b[:]), be.Uint64(b[8:])^mul2)
+		}
+		m := &a.master
+		h = fold(h^ports(m.SrcPort, m.DstPort, m.Zone, uint16(m.Proto)<<8|uint16(m.Family)), mul1)
 	}
 	return fold(h, mul2)
 }
@@ -146,12 +169,11 @@ func (e *entry) unpackKey(k *Key, w *wide) {
 }
 
 func (e *entry) unpack(r *Record, w *wide, a *aside) {
-	*r = Record{
-		ReplySrcPort: e.rsport, ReplyDstPort: e.rdport,
-		ID: e.id, Status: Status(e.status), Timeout: e.timeout, Mark: e.mark,
-		TCP: TCP{State: TCPState(e.tcp), WScaleOrig: e.wscale >> 4, WScaleReply: e.wscale & 15,
-			FlagsOrig: e.flagsOrig, FlagsReply: e.flagsReply},
-	}
+	*r = Record{} // in place: a literal with fields is built beside it and copied
+	r.ReplySrcPort, r.ReplyDstPort = e.rsport, e.rdport
+	r.ID, r.Status, r.Timeout, r.Mark = e.id, Status(e.status), e.timeout, e.mark
+	r.TCP = TCP{State: TCPState(e.tcp), WScaleOrig: e.wscale >> 4, WScaleReply: e.wscale & 15,
+		FlagsOrig: e.flagsOrig, FlagsReply: e.flagsReply}
 	e.unpackKey(&r.Key, w)
 	binary.BigEndian.PutUint32(r.ReplySrc[:4], e.rsrc)
 	binary.BigEndian.PutUint32(r.ReplyDst[:4], e.rdst)
@@ -160,6 +182,6 @@ func (e *entry) unpack(r *Record, w *wide, a *aside) {
 		copy(r.ReplyDst[4:], w[3][:])
 	}
 	if a != nil {
-		r.SCTP, r.SeqAdj = a.sctp, a.seqadj
+		r.SCTP, r.SeqAdj, r.Labels, r.Helper, r.Master = a.sctp, a.seqadj, a.labels, a.helper, a.master
 	}
 }

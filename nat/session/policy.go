@@ -4,14 +4,15 @@ package session
 // been answered, and, for TCP and SCTP, is established and not yet over.
 func (r *Record) Replicable() bool {
 	switch {
-	case r.Status&StatusExpected != 0 && r.Status&StatusSeenReply == 0:
+	case r.Master.Family != 0 && r.Status&StatusSeenReply == 0:
 		return false
 	case r.Proto == protoTCP:
 		return r.TCP.State >= TCPEstablished && r.TCP.State <= TCPLastAck
 	case r.Proto == protoSCTP:
 		return r.SCTP.State >= SCTPEstablished
 	default:
-		return r.Status&StatusSeenReply != 0
+		// A helper's flow may be answered by another one that it expects (TFTP).
+		return r.Status&StatusSeenReply != 0 || r.Helper != (Name{})
 	}
 }
 

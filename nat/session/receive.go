@@ -13,7 +13,8 @@ func (r *Receiver) records(now time.Time, g int, b []byte) error {
 		if rd.bad {
 			return ErrMalformed
 		}
-		op, err := ParseRecord(body, &rec)
+		r.expects = r.expects[:0]
+		op, err := parseRecord(body, &rec, &r.expects)
 		switch {
 		case err == ErrCritical:
 			r.stats.Unknown++
@@ -46,7 +47,8 @@ func (r *Receiver) adopt(now time.Time, g int, b []byte, count *uint64) error {
 	rd := reader{b: b}
 	var rec Record
 	for len(rd.b) > 0 {
-		op, err := ParseRecord(rd.bytes(), &rec)
+		r.expects = r.expects[:0]
+		op, err := parseRecord(rd.bytes(), &rec, &r.expects)
 		if rd.bad {
 			return ErrMalformed
 		}
@@ -57,6 +59,7 @@ func (r *Receiver) adopt(now time.Time, g int, b []byte, count *uint64) error {
 			continue
 		}
 		if s, _, err := r.table.Upsert(&rec, g, r.table.gen); err == nil {
+			r.table.SetExpects(s, r.expects)
 			r.table.Mark(s, ^Sinks(0), now)
 			*count++
 		}
@@ -97,7 +100,8 @@ func (r *Receiver) upsert(now time.Time, g int, rec *Record) {
 	if ch&ChangeBinding != 0 {
 		r.table.SetInstalled(s, false)
 	}
-	if rec.Installable() && (ch&ChangeKernel != 0 || !r.table.Installed(s)) {
+	expects := r.table.SetExpects(s, r.expects)
+	if rec.Installable() && (ch&ChangeKernel != 0 || expects || !r.table.Installed(s)) {
 		r.table.Mark(s, Sink(SinkKernel), now)
 	}
 }

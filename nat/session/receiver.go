@@ -27,6 +27,7 @@ type Receiver struct {
 	lastHeard          time.Time
 	late               [MaxGroups]time.Time
 	notices            []Notice
+	expects            []Expect // of the record under way
 	stats              ReceiverStats
 }
 
@@ -88,7 +89,7 @@ func (r *Receiver) SetConfig(hash uint64) { r.hello.Config = hash }
 // Connect begins a new connection, Disconnect ends it.
 func (r *Receiver) Connect(now time.Time) {
 	*r = Receiver{table: r.table, groups: r.groups, scope: r.scope, hello: r.hello,
-		notices: r.notices[:0], stats: r.stats, connected: true, lastHeard: now}
+		notices: r.notices[:0], expects: r.expects, stats: r.stats, connected: true, lastHeard: now}
 	for i := range r.local {
 		r.local[i] = -1
 	}

@@ -63,6 +63,40 @@ type Record struct {
 	TCP     TCP
 	SCTP    SCTP
 	SeqAdj  [2]SeqAdj // original, reply direction
+	Labels  Labels
+	Helper  Name // of the protocol helper that reads the flow; empty: none
+	// Master is the flow that expected this one (RELATED); its Family is 0 if none
+	// did. It is in the same zone.
+	Master Key
+}
+
+// Labels are the bits that rules set on a flow (nft: ct label), as the kernel has
+// them.
+type Labels [16]byte
+
+// Name is a word of the kernel's, padded with zeros.
+type Name [16]byte
+
+// NameFrom returns s up to a zero as a Name, cut to 15 bytes as the kernel does.
+func NameFrom(s string) (n Name) {
+	putWord(n[:], s)
+	return n
+}
+
+// putWord copies s to where it ends and leaves a zero behind it.
+func putWord(w []byte, s string) {
+	for i := 0; i < len(s) && i < len(w)-1 && s[i] != 0; i++ {
+		w[i] = s[i]
+	}
+}
+
+func (n Name) String() string {
+	for i, c := range n {
+		if c == 0 {
+			return string(n[:i])
+		}
+	}
+	return string(n[:])
 }
 
 // Status holds the conntrack status bits (linux/nf_conntrack_common.h) that

@@ -323,7 +323,7 @@ func (s *Sender) record(b []byte, bt *batch, slot Slot, e *entry) []byte {
 		return AppendDelete(b, &r)
 	}
 	s.stats.Upserts++
-	return AppendUpsert(b, &r)
+	return appendUpsert(b, &r, t.expects[slot])
 }
 
 func (s *Sender) seal(b []byte, bt *batch) []byte {

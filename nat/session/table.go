@@ -72,6 +72,8 @@ type Table struct {
 	wide   slab[wide]
 	aside  slab[aside]
 	index  index
+	// What few sessions expect: see expect.go.
+	expects map[Slot][]Expect
 
 	sinks      [MaxSinks]fifo
 	active     Sinks
@@ -195,8 +197,8 @@ func (t *Table) insert(p *packed, h uint64, g int, gen uint16) (Slot, Change, er
 	if e.bits&bitSix != 0 {
 		e.wide = t.wide.take(p.wide)
 	}
-	if p.aside != (aside{}) {
-		e.aside = t.aside.take(p.aside)
+	if p.rare != nil {
+		e.aside = t.aside.take(p.aside())
 	}
 	t.index.add(t, h, s)
 	t.enlist(e)
@@ -223,7 +225,7 @@ func (t *Table) replace(s Slot, p *packed, g int, gen uint16) (ch Change) {
 			*w = p.wide
 		}
 	}
-	if t.replaceAside(e, &p.aside) || e.status != p.status || e.mark != p.mark ||
+	if t.replaceAside(e, p) || e.status != p.status || e.mark != p.mark ||
 		e.wscale != p.wscale || e.flagsOrig != p.flagsOrig || e.flagsReply != p.flagsReply {
 		ch |= ChangeState
 	}
@@ -251,21 +253,21 @@ func (t *Table) replace(s Slot, p *packed, g int, gen uint16) (ch Change) {
 
 func isOpen(tcp uint8) bool { return TCPState(tcp) >= TCPEstablished && TCPState(tcp) <= TCPLastAck }
 
-func (t *Table) replaceAside(e *entry, a *aside) (changed bool) {
-	have := t.aside.at(e.aside)
+func (t *Table) replaceAside(e *entry, p *packed) (changed bool) {
 	switch {
-	case have == nil && *a == (aside{}):
+	case e.aside == 0 && p.rare == nil:
 		return false
-	case have == nil:
-		e.aside = t.aside.take(*a)
+	case e.aside == 0:
+		e.aside = t.aside.take(p.aside())
 		return true
-	case *a == (aside{}):
+	case p.rare == nil:
 		t.aside.put(e.aside)
 		e.aside = 0
 		return true
 	}
-	changed = *have != *a
-	*have = *a
+	have, a := t.aside.at(e.aside), p.aside()
+	changed = *have != a
+	*have = a
 	return changed
 }
 
@@ -321,6 +323,7 @@ func (t *Table) Delete(s Slot, to Sinks, now time.Time) {
 	}
 	e.bits ^= bitLive | bitDead
 	t.dead++
+	delete(t.expects, s)
 	if peers := to &^ (1 << SinkKernel); peers != 0 && t.dead > maxDead+t.live {
 		t.overflowed |= peers & t.active
 		to &= 1 << SinkKernel

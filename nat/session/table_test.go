@@ -34,6 +34,11 @@ func genRecord(t *rapid.T) Record {
 		r.SCTP = SCTP{rapid.Uint8().Draw(t, "ss"), rapid.Uint32().Draw(t, "so"), rapid.Uint32().Draw(t, "sr")}
 	}
 	if rapid.Bool().Draw(t, "adj") {
+		r.Labels[rapid.IntRange(0, 15).Draw(t, "label")] = rapid.Uint8().Draw(t, "labels")
+		r.Helper = NameFrom(rapid.SampledFrom([]string{"", "ftp", "a-name-of-15-by"}).Draw(t, "helper"))
+		if rapid.Bool().Draw(t, "related") {
+			r.Master = Key{Src: addr("msrc"), Dst: addr("mdst"), SrcPort: port("msport"), DstPort: 21, Proto: 6, Family: r.Family, Zone: r.Zone}
+		}
 		r.SeqAdj[rapid.IntRange(0, 1).Draw(t, "dir")] = SeqAdj{rapid.Uint32().Draw(t, "pos"), rapid.Int32().Draw(t, "before"), rapid.Int32().Draw(t, "after")}
 	}
 	return r

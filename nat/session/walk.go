@@ -113,6 +113,15 @@ func (r *Record) String() string {
 	if r.SeqAdj != ([2]SeqAdj{}) {
 		fmt.Fprintf(&b, " seqadj %v", r.SeqAdj)
 	}
+	if r.Labels != (Labels{}) {
+		fmt.Fprintf(&b, " labels %x", r.Labels)
+	}
+	if r.Helper != (Name{}) {
+		fmt.Fprintf(&b, " helper %s", r.Helper)
+	}
+	if m := &r.Master; m.Family != 0 {
+		fmt.Fprintf(&b, " master proto %d %s > %s", m.Proto, end(m.Src, m.SrcPort), end(m.Dst, m.DstPort))
+	}
 	return b.String()
 }
 

@@ -116,6 +116,9 @@ func FuzzParseRecord(f *testing.F) {
 	f.Add(body(AppendDelete(nil, &r)))
 	r.Family, r.Mark, r.SCTP, r.SeqAdj[1] = 6, 1, SCTP{1, 2, 3}, SeqAdj{1, -2, 3}
 	f.Add(body(AppendUpsert(nil, &r)))
+	r.Labels[9], r.Helper, r.Master = 7, NameFrom("sip"), Key{SrcPort: 5, Proto: protoUDP, Family: 6}
+	x := Expect{Key: Key{Proto: protoUDP, Family: 6, DstPort: 9}, NAT: true, Helper: r.Helper, Fn: FnFrom("sip")}
+	f.Add(body(appendUpsert(nil, &r, []Expect{x, x})))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var a, again Record
 		op, err := ParseRecord(b, &a)

@@ -46,11 +46,18 @@ const (
 	attrMark   = 2            // 32 bits
 	attrSCTP   = critical | 3 // state, tags of both directions
 	attrSeqAdj = critical | 4 // direction, position, offset before and after
+	attrLabels = 5            // 128 bits
+	attrHelper = 6            // its name
+	attrMaster = 7            // protocol, addresses of the record's family, ports
+	attrExpect = 8            // a flow that this one expects: see expect.go; repeated
 )
 
 // AppendUpsert appends r as an upsert: its length and then its bytes, 35 for a
 // TCP flow over IPv4 with a translated source.
-func AppendUpsert(b []byte, r *Record) []byte {
+func AppendUpsert(b []byte, r *Record) []byte { return appendUpsert(b, r, nil) }
+
+// appendUpsert is AppendUpsert for a flow that expects others.
+func appendUpsert(b []byte, r *Record, expects []Expect) []byte {
 	start := len(b)
 	b = append(b, 0)
 	b = appendKey(b, r, 0)
@@ -77,6 +84,23 @@ func AppendUpsert(b []byte, r *Record) []byte {
 			b = binary.BigEndian.AppendUint32(b, uint32(s.OffsetAfter))
 		}
 	}
+	if r.Labels != (Labels{}) {
+		b = append(append(b, attrLabels, byte(len(r.Labels))), r.Labels[:]...)
+	}
+	if r.Helper != (Name{}) {
+		name := r.Helper.String()
+		b = append(append(b, attrHelper, byte(len(name))), name...)
+	}
+	if m := &r.Master; m.Family != 0 {
+		size := addrSize(r.Family)
+		b = append(b, attrMaster, byte(5+2*size), m.Proto)
+		b = append(append(b, m.Src[:size]...), m.Dst[:size]...)
+		b = binary.BigEndian.AppendUint16(b, m.SrcPort)
+		b = binary.BigEndian.AppendUint16(b, m.DstPort)
+	}
+	for i := range expects {
+		b = appendExpect(b, &expects[i], r.Family)
+	}
 	return sealRecord(b, start)
 }
 
@@ -88,6 +112,14 @@ func AppendDelete(b []byte, r *Record) []byte {
 	b = appendKey(b, r, recDelete)
 	b = binary.BigEndian.AppendUint32(b, r.ID)
 	return sealRecord(b, start)
+}
+
+// addrSize is how many bytes an address of the family has.
+func addrSize(family uint8) int {
+	if family == 6 {
+		return 16
+	}
+	return 4
 }
 
 // sealRecord puts the length in front: one byte is kept free for it, and a
@@ -152,7 +184,10 @@ func appendKey(b []byte, r *Record, flags byte) []byte {
 
 // ParseRecord decodes the bytes of a record, without the length in front. Of a
 // deletion only the key and the ID are set.
-func ParseRecord(b []byte, rec *Record) (Op, error) {
+func ParseRecord(b []byte, rec *Record) (Op, error) { return parseRecord(b, rec, nil) }
+
+// parseRecord also appends to expects what the flow expects, if it is not nil.
+func parseRecord(b []byte, rec *Record, expects *[]Expect) (Op, error) {
 	*rec = Record{}
 	r := reader{b: b}
 	flags := r.u8()
@@ -208,6 +243,16 @@ func ParseRecord(b []byte, rec *Record) (Op, error) {
 		if r.bad {
 			break
 		}
+		if typ == attrExpect {
+			x, err := v.expect(rec.Family, rec.Zone)
+			if err != nil {
+				return 0, err
+			}
+			if expects != nil && len(*expects) < MaxExpects {
+				*expects = append(*expects, x)
+			}
+			continue
+		}
 		if err := v.attribute(typ, rec); err != nil {
 			return 0, err
 		}
@@ -239,6 +284,19 @@ func (r *reader) attribute(typ byte, rec *Record) error {
 			return ErrRecord
 		}
 		rec.SeqAdj[dir] = SeqAdj{r.u32(), int32(r.u32()), int32(r.u32())}
+	case attrLabels:
+		copy(rec.Labels[:], r.take(len(rec.Labels)))
+	case attrHelper:
+		rec.Helper = NameFrom(string(r.b))
+	case attrMaster:
+		size := addrSize(rec.Family)
+		m := Key{Proto: r.u8(), Family: rec.Family, Zone: rec.Zone}
+		copy(m.Src[:], r.take(size))
+		copy(m.Dst[:], r.take(size))
+		m.SrcPort, m.DstPort = r.u16(), r.u16()
+		if !r.bad {
+			rec.Master = m
+		}
 	default:
 		if typ&critical != 0 {
 			return ErrCritical

@@ -29,6 +29,13 @@ func (t *Table) Mature(s Slot) bool {
 	return true
 }
 
+// HasHelper tells whether a protocol helper reads the session at s: others depend on
+// it, so it is not kept back.
+func (t *Table) HasHelper(s Slot) bool {
+	a := t.aside.at(t.at(s).aside)
+	return a != nil && a.helper != (Name{})
+}
+
 // Young tells whether the session at s is young.
 func (t *Table) Young(s Slot) bool { return t.at(s).bits&bitYoung != 0 }
 
