@@ -24,6 +24,9 @@ func (c *Core) onAttached(now time.Time, ev Attached) {
 				c.joined = true
 				c.boot = time.Time{} // it is us who restarted, not the box: the election waits for us
 			}
+			if g.Active() && !g.Leaving && g.handOver != nil && g.handOver.began {
+				c.do(ElectHandOver{Group: g.Name}) // the election that was told is dead
+			}
 		}
 	}
 	c.met = true

@@ -27,8 +27,8 @@ import (
 //	  guard=uplink                              … with a check of the common neighbour (of node, reload)
 //	guarded split-brain=(gateway,2s,detail) …   all that the guard finds: alarm, group, since when, what
 //	reclaimed gateway                           another node was active too
-//	attached gateway=backup:3                   the election's view, state:term
 //	prepared gateway term=4                     the programs that activation waits for have ended
+//	attached gateway=backup:3[:leaving]         the election's view, state:term
 //	transition gateway active term=4 [leaving]
 //	applied [fail=gateway] [restored=gateway]   the lane answers the latest Hold
 //	  [waiting=gateway] [put-back=gateway]      … a route waits for its link, something was put back
@@ -76,7 +76,8 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		var ev Attached
 		for _, a := range d.CmdArgs {
 			state, term, _ := strings.Cut(a.Vals[0], ":")
-			g := GroupState{Group: a.Key}
+			term, leaving := strings.CutSuffix(term, ":leaving")
+			g := GroupState{Group: a.Key, Leaving: leaving}
 			g.State.UnmarshalText([]byte(state))
 			fmt.Sscan(term, &g.Term)
 			ev.Groups = append(ev.Groups, g)

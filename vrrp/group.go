@@ -81,15 +81,10 @@ func (s *Set) yield(now time.Time, g *group, cause Cause) {
 	g.wait.over() // somebody was heard, or is to come
 	s.op(Op{Kind: OpGateClose, Group: g.name})
 	for _, r := range g.members {
-		in := Input{Event: EventYield}
-		heard := leaving && r.rival.priority > 0 && !r.rival.heard.Before(g.leftAt)
-		if heard {
-			in.Rx = r.rival.heard
-		}
-		if r.m.State() == Active && (!leaving || g.outranked && !heard) {
+		if r.m.State() == Active && (!leaving || g.outranked && r.succeeded.IsZero()) {
 			s.send(r, 0)
 		}
-		s.step(now, r, in)
+		s.step(now, r, Input{Event: EventYield, Rx: r.succeeded})
 	}
 	s.transition(now, g, Backup, string(cause))
 }
@@ -118,7 +113,7 @@ func (s *Set) onHandOver(now time.Time, g *group) {
 	}
 	g.handedOver = true
 	g.hold()
-	g.leaveUntil, g.leftAt = now.Add(wait), now
+	g.leaveUntil = now.Add(wait)
 	s.announce(now, g, Active, CauseHandOver)
 }
 
@@ -129,7 +124,7 @@ func (s *Set) linger(now time.Time, g *group) {
 		s.step(now, r, Input{Event: EventLinger})
 	}
 	g.outranked, g.succeeded = true, true
-	g.leaveUntil, g.leftAt = now.Add(g.overlapping()), now
+	g.leaveUntil = now.Add(g.overlapping())
 	s.announce(now, g, Active, CauseBetterActive)
 }
 
@@ -209,8 +204,11 @@ func (s *Set) leave(now time.Time, g *group, fence bool) {
 func (s *Set) transition(now time.Time, g *group, to State, cause string) {
 	from := g.state
 	g.wait.end(now)
-	g.state, g.leaveUntil, g.leftAt = to, time.Time{}, time.Time{}
+	g.state, g.leaveUntil = to, time.Time{}
 	g.succeeded, g.outranked, g.overlap = false, false, false
+	for _, r := range g.members {
+		r.succeeded = time.Time{}
+	}
 	g.facts.transitions++
 	g.facts.at, g.facts.cause = now, cause
 	s.op(Op{Kind: OpTransition, Group: g.name, From: from, To: to, Term: g.reported(), Cause: cause})

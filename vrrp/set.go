@@ -39,15 +39,16 @@ type Set struct {
 
 // router is a machine with everything around it that RFC 9568 does not know.
 type router struct {
-	cfg    RouterConfig
-	expect Expect
-	index  int
-	group  *group
-	m      *Machine
-	broken string // why it cannot take part; "" if it can
-	form   ChecksumForm
-	rival  rival
-	facts  routerFacts
+	cfg       RouterConfig
+	expect    Expect
+	index     int
+	group     *group
+	m         *Machine
+	broken    string // why it cannot take part; "" if it can
+	form      ChecksumForm
+	rival     rival
+	succeeded time.Time // leaving: when the successor was heard last; zero: it was not
+	facts     routerFacts
 
 	rivals [maxRivals]known
 	flap   flap
@@ -75,7 +76,6 @@ type group struct {
 	handedOver bool
 	overlap    bool      // told by the daemon: the next that outranks us has our sessions
 	leaveUntil time.Time // Active and silent, after a hand-over or outranked; zero: not leaving
-	leftAt     time.Time // since when
 	outranked  bool      // leaving, because of a better Active
 	succeeded  bool      // leaving, and the successor was heard
 	wait       hold

@@ -94,6 +94,9 @@ func (s *Set) onAdvert(now time.Time, in SetInput) {
 	if r.m.State() == Backup && r.m.armed != armed && a.Priority != 0 {
 		g.wait.over()
 	}
+	if out.Successor {
+		r.succeeded = now
+	}
 	switch {
 	case out.Successor && g.leaveUntil.IsZero():
 		s.outdone(now, r, event, entered)

@@ -97,6 +97,10 @@ var mutations = []mutation{
 		"		s.take(claimFenced)\n", "", "resume-too-late"},
 	{"a fence after the daemon has tidied up", "appliance/sim/stop.go",
 		"!e.responsive() && !e.bidden()", "!e.responsive()", "stop-alone"},
+	{"a hand-over dies with the election that was told", "appliance/core_election.go",
+		"if g.Active() && !g.Leaving && g.handOver != nil && g.handOver.began {", "if false {", "hand-over-forgotten"},
+	{"what was heard before a hand-over counts as its successor", "vrrp/set_step.go",
+		"	if out.Successor {\n		r.succeeded = now", "	if a.Priority > 0 {\n		r.succeeded = now", "successor-before"},
 	{"a group elected during the end keeps it from ending", "appliance/sim/stop.go",
 		"!bidden && m.state == vrrp.Active && !m.leaving", "false && m.state == vrrp.Active", "stop-two-groups"},
 }

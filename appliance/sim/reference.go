@@ -158,7 +158,7 @@ func (e *election) follow(r int, was vrrp.State, in *vrrp.SetInput, dropped, rec
 	switch {
 	case is != vrrp.Backup:
 		if was == vrrp.Initialize && is == vrrp.Active {
-			t.learned = own
+			t.learned, t.delivers = own, true // one that goes on: its link is new to this election only
 		}
 		if t.heard > 0 && (is != vrrp.Active || !e.set.Group(g).Leaving) {
 			t.heard = 0
