@@ -257,6 +257,10 @@ func (d *daemon) perform(a appliance.Action) {
 		d.send(message{kind: msgWeight, group: d.group(a.Group), wait: int64(a.Weight)})
 	case appliance.ElectOverlap:
 		d.send(message{kind: msgOverlap, group: d.group(a.Group), ok: a.OK})
+	case appliance.Notify:
+		w.check.notify(n, a)
+	case appliance.Prepare:
+		d.prepare(a)
 	case appliance.ElectTerm:
 		d.send(message{kind: msgTerm, group: d.group(a.Group), groupState: groupState{term: a.Term}})
 	case appliance.ElectStop:

@@ -60,7 +60,8 @@
 //	node a priority=200[,100] interval=100ms [preempt=no] [delay=1s] [settle=2s] [ppm=-150]
 //	node b priority=100 interval=100ms
 //	sessions                                 # readiness counts
-//	tracks                                   # checks soft (weight -60) and hard (fault), interface wan (-25)
+//	notify [500ms]                           # programs are told of states; an activation waits for some
+//	tracks # checks soft (weight -60) and hard (fault), interface wan (-25)
 //	watchdog 2s
 //	budget 2s
 //	1.5s cut a b lan                         # an act: a time and a verb
@@ -85,7 +86,7 @@
 //	rogue SEG PRIORITY 1 INTERVAL · junk SEG N     an outsider's adverts, and noise
 //	poke A GROUP start|tick|fault|fault-fence|fault-off|resume|eligible|overlap|weight|vouch|unvouch|hand-over|stop|stop-fence
 //	                                an input of its Set, out of turn
-//	event A GROUP tick|attached|refused|stale|synced|term|claimed|drifted|drained|not-drained|check|link
+//	event A GROUP tick|attached|refused|stale|synced|term|claimed|drifted|drained|not-drained|check|link|guarded|reclaimed|prepared
 //	                                an event of its Core, out of turn
 //	expect GROUP A,B|none           these are Active now, or it is a violation
 //

@@ -87,6 +87,9 @@ func (w *World) heal(v *node) {
 		if w.ranked(v) {
 			_, interval := w.longest()
 			x.checkAt = w.now + interval + 3*w.settledDelay() + int64(time.Millisecond)
+			if w.sc.Prepare > 0 { // who waits for programs has not told its peers that it is Active
+				x.checkAt += int64(vrrp.Overlap)
+			}
 		}
 	case x.checkAt == never:
 		w.done = true

@@ -23,6 +23,9 @@ func Generate(seed uint64) *Schedule {
 	g.nodes()
 	s.Sessions = r.percent(60)
 	s.Tracks = r.percent(50)
+	if s.Notify = r.percent(30); s.Notify && r.percent(50) {
+		s.Prepare = pick(&r, time.Millisecond, 50*time.Millisecond, time.Second)
+	}
 	s.Watchdog = pick(&r, 400*time.Millisecond, time.Second, 2*time.Second)
 	s.Budget = pick(&r, 300*time.Millisecond, time.Second, 2*time.Second)
 	down := time.Duration(0)

@@ -58,6 +58,7 @@ func TestGenerateKnowsEverything(t *testing.T) {
 		has := make(map[string]bool)
 		has[[]string{2: "2 nodes", 3: "3 nodes", 4: "4 nodes", 5: "5 nodes"}[len(s.Nodes)]] = true
 		has["several groups"] = len(s.Groups) > 1
+		has["notify"], has["programs that are waited for"] = s.Notify, s.Prepare > 0
 		has["sessions"], has["tracks"], has["exercise "+s.Exercise] = s.Sessions, s.Tracks, true
 		families, segments := 0, 0
 		for i, r := range s.Routers {
@@ -93,7 +94,7 @@ func TestGenerateKnowsEverything(t *testing.T) {
 			}
 		}
 	}
-	want := []string{"2 nodes", "3 nodes", "4 nodes", "5 nodes", "several groups", "sessions", "tracks", "version 2", "both families",
+	want := []string{"2 nodes", "3 nodes", "4 nodes", "5 nodes", "several groups", "sessions", "tracks", "notify", "programs that are waited for", "version 2", "both families",
 		"two VRIDs on a segment", "a clock too fast", "a clock too slow", "preempt=no", "a delay", "intervals that differ", "an owner",
 		"an owner of version 2", "exercise "}
 	for _, x := range exercises {

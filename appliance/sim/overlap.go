@@ -57,7 +57,7 @@ func (x *ending) planned(w *World) {
 	}
 	switch w.serving(0) {
 	case 0:
-		if x.bridged {
+		if x.bridged && w.sc.Prepare == 0 {
 			w.fail("gap", "nobody serves %s, although the old one was to bridge that", w.sc.Groups[0].Name)
 		}
 	case 1:
@@ -86,7 +86,7 @@ func (w *World) alone(v *node) {
 		w.done = true
 		return
 	}
-	if took := v.local() - v.truth.groups[0].since; took > overlapBound(v.cfg)+v.applyBound()+4*w.settledDelay() {
+	if took := v.local() - v.truth.groups[0].since; took > overlapBound(v.cfg)+v.applyBound()+4*w.settledDelay()+w.preparing() {
 		w.fail("L3", "%s is Active again for %v, and not the only one that serves", v.name(), time.Duration(took))
 	}
 }

@@ -31,6 +31,12 @@ func (s *Schedule) parseLine(w []string) (err error) {
 		s.Sessions = true
 	case "tracks":
 		s.Tracks = true
+	case "notify":
+		if s.Notify = true; len(w) > 1 {
+			if v, err = value(); err == nil {
+				s.Prepare, err = time.ParseDuration(v)
+			}
+		}
 	case "watchdog":
 		if v, err = value(); err == nil {
 			s.Watchdog, err = time.ParseDuration(v)

@@ -13,6 +13,7 @@ const (
 	evGuard                     // a daemon's guard of a group to be resumed; a: daemon, b: group, c: election
 	evSynced                    // a session link settles; a: other node, b: number of the link
 	evNews                      // a session plane's word about a group arrives; a: group, b: term
+	evPrepared                  // programs have ended; a: number of the daemon, b: group, c: term
 	evWord                      // the first word of what is tracked; a: number of the daemon
 	evUnit                      // the service manager acts
 	evPhase                     // the world's own

@@ -24,6 +24,8 @@ type Schedule struct {
 	Nodes    []Node
 	Sessions bool          // sessions are replicated, so readiness counts
 	Tracks   bool          // checks and an interface are tracked
+	Notify   bool          // programs are told of states
+	Prepare  time.Duration // … and an activation waits for them so long, at most
 	Watchdog time.Duration // of the election over the daemon
 	Budget   time.Duration
 	Acts     []Act         // in the order of At

@@ -74,7 +74,8 @@ func (w *World) newSetup(name string, n Node, extra int) *setup {
 		}
 		s.members[g] = group.Routers
 		s.set.Groups = append(s.set.Groups, vrrp.GroupConfig{Name: group.Name, Routers: names})
-		s.core.Groups = append(s.core.Groups, appliance.GroupConfig{Name: group.Name, Identity: identity.New(held...)})
+		s.core.Groups = append(s.core.Groups, appliance.GroupConfig{Name: group.Name, Identity: identity.New(held...),
+			Notifies: w.sc.Notify, Prepare: w.sc.Prepare})
 	}
 	return s
 }

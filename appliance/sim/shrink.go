@@ -103,6 +103,8 @@ func (x *shrinker) plain() {
 	}
 	change(func(s *Schedule) { s.Sessions = false })
 	change(func(s *Schedule) { s.Tracks = false })
+	change(func(s *Schedule) { s.Notify, s.Prepare = false, 0 })
+	change(func(s *Schedule) { s.Prepare = 0 })
 	change(func(s *Schedule) { s.Exercise = "" })
 	change(func(s *Schedule) { s.Watchdog, s.Budget = 2*time.Second, 2*time.Second })
 	for i := range x.best.Nodes {

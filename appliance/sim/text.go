@@ -45,6 +45,9 @@ func (s *Schedule) String() string {
 	if s.Tracks {
 		b.WriteString("tracks\n")
 	}
+	if s.Notify {
+		fmt.Fprintf(&b, "notify %v\n", s.Prepare)
+	}
 	fmt.Fprintf(&b, "watchdog %v\nbudget %v\n", s.Watchdog, s.Budget)
 	for i := range s.Acts {
 		fmt.Fprintf(&b, "%v %s\n", s.Acts[i].At, s.actText(&s.Acts[i]))

@@ -147,6 +147,10 @@ func (w *World) happen(e event) {
 		w.sessionEvent(int(e.node), int(e.a), e.b)
 	case evNews:
 		n.termHeard(int(e.a), uint64(e.b))
+	case evPrepared:
+		if n.d != nil && n.d.id == e.a {
+			n.d.prepared(int(e.b), uint64(e.c))
+		}
 	case evWord:
 		if n.d != nil && n.d.id == e.a {
 			n.tellChecks()
