@@ -80,6 +80,12 @@ func speak(t *testing.T, fn func(a *air)) {
 func everybody(string) bool { return true }
 func nobody(string) bool    { return false }
 
+// change does something on the Speaker's own goroutine, which is the one to see it.
+func (a *air) change(do func()) {
+	a.order(func(time.Time) { do() })
+	synctest.Wait()
+}
+
 // after lets time pass.
 func (a *air) after(d time.Duration) { time.Sleep(d); synctest.Wait() }
 
@@ -95,8 +101,10 @@ func (a *air) want(want ...string) {
 	if !slices.Equal(got, want) {
 		a.t.Errorf("sent %q, want %q", got, want)
 	}
-	a.sent = nil
+	a.forget()
 }
+
+func (a *air) forget() { a.change(func() { a.sent = nil }) }
 
 func (a *air) asks(iface string) { a.askedC <- iface; synctest.Wait() }
 
@@ -141,7 +149,7 @@ func TestTheElectionIsAskedFirst(t *testing.T) {
 	speak(t, func(a *air) {
 		a.Start("gw")
 		a.want("0s lan0")
-		a.inert["gw"] = true
+		a.change(func() { a.inert["gw"] = true })
 		a.asks("lan0")
 		a.after(time.Hour)
 		a.want()
@@ -195,7 +203,7 @@ func TestCeaseThenStop(t *testing.T) {
 	speak(t, func(a *air) {
 		a.Start("gw")
 		a.after(time.Minute)
-		a.sent = nil
+		a.forget()
 		a.Configure(nil, everybody)
 		a.want("1m0s lan0 final")
 		a.Start("gw") // its addresses were announced again
@@ -220,25 +228,25 @@ func TestCeaseThenStop(t *testing.T) {
 // An interface that fails, is replaced, or is not there yet.
 func TestTheWireFails(t *testing.T) {
 	speak(t, func(a *air) {
-		a.deny = errors.New("no such interface")
+		a.change(func() { a.deny = errors.New("no such interface") })
 		a.Start("gw")
 		a.want()
 		if st := a.Stats()["lan"]; st.Failed != 1 || st.LastError != "no such interface" {
 			t.Errorf("%+v", st)
 		}
-		a.deny = nil
+		a.change(func() { a.deny = nil })
 		a.after(16 * time.Second)
 		a.want("16s lan0")
-		a.wires["lan0"].err = errors.New("network is down")
+		a.change(func() { a.wires["lan0"].err = errors.New("network is down") })
 		a.after(16 * time.Second)
 		a.want()
 		a.after(10 * time.Minute)
 		if len(a.sent) != 3 {
 			t.Errorf("sent %q after an error", a.sent)
 		}
-		a.sent = nil
+		a.forget()
 		first := a.wires["lan0"]
-		first.gone = true
+		a.change(func() { first.gone = true })
 		a.after(10 * time.Minute)
 		if len(a.sent) == 0 || a.wires["lan0"] == first {
 			t.Error("another interface of the same name is not used")
