@@ -78,6 +78,9 @@ func (c *checker) afterGroup(w *World, e *election, g int, in *vrrp.SetInput, dr
 		c.router(w, e, r, g, in, dropped, reconfigure)
 		e.follow(r, c.was[r].State, in, dropped, reconfigure, c.was[r])
 	}
+	if !reconfigure {
+		c.hold(w, e, g, in, dropped)
+	}
 	if is.State != was.State {
 		t.since = e.now
 	}
@@ -186,6 +189,10 @@ func (c *checker) yield(w *World, e *election, g int, in *vrrp.SetInput, reconfi
 	case c.group[g].Leaving:
 		if in.Kind != vrrp.InAdvert && in.Kind != vrrp.InTick {
 			w.fail("S6", "%s: the hand-over ends by input %d", n.name(), in.Kind)
+		}
+	case in.Kind == vrrp.InVouch && w.sc.Guard == "hold":
+		if !in.On || !in.Known || c.group[g].Spent {
+			w.fail("S6", "%s: gives way to a heartbeat that says %v, known %v, limit used up %v", n.name(), in.On, in.Known, c.group[g].Spent)
 		}
 	case in.Kind != vrrp.InAdvert:
 		w.fail("S6", "%s: yields by input %d", n.name(), in.Kind)

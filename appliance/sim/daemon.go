@@ -182,6 +182,10 @@ func (d *daemon) onMessage(m *message) {
 			Term: m.term, Leaving: m.leaving}, Cause: m.reason})
 	case msgFenced:
 		d.post(appliance.Fenced{Group: sc.Groups[m.group].Name})
+	case msgFound:
+		d.post(appliance.Guarded{Findings: m.findings})
+	case msgReclaim:
+		d.post(appliance.Reclaimed{Group: sc.Groups[m.group].Name})
 	case msgConfigured:
 		d.reloaded(m.cfg)
 	case msgStop:

@@ -24,6 +24,7 @@
 //	node.go kernel.go board.go fifo.go      a box: its processes' lives, kernel, shared page, socket pair
 //	election.go hear.go supervise.go stop.go   models package vrrp/election around the Set
 //	daemon.go respawn.go act.go surprise.go   models package appliance/daemon around the Core; what is done to a node
+//	witness.go                              heartbeats, real Guards; the rules of holding
 //	check.go reference.go guard.go overlap.go the rules of every step
 //	ending.go exercise.go                   the rules of the end: what has to come when the faults stop
 //	coverage.go dump.go                     what met what; how things stand
@@ -49,7 +50,9 @@
 // gap and dual (who serves when a better one takes over), want, storm (the two processes
 // keep each other busy), tidied (no fence once the daemon has tidied up), budget (nobody gives up for
 // want of a daemon that is well), stuck (time does not pass: a loop that spins),
-// healthy (everything is repaired, and a node is not well again).
+// healthy (everything is repaired, and a node is not well again), hold (a takeover is
+// put off no longer than the limit, from one advert to the next), guard (with hold, two
+// that hear each other's heartbeats are not both Active for long).
 //
 // # A scenario file
 //
@@ -61,7 +64,8 @@
 //	node b priority=100 interval=100ms
 //	sessions                                 # readiness counts
 //	notify [500ms]                           # programs are told of states; an activation waits for some
-//	tracks # checks soft (weight -60) and hard (fault), interface wan (-25)
+//	guard alarm | guard hold 2s              # heartbeats on the sync segment; hold, and its limit
+//	tracks                                   # checks soft (weight -60) and hard (fault), interface wan (-25)
 //	watchdog 2s
 //	budget 2s
 //	1.5s cut a b lan                         # an act: a time and a verb

@@ -4,16 +4,18 @@ import (
 	"time"
 
 	"understudy/vrrp"
+	"understudy/vrrp/witness"
 )
 
 // election models the loop of package election, around the real Set: the order
 // of a turn, what it does with the Ops, and (in supervise.go and stop.go) how it
 // keeps a daemon, fences and ends. Times are the node's, ns.
 type election struct {
-	n   *node
-	id  int32
-	cfg *setup
-	set *vrrp.Set
+	n     *node
+	id    int32
+	cfg   *setup
+	set   *vrrp.Set
+	guard *witness.Guard
 
 	groups  [MaxGroups]member
 	sent    [MaxRouters]int64 // last advert, priority 0 aside
@@ -47,6 +49,7 @@ type member struct {
 func (n *node) newElection(d *peer) *election {
 	e := &election{n: n, id: n.pid(), now: n.local()}
 	e.daemon = d
+	e.guard = n.newGuard(e.id)
 	n.w.trace("%s election %d runs", n.name(), e.id)
 	return e
 }
@@ -62,6 +65,7 @@ func (e *election) configure(cfg *setup) {
 			return
 		}
 		e.set, e.cfg = set, cfg
+		e.guard.Layout(set)
 		for s := range Segments {
 			e.step(e.n.link(s))
 		}
@@ -77,6 +81,7 @@ func (e *election) configure(cfg *setup) {
 		w.fail("config", "%v", err)
 		return
 	}
+	e.guard.Layout(e.set)
 	e.apply(out.Ops)
 	w.check.after(w, e, vrrp.SetInput{}, out.Ops)
 }
@@ -94,6 +99,7 @@ func (e *election) turn() {
 	d := nano(e.set.Deadline())
 	due := d != 0 && e.now >= d
 	e.receive()
+	e.receiveBeats()
 	e.readLinks()
 	if due {
 		e.step(vrrp.SetInput{Kind: vrrp.InTick})
@@ -102,6 +108,7 @@ func (e *election) turn() {
 	e.readDaemon()
 	e.timers()
 	if n.e == e {
+		e.beat()
 		e.plan()
 	}
 }
@@ -110,6 +117,7 @@ func (e *election) turn() {
 func (e *election) plan() {
 	n := e.n
 	at := nano(e.set.Deadline())
+	at = earlier(at, nano(e.guard.Deadline()))
 	at = earlier(at, e.supervisionDeadline())
 	at = earlier(at, e.until)
 	at = earlier(at, e.oweAt)
@@ -175,9 +183,16 @@ func (e *election) onFrame(i int32) {
 	}
 	if reason != vrrp.ReasonNone {
 		e.step(vrrp.SetInput{Kind: vrrp.InRefused, Router: router, Interface: segmentNames[f.segment], Src: d.Src, Refused: reason})
+		if router >= 0 {
+			e.guard.Refused(stamp(f.rx), router, d.Src, reason)
+		}
 		return
 	}
-	e.step(vrrp.SetInput{Kind: vrrp.InAdvert, Router: router, Src: d.Src, Advert: a, Rx: stamp(f.rx)})
+	if reason := e.step(vrrp.SetInput{Kind: vrrp.InAdvert, Router: router, Src: d.Src, Advert: a, Rx: stamp(f.rx)}); reason != vrrp.ReasonNone {
+		e.guard.Refused(stamp(f.rx), router, d.Src, reason)
+	} else {
+		e.guard.Heard(stamp(f.rx), e.set, router, d.Src, a)
+	}
 }
 
 func (e *election) readLinks() {
@@ -189,15 +204,22 @@ func (e *election) readLinks() {
 	}
 }
 
-// step gives the Set an input, and does what it asks for.
-func (e *election) step(in vrrp.SetInput) {
+// step gives the Set an input, and does what it asks for. It tells why an advert
+// was refused.
+func (e *election) step(in vrrp.SetInput) (refused vrrp.Reason) {
 	w := e.n.w
 	w.Steps.Set++
 	w.check.before(w, e, in, false)
 	w.Coverage.input(e, &in)
 	out := e.set.Step(stamp(e.now), in)
+	for i := range out.Ops {
+		if out.Ops[i].Kind == vrrp.OpDrop {
+			refused = out.Ops[i].Reason
+		}
+	}
 	e.apply(out.Ops)
 	w.check.after(w, e, in, out.Ops)
+	return refused
 }
 
 // apply does the Ops in their order.
@@ -287,6 +309,7 @@ func (e *election) post(g int) {
 func (e *election) onTransition(op *vrrp.Op) {
 	n, w := e.n, e.n.w
 	g := e.index(op.Group)
+	e.guard.Stir(stamp(e.now))
 	e.groups[g].groupState = groupState{op.To, op.Term, op.Leaving}
 	n.board.slots[g].note(op.To, op.Leaving, op.Term)
 	e.post(g)

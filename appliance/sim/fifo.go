@@ -1,6 +1,9 @@
 package sim
 
-import "understudy/vrrp"
+import (
+	"understudy/appliance"
+	"understudy/vrrp"
+)
 
 // msgKind is a message between election and daemon, as in package election.
 type msgKind uint8
@@ -25,6 +28,8 @@ const (
 	msgTransition
 	msgFenced
 	msgConfigured
+	msgFound
+	msgReclaim
 )
 
 // groupState is a group as the two processes tell each other.
@@ -41,10 +46,11 @@ type message struct {
 	ok     bool
 	reason string
 	groupState
-	cfg    *setup
-	mask   mask
-	wait   int64
-	groups [MaxGroups]groupState
+	cfg      *setup
+	mask     mask
+	wait     int64
+	groups   [MaxGroups]groupState
+	findings []appliance.Finding
 }
 
 // fifo is one direction of the socket pair.

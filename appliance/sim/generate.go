@@ -41,6 +41,15 @@ func Generate(seed uint64) *Schedule {
 	}
 	slices.SortStableFunc(s.Acts, func(a, b Act) int { return int(a.At - b.At) })
 	s.Exercise = pick(&r, "", "crash", "stop", "link", "failover", "split", "return")
+	if r.percent(30) {
+		s.Guard = pick(&r, "alarm", "hold", "hold")
+	}
+	if s.Guard == "hold" {
+		s.HoldLimit = pick(&r, 500*time.Millisecond, 2*time.Second, 10*time.Second)
+		if s.Exercise == "split" { // nobody would take over in time
+			s.Exercise = "crash"
+		}
+	}
 	return s
 }
 

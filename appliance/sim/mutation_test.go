@@ -75,6 +75,23 @@ var mutations = []mutation{
 	{"a refused packet ends the wait for a new link", "vrrp/notice.go",
 		"	r.facts.drops[n.Reason]++\n", "	r.facts.drops[n.Reason]++\n	r.m.onDelivery(now)\n", ""},
 
+	{"guard: the limit of a hold is ignored", "vrrp/vouch.go",
+		"if !now.Before(h.limit(s.cfg.HoldLimit)) {", "if false {", ""},
+	{"guard: a stale heartbeat holds", "vrrp/vouch.go",
+		"in.Rx.Add(2*in.Interval+r.m.skew())", "in.Rx.Add(20*in.Interval+r.m.skew())", ""},
+	{"guard: nobody gives way to a heartbeat", "vrrp/vouch.go",
+		"g.leaveUntil.IsZero() && !g.wait.spent && until.After(now)", "false && until.After(now)", "guard-yield"},
+	{"guard: it gives way after its limit too", "vrrp/vouch.go",
+		"g.leaveUntil.IsZero() && !g.wait.spent && until.After(now)", "g.leaveUntil.IsZero() && until.After(now)", ""},
+	{"guard: it gives way to one that did not know", "vrrp/vouch.go",
+		"g.state == Active && in.Known && ", "g.state == Active && ", ""},
+	{"guard: nothing is held", "vrrp/vouch.go",
+		"h.spent || g.released() || !now.Before(g.vouchedUntil())", "true", "guard-hold"},
+	{"guard: priority 0 is held up", "vrrp/vouch.go",
+		"h.spent || g.released() || ", "h.spent || ", "guard-release"},
+	{"guard: the neighbour does not matter", "vrrp/witness/receive.go",
+		" && h.Neighbour == NeighbourUp,", ",", "guard-neighbour"},
+
 	// What it has found, put back: the scenario notices.
 	{"nobody speaks first after a respawn", "appliance/core_election.go",
 		"	if !c.electable {\n		c.hold()\n	}\n	c.electable = false", "	c.electable = false", "ready-deadlock"},

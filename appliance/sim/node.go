@@ -28,6 +28,7 @@ type node struct {
 	bare     [Segments]bool // up, but without an address
 	linkNews [Segments]bool
 	inbox    [Segments][]int32
+	beatbox  []int32 // heartbeats that wait
 
 	kernel kernel
 	board  board
@@ -147,6 +148,8 @@ func (n *node) endElection() {
 		}
 		n.inbox[s] = n.inbox[s][:0]
 	}
+	n.w.freeBeats = append(n.w.freeBeats, n.beatbox...)
+	n.beatbox = n.beatbox[:0]
 	n.truth.electionGone()
 	n.w.check.kernel(n)
 }

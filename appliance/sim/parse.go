@@ -37,6 +37,14 @@ func (s *Schedule) parseLine(w []string) (err error) {
 				s.Prepare, err = time.ParseDuration(v)
 			}
 		}
+	case "guard":
+		if len(w) < 2 || w[1] != "alarm" && w[1] != "hold" || len(w) > 3 {
+			return fmt.Errorf("guard alarm, or guard hold LIMIT")
+		}
+		s.Guard = w[1]
+		if len(w) == 3 {
+			s.HoldLimit, err = time.ParseDuration(w[2])
+		}
 	case "watchdog":
 		if v, err = value(); err == nil {
 			s.Watchdog, err = time.ParseDuration(v)

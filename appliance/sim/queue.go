@@ -5,6 +5,7 @@ type eventKind uint8
 
 const (
 	evFrame    eventKind = iota // a: frame; node: receiver
+	evBeat                      // a: heartbeat; node: receiver
 	evAct                       // a: index of the act
 	evElection                  // a new election process runs; a: its number
 	evDaemon                    // a new daemon process runs; a: its number

@@ -74,6 +74,8 @@ type groupTruth struct {
 	preemptAt  int64
 	since      int64 // of the state
 
+	holdAt, holdSum int64 // a hold was seen last, and how long it was before
+
 	open, held int64 // world time since when gate or addresses are there without being Active; 0: they are not
 }
 

@@ -18,19 +18,21 @@ var segmentNames = [Segments]string{"lan", "wan", "sync"}
 // Schedule is everything a run depends on. The same schedule runs the same way,
 // to the nanosecond.
 type Schedule struct {
-	Seed     uint64 // of what is left to chance: losses, latencies
-	Routers  []Router
-	Groups   []Group
-	Nodes    []Node
-	Sessions bool          // sessions are replicated, so readiness counts
-	Tracks   bool          // checks and an interface are tracked
-	Notify   bool          // programs are told of states
-	Prepare  time.Duration // … and an activation waits for them so long, at most
-	Watchdog time.Duration // of the election over the daemon
-	Budget   time.Duration
-	Acts     []Act         // in the order of At
-	End      time.Duration // the faults stop: everything is repaired
-	Exercise string        // what happens to the Active when all is calm: one of exercises, or nothing
+	Seed      uint64 // of what is left to chance: losses, latencies
+	Routers   []Router
+	Groups    []Group
+	Nodes     []Node
+	Sessions  bool          // sessions are replicated, so readiness counts
+	Tracks    bool          // checks and an interface are tracked
+	Notify    bool          // programs are told of states
+	Prepare   time.Duration // … and an activation waits for them so long, at most
+	Watchdog  time.Duration // of the election over the daemon
+	Budget    time.Duration
+	Acts      []Act         // in the order of At
+	End       time.Duration // the faults stop: everything is repaired
+	Exercise  string        // what happens to the Active when all is calm: one of exercises, or nothing
+	Guard     string        // alarm, hold, or "": no heartbeats
+	HoldLimit time.Duration // of hold
 }
 
 // Router is a virtual router, the same on every node.

@@ -58,6 +58,9 @@ func (w *World) newSetup(name string, n Node, extra int) *setup {
 		}
 		s.set.Routers = append(s.set.Routers, rc)
 	}
+	if w.sc.Guard == "hold" {
+		s.set.HoldLimit = w.sc.HoldLimit
+	}
 	s.core = appliance.Config{Node: name, Sessions: w.sc.Sessions, Unknown: appliance.UnknownReset}
 	if w.sc.Tracks {
 		s.core.Health, s.core.WordBound = w.health(), time.Second

@@ -48,6 +48,12 @@ func (s *Schedule) String() string {
 	if s.Notify {
 		fmt.Fprintf(&b, "notify %v\n", s.Prepare)
 	}
+	switch s.Guard {
+	case "alarm":
+		b.WriteString("guard alarm\n")
+	case "hold":
+		fmt.Fprintf(&b, "guard hold %v\n", s.HoldLimit)
+	}
 	fmt.Fprintf(&b, "watchdog %v\nbudget %v\n", s.Watchdog, s.Budget)
 	for i := range s.Acts {
 		fmt.Fprintf(&b, "%v %s\n", s.Acts[i].At, s.actText(&s.Acts[i]))

@@ -5,17 +5,23 @@ import (
 	"time"
 
 	"understudy/vrrp"
+	"understudy/vrrp/witness"
 )
 
 // World is a run of a schedule: nodes, segments, and the one clock that is true.
 type World struct {
-	sc     *Schedule
-	now    int64 // ns since the beginning
-	before int64 // time of the event before
-	q      queue
-	nodes  []*node
-	paths  [Segments][MaxNodes][MaxNodes]path
-	pool   pool
+	sc        *Schedule
+	now       int64 // ns since the beginning
+	before    int64 // time of the event before
+	q         queue
+	nodes     []*node
+	paths     [Segments][MaxNodes][MaxNodes]path
+	pool      pool
+	beats     []beatPacket
+	freeBeats []int32
+	beatBuf   []byte
+	keys      [MaxNodes]witness.Key
+	duals     [MaxNodes][MaxNodes][MaxGroups]int64
 
 	links [MaxNodes][MaxNodes]session // i < j
 
@@ -63,6 +69,9 @@ func New(sc *Schedule) *World {
 				p.reset(w.settledDelay())
 			}
 		}
+	}
+	if sc.Guard != "" {
+		w.guardKeys()
 	}
 	for i, n := range sc.Nodes {
 		w.nodes = append(w.nodes, w.newNode(i, n))
@@ -127,6 +136,8 @@ func (w *World) happen(e event) {
 	switch e.kind {
 	case evFrame:
 		n.arrive(e.a)
+	case evBeat:
+		n.arriveBeat(e.a)
 	case evAct:
 		w.act(&w.sc.Acts[e.a])
 	case evElection:
