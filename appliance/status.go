@@ -12,6 +12,7 @@ type Status struct {
 	Routers       []RouterStatus  `json:"routers"`
 	Groups        []GroupStatus   `json:"groups"`
 	Sessions      *SessionsStatus `json:"sessions"` // null without [sessions]
+	Election      ElectionStatus  `json:"election"`
 	NAT           NATStatus       `json:"nat"`
 	Checks        []CheckStatus   `json:"checks"`
 	Bonds         []BondStatus    `json:"bonds"`
@@ -20,6 +21,30 @@ type Status struct {
 	// ReloadError is why the last reload was refused; empty if it was not. The
 	// configuration from before it is the one that runs.
 	ReloadError string `json:"reload_error,omitempty"`
+}
+
+// ElectionStatus is the process that speaks VRRP.
+type ElectionStatus struct {
+	// Realtime: in the real-time class, so that it comes before other work.
+	Realtime bool `json:"realtime"`
+	// Lateness is how much after their deadline its timers were handled. The alarm
+	// election-late is up for a minute after one was later than the shortest
+	// interval of the routers: as bad as an advert that was lost.
+	Lateness Histogram `json:"lateness"`
+}
+
+// Histogram counts durations.
+type Histogram struct {
+	Count      uint64   `json:"count"`
+	SumSeconds float64  `json:"sum_seconds"`
+	MaxSeconds float64  `json:"max_seconds"`
+	Buckets    []Bucket `json:"buckets"`
+}
+
+// Bucket counts what was above the one before and not above its own bound.
+type Bucket struct {
+	UpToSeconds *float64 `json:"up_to_seconds"` // null: no bound
+	Count       uint64   `json:"count"`
 }
 
 // RouterStatus is one virtual router.
@@ -188,13 +213,14 @@ type BondMember struct {
 // NewStatus returns a Status whose arrays are present and empty.
 func NewStatus() Status {
 	return Status{
-		Routers: []RouterStatus{},
-		Groups:  []GroupStatus{},
-		NAT:     NATStatus{Entries: []EntryStatus{}},
-		Checks:  []CheckStatus{},
-		Bonds:   []BondStatus{},
-		Guard:   GuardStatus{Drops: map[string]uint64{}, Peers: []GuardPeer{}},
-		Alarms:  []Alarm{},
+		Routers:  []RouterStatus{},
+		Groups:   []GroupStatus{},
+		Election: ElectionStatus{Lateness: Histogram{Buckets: []Bucket{}}},
+		NAT:      NATStatus{Entries: []EntryStatus{}},
+		Checks:   []CheckStatus{},
+		Bonds:    []BondStatus{},
+		Guard:    GuardStatus{Drops: map[string]uint64{}, Peers: []GuardPeer{}},
+		Alarms:   []Alarm{},
 	}
 }
 

@@ -149,9 +149,9 @@ func (n *node) Status(ctx context.Context) (appliance.Status, error) {
 		}
 		s.Routers = append(s.Routers, rs)
 	}
-	if statsErr != nil {
-		s.Alarms = append(s.Alarms, appliance.Alarm{Name: appliance.AlarmElectionLate, Since: time.Now(), Detail: statsErr.Error()})
-	}
+	var late []appliance.Alarm
+	s.Election, late = electionStatus(stats, statsErr, time.Now())
+	s.Alarms = append(s.Alarms, late...)
 	s.Alarms = append(s.Alarms, findingAlarms(stats)...)
 	slices.SortStableFunc(s.Alarms, func(a, b appliance.Alarm) int { return strings.Compare(a.Name, b.Name) })
 	for _, g := range cfg.Groups {

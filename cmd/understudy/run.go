@@ -68,7 +68,7 @@ func newRun() *cobra.Command {
 			}
 			defer unlock()
 			err = election.Run(cmd.Context(), election.Options{
-				Config: cfg.Election(), SpawnDaemon: f.spawn("daemon"),
+				Config: cfg.Election(), SpawnDaemon: f.spawn("daemon"), Ready: notifyReady(f.verbose),
 				OwnAddresses: kernel.Mark, Logger: newLogger(f.verbose),
 			})
 			return electionError(err)
@@ -76,6 +76,15 @@ func newRun() *cobra.Command {
 	}
 	f.add(c)
 	return c
+}
+
+// notifyReady tells systemd, if it has started us, that the node takes part.
+func notifyReady(verbose bool) func() {
+	return func() {
+		if _, err := sd.SdNotify(false, sd.SdNotifyReady); err != nil {
+			newLogger(verbose).Warn("telling systemd that we are ready", "err", err)
+		}
+	}
 }
 
 // electionError passes the daemon's exit code on: 2 is a configuration it refused.

@@ -46,7 +46,8 @@ type loop struct {
 	ended   bool
 
 	turns       uint64
-	lateMax     time.Duration
+	late        Lateness
+	realtime    error // why it is not in the real-time class; nil: it is
 	undelivered uint64
 	retryPorts  time.Time
 }
@@ -259,9 +260,7 @@ func (l *loop) deadline() time.Time {
 }
 
 func (l *loop) tick() {
-	if late := l.now.Sub(l.set.Deadline()); late > l.lateMax {
-		l.lateMax = late
-	}
+	l.late.note(l.now, l.now.Sub(l.set.Deadline()), l.shortest)
 	l.apply(l.now, l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InTick}))
 }
 

@@ -37,6 +37,10 @@ type Options struct {
 	DrainLimit time.Duration // how long a stopping daemon may wait for its peer: 1.5 s
 	ByeLimit   time.Duration // how long it may then take to tidy up: 5 s
 
+	// Ready, if set, is called once, on a goroutine of its own, when a daemon is
+	// Ready for the first time.
+	Ready func()
+
 	Logger *slog.Logger
 }
 

@@ -60,7 +60,8 @@ func Run(ctx context.Context, opt Options) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(becomeRealtime(), keepApart()); err != nil {
+	l.realtime = becomeRealtime()
+	if err := errors.Join(l.realtime, keepApart()); err != nil {
 		log.Warn("adverts may be late on a busy machine", "err", err)
 	}
 	log.Info("election", "node", l.set.Config().Node, "routers", len(l.routes), "respawned", opt.Link != nil)

@@ -14,9 +14,10 @@ type Stats struct {
 	Fence  FenceStats
 	Daemon DaemonStats
 
-	Turns       uint64        // of the loop
-	LateMax     time.Duration // the latest that a timer was handled
-	Undelivered uint64        // messages to the daemon that found a full socket
+	Turns       uint64   // of the loop
+	Late        Lateness // of its timers
+	Realtime    string   // why it is not in the real-time class; "": it is
+	Undelivered uint64   // messages to the daemon that found a full socket
 	Guard       witness.Status
 	Watch       uint64 // times that link notices were lost and asked for again
 }
@@ -64,11 +65,14 @@ func (l *loop) snapshot(now time.Time) Stats {
 		l.sample(p)
 	}
 	s := Stats{Status: l.set.Snapshot(now), Fence: l.fences.stats, Daemon: l.daemonStats, Ports: []PortStats{},
-		Turns: l.turns, LateMax: l.lateMax, Undelivered: l.undelivered, Watch: l.watcher.Lost(),
+		Turns: l.turns, Late: l.late, Undelivered: l.undelivered, Watch: l.watcher.Lost(),
 		Guard: l.guard.Snapshot(now)}
 	for i := range s.Status.Routers {
 		// What came in for no router at all has no other place to be seen.
 		l.routes[i].port.drops.into(s.Status.Routers[i].Drops)
+	}
+	if l.realtime != nil {
+		s.Realtime = l.realtime.Error()
 	}
 	if d := l.daemon; d != nil {
 		s.Daemon.PID, s.Daemon.Ready = d.pid, d.ready

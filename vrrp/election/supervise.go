@@ -183,6 +183,9 @@ func (l *loop) attach(d *daemon) {
 // onReady: the daemon holds what an Active has to hold.
 func (l *loop) onReady() {
 	first := !l.daemon.ready
+	if !l.everReady && l.opt.Ready != nil {
+		go l.opt.Ready()
+	}
 	l.daemon.ready, l.everReady = true, true
 	l.downSince, l.grace, l.fenceAt, l.fenceFrom = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	lost := l.lost
