@@ -44,6 +44,11 @@ const activateBound = 2 * time.Second
 //
 //	giving up:  gate closed → sessions handed over → rules, routes, addresses removed → (later) devices down
 //	taking:     sessions in the kernel → gate open → devices up → addresses, routes, rules added
+//	            → gate of IPv6 devices open
+//
+// What enters by a device of IPv6 is let in last: where the box has no other address
+// of the network behind, it asks for the neighbours there in the name of the device's,
+// and must have that first to be answered.
 //
 // It runs in one lane and remembers what it did, for the session plane only: the
 // kernel edges read back for themselves.
@@ -77,15 +82,34 @@ func (h *holder) Hold(ctx context.Context, w appliance.Want) appliance.Applied {
 	for _, g := range w.Groups {
 		if g.Active {
 			addresses, devices := h.gated(g.Name)
-			fail(g.Name, h.gate.OpenGate(addresses, devices...))
+			early, _ := byFamily(devices)
+			fail(g.Name, h.gate.OpenGate(addresses, early...))
 		}
 	}
 	h.setAddresses(w, &out, fail)
+	for _, g := range w.Groups {
+		_, devices := h.gated(g.Name)
+		if _, late := byFamily(devices); g.Active && len(late) > 0 && out.Failed[g.Name] == nil {
+			fail(g.Name, h.gate.OpenGate(nil, late...))
+		}
+	}
 	h.settle()
 	if len(out.Failed) == 0 {
 		out.Failed = nil
 	}
 	return out
+}
+
+// byFamily tells devices of IPv4 from those of IPv6.
+func byFamily(devices []string) (four, six []string) {
+	for _, name := range devices {
+		if (identity.Device{Name: name}).Family() == 6 {
+			six = append(six, name)
+		} else {
+			four = append(four, name)
+		}
+	}
+	return four, six
 }
 
 // giveUp closes the gates of what is not ours and hands its sessions over. It

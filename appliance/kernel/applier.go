@@ -231,15 +231,19 @@ func (a *Applier) add(steps []step, each func([]identity.Address)) (added []iden
 			return added, failures, err
 		}
 		start := len(added)
+		there := changes[:0]
 		for i, v := range verdicts {
 			if v == nil {
-				added = append(added, batch[i].want)
+				added, there = append(added, batch[i].want), append(there, batch[i].change)
 				continue
 			}
 			if failures == nil {
 				failures = make(map[identity.Address]error)
 			}
 			failures[batch[i].want] = v
+		}
+		if err := a.awaitUsable(there); err != nil {
+			return added, failures, err
 		}
 		if each != nil && len(added) > start {
 			each(slices.Clone(added[start:]))
