@@ -179,3 +179,32 @@ func TestFenceOfIPv6(t *testing.T) {
 	b.activate()
 	answered("Active again", true)
 }
+
+// Who gives up says nothing more from the virtual MAC: switches would send what is for
+// that MAC here again, and not to the successor. The kernel would say that it leaves
+// the groups of the addresses. That it joins them it does say.
+func TestNothingComesFromTheVirtualMACAfterItWasGivenUp(t *testing.T) {
+	w := newWire(t, six)
+	b := w.gw[0]
+	c := w.heard(w.lan)
+	report := func(p capture.Packet) bool {
+		return garp.MAC(p.SrcMAC) == garp.MAC(sixDevice.MAC) && p.Dst == netip.MustParseAddr("ff02::16")
+	}
+	b.activate()
+	until(t, c, "report of groups", report)
+	time.Sleep(2 * time.Second) // it says so twice, the second time within a second
+	given := time.Now()
+	b.do(func() error {
+		if err := b.table.CloseGate(b.identity.Gated(), gatedDevices(b.identity)...); err != nil {
+			return err
+		}
+		_, err := b.addresses.Apply(identity.Identity{}) // the device is up still
+		return err
+	})
+	time.Sleep(2 * time.Second)
+	for _, f := range c.Frames() {
+		if p := capture.Decode(f.Data); f.At.After(given) && garp.MAC(p.SrcMAC) == garp.MAC(sixDevice.MAC) {
+			t.Errorf("%v from %v", f, p.SrcMAC)
+		}
+	}
+}

@@ -28,6 +28,9 @@
 //	             |                    untranslated: drop               |
 //	             +-----------------------------------------------------+
 //
+// Beside the path of a packet, device_groups (output) keeps a device from telling
+// the link that it leaves a group.
+//
 // gate is always there, gate6 if there are IPv6 addresses, device_gate if a group has a MAC of its own, refuse if an
 // address is not to be talked to. forwards and sources are there if something is mapped or if
 // sessions are replicated: flows that are installed from outside are translated

@@ -31,6 +31,7 @@ func daddr6(i uint32) expr.Any                    { return network(24, 16, i) } 
 func dport(i uint32) expr.Any                     { return transport(2, 2, i) }
 func icmpType(i uint32) expr.Any                  { return transport(0, 1, i) }
 func icmpID(i uint32) expr.Any                    { return transport(4, 2, i) }
+func recordType(i uint32) expr.Any                { return transport(8, 1, i) }  // the first of an MLDv2 report
 func ndTarget(i uint32) expr.Any                  { return transport(8, 16, i) } // of a solicitation; four words
 
 func network(offset, n, i uint32) expr.Any {

@@ -42,6 +42,7 @@ const (
 	chainGate      = "gate"
 	chainGate6     = "gate6"
 	chainDevices   = "device_gate"
+	chainMembers   = "device_groups"
 	chainRefuse    = "refuse"
 	chainStray     = "stray"
 	chainDNAT      = "forwards"

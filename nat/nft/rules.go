@@ -69,11 +69,15 @@ const strange = expr.CtStateBitNEW | expr.CtStateBitINVALID | expr.CtStateBitUNT
 // mapped and on which pools there are, never on how much: mappings are elements.
 func chains(plan nat.Plan, unknown Unknown) []chain {
 	out := []chain{gateChain()}
-	if slices.ContainsFunc(plan.Gates, func(g nat.Gate) bool { return g.Address.Is6() }) {
+	six := slices.ContainsFunc(plan.Gates, func(g nat.Gate) bool { return g.Address.Is6() })
+	if six {
 		out = append(out, gate6Chain())
 	}
 	if len(plan.Devices) > 0 {
 		out = append(out, deviceChain())
+		if six {
+			out = append(out, membersChain())
+		}
 	}
 	if len(plan.Refused) > 0 {
 		out = append(out, refuseChain(plan.Refused))
@@ -125,6 +129,20 @@ func gate6Chain() chain {
 func deviceChain() chain {
 	return chain{name: chainDevices, kind: nftables.ChainTypeFilter, hook: nftables.ChainHookPrerouting, priority: priorityRaw, rules: []rule{
 		say("by the device of a group that is not active here", do(iifname(0), within(setClosedDevices), count(counterGate), drop())),
+	}}
+}
+
+// membersChain keeps the kernel from telling the link that a device of ours leaves
+// the groups of its addresses (MLD, RFC 3810 and RFC 2710). It does when they are
+// removed, from the MAC that the successor has by then: switches would send what is
+// for that MAC here again, until the successor's next advert.
+func membersChain() chain {
+	const report2, done, toInclude = 143, 132, 3
+	return chain{name: chainMembers, kind: nftables.ChainTypeFilter, hook: nftables.ChainHookOutput, priority: priorityRaw, rules: []rule{
+		say("MLDv2: this device is in the group no more", ipv6(), do(oifname(0), within(setDevices)), protocol(protoICMPv6),
+			do(icmpType(0), equal(0, report2), recordType(0), equal(0, toInclude), drop())),
+		say("MLDv1: the same", ipv6(), do(oifname(0), within(setDevices)), protocol(protoICMPv6),
+			do(icmpType(0), equal(0, done), drop())),
 	}}
 }
 
