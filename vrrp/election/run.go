@@ -56,6 +56,9 @@ func Run(ctx context.Context, opt Options) error {
 	} else {
 		err = l.configure(opt.Config)
 		l.restartAt = l.now
+		// What was needed to read a configuration is not needed again, and nobody
+		// collects later. There is time now: nothing is Active.
+		debug.FreeOSMemory()
 	}
 	if err != nil {
 		return err
