@@ -67,11 +67,15 @@ func TestWhatIsRefusedIsLoggedOnce(t *testing.T) {
 	base := vrrpPacket(t)
 	change := func(f func(b []byte)) []byte { b := append([]byte{}, base...); f(b); return b }
 	stray := messageSum(change(func(b []byte) { b[21] = 99 }))
-	const many = 200
-	for range many {
-		host.vrrp(change(func(b []byte) { b[31] ^= 1 }))
+	// What the filter in the kernel keeps away is counted one by one as long as it is
+	// little; more would be a sample of it.
+	const many, few = 200, 20
+	for range few {
 		host.vrrp(ipSum(change(func(b []byte) { b[8] = 254 })))
 		host.vrrp(stray)
+	}
+	for range many {
+		host.vrrp(change(func(b []byte) { b[31] ^= 1 }))
 	}
 	r := d.injector("10.0.1.3")
 	for range many {
@@ -79,8 +83,9 @@ func TestWhatIsRefusedIsLoggedOnce(t *testing.T) {
 	}
 	s.wait("all to be counted", func() error {
 		c := d.counters(t)
-		for _, key := range []string{"lan checksum", "lan ttl", "lan vrid", "lan received", "lan interval_mismatch", "lan address_mismatch"} {
-			if c[key] != many {
+		for key, n := range map[string]uint64{"lan checksum": many, "lan ttl": few, "lan vrid": few, "lan received": many,
+			"lan interval_mismatch": many, "lan address_mismatch": many} {
+			if c[key] != n {
 				return fmt.Errorf("%s is %d", key, c[key])
 			}
 		}
@@ -94,7 +99,7 @@ func TestWhatIsRefusedIsLoggedOnce(t *testing.T) {
 		{Kind: "addresses", Router: "lan", Src: "10.0.1.1", Level: "WARN"},
 	} {
 		n := d.notes(want.Kind, want.Reason)
-		if n.Router != want.Router || n.Src != want.Src || n.Level != want.Level || n.Iface != "lan0" || n.Count != 1 {
+		if n.Router != want.Router || n.Src != want.Src || n.Level != want.Level || n.Iface != "lan0" || n.Count == 0 || n.Count > few {
 			t.Errorf("told %+v, want %+v", n, want)
 		}
 	}
