@@ -25,6 +25,7 @@ const (
 	AlarmPriorities       = "priorities" // equal, too close, or two owners
 	AlarmFlapping         = "flapping"   // takeovers from one that was alive
 	AlarmRouteWaiting     = "route-waiting"
+	AlarmNotifyFailed     = "notify-failed"
 )
 
 // Alarm is something an operator should know, for as long as it holds.

@@ -81,6 +81,8 @@ type RouterStatus struct {
 	// Drops without having been looked at, for there were too many: as those were
 	// that came with them.
 	DropsEstimated uint64 `json:"drops_estimated"`
+	// Notify are the programs that are told of it.
+	Notify []NotifyStatus `json:"notify"`
 }
 
 // RAStatus counts the router advertisements of a router.
@@ -122,6 +124,21 @@ type GroupStatus struct {
 	Held    bool     `json:"held,omitempty"` // its takeover is put off by the guard
 	// Restored counts what of the group's identity others removed and we put back.
 	Restored int `json:"restored"`
+	// Notify are the programs that are told of it.
+	Notify []NotifyStatus `json:"notify"`
+}
+
+// NotifyStatus is a program that is told of states, and how its last run went.
+type NotifyStatus struct {
+	Command         []string   `json:"command"`
+	State           string     `json:"state"` // that it was told last; empty before the first
+	At              *time.Time `json:"at"`    // null before the first
+	DurationSeconds float64    `json:"duration_seconds"`
+	ExitCode        int        `json:"exit_code"` // -1: a signal ended it, or it could not be run
+	Error           string     `json:"error"`
+	Running         bool       `json:"running"`
+	Runs            uint64     `json:"runs"`
+	Failures        uint64     `json:"failures"`
 }
 
 // SessionsStatus is the session plane.

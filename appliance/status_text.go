@@ -40,6 +40,7 @@ func (s Status) WriteText(w io.Writer, now time.Time) error {
 	for i, c := range s.Checks {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", c.Name, c.Kind, c.State, ago(now, &s.Checks[i].Since), dash(c.LastError))
 	}
+	s.writeNotify(t, now)
 	if s.Sessions != nil {
 		s.Sessions.writeText(t, now)
 	}
@@ -55,6 +56,39 @@ func (s Status) WriteText(w io.Writer, now time.Time) error {
 		fmt.Fprintf(t, "RELOAD REFUSED\t%s\n", s.ReloadError)
 	}
 	return t.Flush()
+}
+
+// writeNotify lists the programs that are told of something.
+func (s Status) writeNotify(t io.Writer, now time.Time) {
+	titled := false
+	list := func(kind, name string, all []NotifyStatus) {
+		for _, n := range all {
+			if !titled {
+				fmt.Fprintln(t, "\nNOTIFY\tCOMMAND\tTOLD\tWHEN\tRESULT")
+				titled = true
+			}
+			result := "ok"
+			switch {
+			case n.Running:
+				result = "running"
+			case n.Runs == 0:
+				result = "-"
+			case n.Error != "":
+				result = n.Error
+			}
+			fmt.Fprintf(t, "%s %s\t%s\t%s\t%s\t%s\n", kind, name, strings.Join(n.Command, " "), dash(n.State), ago(now, n.At), result)
+		}
+	}
+	told := map[string]bool{}
+	for _, r := range s.Routers {
+		if !told[r.Name] { // one of two families has said it
+			list("router", r.Name, r.Notify)
+		}
+		told[r.Name] = true
+	}
+	for _, g := range s.Groups {
+		list("group", g.Name, g.Notify)
+	}
 }
 
 func (s *SessionsStatus) writeText(t io.Writer, now time.Time) {

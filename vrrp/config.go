@@ -243,6 +243,6 @@ func (r RouterConfig) expect() Expect {
 }
 
 func (r RouterConfig) machine(src netip.Addr, weight int) MachineConfig {
-	return MachineConfig{Version: r.Version, Priority: weighed(r.Priority, weight), Interval: r.Interval,
+	return MachineConfig{Version: r.Version, Priority: Weighed(r.Priority, weight), Interval: r.Interval,
 		Preempt: r.Preempt, PreemptDelay: r.PreemptDelay, Source: src, Grouped: true}
 }

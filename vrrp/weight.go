@@ -2,8 +2,8 @@ package vrrp
 
 import "time"
 
-// weighed is the priority to advertise: an owner is not moved (RFC 9568, 6.1), everyone else stays within 1 to 254.
-func weighed(priority uint8, weight int) uint8 {
+// Weighed is the priority to advertise: an owner is not moved (RFC 9568, 6.1), everyone else stays within 1 to 254.
+func Weighed(priority uint8, weight int) uint8 {
 	if priority == 255 {
 		return priority
 	}
@@ -18,7 +18,7 @@ func (s *Set) onWeight(now time.Time, g *group, weight int) {
 	moved := false
 	for _, r := range g.members {
 		cfg := r.m.Config()
-		if p := weighed(r.cfg.Priority, weight); p != cfg.Priority {
+		if p := Weighed(r.cfg.Priority, weight); p != cfg.Priority {
 			cfg.Priority = p
 			r.m.Reconfigure(cfg)
 			moved = true

@@ -41,6 +41,7 @@ func (c *checker) checkGroups(raw []*rawGroup) {
 			}
 		}
 		c.ownersAlike(join(path, "routers"), g)
+		g.Notify = c.notifications(join(path, "notify"), rg.Notify)
 		c.config.Groups = append(c.config.Groups, g)
 	}
 	for _, name := range routers {

@@ -240,17 +240,6 @@ func (c *checker) prefix(path, v string) netip.Prefix {
 }
 
 func (c *checker) script(path string, raw *rawCheck, k *Check) {
-	if len(raw.Command) == 0 {
-		c.add(join(path, "command"), "missing", `write the program and its arguments, like command = ["/usr/local/bin/check-uplink", "fast"]`)
-	}
-	for i, a := range raw.Command {
-		switch {
-		case a == nil:
-		case i == 0:
-			k.Command = append(k.Command, c.absolute(at(join(path, "command"), i), *a))
-		default:
-			k.Command = append(k.Command, *a)
-		}
-	}
+	k.Command = c.commandLine(join(path, "command"), raw.Command, `write the program and its arguments, like command = ["/usr/local/bin/check-uplink", "fast"]`)
 	k.User = or(raw.User, "")
 }

@@ -46,7 +46,44 @@ type Router struct {
 	Routes       []identity.Route
 	Rules        []identity.Rule
 	RA           *ra.Params // IPv6: router advertisements while active; nil: none
+	Notify       []Notify   // of both families of a [[router]]
 }
+
+// Notify is a program that is told of states.
+type Notify struct {
+	Command   []string
+	States    []NotifyState // none: all
+	When      When
+	Timeout   time.Duration
+	User      string // "": whoever runs understudy
+	Arguments Arguments
+}
+
+// NotifyState is a state of a router or a group.
+type NotifyState string
+
+const (
+	NotifyActive     NotifyState = "active"
+	NotifyBackup     NotifyState = "backup"
+	NotifyFault      NotifyState = "fault"
+	NotifyInitialize NotifyState = "initialize" // takes no part: the node stops, or has just lost its election process
+)
+
+// When says when a program is told.
+type When string
+
+const (
+	WhenAfter  When = "after"  // beside everything else, once the state is reached
+	WhenBefore When = "before" // the node becomes active when it has ended
+)
+
+// Arguments says what a program gets beside its own arguments.
+type Arguments string
+
+const (
+	ArgumentsNone       Arguments = "none"
+	ArgumentsKeepalived Arguments = "keepalived" // INSTANCE or GROUP, name, state, priority
+)
 
 // Track is something that a router's group depends on.
 type Track struct {
@@ -85,6 +122,7 @@ const (
 type Group struct {
 	Name    string
 	Routers []string
+	Notify  []Notify
 }
 
 // Mappings is the address translation.
@@ -232,6 +270,7 @@ type Defaults struct {
 	RA       ra.Params // its Lifetime is three times Interval, if left out
 	Route    identity.Route
 	Hop      identity.Hop
+	Notify   Notify // its Timeout is less with WhenBefore
 	Mappings Mappings
 	Check    Check // its Timeout is Every, if left out
 	Sessions Sessions
@@ -257,6 +296,7 @@ func Default() Defaults {
 			OnLink: true, Autonomous: true, Valid: ra.DefaultValid, Preferred: ra.DefaultPrefer},
 		Route:    identity.Route{Kind: identity.Unicast, Table: identity.MainTable},
 		Hop:      identity.Hop{Weight: 1},
+		Notify:   Notify{When: WhenAfter, Timeout: 10 * time.Second, Arguments: ArgumentsNone},
 		Mappings: Mappings{Unknown: UnknownReset},
 		Check: Check{Every: health.DefaultEvery, Rise: health.DefaultRise, Fall: health.DefaultFall,
 			Min: 1, Table: mainTable},

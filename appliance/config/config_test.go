@@ -35,11 +35,11 @@ func TestGood(t *testing.T) {
 		got        func(*Config) any
 		want       any
 	}{
-		{"a router of no group is a group", "", func(c *Config) any { return c.Groups }, []Group{{"lan", []string{"lan"}}, {"wan", []string{"wan"}}}},
+		{"a router of no group is a group", "", func(c *Config) any { return c.Groups }, []Group{{Name: "lan", Routers: []string{"lan"}}, {Name: "wan", Routers: []string{"wan"}}}},
 		{"a group has its members in the order of the file", "[[group]]\nname=\"gw\"\nrouters=[\"wan\",\"lan\"]",
-			func(c *Config) any { return c.Groups }, []Group{{"gw", []string{"wan", "lan"}}}},
+			func(c *Config) any { return c.Groups }, []Group{{Name: "gw", Routers: []string{"wan", "lan"}}}},
 		{"the router left out of the groups comes after them", "[[group]]\nname=\"gw\"\nrouters=[\"wan\"]",
-			func(c *Config) any { return c.Groups }, []Group{{"gw", []string{"wan"}}, {"lan", []string{"lan"}}}},
+			func(c *Config) any { return c.Groups }, []Group{{Name: "gw", Routers: []string{"wan"}}, {Name: "lan", Routers: []string{"lan"}}}},
 		{"GroupOf", "[[group]]\nname=\"gw\"\nrouters=[\"wan\"]",
 			func(c *Config) any { return c.GroupOf("wan").Name + " " + c.GroupOf("lan").Name }, "gw lan"},
 		{"one VRID on two interfaces", "", func(c *Config) any { return c.Routers[1].VRID }, uint8(51)},

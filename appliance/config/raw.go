@@ -51,7 +51,16 @@ type (
 		Rules  []*rawRule  `toml:"rules"`
 		RA     *rawRA      `toml:"ra" like:"{ interval = \"10m\" }"`
 
-		Notify any `toml:"notify" later:"notification programs"`
+		Notify []*rawNotify `toml:"notify"`
+	}
+
+	rawNotify struct {
+		Command   []*string `toml:"command" like:"[\"/etc/understudy/notify\"]"`
+		States    []*string `toml:"states" like:"[\"active\", \"fault\"]"`
+		When      *string   `toml:"when" like:"\"after\""`
+		Timeout   *string   `toml:"timeout" like:"\"10s\""`
+		User      *string   `toml:"user" like:"\"nobody\""`
+		Arguments *string   `toml:"arguments" like:"\"keepalived\""`
 	}
 
 	rawRA struct {
@@ -103,8 +112,9 @@ type (
 	}
 
 	rawGroup struct {
-		Name    *string   `toml:"name" like:"\"gateway\""`
-		Routers []*string `toml:"routers" like:"[\"lan\", \"wan\"]"`
+		Name    *string      `toml:"name" like:"\"gateway\""`
+		Routers []*string    `toml:"routers" like:"[\"lan\", \"wan\"]"`
+		Notify  []*rawNotify `toml:"notify"`
 	}
 
 	rawNAT struct {

@@ -17,6 +17,7 @@ import (
 	"understudy/appliance/control"
 	"understudy/appliance/identity"
 	"understudy/appliance/kernel"
+	"understudy/appliance/notify"
 	"understudy/appliance/runner"
 	"understudy/garp/garpnet"
 	"understudy/garp/ranet"
@@ -68,6 +69,7 @@ type node struct {
 	tableWatch *nft.Watcher
 	sessions   *sessions // nil without [sessions]
 	checks     *checks
+	notify     *notify.Notifier
 	announce   *announcer
 	speaker    *ranet.Speaker
 	sysctls    *kernel.Sysctls
@@ -136,6 +138,7 @@ func open(o Options, cfg *config.Config) (_ *node, err error) {
 	n.advertise(cfg)
 	n.runner = n.newRunner(cfg)
 	n.checks = newChecks(cfg, n.runner.Post)
+	n.notify = newNotifier(n, cfg)
 	if n.control, err = control.Listen(o.Control, n); err != nil {
 		return nil, err
 	}
@@ -207,6 +210,8 @@ func (n *node) newRunner(cfg *config.Config) *runner.Runner {
 			n.speaker.Stop(group)
 			n.announce.withdraw(group)
 		},
+		Notify:  n.tellPrograms,
+		Prepare: n.beforeActivation,
 	}
 	return runner.New(appliance.NewCore(time.Now(), coreConfig(cfg)), edges, n.log)
 }
@@ -225,6 +230,7 @@ func (n *node) run(ctx context.Context) error {
 	g.Go(func() error { n.settle(ctx); return nil })
 	g.Go(func() error { n.checks.run(ctx); return nil })
 	g.Go(func() error { n.watchChecks(ctx); return nil })
+	g.Go(func() error { n.watchPrograms(ctx); return nil })
 	g.Go(func() error { return n.readElection(ctx) })
 	g.Go(func() error { return n.control.Serve(ctx) })
 	g.Go(func() error { n.beat(ctx); return nil })
@@ -250,6 +256,7 @@ func (n *node) run(ctx context.Context) error {
 // If that is not true it goes without a word, and the election does what it can.
 func (n *node) leave() error {
 	out, err := clean()
+	n.sayGoodbye() // to programs, which hear of what is gone
 	if err != nil {
 		return fmt.Errorf("tidying up: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"understudy/appliance"
 	"understudy/appliance/config"
+	"understudy/appliance/notify"
 	"understudy/nat"
 	"understudy/vrrp/election"
 )
@@ -85,6 +86,7 @@ func (n *node) reload(ctx context.Context) error {
 			return fmt.Errorf("reload: %w", err) // needsRestart has seen to it that there is none
 		}
 	}
+	n.notify.Set(notifySpecs(cfg))
 	core := coreConfig(cfg)
 	n.fences.set(core.Groups)
 	n.tellFences()
@@ -147,6 +149,7 @@ func (n *node) Status(ctx context.Context) (appliance.Status, error) {
 		if why := tracked[cfg.GroupOf(r.Name).Name]; why != "" && !strings.Contains(rs.Reason, why) {
 			rs.Reason = strings.TrimPrefix(rs.Reason+"; "+why, "; ")
 		}
+		rs.Notify = n.notifyStatus(notify.Router, r.Name)
 		s.Routers = append(s.Routers, rs)
 	}
 	var late []appliance.Alarm
@@ -157,7 +160,8 @@ func (n *node) Status(ctx context.Context) (appliance.Status, error) {
 	for _, g := range cfg.Groups {
 		state := groups[g.Name]
 		s.Groups = append(s.Groups, appliance.GroupStatus{Name: g.Name, State: state.State.String(), Term: state.Term,
-			Members: slices.Clone(g.Routers), Leaving: state.Leaving, Held: held(stats, g.Name), Restored: putBack[g.Name]})
+			Members: slices.Clone(g.Routers), Leaving: state.Leaving, Held: held(stats, g.Name), Restored: putBack[g.Name],
+			Notify: n.notifyStatus(notify.Group, g.Name)})
 	}
 	s.Guard = guardStatus(cfg, stats.Guard)
 	s.NAT = n.natStatus(cfg)

@@ -65,7 +65,8 @@ func coreConfig(c *config.Config) appliance.Config {
 		out.Unknown = appliance.UnknownReset
 	}
 	for _, g := range c.Groups {
-		out.Groups = append(out.Groups, appliance.GroupConfig{Name: g.Name, Identity: c.Identity(g.Name)})
+		told, prepare := notifies(c, g)
+		out.Groups = append(out.Groups, appliance.GroupConfig{Name: g.Name, Identity: c.Identity(g.Name), Notifies: told, Prepare: prepare})
 	}
 	return out
 }

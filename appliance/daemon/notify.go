@@ -1,0 +1,168 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"understudy/appliance"
+	"understudy/appliance/config"
+	"understudy/appliance/notify"
+	"understudy/vrrp"
+)
+
+// notifyDir is where it is kept what programs were told, for the next daemon.
+const notifyDir = "notify"
+
+// goodbyeBound is how long programs may take to hear of the end. The election gives
+// the daemon 5 s to tidy up.
+const goodbyeBound = 2500 * time.Millisecond
+
+func newNotifier(n *node, cfg *config.Config) *notify.Notifier {
+	out := notify.New(notify.Config{Node: cfg.Node, Dir: filepath.Join(RunDir, notifyDir), Logger: n.log})
+	out.Set(notifySpecs(cfg))
+	return out
+}
+
+// routersOf returns the virtual routers of one [[router]], by its name.
+func routersOf(cfg *config.Config, name string) (out []config.Router) {
+	for _, r := range cfg.Routers {
+		if r.Name == name {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// notifySpecs are the programs that are told, and what does not change about whom
+// they are told of.
+func notifySpecs(cfg *config.Config) (specs []notify.Spec) {
+	for _, g := range cfg.Groups {
+		specs = append(specs, notify.Spec{Subject: notify.Subject{Kind: notify.Group, Name: g.Name}, Commands: notifyCommands(g.Notify),
+			Env: []string{"UNDERSTUDY_GROUP=" + g.Name, "UNDERSTUDY_ROUTERS=" + strings.Join(g.Routers, " ")}})
+		for _, name := range g.Routers {
+			var addresses []string
+			both := routersOf(cfg, name)
+			for _, r := range both {
+				for _, a := range r.Addresses {
+					addresses = append(addresses, a.String())
+				}
+			}
+			specs = append(specs, notify.Spec{Subject: notify.Subject{Kind: notify.Router, Name: name}, Commands: notifyCommands(both[0].Notify),
+				Env: []string{"UNDERSTUDY_GROUP=" + g.Name, "UNDERSTUDY_ROUTER=" + name, "UNDERSTUDY_INTERFACE=" + both[0].Interface,
+					fmt.Sprintf("UNDERSTUDY_VRID=%d", both[0].VRID), "UNDERSTUDY_ADDRESSES=" + strings.Join(addresses, " ")}})
+		}
+	}
+	return specs
+}
+
+func notifyCommands(list []config.Notify) (out []notify.Command) {
+	for _, n := range list {
+		c := notify.Command{Argv: n.Command, User: n.User, Before: n.When == config.WhenBefore, Timeout: n.Timeout, Style: notify.Style(n.Arguments)}
+		for _, s := range n.States {
+			c.States = append(c.States, string(s))
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// notifies tells whether programs are told of a group or of one of its routers, and
+// how long its activation waits for some of them at most.
+func notifies(cfg *config.Config, g config.Group) (told bool, prepare time.Duration) {
+	lists := [][]config.Notify{g.Notify}
+	for _, name := range g.Routers {
+		lists = append(lists, routersOf(cfg, name)[0].Notify)
+	}
+	for _, list := range lists {
+		var wait time.Duration // one after the other; lists beside each other
+		for _, n := range list {
+			told = true
+			if n.When == config.WhenBefore {
+				wait += n.Timeout
+			}
+		}
+		prepare = max(prepare, wait)
+	}
+	return told, prepare
+}
+
+// news is what is told of a group, for the group and each of its routers: they have
+// one state.
+func (n *node) news(a appliance.Notify) map[notify.Subject]notify.Event {
+	cfg := n.settled.config()
+	i := slices.IndexFunc(cfg.Groups, func(g config.Group) bool { return g.Name == a.Group })
+	if i < 0 {
+		return nil // a reload has taken it away, and with it those who were told
+	}
+	ev := notify.Event{State: a.State.String(), Term: a.Term, Cause: a.Cause, Known: a.Known}
+	out := map[notify.Subject]notify.Event{{Kind: notify.Group, Name: a.Group}: ev}
+	for _, name := range cfg.Groups[i].Routers {
+		ev.Priority = int(vrrp.Weighed(routersOf(cfg, name)[0].Priority, a.Weight))
+		out[notify.Subject{Kind: notify.Router, Name: name}] = ev
+	}
+	return out
+}
+
+func (n *node) tellPrograms(a appliance.Notify) {
+	for s, ev := range n.news(a) {
+		n.notify.Tell(s, ev)
+	}
+}
+
+// beforeActivation runs what an activation waits for.
+func (n *node) beforeActivation(ctx context.Context, a appliance.Notify) {
+	n.notify.Before(ctx, n.news(a))
+}
+
+// sayGoodbye waits, within bounds, until programs have heard of the end. The loop
+// that beats has ended, and the election is to know that we have not.
+func (n *node) sayGoodbye() {
+	ctx, cancel := context.WithTimeout(context.Background(), goodbyeBound)
+	defer cancel()
+	doneC := make(chan struct{})
+	go func() { defer close(doneC); n.notify.Finish(ctx) }()
+	t := time.NewTicker(beatPeriod)
+	defer t.Stop()
+	for {
+		select {
+		case <-doneC:
+			return
+		case <-t.C:
+			n.client.Beat()
+		}
+	}
+}
+
+// watchPrograms raises and clears the alarm of programs that fail.
+func (n *node) watchPrograms(ctx context.Context) {
+	tick := time.NewTicker(watchPeriod)
+	defer tick.Stop()
+	for was := ""; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			if detail := n.notify.Failing(); detail != was {
+				was = detail
+				n.runner.Ask(ctx, func(c *appliance.Core) { c.Alarm(now, appliance.AlarmNotifyFailed, detail != "", detail) })
+			}
+		}
+	}
+}
+
+func (n *node) notifyStatus(kind notify.Kind, name string) []appliance.NotifyStatus {
+	out := []appliance.NotifyStatus{}
+	for _, s := range n.notify.Status(notify.Subject{Kind: kind, Name: name}) {
+		one := appliance.NotifyStatus{Command: s.Command, State: s.State, Running: s.Running, Runs: s.Runs, Failures: s.Failures, Error: s.Error}
+		if s.Runs > 0 {
+			at := s.At
+			one.At, one.DurationSeconds, one.ExitCode = &at, s.Took.Seconds(), s.Code
+		}
+		out = append(out, one)
+	}
+	return out
+}
