@@ -43,8 +43,10 @@ func (w *World) serving(g int) (count int) {
 }
 
 // overlapped: while a node that came back takes its role, the other one lingers.
+// Before it is back, those that succeed it may have run out together, and sort
+// that out among them: nothing was promised to be bridged.
 func (x *ending) overlapped(w *World, g int) {
-	if x.phase == exercising && g == 0 && w.sc.Exercise == "return" {
+	if x.phase == exercising && g == 0 && w.sc.Exercise == "return" && w.nodes[x.victim].running {
 		x.bridged = true
 	}
 }
