@@ -205,7 +205,7 @@ func TestIncompatible(t *testing.T) {
 			n.found("of another version", KindIncompatible)
 		}
 		p.node[1] = nil
-		p.run(10 * time.Second)
+		p.run(20 * time.Second)
 		p.node[0].found("the other is gone")
 	})
 	t.Run("one that refuses our checksum", func(t *testing.T) {

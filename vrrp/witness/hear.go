@@ -30,7 +30,9 @@ type refusal struct {
 	first, last time.Time
 }
 
-func (f *refusal) lasts(r *router) time.Duration { return max(4*r.interval, time.Second) }
+// lasts is how long a refusal is remembered. keepalived puts its own advert off whenever it refuses one of ours, and
+// then sends one in ten seconds.
+func (f *refusal) lasts(r *router) time.Duration { return max(4*r.interval, 15*time.Second) }
 
 // find returns the rival of that address, nil if there is none.
 func (r *router) find(src netip.Addr) *rival {

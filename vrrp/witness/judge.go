@@ -176,7 +176,7 @@ func (g *Guard) judgeRouter(now time.Time, set *vrrp.Set, i int, active bool) (f
 	}
 	own := set.Router(i).Form
 	f := &r.refused
-	refusing := active && f.count >= 3 && f.last.Sub(f.first) >= down && now.Sub(f.last) < f.lasts(r)
+	refusing := active && f.count >= 2 && f.last.Sub(f.first) >= down && now.Sub(f.last) < f.lasts(r)
 	// A rival that goes on though we send in another form may be one that refuses ours.
 	mixed := r.auto && forms[vrrp.FormMessage] && forms[vrrp.FormPseudo] || lower && forms[1-own] && !r.auto
 	flipped = r.lower.set(now, lower, 0)
