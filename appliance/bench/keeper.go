@@ -74,13 +74,12 @@ type keeper struct {
 	lock *os.File
 }
 
-// keeperLock keeps two of us from taking each other's limits for the machine's.
-const keeperLock = "/run/understudy-bench.lock"
-
-// raise sets limits that are lower than they are to be, until close.
-func raise(lock string, want ...limit) (_ *keeper, err error) {
+// raise sets limits that are lower than they are to be, until close. The first
+// one's file is locked, which leaves nothing behind: two of us would take each
+// other's limits for the machine's.
+func raise(want ...limit) (_ *keeper, err error) {
 	k := &keeper{}
-	if k.lock, err = os.OpenFile(lock, os.O_CREATE|os.O_RDWR|syscall.O_CLOEXEC, 0o600); err != nil {
+	if k.lock, err = os.Open(want[0].path); err != nil {
 		return nil, fmt.Errorf("bench: %w", err)
 	}
 	defer func() {
@@ -147,7 +146,7 @@ func roomFor(n int, say func(string, ...any)) (*keeper, error) {
 	for buckets < 2*n {
 		buckets <<= 1
 	}
-	k, err := raise(keeperLock, limit{dir + "max", n + n/4}, limit{dir + "buckets", buckets})
+	k, err := raise(limit{dir + "max", n + n/4}, limit{dir + "buckets", buckets})
 	if err != nil {
 		return nil, err
 	}

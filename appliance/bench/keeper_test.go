@@ -31,14 +31,13 @@ func reads(t *testing.T, path, want string) {
 // was, and so it is when the one who raised it dies without a word.
 func TestKeeperPutsBack(t *testing.T) {
 	p := settings(t, "100", "900")
-	lock := filepath.Join(t.TempDir(), "lock")
-	k, err := raise(lock, limit{p[0], 500}, limit{p[1], 500})
+	k, err := raise(limit{p[0], 500}, limit{p[1], 500})
 	if err != nil {
 		t.Fatal(err)
 	}
 	reads(t, p[0], "500")
 	reads(t, p[1], "900")
-	if _, err := raise(lock, limit{p[0], 700}); err == nil {
+	if _, err := raise(limit{p[0], 700}); err == nil {
 		t.Error("a second one got the limits")
 	}
 	reads(t, p[0], "500")
@@ -51,7 +50,7 @@ func TestKeeperPutsBack(t *testing.T) {
 		t.Errorf("closed twice: %v", err)
 	}
 
-	if k, err = raise(lock, limit{p[0], 500}); err != nil {
+	if k, err = raise(limit{p[0], 500}); err != nil {
 		t.Fatal(err)
 	}
 	defer k.close()
@@ -67,12 +66,11 @@ func TestKeeperPutsBack(t *testing.T) {
 // Half done is not done: what was raised before something failed is put back.
 func TestKeeperPutsBackAfterAFailure(t *testing.T) {
 	p := settings(t, "100", "200")
-	lock := filepath.Join(t.TempDir(), "lock")
-	if _, err := raise(lock, limit{p[0], 500}, limit{filepath.Join(t.TempDir(), "nothing"), 500}); err == nil {
+	if _, err := raise(limit{p[0], 500}, limit{filepath.Join(t.TempDir(), "nothing"), 500}); err == nil {
 		t.Fatal("no error")
 	}
 	reads(t, p[0], "100")
-	k, err := raise(lock, limit{p[0], 300})
+	k, err := raise(limit{p[0], 300})
 	if err != nil {
 		t.Fatalf("the lock was not given back: %v", err)
 	}
