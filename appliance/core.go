@@ -81,6 +81,7 @@ type Core struct {
 	words   time.Time      // zero, or until when the first word of what is tracked is waited for
 	joined  bool           // we came to an election that had begun before us
 	met     bool           // an election has attached
+	early   []Transition   // of groups that we do not know yet: the election reloads first
 	near    neighbour
 
 	gen       uint64 // generation of the last Want

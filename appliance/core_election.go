@@ -35,8 +35,9 @@ func (c *Core) onAttached(now time.Time, ev Attached) {
 
 func (c *Core) onTransition(now time.Time, ev Transition) {
 	g := c.group(ev.Group)
-	if g == nil {
-		return // a group that a reload has just taken away
+	if g == nil { // one that a reload has just taken away, or brings in a moment
+		c.early = append(slices.DeleteFunc(c.early, func(e Transition) bool { return e.Group == ev.Group }), ev)
+		return
 	}
 	was := *g
 	c.become(now, g, ev.GroupState, ev.Cause, false)

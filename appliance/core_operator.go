@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"understudy/health"
+	"understudy/vrrp"
 )
 
 // Refusals of an operator's request.
@@ -145,6 +146,12 @@ func (c *Core) onReloaded(now time.Time, ev Reloaded) {
 		}
 	}
 	c.track(now, ev.Config)
+	for _, e := range c.early {
+		if g := c.group(e.Group); g != nil && g.State == vrrp.Initialize {
+			c.become(now, g, e.GroupState, e.Cause, false)
+		}
+	}
+	c.early = nil
 	c.renews()
 	c.hold()
 }
