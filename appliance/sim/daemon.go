@@ -224,7 +224,9 @@ func (d *daemon) note(ev appliance.Event) {
 		}
 		d.syncedOut = !ev.InSync
 	case appliance.Applied:
-		d.failing = ev.Failed != nil
+		if ev.Gen == d.gen { // an older one says nothing about the last Hold
+			d.failing = ev.Failed != nil
+		}
 	case appliance.ElectionLost:
 		if d.mode != modeStopping {
 			d.mode = modeLetGo
