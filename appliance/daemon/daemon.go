@@ -18,11 +18,13 @@ import (
 	"understudy/appliance/identity"
 	"understudy/appliance/kernel"
 	"understudy/appliance/notify"
+	"understudy/appliance/replay"
 	"understudy/appliance/runner"
 	"understudy/garp/garpnet"
 	"understudy/garp/ranet"
 	"understudy/nat"
 	"understudy/nat/nft"
+	"understudy/record"
 	"understudy/vrrp/election"
 )
 
@@ -36,6 +38,7 @@ type Options struct {
 	// SpawnElection starts an election process in place of a dead one.
 	SpawnElection election.Spawn
 	Logger        *slog.Logger
+	Tape          *record.Tape // of what Core is given and decides; nil: none
 }
 
 // Run is the daemon process: it returns nil after an orderly stop. A wrong
@@ -213,7 +216,13 @@ func (n *node) newRunner(cfg *config.Config) *runner.Runner {
 		Notify:  n.tellPrograms,
 		Prepare: n.beforeActivation,
 	}
-	return runner.New(appliance.NewCore(time.Now(), coreConfig(cfg)), edges, n.log)
+	now := time.Now()
+	r := runner.New(appliance.NewCore(now, coreConfig(cfg)), edges, n.log)
+	if n.opt.Tape != nil {
+		n.opt.Tape.Begin(now, coreConfig(cfg))
+		r.Record(replay.Core(n.opt.Tape))
+	}
+	return r
 }
 
 // run works until an orderly stop, or until something fails that cannot be

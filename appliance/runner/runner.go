@@ -56,10 +56,17 @@ type Runner struct {
 	askC   chan func(*appliance.Core)
 	want   mailbox
 	done   chan struct{}
+	record func(time.Time, appliance.Event, []appliance.Action, *appliance.Core) // nil: nobody asks
 
 	mu      sync.Mutex
 	nextID  uint64
 	replies map[uint64]chan error
+}
+
+// Record has fn hear, before they are done, of all events and what Core decides about
+// them. It is called in the loop, and must not wait. To be set before Run.
+func (r *Runner) Record(fn func(now time.Time, ev appliance.Event, actions []appliance.Action, core *appliance.Core)) {
+	r.record = fn
 }
 
 // New returns a Runner for core.
@@ -151,7 +158,11 @@ func (r *Runner) Run(ctx context.Context) error {
 		}
 		now := time.Now()
 		r.logEvent(ev)
-		for _, a := range r.core.Step(now, ev) {
+		actions := r.core.Step(now, ev)
+		if r.record != nil {
+			r.record(now, ev, actions, r.core)
+		}
+		for _, a := range actions {
 			if _, end := a.(appliance.Finish); end {
 				return nil
 			}

@@ -72,7 +72,7 @@ func newRoot() *cobra.Command {
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(newRun(), newDaemon(), newElection(), newCheck(), newStatus(), newFailover(), newReload(),
-		newClean(), newDecode(), newKeygen(), newDemo(), newBench(), newVersion())
+		newClean(), newDecode(), newReplay(), newKeygen(), newDemo(), newBench(), newVersion())
 	asUsage(root)
 	for _, c := range root.Commands() {
 		asUsage(c)

@@ -14,6 +14,8 @@ import (
 	"understudy/appliance/config"
 	"understudy/appliance/daemon"
 	"understudy/appliance/kernel"
+	"understudy/appliance/replay"
+	"understudy/record"
 	"understudy/vrrp/election"
 )
 
@@ -22,12 +24,29 @@ type processFlags struct {
 	config  string
 	control string
 	verbose bool
+	record  string
 }
 
 func (f *processFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.config, "config", "/etc/understudy/understudy.toml", "configuration file")
 	c.Flags().BoolVar(&f.verbose, "verbose", false, "log debug messages too")
+	c.Flags().StringVar(&f.record, "record", "", "directory for recordings of what both processes are given and decide; see understudy replay")
 	controlFlag(c, &f.control)
+}
+
+// tape begins a recording, if one is wanted. A directory that cannot be written to is no
+// reason to be no gateway.
+func (f *processFlags) tape(machine, node string) *record.Tape {
+	if f.record == "" {
+		return nil
+	}
+	log := newLogger(f.verbose)
+	t, err := record.Open(record.Options{Dir: f.record, Machine: machine, Node: node, Program: version, Types: replay.Types(), Logger: log})
+	if err != nil {
+		log.Error("nothing is recorded", "machine", machine, "err", err)
+		return nil
+	}
+	return t
 }
 
 // spawn starts the other process of the pair, from the file that this one runs
@@ -38,6 +57,9 @@ func (f *processFlags) spawn(subcommand string) election.Spawn {
 		args := []string{subcommand, "--config", f.config, "--control", f.control}
 		if f.verbose {
 			args = append(args, "--verbose")
+		}
+		if f.record != "" {
+			args = append(args, "--record", f.record)
 		}
 		cmd := exec.Command("/proc/self/exe", args...)
 		cmd.Args[0] = "understudy"
@@ -67,7 +89,10 @@ func newRun() *cobra.Command {
 				return err
 			}
 			defer unlock()
+			tape := f.tape(replay.Election, cfg.Node)
+			defer tape.Close()
 			err = election.Run(cmd.Context(), election.Options{
+				Tape:   tape,
 				Config: cfg.Election(), SpawnDaemon: f.spawn("daemon"), Ready: notifyReady(f.verbose),
 				OwnAddresses: kernel.Mark, Logger: newLogger(f.verbose),
 			})
@@ -114,7 +139,10 @@ func newElection() *cobra.Command {
 				newLogger(f.verbose).Warn("telling systemd our process id", "err", err)
 			}
 			link, board := election.InheritedFiles()
+			tape := f.tape(replay.Election, "")
+			defer tape.Close()
 			return electionError(election.Run(cmd.Context(), election.Options{
+				Tape: tape,
 				Link: link, Board: board, SpawnDaemon: f.spawn("daemon"),
 				OwnAddresses: kernel.Mark, Logger: newLogger(f.verbose),
 			}))
@@ -132,7 +160,10 @@ func newDaemon() *cobra.Command {
 		Hidden: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			link, board := election.InheritedFiles()
+			tape := f.tape(replay.Daemon, "")
+			defer tape.Close()
 			err := daemon.Run(cmd.Context(), daemon.Options{
+				Tape:       tape,
 				ConfigFile: f.config, Control: f.control, Version: version,
 				Link: link, Board: board, SpawnElection: f.spawn("election"),
 				Logger: newLogger(f.verbose),

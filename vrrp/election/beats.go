@@ -114,10 +114,10 @@ func (l *loop) receiveBeats() {
 		for i := range l.guard.Said() {
 			if group, term, news := l.guard.Term(i, l.set); news {
 				l.board.Heard(group, term)
-				l.apply(l.now, l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InTerm, Group: l.groups[group].name, Term: term}))
+				l.step(vrrp.SetInput{Kind: vrrp.InTerm, Group: l.groups[group].name, Term: term})
 			}
 			if in, ok := l.guard.Vouch(i); ok {
-				l.apply(l.now, l.set.Step(l.now, in))
+				l.step(in)
 			}
 		}
 	}

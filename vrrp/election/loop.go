@@ -83,6 +83,7 @@ func (l *loop) configure(cfg vrrp.SetConfig) error {
 	cfg = fresh.Config()
 	if l.set == nil {
 		l.set = fresh
+		l.opt.Tape.Begin(l.now, cfg)
 	}
 	// Links first, with the old tables: what follows from their news concerns the
 	// old routers, and new routers have to find their links known.
@@ -110,6 +111,9 @@ func (l *loop) configure(cfg vrrp.SetConfig) error {
 		out, err := l.set.Reconfigure(l.now, cfg)
 		if err != nil { // NewSet has accepted it
 			return fmt.Errorf("election: reconfigure: %w", err)
+		}
+		if l.opt.Tape != nil {
+			l.opt.Tape.Do(l.now, "reconfigure", cfg, out, l.set)
 		}
 		l.apply(l.now, out)
 	}
@@ -261,7 +265,7 @@ func (l *loop) deadline() time.Time {
 
 func (l *loop) tick() {
 	l.late.note(l.now, l.now.Sub(l.set.Deadline()), l.shortest)
-	l.apply(l.now, l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InTick}))
+	l.step(vrrp.SetInput{Kind: vrrp.InTick})
 }
 
 func (l *loop) readLinks() {

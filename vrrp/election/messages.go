@@ -43,7 +43,6 @@ func (l *loop) readDaemon() {
 }
 
 func (l *loop) onMessage(m Message) {
-	step := func(in vrrp.SetInput) { l.apply(l.now, l.set.Step(l.now, in)) }
 	if c, ok := m.(Configure); ok {
 		var told Configured
 		if err := l.configure(c.Config); err != nil {
@@ -63,24 +62,24 @@ func (l *loop) onMessage(m Message) {
 	case Fence:
 		l.fences.set(m)
 	case Eligible:
-		step(vrrp.SetInput{Kind: vrrp.InEligible, Group: m.Group, OK: m.OK, Reason: m.Reason})
+		l.step(vrrp.SetInput{Kind: vrrp.InEligible, Group: m.Group, OK: m.OK, Reason: m.Reason})
 	case Fault:
 		l.onFault(m)
 	case Weight:
-		step(vrrp.SetInput{Kind: vrrp.InWeight, Group: m.Group, Weight: m.Weight})
+		l.step(vrrp.SetInput{Kind: vrrp.InWeight, Group: m.Group, Weight: m.Weight})
 	case Guard:
 		l.onGuard(m.Config)
 	case Neighbour:
 		l.neighbour = m.State
 	case Overlap:
-		step(vrrp.SetInput{Kind: vrrp.InOverlap, Group: m.Group, OK: m.OK})
+		l.step(vrrp.SetInput{Kind: vrrp.InOverlap, Group: m.Group, OK: m.OK})
 	case HandOver:
-		step(vrrp.SetInput{Kind: vrrp.InHandOver, Group: m.Group})
+		l.step(vrrp.SetInput{Kind: vrrp.InHandOver, Group: m.Group})
 	case Term:
 		if i, ok := l.index[m.Group]; ok {
 			l.board.Heard(i, m.Term)
 		}
-		step(vrrp.SetInput{Kind: vrrp.InTerm, Group: m.Group, Term: m.Term, Raise: m.Raise})
+		l.step(vrrp.SetInput{Kind: vrrp.InTerm, Group: m.Group, Term: m.Term, Raise: m.Raise})
 	case Resume:
 		l.onResume(m)
 	case Budget:
@@ -112,7 +111,7 @@ func (l *loop) onFault(m Fault) {
 			}
 		}
 		if !l.lost {
-			l.apply(l.now, l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InFault, Group: g.name, On: m.On, Reason: g.fault}))
+			l.step(vrrp.SetInput{Kind: vrrp.InFault, Group: g.name, On: m.On, Reason: g.fault})
 		}
 	}
 }
@@ -129,9 +128,9 @@ func (l *loop) onResume(m Resume) {
 		l.board.claim(m.Group, claimFenced) // the daemon's own guard may still be due, when we are Active again
 		l.fence(m.Group)
 		l.board.State(i, vrrp.Initialize, false, m.Term)
-		l.apply(l.now, l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InTerm, Group: m.Group, Term: m.Term}))
+		l.step(vrrp.SetInput{Kind: vrrp.InTerm, Group: m.Group, Term: m.Term})
 		return
 	}
-	l.apply(l.now, l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InResume, Group: m.Group, Term: m.Term}))
+	l.step(vrrp.SetInput{Kind: vrrp.InResume, Group: m.Group, Term: m.Term})
 	l.resumed = l.resumed || l.groups[i].state == vrrp.Active
 }

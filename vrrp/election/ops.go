@@ -6,6 +6,18 @@ import (
 	"understudy/vrrp"
 )
 
+// step gives the Set an input, and does what it asks for.
+func (l *loop) step(in vrrp.SetInput) { l.apply(l.now, l.decide(in)) }
+
+// decide gives the Set an input. A recording has it before anything is done.
+func (l *loop) decide(in vrrp.SetInput) vrrp.SetOutput {
+	out := l.set.Step(l.now, in)
+	if l.opt.Tape != nil { // else nothing is allocated
+		l.opt.Tape.Do(l.now, "step", in, out, l.set)
+	}
+	return out
+}
+
 // apply does what the Set asks for, in its order, and tells what it has noticed.
 func (l *loop) apply(now time.Time, out vrrp.SetOutput) {
 	defer l.notice(out.Notices)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"understudy/record"
 	"understudy/vrrp"
 )
 
@@ -42,6 +43,7 @@ type Options struct {
 	Ready func()
 
 	Logger *slog.Logger
+	Tape   *record.Tape // of what the Set is given and decides; nil: none
 }
 
 func (o Options) withDefaults() Options {

@@ -162,8 +162,8 @@ func (l *loop) onLink(link vrrpnet.Link) {
 	}
 	l.log.Debug("link", "iface", link.Name, "index", link.Index, "up", up, "primary", link.Primary4, "link_local", link.Primary6)
 	if l.set != nil {
-		l.apply(l.now, l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InLink, Interface: link.Name, Up: up,
-			Primary: link.Primary4, LinkLocal: link.Primary6, Sources: l.sources(link)}))
+		l.step(vrrp.SetInput{Kind: vrrp.InLink, Interface: link.Name, Up: up,
+			Primary: link.Primary4, LinkLocal: link.Primary6, Sources: l.sources(link)})
 	}
 }
 
@@ -267,7 +267,7 @@ func (l *loop) onFrame(p *port) {
 		return
 	}
 	router := r.router
-	out := l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InAdvert, Router: router, Src: d.Src, Advert: &l.advert, Rx: l.frame.At})
+	out := l.decide(vrrp.SetInput{Kind: vrrp.InAdvert, Router: router, Src: d.Src, Advert: &l.advert, Rx: l.frame.At})
 	if reason := dropped(out.Ops); reason != vrrp.ReasonNone {
 		l.guard.Refused(l.frame.At, router, d.Src, reason)
 	} else {

@@ -53,8 +53,8 @@ func (l *loop) refused(p *port, r refusal, times uint32, at time.Time) {
 	if r.router < 0 {
 		p.drops.count(r.reason, uint64(times))
 	}
-	l.apply(l.now, l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InRefused, Router: r.router, Interface: p.name, Src: r.src,
-		Refused: r.reason, Times: times}))
+	l.step(vrrp.SetInput{Kind: vrrp.InRefused, Router: r.router, Interface: p.name, Src: r.src,
+		Refused: r.reason, Times: times})
 	if r.router >= 0 {
 		l.guard.Refused(at, r.router, r.src, r.reason)
 	}

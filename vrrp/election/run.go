@@ -27,7 +27,9 @@ const configureLimit = 5 * time.Second
 func Run(ctx context.Context, opt Options) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	debug.SetGCPercent(-1)
+	if opt.Tape == nil { // a recording allocates with every step
+		debug.SetGCPercent(-1)
+	}
 	debug.SetMemoryLimit(memoryLimit)
 	// A timer may be rounded up by 50 us otherwise.
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)

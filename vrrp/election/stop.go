@@ -54,7 +54,7 @@ func (l *loop) handOver() {
 	}
 	for i := range l.groups {
 		if g := &l.groups[i]; g.state == vrrp.Active && !g.leaving {
-			l.apply(l.now, l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InHandOver, Group: g.name}))
+			l.step(vrrp.SetInput{Kind: vrrp.InHandOver, Group: g.name})
 		}
 	}
 }
@@ -64,7 +64,7 @@ func (l *loop) handOver() {
 func (l *loop) refuse() {
 	for i := range l.groups {
 		if g := &l.groups[i]; g.state == vrrp.Active && !g.leaving {
-			l.apply(l.now, l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InFault, Group: g.name, On: true, Reason: "stopping"}))
+			l.step(vrrp.SetInput{Kind: vrrp.InFault, Group: g.name, On: true, Reason: "stopping"})
 		}
 	}
 }
@@ -106,7 +106,7 @@ func (l *loop) checkStop() {
 func (l *loop) silence() {
 	l.stopping.stage, l.stopping.until = bye, l.now.Add(l.opt.ByeLimit)
 	if l.set != nil {
-		l.apply(l.now, l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InStop, Fence: !l.responsive(l.now) && !l.bidden()}))
+		l.step(vrrp.SetInput{Kind: vrrp.InStop, Fence: !l.responsive(l.now) && !l.bidden()})
 	}
 }
 

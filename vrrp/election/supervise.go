@@ -198,12 +198,12 @@ func (l *loop) onReady() {
 			g.fault, g.faultStale = "", false
 		}
 		if lost || was != g.fault {
-			l.apply(l.now, l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InFault, Group: g.name, On: g.fault != "", Reason: g.fault}))
+			l.step(vrrp.SetInput{Kind: vrrp.InFault, Group: g.name, On: g.fault != "", Reason: g.fault})
 		}
 	}
 	if !l.started && l.stopping.stage == running {
 		l.started = true
-		l.apply(l.now, l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InStart}))
+		l.step(vrrp.SetInput{Kind: vrrp.InStart})
 	}
 	if l.daemon.proc == nil && first { // it waits to hear whether we could resume
 		l.tell(l.attached())
@@ -265,7 +265,7 @@ func (l *loop) down() {
 		l.daemon.ready = false
 	}
 	if l.set != nil {
-		l.apply(l.now, l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InOverlap}))
+		l.step(vrrp.SetInput{Kind: vrrp.InOverlap})
 	}
 	if l.downSince.IsZero() {
 		l.downSince = l.now
@@ -314,7 +314,7 @@ func (l *loop) letGo() {
 		return
 	}
 	l.fenceFrom, l.lost = time.Time{}, true
-	l.apply(l.now, l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InFault, On: true, Reason: "daemon lost", Fence: true}))
+	l.step(vrrp.SetInput{Kind: vrrp.InFault, On: true, Reason: "daemon lost", Fence: true})
 	for i := range l.groups {
 		// One that was in Fault on the daemon's word has its gate closed, and what
 		// the daemon has not removed by now nobody else will.
