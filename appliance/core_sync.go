@@ -14,7 +14,11 @@ func (c *Core) onSynced(now time.Time, ev Synced) {
 		c.boot = time.Time{}
 	}
 	c.alarms.set(now, AlarmNoPeer, !ev.Connected, "no session link to any peer: a crash now loses every flow")
-	c.alarms.set(now, AlarmNotInSync, ev.Connected && !ev.InSync, "the peer's sessions are not all here yet")
+	late := "the peer's sessions are not all here yet"
+	if ev.NotReady != "" {
+		late = "not ready for the peer's sessions: this kernel lacks " + ev.NotReady
+	}
+	c.alarms.set(now, AlarmNotInSync, ev.Connected && !ev.InSync, late)
 	c.alarms.set(now, AlarmLag, ev.Connected && ev.Lag > lagAlarm, "the peer is behind by more than a second of sessions")
 }
 

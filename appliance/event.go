@@ -54,8 +54,10 @@ type (
 	Synced struct {
 		Connected bool // at least one peer's link is up
 		InSync    bool // every record of the peers has been applied here
-		Lag       time.Duration
-		Covered   bool // a connected peer has had a full transfer of ours
+		// NotReady is what this kernel lacks for that; InSync is false then.
+		NotReady string
+		Lag      time.Duration
+		Covered  bool // a connected peer has had a full transfer of ours
 		// Incomplete: a group is Active here without all the sessions of the last
 		// owner, who is asked for them.
 		Incomplete bool

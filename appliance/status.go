@@ -147,9 +147,11 @@ type SessionsStatus struct {
 	Local        int             `json:"local"`   // records of groups that are Active here
 	Foreign      int             `json:"foreign"` // records held for a peer
 	InSync       bool            `json:"in_sync"`
-	LagSeconds   *float64        `json:"lag_seconds"` // null when no peer is connected
-	Dirty        int             `json:"dirty"`       // records a peer does not have yet
-	Young        int             `json:"young"`       // flows that no peer is told of yet, by their class
+	LagSeconds   *float64        `json:"lag_seconds"`         // null when no peer is connected
+	Dirty        int             `json:"dirty"`               // records a peer does not have yet
+	Young        int             `json:"young"`               // flows that no peer is told of yet, by their class
+	NotReady     []string        `json:"not_ready,omitempty"` // what this kernel lacks of what the peers' flows need
+	Offloaded    int             `json:"offloaded"`           // flows in flowtables: unprotected
 	Peers        []PeerStatus    `json:"peers"`
 	LastTakeover *TakeoverStatus `json:"last_takeover"` // null before the first
 	// Counters are the session plane's running totals, by name.

@@ -97,6 +97,12 @@ func (s *SessionsStatus) writeText(t io.Writer, now time.Time) {
 		sync = "NOT in sync"
 	}
 	fmt.Fprintf(t, "\nSESSIONS\t%s, %d own, %d held for peers, %s, %d not yet at a peer\n", s.Mode, s.Local, s.Foreign, sync, s.Dirty)
+	for _, lack := range s.NotReady {
+		fmt.Fprintf(t, "NOT READY\tthis kernel lacks %s\n", lack)
+	}
+	if s.Offloaded > 0 {
+		fmt.Fprintf(t, "UNPROTECTED\t%d flows in flowtables\n", s.Offloaded)
+	}
 	for _, p := range s.Peers {
 		state := "not connected"
 		if p.Connected {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"understudy/appliance"
@@ -21,9 +22,9 @@ type sessions struct {
 	log *slog.Logger
 }
 
-func openSessions(cfg *config.Config, log *slog.Logger) (*sessions, error) {
+func openSessions(cfg *config.Config, hooks func() (ipv4, ipv6 bool, err error), log *slog.Logger) (*sessions, error) {
 	c := replicatedFlows(cfg)
-	c.Node, c.Listen, c.Logger = cfg.Node, cfg.Sessions.Listen, log
+	c.Node, c.Listen, c.Logger, c.NATHooks = cfg.Node, cfg.Sessions.Listen, log, hooks
 	for _, p := range cfg.Sessions.Peers {
 		c.Peers = append(c.Peers, replica.Peer{Name: p.Name, Addr: p.Address})
 	}
@@ -134,9 +135,9 @@ func (w *sessionWatch) note(c replica.Change) {
 
 func (w *sessionWatch) look(ctx context.Context, now time.Time) {
 	st := w.node.sessions.Engine.Status()
-	s := appliance.Synced{Connected: st.Connected, InSync: st.InSync, Lag: st.Lag, Covered: st.Covered,
+	s := appliance.Synced{Connected: st.Connected, InSync: st.InSync, Lag: st.Lag, Covered: st.Covered, NotReady: strings.Join(st.NotReady, "; "),
 		Incomplete: slices.ContainsFunc(st.Groups, func(g replica.GroupStatus) bool { return g.Incomplete })}
-	if !w.told || s.Connected != w.last.Connected || s.InSync != w.last.InSync || s.Covered != w.last.Covered || s.Incomplete != w.last.Incomplete || (s.Lag > time.Second) != (w.last.Lag > time.Second) {
+	if !w.told || s.Connected != w.last.Connected || s.InSync != w.last.InSync || s.NotReady != w.last.NotReady || s.Covered != w.last.Covered || s.Incomplete != w.last.Incomplete || (s.Lag > time.Second) != (w.last.Lag > time.Second) {
 		w.told, w.last = true, s
 		w.node.runner.Post(s)
 	}
@@ -164,7 +165,7 @@ func (w *sessionWatch) look(ctx context.Context, now time.Time) {
 func (s *sessions) status(mode string) *appliance.SessionsStatus {
 	st := s.Engine.Status()
 	out := &appliance.SessionsStatus{
-		Mode: mode, Local: st.Local, Foreign: st.Foreign, InSync: st.InSync, Dirty: st.Dirty, Young: st.Young,
+		Mode: mode, Local: st.Local, Foreign: st.Foreign, InSync: st.InSync, Dirty: st.Dirty, Young: st.Young, NotReady: st.NotReady, Offloaded: st.Offloaded,
 		Peers: []appliance.PeerStatus{}, Counters: counters(st.Counters),
 	}
 	if st.Connected {

@@ -60,6 +60,8 @@ var cases = []struct {
 	{54, "corrupted frames", "FuzzReceiver", "nat/session"},
 	{55, "unknown attributes", "TestUnknownAttributes", "nat/session"},
 	{56, "a peer with another configuration", "TestReconfigureTellsADifference", ""},
+	{59, "a standby that lacks helper, label or NAT chain", "TestCase59StandbyIsNotReady", ""},
+	{59, "what the kernel lacks is named", "TestCase59Probe", "nat/conntrack"},
 	{61, "a transfer that is interrupted", "TestBothSidesAgreeAfterLossyReconnects", "nat/session"},
 }
 

@@ -41,6 +41,9 @@ type Config struct {
 	Tunnel    time.Duration // how long a GRE tunnel that was taken over may be silent: 180 s, as the kernel gives it
 	RcvBuf    int           // event buffer in bytes: conntrack.DefaultRcvBuf
 
+	// NATHooks tells for which families this kernel has a NAT chain; nil: not asked.
+	NATHooks func() (ipv4, ipv6 bool, err error)
+
 	// Namespace runs a function in the network namespace to work in; nil: that
 	// of the process. Every socket is made within it.
 	Namespace func(func() error) error

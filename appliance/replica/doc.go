@@ -24,7 +24,8 @@
 //	              loose.go: none after a split; tunnels.go: GRE entries,
 //	              which only we end; scope.go: whose sessions are whose;
 //	              heralds.go: what is told of a flow before it has a record;
-//	              expects.go: what helpers expect
+//	              expects.go: what helpers expect; ready.go: what this kernel
+//	              can hold; offload.go: what it hides
 //	activate.go   taking a group over, giving it up
 //	salvage.go    what the last owner has and a new one does not
 //	reconfigure.go  other addresses, while flows go on

@@ -53,6 +53,8 @@ type Engine struct {
 	scope       *session.Scope
 	young       *session.Nursery
 	expecting   expecting
+	ready       readiness
+	offloaded   int // flows of ours in flowtables, as the last dump saw them
 	heralds     map[session.Key]herald
 	tunnels     tunnels // of keepDumping alone
 	holder      *session.Holder
@@ -88,9 +90,10 @@ func Open(cfg Config) (e *Engine, err error) {
 	e.handler = e.onEvent
 	e.heralds = map[session.Key]herald{}
 	e.expecting = expecting{kernel: map[session.Key][]session.Expect{}, orphans: map[session.Key][]session.Expect{}}
+	opened := e // what is returned is nil when something fails
 	defer func() {
 		if err != nil {
-			e.Close()
+			opened.Close()
 		}
 	}()
 	if err := e.Rekey(cfg.Secrets); err != nil {

@@ -286,6 +286,7 @@ func (e *Engine) merge(ev *conntrack.Event, s session.Slot, known bool) (*sessio
 	if !known {
 		e.recall(ev, r)
 	}
+	r.Status &^= session.StatusOffload | session.StatusHWOffload // of this kernel's flowtables
 	// What else the kernel notes in the flags is about numbers that do not travel.
 	const travels = session.TCPFlagWindowScale | session.TCPFlagSACK | 0x04 | session.TCPFlagLiberal
 	r.TCP.FlagsOrig &= travels

@@ -84,6 +84,7 @@ func (e *Engine) installBatch() (taken int, err error) {
 	e.mu.Lock()
 	n, position := e.table.TakeKernel(b.recs[:], b.work[:])
 	active := e.groups.Active() &^ e.taking
+	e.need(n)
 	e.mu.Unlock()
 	if n > 0 {
 		err = e.tellKernel(n, active)

@@ -17,6 +17,7 @@ func (e *Engine) keepDumping(ctx context.Context) error {
 	for {
 		e.lookAgain()
 		now := time.Now()
+		e.probe(now)
 		e.mu.Lock()
 		active := e.groups.Active()
 		due := active != 0 && !now.Before(e.reconcile)
@@ -104,27 +105,11 @@ func (e *Engine) compare(ctx context.Context, groups session.GroupSet) error {
 	if err := e.installUntil(ctx, goal); err != nil {
 		e.log.Warn("sessions not installed", "err", err)
 	}
+	offloaded := 0
 	err := e.dumpGroups(groups, func(ev *conntrack.Event, g int) {
-		if !e.groups.Active().Has(g) {
-			return
+		if e.entry(ev, g, gen) {
+			offloaded++
 		}
-		s, known := e.table.Lookup(&ev.Rec.Key)
-		r, ok := e.merge(ev, s, known)
-		if !ok {
-			return // swept if it is known
-		}
-		class, wanted := e.wants(r)
-		if !wanted {
-			return
-		}
-		s, ch, err := e.table.Reconcile(r, g, gen)
-		if err == nil && e.table.Dead(s) {
-			return // deleted while the dump was read
-		}
-		if isTunnel(&ev.Rec) {
-			e.tunnels.seen = append(e.tunnels.seen, ev.Rec)
-		}
-		e.own(s, &r.Key, ch, class, err)
 	})
 	now := time.Now()
 	e.watchTunnels(now)
@@ -136,6 +121,7 @@ func (e *Engine) compare(ctx context.Context, groups session.GroupSet) error {
 	defer e.mu.Unlock()
 	e.dumpOver(now, err != nil)
 	if err == nil {
+		e.setOffloaded(offloaded)
 		swept := 0
 		e.table.Sweep(groups&e.groups.Active(), gen, func(s session.Slot) {
 			e.table.Delete(s, e.peerSinks(), now)
@@ -156,6 +142,33 @@ func (e *Engine) compare(ctx context.Context, groups session.GroupSet) error {
 		return nil
 	}
 	return err
+}
+
+// entry takes an entry that the owner's dump shows, and tells whether it is in a
+// flowtable. Held: e.mu.
+func (e *Engine) entry(ev *conntrack.Event, g int, gen uint16) (offloaded bool) {
+	if !e.groups.Active().Has(g) {
+		return false
+	}
+	offloaded = ev.Rec.Offloaded()
+	s, known := e.table.Lookup(&ev.Rec.Key)
+	r, ok := e.merge(ev, s, known)
+	if !ok {
+		return offloaded // swept if it is known
+	}
+	class, wanted := e.wants(r)
+	if !wanted {
+		return offloaded
+	}
+	s, ch, err := e.table.Reconcile(r, g, gen)
+	if err == nil && e.table.Dead(s) {
+		return offloaded // deleted while the dump was read
+	}
+	if isTunnel(&ev.Rec) {
+		e.tunnels.seen = append(e.tunnels.seen, ev.Rec)
+	}
+	e.own(s, &r.Key, ch, class, err)
+	return offloaded
 }
 
 // audit makes the kernel of a standby what the peers' sessions say. A box that

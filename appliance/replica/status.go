@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"slices"
 	"time"
 
 	"understudy/nat/session"
@@ -14,11 +15,16 @@ type Status struct {
 	InSync         bool // for every group: it is Active here, or all its sessions are
 	Lag            time.Duration
 	Dirty          int // records that some peer was not sent yet
-	Young          int // flows that peers are not told of yet, by their class
-	Peers          []PeerStatus
-	Groups         []GroupStatus
-	LastTakeover   *Takeover // nil: none yet
-	Counters       Counters
+	// NotReady says what this kernel lacks of what the sessions of peers need.
+	NotReady []string
+	// Offloaded counts flows of ours that a flowtable forwards past conntrack: what
+	// becomes of them nobody is told, so the peers have them as they were before.
+	Offloaded    int
+	Young        int // flows that peers are not told of yet, by their class
+	Peers        []PeerStatus
+	Groups       []GroupStatus
+	LastTakeover *Takeover // nil: none yet
+	Counters     Counters
 }
 
 // PeerStatus is the link to one peer.
@@ -92,6 +98,10 @@ func (e *Engine) Status() Status {
 	defer e.mu.Unlock()
 	s := Status{Counters: e.counters, InSync: true, Young: e.young.Len()}
 	active := e.groups.Active()
+	s.Offloaded, s.NotReady = e.offloaded, slices.Clone(e.ready.lacks)
+	if active != e.groups.All() && len(s.NotReady) > 0 {
+		s.InSync = false
+	}
 	for g := range e.cfg.Groups {
 		st := e.groups.At(g)
 		n, _ := e.table.Tally(g)

@@ -23,6 +23,7 @@
 //	kernel.go    the injector: one batch, one answer; install.go, update.go,
 //	             table.go (delete, get, dump)
 //	expect.go    what helpers expect: a subsystem of its own
+//	probe.go     what this kernel can hold
 //	limits.go    the table's size and settings
 //
 // Facts that shape it (each one has a test against the running kernel):

@@ -16,6 +16,10 @@ func (r *Record) Replicable() bool {
 	}
 }
 
+// Offloaded tells whether a flowtable forwards the flow, in software or hardware: its
+// packets pass by connection tracking, so its state and timeout stand still.
+func (r *Record) Offloaded() bool { return r.Status&(StatusOffload|StatusHWOffload) != 0 }
+
 // Installable tells whether a kernel may be given the record: a TCP entry
 // injected before it is established is dead on arrival.
 func (r *Record) Installable() bool { return r.Replicable() }

@@ -115,6 +115,7 @@ const (
 	StatusFixedTimeout Status = 1 << 10
 	StatusHelper       Status = 1 << 13
 	StatusOffload      Status = 1 << 14
+	StatusHWOffload    Status = 1 << 15
 )
 
 // TCPState is the kernel's TCP conntrack state (enum tcp_conntrack).
