@@ -96,11 +96,13 @@ func (r *Receiver) upsert(now time.Time, g int, rec *Record) {
 		return
 	}
 	r.stats.Upserts++
-	r.table.Mature(s) // a peer knows it
+	if r.table.young > 0 {
+		r.table.Mature(s) // a peer knows it
+	}
 	if ch&ChangeBinding != 0 {
 		r.table.SetInstalled(s, false)
 	}
-	expects := r.table.SetExpects(s, r.expects)
+	expects := len(r.expects)+len(r.table.expects) > 0 && r.table.SetExpects(s, r.expects)
 	if rec.Installable() && (ch&ChangeKernel != 0 || expects || !r.table.Installed(s)) {
 		r.table.Mark(s, Sink(SinkKernel), now)
 	}
