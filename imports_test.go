@@ -32,7 +32,7 @@ var layers = map[string][]string{
 	"appliance/sim":      {"vrrp", "vrrp/witness", "health", "appliance", "appliance/identity"},
 
 	// What a machine was given, on disk; knows no machine.
-	"record": nil,
+	"vrrp/record": nil,
 
 	// Edges: one pure side, one facility; they have never heard of Core.
 	"vrrp/vrrpnet":      {"vrrp"},
@@ -48,9 +48,9 @@ var layers = map[string][]string{
 	"appliance/config":  {"vrrp", "garp/ra", "vrrp/witness", "nat", "health", "appliance/identity"},
 	"appliance/control": {"appliance"},
 	"appliance/decode":  {"vrrp", "garp", "lacp"},
-	"appliance/replay":  {"record", "vrrp", "appliance"},
+	"appliance/replay":  {"vrrp/record", "vrrp", "appliance"},
 	"appliance/runner":  {"appliance", "appliance/identity", "health"},
-	"vrrp/election":     {"record", "vrrp", "vrrp/witness", "vrrp/vrrpnet"},
+	"vrrp/election":     {"vrrp/record", "vrrp", "vrrp/witness", "vrrp/vrrpnet"},
 	"appliance/daemon":  {"*"}, // the wiring knows all
 
 	// The lab builds networks; it runs the program, and knows it from outside.
@@ -65,7 +65,7 @@ var layers = map[string][]string{
 	"appliance/interop":     nil,
 
 	// The command starts processes: the election it is, or the daemon.
-	"cmd/understudy": {"record", "appliance/replay", "vrrp/election", "appliance/daemon", "appliance/config", "appliance/decode", "appliance/control", "appliance/demo", "appliance/bench", "appliance/kernel"},
+	"cmd/understudy": {"vrrp/record", "appliance/replay", "vrrp/election", "appliance/daemon", "appliance/config", "appliance/decode", "appliance/control", "appliance/demo", "appliance/bench", "appliance/kernel"},
 }
 
 // pure packages decide and do nothing else.

@@ -24,8 +24,8 @@ import (
 	"understudy/garp/ranet"
 	"understudy/nat"
 	"understudy/nat/nft"
-	"understudy/record"
 	"understudy/vrrp/election"
+	"understudy/vrrp/record"
 )
 
 // Options is what Run needs.

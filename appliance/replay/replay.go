@@ -17,8 +17,8 @@ import (
 	"time"
 
 	"understudy/appliance"
-	"understudy/record"
 	"understudy/vrrp"
+	"understudy/vrrp/record"
 )
 
 // Report is what became of a recording.

@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"understudy/record"
 	"understudy/vrrp"
+	"understudy/vrrp/record"
 )
 
 var rewrite = flag.Bool("rewrite", false, "write what is decided now into the recordings; read the diff")

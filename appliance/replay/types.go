@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"understudy/appliance"
-	"understudy/record"
+	"understudy/vrrp/record"
 )
 
 // Types are the events and actions of Core, by name.

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"understudy/appliance/replay"
-	"understudy/record"
+	"understudy/vrrp/record"
 )
 
 func newReplay() *cobra.Command {

@@ -15,8 +15,8 @@ import (
 	"understudy/appliance/daemon"
 	"understudy/appliance/kernel"
 	"understudy/appliance/replay"
-	"understudy/record"
 	"understudy/vrrp/election"
+	"understudy/vrrp/record"
 )
 
 // processFlags are what the two processes of a node are started with.

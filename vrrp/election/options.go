@@ -6,8 +6,8 @@ import (
 	"os"
 	"time"
 
-	"understudy/record"
 	"understudy/vrrp"
+	"understudy/vrrp/record"
 )
 
 // Spawn starts the other process of the pair with these two descriptors as its
