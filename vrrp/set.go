@@ -47,7 +47,8 @@ type router struct {
 	broken    string // why it cannot take part; "" if it can
 	form      ChecksumForm
 	rival     rival
-	succeeded time.Time // leaving: when the successor was heard last; zero: it was not
+	succeeded time.Time  // leaving: when the successor was heard last; zero: it was not
+	heir      netip.Addr // … and who that was
 	facts     routerFacts
 
 	rivals [maxRivals]known

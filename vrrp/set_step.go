@@ -84,7 +84,7 @@ func (s *Set) onAdvert(now time.Time, in SetInput) {
 	g := r.group
 	event.Stand = g.stands(now, r)
 	event.Linger = g.overlap
-	if g.outranked && a.Priority == 0 {
+	if g.outranked && a.Priority == 0 && src == r.heir && !r.succeeded.IsZero() {
 		s.yield(now, g, CauseBetterActive) // the better one is gone already: every Backup is wanted
 	}
 	r.rival = rival{src: src, priority: a.Priority, heard: now}
@@ -95,7 +95,7 @@ func (s *Set) onAdvert(now time.Time, in SetInput) {
 		g.wait.over()
 	}
 	if out.Successor {
-		r.succeeded = now
+		r.succeeded, r.heir = now, src
 	}
 	switch {
 	case out.Successor && g.leaveUntil.IsZero():

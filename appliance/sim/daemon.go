@@ -46,6 +46,7 @@ type daemon struct {
 	told      appliance.Synced
 	toldOnce  bool
 	claimed   [MaxGroups]bool
+	draining  int   // hand-overs that wait for the peer to have every session
 	probed    bool  // the first word of what is tracked has come
 	window    int64 // see checker.core
 	inWindow  int

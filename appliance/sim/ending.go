@@ -220,6 +220,9 @@ func (w *World) unrest(but int) string {
 		if n.id != but && (n.d == nil || n.e == nil || n.e.set == nil) {
 			return n.name() + ": a process is not there"
 		}
+		if n.id != but && n.d.draining > 0 {
+			return n.name() + ": is about to hand over"
+		}
 	}
 	for g := range w.sc.Groups {
 		name := w.sc.Groups[g].Name

@@ -132,7 +132,7 @@ func (w *World) comeBack(v *node) {
 	down, due, held := int64(0), int64(0), false
 	for _, r := range v.cfg.members[0] {
 		for _, n := range w.nodes {
-			best = best && (n == v || v.e.priority(r) > n.e.priority(r))
+			best = best && (n == v || n.e != nil && n.e.set != nil && v.e.priority(r) > n.e.priority(r))
 		}
 		is := v.e.set.Router(r)
 		held = held || is.Held

@@ -117,7 +117,7 @@ var mutations = []mutation{
 	{"a hand-over dies with the election that was told", "appliance/core_election.go",
 		"if g.Active() && !g.Leaving && g.handOver != nil && g.handOver.began {", "if false {", "hand-over-forgotten"},
 	{"what was heard before a hand-over counts as its successor", "vrrp/set_step.go",
-		"	if out.Successor {\n		r.succeeded = now", "	if a.Priority > 0 {\n		r.succeeded = now", "successor-before"},
+		"	if out.Successor {\n		r.succeeded", "	if a.Priority > 0 {\n		r.succeeded", "successor-before"},
 	{"a group elected during the end keeps it from ending", "appliance/sim/stop.go",
 		"!bidden && m.state == vrrp.Active && !m.leaving", "false && m.state == vrrp.Active", "stop-two-groups"},
 }

@@ -269,10 +269,12 @@ func (n *node) drain(g int, bound int64) {
 			after, fine = n.rng.between(int64(time.Millisecond), int64(30*time.Millisecond)), 1
 		}
 	}
+	n.d.draining++
 	n.w.q.push(event{at: n.w.now + after, kind: evDrained, node: int8(n.id), a: n.d.id, b: int32(g), c: fine})
 }
 
 func (d *daemon) drained(g int, fine bool) {
+	d.draining = max(d.draining-1, 0)
 	ev := appliance.Drained{Group: d.n.w.sc.Groups[g].Name}
 	if !fine {
 		ev.Err = errNoPeer
