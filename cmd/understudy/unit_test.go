@@ -60,7 +60,7 @@ func TestUnit(t *testing.T) {
 	}
 	caps := strings.Fields(unit["Service.CapabilityBoundingSet"])
 	slices.Sort(caps)
-	if want := []string{"CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_SYS_NICE"}; !slices.Equal(caps, want) {
+	if want := []string{"CAP_KILL", "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_SETGID", "CAP_SETUID", "CAP_SYS_NICE"}; !slices.Equal(caps, want) {
 		t.Errorf("capabilities %v, want %v", caps, want)
 	}
 	families := strings.Fields(unit["Service.RestrictAddressFamilies"])
