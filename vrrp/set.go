@@ -147,7 +147,7 @@ func (s *Set) Deadline() time.Time {
 	}
 	for _, g := range s.groups {
 		earlier(g.leaveUntil)
-		earlier(s.holdEnds(g))
+		earlier(g.wait.ends)
 	}
 	return first
 }
@@ -170,7 +170,7 @@ func (s *Set) Step(now time.Time, in SetInput) SetOutput {
 	case InTerm:
 		s.each(in.Group, func(g *group) { s.onTerm(now, g, in.Term, in.Raise) })
 	case InEligible:
-		s.each(in.Group, func(g *group) { s.onEligible(g, in.OK, in.Reason) })
+		s.each(in.Group, func(g *group) { s.onEligible(now, g, in.OK, in.Reason) })
 	case InFault:
 		s.each(in.Group, func(g *group) { s.onFault(now, g, in) })
 	case InWeight:

@@ -50,7 +50,7 @@ func (s *Set) onTick(now time.Time) {
 			s.yield(now, g, g.leaveCause())
 			continue
 		}
-		ends := s.holdEnds(g)
+		ends := g.wait.ends
 		fired := !ends.IsZero() && !now.Before(ends)
 		for _, r := range g.members {
 			if t := r.m.Deadline(); !t.IsZero() && !now.Before(t) {
@@ -256,7 +256,7 @@ func (s *Set) onFault(now time.Time, g *group, in SetInput) {
 	s.health(now, g)
 }
 
-func (s *Set) onEligible(g *group, ok bool, reason string) {
+func (s *Set) onEligible(now time.Time, g *group, ok bool, reason string) {
 	g.ineligible = ""
 	if !ok {
 		g.ineligible = reason
@@ -265,6 +265,7 @@ func (s *Set) onEligible(g *group, ok bool, reason string) {
 		}
 	}
 	g.hold()
+	s.weighAgain(now, g)
 }
 
 func (s *Set) onTerm(now time.Time, g *group, term uint64, raise bool) {

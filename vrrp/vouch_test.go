@@ -325,6 +325,28 @@ func TestVouchGivesTheLateOneMoreHeartbeat(t *testing.T) {
 	v.is(Active, "a little late")
 }
 
+// A word binds what the group is, not what it was when the word was given.
+func TestVouchOfAWorsePeer(t *testing.T) {
+	down := ActiveDown(3, 100, 100*time.Millisecond)
+	worse := func(v *vouching) func() SetInput { return func() SetInput { return v.word(50) } }
+	v := newVouching(t, nil)
+	v.until(down+time.Millisecond, worse(v))
+	v.is(Active, "it would preempt that one")
+
+	v = newVouching(t, nil)
+	v.step(SetInput{Kind: InEligible, Group: "gw", Reason: "not in sync"})
+	v.until(down+time.Millisecond, worse(v))
+	v.is(Backup, "it would leave that one alone")
+	v.step(SetInput{Kind: InEligible, Group: "gw", OK: true})
+	v.is(Active, "now it would not")
+
+	v = newVouching(t, nil)
+	v.until(down+time.Millisecond, v.better)
+	v.is(Backup, "held")
+	v.step(v.word(50))
+	v.is(Active, "it has come down in the world")
+}
+
 func TestVouchAllocatesNothing(t *testing.T) {
 	v := newVouching(t, nil)
 	in := v.better()

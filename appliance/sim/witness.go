@@ -172,7 +172,9 @@ func (c *checker) hold(w *World, e *election, g int, in *vrrp.SetInput, dropped 
 	}
 	if is.Held {
 		t.holdAt = e.now
-		if t.holdSum >= int64(w.sc.HoldLimit) {
+		// Who has slept reads its sockets before it believes its timer, in the same turn.
+		due := e.set.Deadline()
+		if overdue := !due.IsZero() && nano(due) <= e.now; t.holdSum >= int64(w.sc.HoldLimit) && !overdue {
 			w.fail("hold", "%s: %s is held for %v", e.n.name(), w.sc.Groups[g].Name, t.holdSum)
 		}
 		if is.State != vrrp.Backup {
