@@ -244,14 +244,16 @@ func TestFindingsAreTold(t *testing.T) {
 			t.Errorf("told %v, %d announcements", kinds, again)
 		}
 		m.set.Step(time.Now(), vrrp.SetInput{Kind: vrrp.InStop})
-		l.beside(m, 5*interval)
+		over := false
+		for n := 0; n < 20 && !over; n++ { // a busy machine may take some more
+			l.beside(m, 5*interval)
+			for _, m := range told() {
+				f, ok := m.(Found)
+				over = ok && len(f.Findings) == 0 || over && !ok
+			}
+		}
 		if f := l.guard.Findings(); len(f) > 0 {
 			t.Errorf("still %+v", f)
-		}
-		over := false
-		for _, m := range told() {
-			f, ok := m.(Found)
-			over = ok && len(f.Findings) == 0 || over && !ok
 		}
 		if !over {
 			t.Error("the end was not told")
