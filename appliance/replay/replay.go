@@ -135,7 +135,7 @@ func (p *player) line(n int, l *record.Line) error {
 	case p.m == nil:
 		return wrap(errEarly)
 	}
-	out, err := p.m.do(p.c, now, l.Do, l.In)
+	out, err := p.do(now, l)
 	if err != nil {
 		return wrap(err)
 	}
@@ -153,6 +153,16 @@ func (p *player) line(n int, l *record.Line) error {
 		return errDiffers
 	}
 	return nil
+}
+
+// do has the machine decide. A state that nobody had may break it: a file from elsewhere.
+func (p *player) do(now time.Time, l *record.Line) (out any, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("replay: %s cannot be decided: %v", l.Do, r)
+		}
+	}()
+	return p.m.do(p.c, now, l.Do, l.In)
 }
 
 // set is the election's: vrrp.Set.
