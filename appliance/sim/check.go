@@ -293,10 +293,22 @@ func (c *checker) want(d *daemon, want appliance.Want) {
 
 // announce: never before the address answers (S3).
 func (c *checker) announce(n *node, g int) {
-	if n.e == nil || n.e.set == nil || n.e.set.Group(g).State != vrrp.Active || n.d.holder.phase != 0 || n.kernel.drifted || len(n.down.q)+len(n.d.events) > 0 {
+	if n.e == nil || n.e.set == nil || n.e.set.Group(g).State != vrrp.Active || n.d.holder.phase != 0 || n.kernel.drifted || n.d.racing() {
 		return // it has lost the race against a yield, or the next Want; a Withdraw follows
 	}
 	if want := n.d.cfg.masks[g]; !n.kernel.gate[g] || n.kernel.addrs&want == 0 {
 		n.w.fail("S3", "%s: announces %s before it answers", n.name(), n.w.sc.Groups[g].Name)
 	}
+}
+
+// racing tells whether something is on its way to Core that may change what it wants.
+func (d *daemon) racing() bool {
+	for _, ev := range d.events {
+		switch ev.(type) {
+		case appliance.Synced, appliance.Claimed, appliance.TermHeard, appliance.CheckChanged, appliance.LinkChanged, appliance.Tick:
+		default:
+			return true
+		}
+	}
+	return len(d.n.down.q) > 0
 }

@@ -33,7 +33,7 @@ func (c *checker) notify(n *node, a appliance.Notify) {
 	if a.Cause == appliance.CauseShutdown { // the last that happens before everything is removed
 		return
 	}
-	if n.d.holder.phase != 0 || n.d.failing || n.w.now < n.kernel.noGate || len(n.down.q)+len(n.d.events) > 0 {
+	if n.d.holder.phase != 0 || n.d.failing || n.w.now < n.kernel.noGate || n.d.racing() {
 		return
 	}
 	if n.kernel.addrs&n.d.cfg.masks[g] != 0 && !n.kernel.drifted {

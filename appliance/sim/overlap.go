@@ -22,6 +22,8 @@ func (c *checker) overlap(w *World, e *election, g int, in *vrrp.SetInput) {
 		w.fail("overlap", "%s: %s is left by input %d", e.n.name(), name, in.Kind)
 	case !e.groups[g].overlap:
 		w.fail("overlap", "%s: %s serves beside a better one, and nobody has allowed that", e.n.name(), name)
+	case !e.n.kernel.gate[g] && w.now >= e.n.kernel.noGate:
+		w.fail("overlap", "%s: %s serves beside a better one, and has never served yet", e.n.name(), name)
 	case !w.sc.Sessions:
 		w.fail("overlap", "%s: %s serves beside a better one, with which it shares no sessions", e.n.name(), name)
 	case nano(e.set.Deadline()) > e.now+overlapBound(e.cfg):
