@@ -141,6 +141,9 @@ func (c *checker) router(w *World, e *election, r, g int, in *vrrp.SetInput, dro
 func (c *checker) activation(w *World, e *election, g int, in *vrrp.SetInput, reconfigure bool) {
 	n := e.n
 	if in.Kind == vrrp.InResume && !reconfigure {
+		for _, r := range e.cfg.members[g] {
+			n.truth.routers[r].delivers = true // who resumes has been serving: the link is new to the process alone
+		}
 		return
 	}
 	if in.Kind == vrrp.InAdvert && !reconfigure {
