@@ -25,6 +25,9 @@ type Status struct {
 
 // ElectionStatus is the process that speaks VRRP.
 type ElectionStatus struct {
+	// Version is of the program that it runs. After an upgrade the node's version is
+	// newer, until the service is restarted.
+	Version string `json:"version"`
 	// Realtime: in the real-time class, so that it comes before other work.
 	Realtime bool `json:"realtime"`
 	// Lateness is how much after their deadline its timers were handled. The alarm

@@ -11,7 +11,7 @@ import (
 // WriteText prints s for people: what is held, how safe it is, what is wrong.
 func (s Status) WriteText(w io.Writer, now time.Time) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "%s\tunderstudy %s, up %s\n", s.Node, s.Version, shortDuration(time.Duration(s.UptimeSeconds*float64(time.Second))))
+	fmt.Fprintf(t, "%s\tunderstudy %s, up %s\n", s.Node, s.versions(), shortDuration(time.Duration(s.UptimeSeconds*float64(time.Second))))
 	fmt.Fprintln(t)
 	fmt.Fprintln(t, "GROUP\tSTATE\tTERM\tMEMBERS")
 	for _, g := range s.Groups {
@@ -56,6 +56,14 @@ func (s Status) WriteText(w io.Writer, now time.Time) error {
 		fmt.Fprintf(t, "RELOAD REFUSED\t%s\n", s.ReloadError)
 	}
 	return t.Flush()
+}
+
+// versions names both programs where they differ.
+func (s Status) versions() string {
+	if e := s.Election.Version; e != "" && e != s.Version {
+		return s.Version + " (its election " + e + ")"
+	}
+	return s.Version
 }
 
 // writeNotify lists the programs that are told of something.

@@ -49,6 +49,14 @@ func (c *Client) Reload(ctx context.Context) error {
 	return c.call(ctx, http.MethodPost, "/v1/reload", nil, nil)
 }
 
+// Upgrade has the node start its daemon anew, from the file that the program is in
+// now. It returns that program's version, before the old daemon has ended.
+func (c *Client) Upgrade(ctx context.Context) (version string, err error) {
+	var a upgradeAnswer
+	err = c.call(ctx, http.MethodPost, "/v1/upgrade", nil, &a)
+	return a.Version, err
+}
+
 func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
 	var body io.Reader
 	if in != nil {

@@ -33,6 +33,8 @@ func (n *node) Failover(_ context.Context, group string, force bool) error {
 
 func (n *node) Reload(context.Context) error { return errors.New("gw.toml:3: node: missing") }
 
+func (n *node) Upgrade(context.Context) (string, error) { return "2.0", nil }
+
 func serve(t *testing.T) (*control.Client, string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "run", "control.sock")
@@ -75,6 +77,9 @@ func TestAskAndAnswer(t *testing.T) {
 	}
 	if err := c.Reload(ctx); err == nil || !strings.Contains(err.Error(), "gw.toml:3") {
 		t.Fatalf("want the located problem, got %v", err)
+	}
+	if v, err := c.Upgrade(ctx); err != nil || v != "2.0" {
+		t.Fatalf("upgrade: %q, %v", v, err)
 	}
 	if fi, err := os.Stat(path); err != nil || fi.Mode().Perm() != 0o600 {
 		t.Fatalf("the socket must be root's alone: %v %v", fi.Mode(), err)

@@ -4,6 +4,7 @@
 //	GET  /v1/status            the node as JSON (appliance.Status)
 //	POST /v1/failover          {"group": "", "force": false}
 //	POST /v1/reload            load the configuration file again
+//	POST /v1/upgrade           start the daemon anew, from the file that the program is in now
 //
 // A refusal is a status code above 399 with {"error": "…"}; the socket is only
 // for root (mode 0600). The package knows no decisions: [Handler] is what the

@@ -24,6 +24,8 @@ type Handler interface {
 	Status(ctx context.Context) (appliance.Status, error)
 	Failover(ctx context.Context, group string, force bool) error
 	Reload(ctx context.Context) error
+	// Upgrade returns the version of the program that is about to take over.
+	Upgrade(ctx context.Context) (version string, err error)
 }
 
 // Server answers on a unix socket.
@@ -100,7 +102,21 @@ func mux(h Handler) *http.ServeMux {
 	m.HandleFunc("POST /v1/reload", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, h.Reload(r.Context()))
 	})
+	m.HandleFunc("POST /v1/upgrade", func(w http.ResponseWriter, r *http.Request) {
+		version, err := h.Upgrade(r.Context())
+		if err != nil {
+			refuse(w, err)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		json.NewEncoder(w).Encode(upgradeAnswer{Version: version})
+	})
 	return m
+}
+
+// upgradeAnswer is the answer to POST /v1/upgrade.
+type upgradeAnswer struct {
+	Version string `json:"version"`
 }
 
 func answer(w http.ResponseWriter, err error) {

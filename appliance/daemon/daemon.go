@@ -37,8 +37,10 @@ type Options struct {
 	Link, Board *os.File
 	// SpawnElection starts an election process in place of a dead one.
 	SpawnElection election.Spawn
-	Logger        *slog.Logger
-	Tape          *record.Tape // of what Core is given and decides; nil: none
+	// Program is the file that an upgrade starts the next daemon from.
+	Program string
+	Logger  *slog.Logger
+	Tape    *record.Tape // of what Core is given and decides; nil: none
 }
 
 // Run is the daemon process: it returns nil after an orderly stop. A wrong
@@ -87,6 +89,7 @@ type node struct {
 	settleC   chan struct{} // holds one: something was left for settle
 	settled   settled       // what a reload changes
 	reloading sync.Mutex    // one reload at a time
+	upgradeC  chan struct{} // holds one: make way for another daemon
 }
 
 // open acquires everything, in the order in which it is needed: what must be
@@ -95,6 +98,7 @@ func open(o Options, cfg *config.Config) (_ *node, err error) {
 	n := &node{opt: o, log: o.Logger, started: time.Now(),
 		respawned: make(chan error, 1),
 		settleC:   make(chan struct{}, 1),
+		upgradeC:  make(chan struct{}, 1),
 		stats:     newAsker[election.Stats](), configured: newAsker[election.Configured]()}
 	defer func() {
 		if err != nil {
@@ -243,6 +247,7 @@ func (n *node) run(ctx context.Context) error {
 	g.Go(func() error { return n.readElection(ctx) })
 	g.Go(func() error { return n.control.Serve(ctx) })
 	g.Go(func() error { n.beat(ctx); return nil })
+	g.Go(func() error { return n.awaitUpgrade(ctx) })
 	if n.sessions != nil {
 		g.Go(func() error { return n.sessions.Run(ctx) })
 		g.Go(func() error { n.watchSessions(ctx); return nil })

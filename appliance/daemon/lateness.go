@@ -13,7 +13,7 @@ import (
 // minute, or it does not answer at all.
 func electionStatus(stats election.Stats, err error, now time.Time) (appliance.ElectionStatus, []appliance.Alarm) {
 	late := &stats.Late
-	out := appliance.ElectionStatus{Realtime: err == nil && stats.Realtime == "",
+	out := appliance.ElectionStatus{Version: stats.Version, Realtime: err == nil && stats.Realtime == "",
 		Lateness: appliance.Histogram{SumSeconds: late.Sum.Seconds(), MaxSeconds: late.Max.Seconds()}}
 	for i, n := range late.Counts {
 		b := appliance.Bucket{Count: n}

@@ -5,16 +5,20 @@ import (
 	"errors"
 	"time"
 
+	"understudy/appliance/lab"
 	"understudy/appliance/lab/capture"
 	"understudy/appliance/lab/pair"
 )
 
-// adverts is a recording of the adverts on the LAN.
+// adverts is a recording of the adverts on a segment.
 type adverts struct{ c *capture.Capture }
 
-func (s *scene) adverts() *adverts {
+// adverts records those on the LAN.
+func (s *scene) adverts() *adverts { s.t.Helper(); return s.advertsOn(s.LAN) }
+
+func (s *scene) advertsOn(seg *lab.Segment) *adverts {
 	s.t.Helper()
-	c, err := capture.Start(s.LAN, capture.Options{Filter: capture.Protocols(112)})
+	c, err := capture.Start(seg, capture.Options{Filter: capture.Protocols(112)})
 	s.must(err)
 	s.t.Cleanup(func() { _ = c.Stop() })
 	return &adverts{c}

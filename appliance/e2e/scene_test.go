@@ -42,7 +42,10 @@ func newScene(t *testing.T, opt pair.Options) *scene {
 	t.Helper()
 	lab.Require(t)
 	s := &scene{t: t, journal: &journal{}, opt: opt}
-	opt.Binary, opt.Log = binary, s.journal
+	opt.Log = s.journal
+	if opt.Binary == "" {
+		opt.Binary = binary
+	}
 	p, err := pair.New(opt)
 	s.must(err)
 	s.Pair, s.gw1, s.gw2 = p, p.Gateways[0], p.Gateways[1]

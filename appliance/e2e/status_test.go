@@ -34,6 +34,7 @@ const contract = `{
  "checks":[{"name":"string","kind":"string","state":"unknown|up|down","since":"time","last_error":"string"}],
  "bonds":[{"name":"string","state":"ok|degraded|failed|unknown","findings":[{"name":"string","severity":"string","since":"time","detail":"string"}],
    "members":[{"interface":"string","partner_system":"string","synchronized":"bool"}]}],
+ "election":{"version":"string","realtime":"bool"},
  "guard":{"mode":"alarm|hold|off","limit_seconds":"number","check":"string","interval_seconds":"number","drops":{"own":"number","code":"number"},
    "peers":[{"name":"string","address":"string","last_heartbeat?":"time","interval_seconds":"number","neighbour":"up|down|unknown",
      "sent":"number","received":"number","unproven":"number","drops":{"replay":"number"},

@@ -25,6 +25,7 @@ type processFlags struct {
 	control string
 	verbose bool
 	record  string
+	program string // the file that we were started from, whatever is in it now; "": not known yet
 }
 
 func (f *processFlags) add(c *cobra.Command) {
@@ -32,6 +33,12 @@ func (f *processFlags) add(c *cobra.Command) {
 	c.Flags().BoolVar(&f.verbose, "verbose", false, "log debug messages too")
 	c.Flags().StringVar(&f.record, "record", "", "directory for recordings of what both processes are given and decide; see understudy replay")
 	controlFlag(c, &f.control)
+}
+
+// addHidden adds what only the other process gives.
+func (f *processFlags) addHidden(c *cobra.Command) {
+	c.Flags().StringVar(&f.program, "program", "", "file that the program was started from")
+	c.Flags().MarkHidden("program")
 }
 
 // tape begins a recording, if one is wanted. A directory that cannot be written to is no
@@ -49,19 +56,21 @@ func (f *processFlags) tape(machine, node string) *record.Tape {
 	return t
 }
 
-// spawn starts the other process of the pair, from the file that this one runs
-// from even if it was replaced by an upgrade. It must outlive us, so it gets no
-// parent death signal.
-func (f *processFlags) spawn(subcommand string) election.Spawn {
+// spawn starts the other process of the pair, from the file that choose names. It
+// must outlive us, so it gets no parent death signal.
+func (f *processFlags) spawn(subcommand string, choose func() string) election.Spawn {
 	return func(link, board *os.File) (*os.Process, error) {
-		args := []string{subcommand, "--config", f.config, "--control", f.control}
+		args := []string{subcommand, "--config", f.config, "--control", f.control, "--program", f.program}
 		if f.verbose {
 			args = append(args, "--verbose")
 		}
 		if f.record != "" {
 			args = append(args, "--record", f.record)
 		}
-		cmd := exec.Command("/proc/self/exe", args...)
+		if subcommand == "daemon" {
+			args = append(args, "--protocol", election.Protocol())
+		}
+		cmd := exec.Command(choose(), args...)
 		cmd.Args[0] = "understudy"
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		cmd.ExtraFiles = []*os.File{link, board}
@@ -91,9 +100,12 @@ func newRun() *cobra.Command {
 			defer unlock()
 			tape := f.tape(replay.Election, cfg.Node)
 			defer tape.Close()
+			p := newProgram(invoked(), newLogger(f.verbose))
+			f.program = p.path
 			err = election.Run(cmd.Context(), election.Options{
 				Tape:   tape,
-				Config: cfg.Election(), SpawnDaemon: f.spawn("daemon"), Ready: notifyReady(f.verbose),
+				Config: cfg.Election(), SpawnDaemon: f.spawn("daemon", p.choose), Unfit: p.unfit, Ready: notifyReady(f.verbose),
+				Version:      version,
 				OwnAddresses: kernel.Mark, Logger: newLogger(f.verbose),
 			})
 			return electionError(err)
@@ -141,37 +153,55 @@ func newElection() *cobra.Command {
 			link, board := election.InheritedFiles()
 			tape := f.tape(replay.Election, "")
 			defer tape.Close()
+			p := newProgram(f.program, newLogger(f.verbose))
 			return electionError(election.Run(cmd.Context(), election.Options{
 				Tape: tape,
-				Link: link, Board: board, SpawnDaemon: f.spawn("daemon"),
+				Link: link, Board: board, SpawnDaemon: f.spawn("daemon", p.choose), Unfit: p.unfit,
+				Version:      version,
 				OwnAddresses: kernel.Mark, Logger: newLogger(f.verbose),
 			}))
 		},
 	}
 	f.add(c)
+	f.addHidden(c)
 	return c
 }
 
 // newDaemon is the process that does everything but elect.
 func newDaemon() *cobra.Command {
-	var f processFlags
+	var (
+		f        processFlags
+		protocol string
+	)
 	c := &cobra.Command{
 		Use:    "daemon",
 		Hidden: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			// Before anything is touched.
+			if err := sameProtocol(protocol); err != nil {
+				return err
+			}
 			link, board := election.InheritedFiles()
 			tape := f.tape(replay.Daemon, "")
 			defer tape.Close()
 			err := daemon.Run(cmd.Context(), daemon.Options{
 				Tape:       tape,
 				ConfigFile: f.config, Control: f.control, Version: version,
-				Link: link, Board: board, SpawnElection: f.spawn("election"),
-				Logger: newLogger(f.verbose),
+				// The very program that this is: it talks as we do, and there is no time
+				// to find out about another.
+				Link: link, Board: board, SpawnElection: f.spawn("election", func() string { return self }),
+				Program: f.program, Logger: newLogger(f.verbose),
 			})
+			if errors.Is(err, daemon.ErrUpgrade) {
+				return nil // it has said so
+			}
 			return configError(err)
 		},
 	}
 	f.add(c)
+	f.addHidden(c)
+	c.Flags().StringVar(&protocol, "protocol", "", "what the election process speaks")
+	c.Flags().MarkHidden("protocol")
 	return c
 }
 

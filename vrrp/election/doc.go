@@ -12,6 +12,8 @@
 //
 //	daemon dies, or does not beat    killed, restarted; the group stays Active and
 //	                                 the kernel goes on forwarding
+//	daemon makes way for another     the same, with a budget that it has announced;
+//	(an upgrade)                     a program that is not Ready is tried once
 //	... and is not Ready again       the fence, then priority 0, then Fault, until
 //	within its budget                a daemon is Ready
 //	election dies                    the daemon starts a new one, which resumes as

@@ -237,6 +237,35 @@ func TestAnnouncedBudgetExtendsBothLimits(t *testing.T) {
 	})
 }
 
+// A program is unfit if it was never Ready, and only then.
+func TestUnfitIsWhoWasNeverReady(t *testing.T) {
+	c := newCable(t)
+	within(c[0], func() {
+		l, say := loopHere(t, configOf(200))
+		unfit := 0
+		l.opt.Unfit = func() { unfit++ }
+		say(Ready{})
+		other := *l.daemon
+		l.down() // not Ready any more, but it was
+		l.daemon.pidfd = -1
+		l.daemon.conn = &conn{fd: -1}
+		l.onExit()
+		if unfit != 0 {
+			t.Error("one that was Ready is unfit")
+		}
+		other.ready, other.came, other.pidfd, other.conn = false, false, -1, &conn{fd: -1}
+		l.attach(&other)
+		l.onExit()
+		if unfit != 1 {
+			t.Errorf("one that ended before it was Ready: %d", unfit)
+		}
+		l.onSpawned(spawned{err: unix.ENOEXEC})
+		if unfit != 2 {
+			t.Errorf("one that could not be started: %d", unfit)
+		}
+	})
+}
+
 // Faults of the daemon and the fault of not having one do not clear each other,
 // and a new daemon begins with none.
 func TestFaultsOfADaemonEndWithIt(t *testing.T) {

@@ -83,7 +83,7 @@ func (l *loop) onMessage(m Message) {
 	case Resume:
 		l.onResume(m)
 	case Budget:
-		l.grace = l.now.Add(m.For)
+		l.grace, l.daemon.leave = l.now.Add(m.For), true
 		l.log.Info("daemon announces an absence", "for", m.For)
 	case StatsRequest:
 		l.tell(l.snapshot(l.now))

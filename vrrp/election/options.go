@@ -23,6 +23,11 @@ func InheritedFiles() (link, board *os.File) {
 type Options struct {
 	Config      vrrp.SetConfig // of the first start; a later election is told by its daemon
 	SpawnDaemon Spawn
+	// Unfit, if set, is called when a daemon could not be started, or has ended
+	// before it was Ready: SpawnDaemon may start another program the next time.
+	Unfit func()
+	// Version is of the program, for the status.
+	Version string
 
 	// Link and Board are set in an election that a daemon has started in place of
 	// a dead one.

@@ -32,6 +32,38 @@ func TestElectionAloneIsRealtime(t *testing.T) {
 	}
 }
 
+// Where the class is refused that is said once, with the way out, and never again in
+// the life of the process, whatever happens to its daemon.
+func TestRealtimeRefusedIsSaidOnce(t *testing.T) {
+	n, wire := activeNode(t, newCable(t), play{NoRealtime: true})
+	if fifo, other := classes(t, n.noted("election", 1)); fifo != 0 || other == 0 {
+		t.Fatalf("%d threads in the real-time class, %d others; want none and some", fifo, other)
+	}
+	n.signal(n.noted("ready", 1), unix.SIGKILL)
+	n.noted("ready", 2)
+	k := wire.count(200)
+	eventually(t, "more adverts", func() bool { return wire.count(200) > k+3 })
+	b, err := os.ReadFile(filepath.Join(n.play.Dir, "stderr"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := 0
+	for line := range strings.Lines(string(b)) {
+		if !strings.Contains(line, "real-time") {
+			continue
+		}
+		said++
+		for _, part := range []string{"level=WARN", "adverts may be late", "CAP_SYS_NICE", "LimitRTPRIO=40", "operation not permitted"} {
+			if !strings.Contains(line, part) {
+				t.Errorf("no %q in %s", part, line)
+			}
+		}
+	}
+	if said != 1 {
+		t.Errorf("said %d times", said)
+	}
+}
+
 // The loop keeps off the last processor, where the daemon makes its dumps; what it
 // starts may use all.
 func TestElectionKeepsApart(t *testing.T) {

@@ -33,6 +33,8 @@ type play struct {
 	Watchdog time.Duration
 	Budget   time.Duration
 	ByeLimit time.Duration
+	// NoRealtime: the process may not go into the real-time class.
+	NoRealtime bool
 }
 
 func TestMain(m *testing.M) {
@@ -86,6 +88,11 @@ func (p play) spawn(role string) Spawn {
 }
 
 func (p play) election() int {
+	if p.NoRealtime {
+		if err := unix.Setrlimit(unix.RLIMIT_RTPRIO, &unix.Rlimit{}); err != nil {
+			panic(err)
+		}
+	}
 	opt := Options{Config: p.Config, SpawnDaemon: p.spawn("daemon"), OwnAddresses: addressMark,
 		Watchdog: p.Watchdog, Budget: p.Budget, ByeLimit: p.ByeLimit, DrainLimit: time.Second, Logger: p.logger()}
 	if os.Getenv("UNDERSTUDY_TEST_RESPAWNED") != "" {

@@ -2,7 +2,6 @@ package election
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -65,9 +64,11 @@ func Run(ctx context.Context, opt Options) error {
 	if err != nil {
 		return err
 	}
-	l.realtime = becomeRealtime()
-	if err := errors.Join(l.realtime, keepApart()); err != nil {
-		log.Warn("adverts may be late on a busy machine", "err", err)
+	if l.realtime = becomeRealtime(); l.realtime != nil {
+		log.Warn("not in the real-time class: adverts may be late on a busy machine; allow it with CAP_SYS_NICE or LimitRTPRIO=40", "err", l.realtime)
+	}
+	if err := keepApart(); err != nil {
+		log.Warn("the election shares every processor with the daemon's dumps", "err", err)
 	}
 	log.Info("election", "node", l.set.Config().Node, "routers", len(l.routes), "respawned", opt.Link != nil)
 	return l.run()

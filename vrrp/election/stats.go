@@ -13,6 +13,8 @@ type Stats struct {
 	Ports  []PortStats
 	Fence  FenceStats
 	Daemon DaemonStats
+	// Version is of the election's program; after an upgrade the daemon's is newer.
+	Version string
 
 	Turns       uint64   // of the loop
 	Late        Lateness // of its timers
@@ -64,7 +66,7 @@ func (l *loop) snapshot(now time.Time) Stats {
 	for _, p := range l.ports {
 		l.sample(p)
 	}
-	s := Stats{Status: l.set.Snapshot(now), Fence: l.fences.stats, Daemon: l.daemonStats, Ports: []PortStats{},
+	s := Stats{Version: l.opt.Version, Status: l.set.Snapshot(now), Fence: l.fences.stats, Daemon: l.daemonStats, Ports: []PortStats{},
 		Turns: l.turns, Late: l.late, Undelivered: l.undelivered, Watch: l.watcher.Lost(),
 		Guard: l.guard.Snapshot(now)}
 	for i := range s.Status.Routers {

@@ -20,6 +20,8 @@ type daemon struct {
 	since time.Time
 	beat  time.Time // when it last said anything; zero: not yet
 	ready bool
+	came  bool // was Ready at least once
+	leave bool // has announced its absence
 	bye   bool
 	mute  bool // has closed its link
 }
@@ -158,6 +160,7 @@ func (l *loop) onSpawned(s spawned) {
 	if s.err != nil {
 		l.log.Error("daemon not started", "error", s.err)
 		l.daemonStats.LastExit = s.err.Error()
+		l.unfit()
 		l.schedule(1)
 		return
 	}
@@ -186,7 +189,8 @@ func (l *loop) onReady() {
 	if !l.everReady && l.opt.Ready != nil {
 		go l.opt.Ready()
 	}
-	l.daemon.ready, l.everReady = true, true
+	l.daemon.ready, l.daemon.came, l.everReady = true, true, true
+	l.daemon.leave = false
 	l.downSince, l.grace, l.fenceAt, l.fenceFrom = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	lost := l.lost
 	l.lost = false
@@ -251,12 +255,26 @@ func (l *loop) onExit() {
 		l.log.Info("daemon ended", "pid", d.pid, "exit", exit)
 		return
 	}
-	l.log.Error("daemon died", "pid", d.pid, "exit", exit, "lived", l.now.Sub(d.since))
+	if d.leave {
+		l.log.Info("daemon makes way for another", "pid", d.pid, "lived", l.now.Sub(d.since))
+	} else {
+		l.log.Error("daemon died", "pid", d.pid, "exit", exit, "lived", l.now.Sub(d.since))
+	}
+	if !d.came {
+		l.unfit()
+	}
 	if l.now.Sub(d.since) > stable {
 		l.failures = 0
 	}
 	l.down()
 	l.schedule(code)
+}
+
+// unfit tells that the program of the daemon was of no use.
+func (l *loop) unfit() {
+	if l.opt.Unfit != nil {
+		l.opt.Unfit()
+	}
 }
 
 // down starts the budget. What the daemon allowed it can no longer vouch for.

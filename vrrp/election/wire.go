@@ -12,8 +12,8 @@ import (
 )
 
 // Message is what crosses the socket pair: one message a datagram, a kind byte
-// and a body. The body is JSON but for the two that are frequent or big. Both
-// ends are the same binary, so there is no version.
+// and a body. The body is JSON but for the two that are frequent or big. Whether
+// both ends mean the same by it is settled before they are joined: see Protocol.
 type Message interface{ kind() kind }
 
 // From the daemon to the election.
@@ -182,6 +182,8 @@ const (
 	kindStop
 	kindStats
 	kindOverlap
+
+	lastKind = kindOverlap
 )
 
 func (Beat) kind() kind         { return kindBeat }
