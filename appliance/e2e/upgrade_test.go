@@ -184,9 +184,14 @@ func TestUpgradeRefused(t *testing.T) {
 		t.Errorf("gone: exit code %d: %s", a.code, a.out)
 	}
 	copyFile(t, binary, u.file)
-	u.must(u.gw1.WriteFile(configPath, []byte(u.gw1.Config()+"\n[nat]\nunknown = \"drop\"\n"), 0o644))
-	if a := u.cli(u.gw1, "upgrade"); a.code == 0 {
-		t.Errorf("with another configuration: %s", a.out)
+	for config, say := range map[string]string{
+		strings.ReplaceAll(u.gw1.Config(), "priority = 200", "priority = 190"): "reload first",
+		"nonsense = 1\n" + u.gw1.Config():                                      "nonsense",
+	} {
+		u.must(u.gw1.WriteFile(configPath, []byte(config), 0o644))
+		if a := u.cli(u.gw1, "upgrade"); a.code == 0 || !strings.Contains(a.out, say) {
+			t.Errorf("%s: exit code %d: %s", say, a.code, a.out)
+		}
 	}
 	list, err := processes(u.gw1)
 	u.must(err)
