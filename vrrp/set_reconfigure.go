@@ -52,6 +52,7 @@ func (s *Set) Reconfigure(now time.Time, cfg SetConfig) (SetOutput, error) {
 	}
 	for _, r := range s.routers {
 		r.m.Reconfigure(r.cfg.machine(r.m.cfg.Source, r.group.weight))
+		r.m.hasten(now)
 		s.refresh(r)
 	}
 	for _, g := range s.groups {
