@@ -34,9 +34,10 @@ func (e *electionEdge) send(m election.Message) {
 	}
 }
 
-func (e *electionEdge) Ready()                { e.fences.sendAll(e.send); e.send(election.Ready{}) }
-func (e *electionEdge) HandOver(group string) { e.send(election.HandOver{Group: group}) }
-func (e *electionEdge) Stop()                 { e.send(election.Stop{}) }
+func (e *electionEdge) Ready()                 { e.fences.sendAll(e.send); e.send(election.Ready{}) }
+func (e *electionEdge) Announced(group string) { e.send(election.Announced{Group: group}) }
+func (e *electionEdge) HandOver(group string)  { e.send(election.HandOver{Group: group}) }
+func (e *electionEdge) Stop()                  { e.send(election.Stop{}) }
 
 func (e *electionEdge) Eligible(group string, ok bool, reason string) {
 	e.send(election.Eligible{Group: group, OK: ok, Reason: reason})

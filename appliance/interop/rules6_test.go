@@ -101,7 +101,7 @@ func TestAdvertOnTheWireIPv6(t *testing.T) {
 				if zero := i == len(list)-1; zero != (a.Data[14+40+2] == 0) {
 					t.Errorf("advert %d of %d has priority %d", i+1, len(list), a.Data[14+40+2])
 				}
-				checkAdvert6(t, a.Frame, d.mac6(mac.virtual))
+				checkAdvert6(t, a.Frame, d.mac6(mac.virtual && i > 0)) // the first one leaves before the MAC is served here
 			}
 		})
 	}

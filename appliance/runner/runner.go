@@ -16,6 +16,7 @@ import (
 type Election interface {
 	Ready()
 	Eligible(group string, ok bool, reason string)
+	Announced(group string)
 	HandOver(group string)
 	Fault(group string, on bool, reason string)
 	Weight(group string, weight int)
@@ -178,6 +179,7 @@ func (r *Runner) perform(ctx context.Context, lanes *sync.WaitGroup, a appliance
 		r.want.put(a.Want)
 	case appliance.Announce:
 		r.edges.Announce(a.Group, a.Addresses)
+		e.Announced(a.Group) // adverts may come from its virtual MACs
 	case appliance.Withdraw:
 		r.edges.Withdraw(a.Group)
 	case appliance.DrainSessions:

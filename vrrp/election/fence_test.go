@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"understudy/vrrp"
-	"understudy/vrrp/vrrpnet"
 )
 
 // downMessage takes a link down (rtnetlink(7)).
@@ -87,75 +86,4 @@ func TestFenceLowersLinksLast(t *testing.T) {
 			t.Error("links of a group that serves again were taken down")
 		}
 	})
-}
-
-// RFC 9568 7.2: adverts come from the virtual MAC, also the one that resigns.
-func TestAdvertsComeFromTheVirtualMAC(t *testing.T) {
-	for _, c := range []struct {
-		family  uint8
-		virtual bool
-		want    vrrpnet.MAC
-	}{
-		{4, true, vrrpnet.MAC{0, 0, 0x5e, 0, 1, 51}}, {6, true, vrrpnet.MAC{0, 0, 0x5e, 0, 2, 51}}, {4, false, vrrpnet.MAC{}},
-	} {
-		if got := sourceMAC(vrrp.RouterConfig{VRID: 51, Family: c.family, VirtualMAC: c.virtual}); got != c.want {
-			t.Errorf("IPv%d, virtual %v: want %v, got %v", c.family, c.virtual, c.want, got)
-		}
-	}
-	cable := newCable(t)
-	within(cable[0], func() {
-		cfg := configOf(200)
-		cfg.Routers[0].VirtualMAC = true
-		l, tell := loopHere(t, cfg)
-		var own vrrpnet.MAC
-		if ifi, err := net.InterfaceByName("lan0"); err == nil {
-			own = vrrpnet.MAC(ifi.HardwareAddr)
-		}
-		heard := cable.listenMAC(t, 1)
-		tell(Ready{})
-		for start := time.Now(); l.groups[0].state != vrrp.Active && time.Since(start) < 5*time.Second; {
-			l.turn()
-		}
-		tell(Fault{Group: "gw", On: true, Reason: "test"})
-		want := vrrpnet.MAC{0, 0, 0x5e, 0, 1, 51}
-		var priorities []byte
-		for _, h := range heard() {
-			if h.source != want {
-				t.Errorf("priority %d came from %v (its interface is %v), want %v", h.priority, h.source, own, want)
-			}
-			priorities = append(priorities, h.priority)
-		}
-		if n := len(priorities); n < 2 || priorities[0] != 200 || priorities[n-1] != 0 {
-			t.Errorf("heard priorities %v, want 200 to begin with and 0 at the end", priorities)
-		}
-	})
-}
-
-type heardFrom struct {
-	source   vrrpnet.MAC
-	priority byte
-}
-
-// listenMAC hears adverts at end i of the cable; the returned function reads
-// those that have come.
-func (c cable) listenMAC(t *testing.T, i int) func() []heardFrom {
-	t.Helper()
-	var port *vrrpnet.Port
-	within(c[i], func() {
-		var err error
-		if port, err = vrrpnet.OpenPort("lan0", 0, 4); err != nil {
-			panic(err)
-		}
-	})
-	t.Cleanup(port.Close)
-	return func() (all []heardFrom) {
-		var f vrrpnet.Frame
-		for {
-			ok, err := port.Receive(time.Now(), &f)
-			if err != nil || !ok {
-				return all
-			}
-			all = append(all, heardFrom{f.Source, f.Packet[int(f.Packet[0]&15)*4+2]})
-		}
-	}
 }

@@ -73,6 +73,8 @@ func (l *loop) onMessage(m Message) {
 		l.neighbour = m.State
 	case Overlap:
 		l.step(vrrp.SetInput{Kind: vrrp.InOverlap, Group: m.Group, OK: m.OK})
+	case Announced:
+		l.onAnnounced(m.Group)
 	case HandOver:
 		l.step(vrrp.SetInput{Kind: vrrp.InHandOver, Group: m.Group})
 	case Term:
@@ -131,6 +133,8 @@ func (l *loop) onResume(m Resume) {
 		l.step(vrrp.SetInput{Kind: vrrp.InTerm, Group: m.Group, Term: m.Term})
 		return
 	}
+	l.groups[i].announced = true // by the daemon that asks for this
 	l.step(vrrp.SetInput{Kind: vrrp.InResume, Group: m.Group, Term: m.Term})
+	l.groups[i].announced = l.groups[i].state == vrrp.Active
 	l.resumed = l.resumed || l.groups[i].state == vrrp.Active
 }

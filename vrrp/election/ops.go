@@ -69,7 +69,7 @@ func (l *loop) transmit(r *route, op *vrrp.Op) (sent bool) {
 	peers := l.set.Peers(*op)
 	if len(peers) == 0 {
 		l.packet = l.set.AppendPacket(l.packet[:0], *op)
-		sent = r.port.port.Send(r.mac, l.packet) == nil
+		sent = r.port.port.Send(l.source(r, op), l.packet) == nil
 		if !sent {
 			r.port.sendErrors++
 		}
@@ -116,6 +116,11 @@ func (l *loop) post(now time.Time, group int) {
 func (l *loop) onTransition(now time.Time, op *vrrp.Op) {
 	if i, ok := l.index[op.Group]; ok {
 		g := &l.groups[i]
+		if op.To != vrrp.Active {
+			g.announced = false
+		} else if op.From != vrrp.Active {
+			g.since = now
+		}
 		g.state, g.term, g.leaving = op.To, op.Term, op.Leaving
 		if op.To == vrrp.Active {
 			l.fences.spare(op.Group) // before the daemon hears of it

@@ -46,6 +46,9 @@ type member struct {
 	term    uint64
 	leaving bool
 
+	since     time.Time // Active since then
+	announced bool      // told by the daemon, in this activation
+
 	fault      string // told by the daemon; "": none
 	faultStale bool   // ... by a daemon that is no more
 	unfenced   bool   // the last fence failed
@@ -103,7 +106,7 @@ func (t *tables) build(cfg vrrp.SetConfig) tables {
 
 // sourceMAC is the Ethernet address that adverts come from. RFC 9568 7.2: with a
 // virtual MAC, that one, so that switches learn where it is; also for the advert
-// that resigns.
+// that resigns. At the beginning of an activation: see early.
 func sourceMAC(r vrrp.RouterConfig) vrrpnet.MAC {
 	if r.VirtualMAC {
 		return vrrp.VirtualMAC(r.Family, r.VRID)

@@ -74,6 +74,10 @@ type (
 		OK    bool
 	}
 
+	// Announced says that a group is in service and its addresses are announced: what
+	// is sent to a virtual MAC of it now belongs here.
+	Announced struct{ Group string }
+
 	// HandOver gives a group away gracefully.
 	HandOver struct{ Group string }
 
@@ -182,8 +186,9 @@ const (
 	kindStop
 	kindStats
 	kindOverlap
+	kindAnnounced
 
-	lastKind = kindOverlap
+	lastKind = kindAnnounced
 )
 
 func (Beat) kind() kind         { return kindBeat }
@@ -196,6 +201,7 @@ func (Weight) kind() kind       { return kindWeight }
 func (Guard) kind() kind        { return kindGuard }
 func (Neighbour) kind() kind    { return kindNeighbour }
 func (Overlap) kind() kind      { return kindOverlap }
+func (Announced) kind() kind    { return kindAnnounced }
 func (HandOver) kind() kind     { return kindHandOver }
 func (Term) kind() kind         { return kindTerm }
 func (Resume) kind() kind       { return kindResume }
@@ -269,6 +275,8 @@ func Unmarshal(b []byte) (Message, error) {
 		return read[Neighbour](body)
 	case kindOverlap:
 		return read[Overlap](body)
+	case kindAnnounced:
+		return read[Announced](body)
 	case kindHandOver:
 		return read[HandOver](body)
 	case kindTerm:
