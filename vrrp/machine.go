@@ -297,10 +297,6 @@ func (m *Machine) onAdvertInActive(now time.Time, in Input, out *Output) {
 		// RFC 9568 asserts at once; the timer keeps its rhythm. RFC 3768 only discards.
 		m.lastAssert = now
 		m.send(out, m.cfg.Priority)
-		// ... unless a reload has made the interval shorter: who reads the new one waits for three of those.
-		if next := now.Add(m.cfg.Interval); next.Before(m.timer) {
-			m.timer, out.Rearmed = next, true
-		}
 	}
 }
 

@@ -320,16 +320,6 @@ func TestS6_4_3_AssertsAreBounded(t *testing.T) {
 	}
 }
 
-// A reload has made the interval shorter, and the assertion is the first to say so: the next advert comes in time.
-func TestS6_4_3_AnAssertIsFollowedByItsInterval(t *testing.T) {
-	r := machine(t).active()
-	cfg := r.Config()
-	cfg.Interval /= 10
-	r.Reconfigure(cfg)
-	r.sends(r.advert(99, lower, interval), cfg.Priority)
-	r.due(cfg.Interval)
-}
-
 func TestS6_4_3_OwnPacketCountsForNothing(t *testing.T) {
 	r := machine(t).active()
 	for _, p := range []uint8{0, 100, 200} {
