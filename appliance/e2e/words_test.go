@@ -22,9 +22,9 @@ func TestFencesAreTheFirstWords(t *testing.T) {
 	mine, theirs, err := election.SocketPair()
 	s.must(err)
 	defer mine.Close()
-	cmd := exec.Command(binary, "daemon", "--config", configPath, "--control", socketPath)
+	cmd := exec.Command(binary, "daemon", "--config", configPath, "--control", socketPath, "--protocol", election.Protocol())
 	cmd.ExtraFiles = append(cmd.ExtraFiles, theirs, board.File())
-	_, err = s.gw1.StartWith(cmd)
+	p, err := s.gw1.StartWith(cmd)
 	s.must(err)
 	theirs.Close()
 
@@ -33,7 +33,7 @@ func TestFencesAreTheFirstWords(t *testing.T) {
 	b := make([]byte, 1<<20)
 	n, err := mine.Read(b)
 	if err == io.EOF {
-		t.Fatal("the daemon has ended")
+		t.Fatalf("the daemon has ended: %s", p.Output())
 	}
 	s.must(err)
 	m, err := election.Unmarshal(b[:n])
