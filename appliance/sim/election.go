@@ -25,6 +25,7 @@ type election struct {
 	supervision
 	stage   stage
 	until   int64
+	wakeBy  int64 // when the turn was to begin at the latest; 0: no timer runs
 	said    bool
 	sigterm bool
 
@@ -93,6 +94,7 @@ func (e *election) turn() {
 	n.eWake = never
 	e.now = n.local()
 	n.board.alive = e.now
+	e.excuse()
 	if e.set == nil && !e.adopt() {
 		return
 	}
@@ -121,6 +123,7 @@ func (e *election) plan() {
 	at = earlier(at, e.supervisionDeadline())
 	at = earlier(at, e.until)
 	at = earlier(at, e.oweAt)
+	e.wakeBy = at
 	wake := never
 	if at != 0 {
 		wake = n.clock.when(at)

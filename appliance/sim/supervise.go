@@ -25,6 +25,14 @@ func (p *peer) silent(now int64) {
 	}
 }
 
+// excuse grants the daemon the time that the election was not there itself.
+func (e *election) excuse() {
+	slept := e.now - e.wakeBy
+	if d := e.daemon; d != nil && !d.flowing && d.beat != 0 && e.wakeBy != 0 && slept >= e.watchdog()/4 {
+		d.beat = min(d.beat+slept, e.now)
+	}
+}
+
 // supervision is what the election knows of the life of its daemons.
 type supervision struct {
 	daemon    *peer

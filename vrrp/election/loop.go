@@ -45,6 +45,7 @@ type loop struct {
 	outcome error
 	ended   bool
 
+	wake        time.Time // when this turn was to begin at the latest; zero: no timer runs
 	turns       uint64
 	late        Lateness
 	realtime    error // why it is not in the real-time class; nil: it is
@@ -171,6 +172,7 @@ func (l *loop) turn() {
 	l.turns++
 	l.now = time.Now()
 	l.board.Alive(l.now)
+	l.excuse()
 	var at time.Time
 	if l.set != nil {
 		at = l.set.Deadline()
@@ -236,7 +238,9 @@ func (l *loop) wait() {
 		l.fds = append(l.fds, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
 	}
 	var timeout *unix.Timespec
-	if at := l.deadline(); !at.IsZero() {
+	at := l.deadline()
+	l.wake = at
+	if !at.IsZero() {
 		ts := unix.NsecToTimespec(int64(max(time.Until(at), 0)))
 		timeout = &ts
 	}

@@ -85,6 +85,20 @@ func (l *loop) watchdogAt() time.Time {
 	return later(at, l.grace)
 }
 
+// excuse grants the daemon the time that we were not there ourselves: in a machine
+// that hangs and goes on neither of us runs, and the one that wakes first must not
+// take the other for dead.
+func (l *loop) excuse() {
+	slept := l.now.Sub(l.wake)
+	if l.wake.IsZero() || slept < l.opt.Watchdog/4 || l.daemon == nil || l.daemon.beat.IsZero() {
+		return
+	}
+	l.daemon.beat = l.daemon.beat.Add(slept)
+	if l.daemon.beat.After(l.now) {
+		l.daemon.beat = l.now
+	}
+}
+
 // budgetAt is when we let go of everything unless a daemon is Ready before.
 func (l *loop) budgetAt() time.Time {
 	if l.downSince.IsZero() || l.lost || !l.everReady || !l.fenceAt.IsZero() || l.stopping.stage != running {
