@@ -210,7 +210,7 @@ func (d *dut) accounted(f *flood) (r appliance.RouterStatus) {
 			sent := f.count[reason]
 			slack := int(r.Adverts.Lost)
 			if reason == "vrid" || reason == "ttl" || reason == "destination" {
-				slack += sent/4 + 200
+				slack += sent/4 + 2000 // by a sample: of few there may be none in it
 			}
 			if got := int(count); got < sent-slack || got > sent+slack {
 				return fmt.Errorf("%d dropped for %s, want %d: %v, lost %d", got, reason, sent, r.Drops, r.Adverts.Lost)
