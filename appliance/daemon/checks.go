@@ -114,23 +114,6 @@ func (c *checks) flapping() string {
 	return strings.Join(names, "; ")
 }
 
-// watchChecks raises and clears the alarm of checks that flap.
-func (n *node) watchChecks(ctx context.Context) {
-	tick := time.NewTicker(watchPeriod)
-	defer tick.Stop()
-	for was := ""; ; {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-tick.C:
-			if detail := n.checks.flapping(); detail != was {
-				was = detail
-				n.runner.Ask(ctx, func(c *appliance.Core) { c.Alarm(now, appliance.AlarmCheckFlapping, detail != "", detail) })
-			}
-		}
-	}
-}
-
 // tellLinks tells Core how the interfaces are that weigh something.
 func (n *node) tellLinks(names ...string) {
 	for _, name := range n.settled.config().WeighedInterfaces() {

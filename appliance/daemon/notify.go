@@ -137,23 +137,6 @@ func (n *node) sayGoodbye() {
 	}
 }
 
-// watchPrograms raises and clears the alarm of programs that fail.
-func (n *node) watchPrograms(ctx context.Context) {
-	tick := time.NewTicker(watchPeriod)
-	defer tick.Stop()
-	for was := ""; ; {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-tick.C:
-			if detail := n.notify.Failing(); detail != was {
-				was = detail
-				n.runner.Ask(ctx, func(c *appliance.Core) { c.Alarm(now, appliance.AlarmNotifyFailed, detail != "", detail) })
-			}
-		}
-	}
-}
-
 func (n *node) notifyStatus(kind notify.Kind, name string) []appliance.NotifyStatus {
 	out := []appliance.NotifyStatus{}
 	for _, s := range n.notify.Status(notify.Subject{Kind: kind, Name: name}) {
