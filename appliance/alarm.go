@@ -24,6 +24,7 @@ const (
 	AlarmNoHeartbeat      = "no-heartbeat"
 	AlarmPriorities       = "priorities" // equal, too close, or two owners
 	AlarmFlapping         = "flapping"   // takeovers from one that was alive
+	AlarmDuplicate        = "duplicate-address"
 	AlarmRouteWaiting     = "route-waiting"
 	AlarmNotifyFailed     = "notify-failed"
 )

@@ -53,5 +53,8 @@ func (r *router) findings(now time.Time) []Finding {
 	if f := &r.flap; f.count >= flapMany && now.Sub(f.last) <= findingHold {
 		add(r.flapNotice(), f.first, f.last)
 	}
+	if d := &r.double; d.count >= doubleMany && now.Sub(d.last) <= findingHold {
+		add(r.doubleNotice(), d.first, d.last)
+	}
 	return out
 }

@@ -82,7 +82,7 @@ func (s *Set) yield(now time.Time, g *group, cause Cause) {
 	s.op(Op{Kind: OpGateClose, Group: g.name})
 	for _, r := range g.members {
 		if r.m.State() == Active && (!leaving || g.outranked && r.succeeded.IsZero()) {
-			s.send(r, 0)
+			s.send(now, r, 0)
 		}
 		s.step(now, r, Input{Event: EventYield, Rx: r.succeeded})
 	}
@@ -192,7 +192,7 @@ func (s *Set) leave(now time.Time, g *group, fence bool) {
 	for _, r := range g.members {
 		out := r.m.Step(now, Input{Event: EventShutdown})
 		if out.Send && s.links[r.cfg.Interface].up {
-			s.send(r, out.Priority)
+			s.send(now, r, out.Priority)
 		}
 		if out.From != out.To {
 			r.note(now, string(out.Cause))

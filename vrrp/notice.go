@@ -19,10 +19,11 @@ const (
 	NoticeEqual                       // somebody has our priority (8.3.2)
 	NoticeClose                       // two Backups whose priorities do not keep them apart (8.3.2)
 	NoticeFlapping                    // one that is alive is taken over from, again and again (2.5)
+	NoticeDuplicate                   // somebody else advertises from our address
 	numNotices
 )
 
-var noticeNames = [numNotices]string{"refused", "interval", "addresses", "owned", "owners", "equal-priority", "close-priorities", "flapping"}
+var noticeNames = [numNotices]string{"refused", "interval", "addresses", "owned", "owners", "equal-priority", "close-priorities", "flapping", "duplicate"}
 
 // String is the name for logs and alarms.
 func (k NoticeKind) String() string {

@@ -33,6 +33,8 @@ func (n Notice) String() string {
 			fmt.Fprintf(&b, "%v (priority %d) took over though we are alive, again and again: our adverts reach it too late or not at all; they left up to %v late",
 				n.Src, n.Priority, n.Late.Round(10*time.Microsecond))
 		}
+	case NoticeDuplicate:
+		fmt.Fprintf(&b, "somebody else advertises with priority %d from our address %v: give each router an address of its own; both may be active until then", n.Priority, n.Src)
 	}
 	return b.String()
 }

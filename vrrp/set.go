@@ -53,6 +53,7 @@ type router struct {
 
 	rivals [maxRivals]known
 	flap   flap
+	double double
 	paces  paces
 }
 
@@ -241,7 +242,8 @@ func (s *Set) Interface(op Op) string {
 
 func (s *Set) op(o Op) { s.ops = append(s.ops, o) }
 
-func (s *Set) send(r *router, priority uint8) {
+func (s *Set) send(now time.Time, r *router, priority uint8) {
 	r.facts.sent++
+	r.double.sent(now, priority)
 	s.op(Op{Kind: OpSend, Router: r.index, Group: r.group.name, Priority: priority})
 }

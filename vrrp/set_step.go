@@ -11,7 +11,7 @@ func (s *Set) step(now time.Time, r *router, in Input) Output {
 	due := r.m.timer
 	out := r.m.Step(now, in)
 	if out.Send {
-		s.send(r, out.Priority)
+		s.send(now, r, out.Priority)
 		if in.Event == EventTick {
 			r.flap.left(now, due)
 		}
@@ -74,6 +74,9 @@ func (s *Set) onAdvert(now time.Time, in SetInput) {
 	}
 	if reason := r.admit(in); reason != ReasonNone {
 		s.refuse(now, r, Notice{Kind: NoticeRefused, Reason: reason, Src: in.Src})
+		if reason == ReasonOwn {
+			s.doubled(now, r, in)
+		}
 		s.op(Op{Kind: OpDrop, Router: r.index, Group: r.group.name, Reason: reason})
 		return
 	}

@@ -25,8 +25,11 @@ func findingAlarms(stats election.Stats) (out []appliance.Alarm) {
 	for _, r := range stats.Status.Routers {
 		for _, f := range r.Findings {
 			name := appliance.AlarmPriorities
-			if f.Kind == vrrp.NoticeFlapping.String() {
+			switch f.Kind {
+			case vrrp.NoticeFlapping.String():
 				name = appliance.AlarmFlapping
+			case vrrp.NoticeDuplicate.String():
+				name = appliance.AlarmDuplicate
 			}
 			detail := r.Name + ": " + f.Detail
 			i := slices.IndexFunc(out, func(a appliance.Alarm) bool { return a.Name == name })
