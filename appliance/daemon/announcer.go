@@ -15,42 +15,46 @@ type claimSender interface {
 	Close() error
 }
 
-// announcer is the lane that tells the neighbours where the addresses are: a
-// garp.Schedule with a goroutine around it.
+// announcer is the lane that tells the neighbours where the addresses are:
+// announcements with a goroutine around them.
 type announcer struct {
 	sender claimSender
 	log    *slog.Logger
-	// workC holds 64 orders; each is a group's change of state, so the channel
-	// fills only if sending hangs, and then the order has to wait.
+	// workC holds 64 orders; each is a group's change of state or a hundred
+	// addresses of one, so the channel fills only if sending hangs, and then the order
+	// has to wait.
 	workC chan announcement
-}
-
-type announcement struct {
-	withdraw bool
-	group    string
-	claims   []garp.Claim
 }
 
 func newAnnouncer(sender claimSender, log *slog.Logger) *announcer {
 	return &announcer{sender: sender, log: log, workC: make(chan announcement, 64)}
 }
 
+// announce tells of all addresses of the group.
 func (a *announcer) announce(group string, addresses []identity.Address) {
-	claims := make([]garp.Claim, 0, len(addresses))
-	for _, x := range addresses {
-		claims = append(claims, garp.Claim{Interface: x.Interface, Addr: x.Prefix.Addr()})
-	}
-	a.workC <- announcement{group: group, claims: claims}
+	a.workC <- announcement{group: group, kind: whole, claims: claims(addresses)}
+}
+
+// begin tells of some of them; announce follows, or withdraw.
+func (a *announcer) begin(group string, addresses []identity.Address) {
+	a.workC <- announcement{group: group, kind: part, claims: claims(addresses)}
 }
 
 func (a *announcer) withdraw(group string) {
-	a.workC <- announcement{withdraw: true, group: group}
+	a.workC <- announcement{group: group, kind: none}
+}
+
+func claims(addresses []identity.Address) []garp.Claim {
+	out := make([]garp.Claim, 0, len(addresses))
+	for _, x := range addresses {
+		out = append(out, garp.Claim{Interface: x.Interface, Addr: x.Prefix.Addr()})
+	}
+	return out
 }
 
 func (a *announcer) run(ctx context.Context) {
 	defer a.sender.Close()
-	s := garp.NewSchedule(garp.Config{})
-	held := make(map[string][]garp.Claim)
+	s := newAnnouncements()
 	due := make([]garp.Claim, 256)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -64,14 +68,7 @@ func (a *announcer) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case w := <-a.workC:
-			// A group's addresses may have changed: what it no longer has must
-			// not be announced again.
-			s.Withdraw(held[w.group])
-			delete(held, w.group)
-			if !w.withdraw {
-				held[w.group] = w.claims
-				s.Announce(time.Now(), w.claims)
-			}
+			s.take(time.Now(), w)
 		case <-timer.C:
 		}
 		for {

@@ -199,7 +199,7 @@ func (n *node) openKernel(cfg *config.Config, plan nat.Plan) (err error) {
 }
 
 func (n *node) newRunner(cfg *config.Config) *runner.Runner {
-	h := &holder{gate: gate{n.table}, addresses: n.addresses, gated: n.settled.gated, settle: n.settleSoon}
+	h := &holder{gate: gate{n.table}, addresses: n.addresses, gated: n.settled.gated, settle: n.settleSoon, early: early{announce: n.announce}}
 	drain := func(context.Context, string) error { return nil }
 	if n.sessions != nil {
 		h.sessions = n.sessions

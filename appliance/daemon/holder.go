@@ -30,7 +30,8 @@ type (
 		SetUnknown(reset bool) error
 	}
 	addressBook interface {
-		Apply(identity.Identity) (kernel.Outcome, error)
+		// ApplyEach calls each with what was added, batch by batch.
+		ApplyEach(id identity.Identity, each func([]identity.Address)) (kernel.Outcome, error)
 		Held() (identity.Identity, error)
 	}
 )
@@ -46,6 +47,8 @@ const activateBound = 2 * time.Second
 //	taking:     sessions in the kernel → gate open → devices up → addresses, routes, rules added
 //	            → gate of IPv6 devices open
 //
+// Of many addresses the first are announced while the last are added.
+//
 // What enters by a device of IPv6 is let in last: where the box has no other address
 // of the network behind, it asks for the neighbours there in the name of the device's,
 // and must have that first to be answered.
@@ -60,6 +63,7 @@ type holder struct {
 	gated func(group string) ([]netip.Addr, []string)
 	// settle has done what was left for later because it is slow; it does not wait.
 	settle func()
+	early  early
 
 	active map[string]uint64 // groups whose sessions are ours, and their term
 	held   identity.Identity // what the last Want asked for and got
@@ -93,6 +97,9 @@ func (h *holder) Hold(ctx context.Context, w appliance.Want) appliance.Applied {
 			fail(g.Name, h.gate.OpenGate(nil, late...))
 		}
 	}
+	for group := range out.Failed {
+		h.early.stop(group)
+	}
 	h.settle()
 	if len(out.Failed) == 0 {
 		out.Failed = nil
@@ -121,12 +128,14 @@ func (h *holder) giveUp(w appliance.Want, fail func(string, error)) {
 		if !g.Active {
 			addresses, devices := h.gated(g.Name)
 			fail(g.Name, h.gate.CloseGate(addresses, devices...))
+			h.early.stop(g.Name)
 		}
 	}
 	for group := range h.active {
 		if wanted[group] {
 			continue
 		}
+		h.early.stop(group)
 		if h.sessions != nil {
 			h.sessions.Deactivate(group)
 		}
@@ -174,7 +183,7 @@ func (h *holder) setAddresses(w appliance.Want, out *appliance.Applied, fail fun
 		}
 	}
 	want := identity.Union(parts...)
-	done, err := h.addresses.Apply(want)
+	done, err := h.addresses.ApplyEach(want, h.early.adding(w, want))
 	out.Waiting = waiting(w, done.Waiting)
 	if err != nil {
 		h.blame(w, done.Refused, err, fail)

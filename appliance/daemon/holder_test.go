@@ -74,7 +74,10 @@ func (k *kernelTwin) SetUnknown(reset bool) error {
 	return nil
 }
 
-func (k *kernelTwin) Apply(want identity.Identity) (out kernel.Outcome, err error) {
+// batch is how many addresses the twin adds at a time.
+const batch = 100
+
+func (k *kernelTwin) ApplyEach(want identity.Identity, each func([]identity.Address)) (out kernel.Outcome, err error) {
 	add, del := identity.Diff(k.addrs, want)
 	for _, a := range del {
 		k.say("remove %s", a.Prefix.Addr())
@@ -84,8 +87,13 @@ func (k *kernelTwin) Apply(want identity.Identity) (out kernel.Outcome, err erro
 		k.addrs = identity.New(keep...)
 		return out, k.refuse
 	}
-	for _, a := range add {
-		k.say("add %s", a.Prefix.Addr())
+	for part := range slices.Chunk(add, batch) {
+		for _, a := range part {
+			k.say("add %s", a.Prefix.Addr())
+		}
+		if each != nil {
+			each(part)
+		}
 	}
 	out.Added = identity.New(add...)
 	routes, _ := identity.DiffRoutes(k.addrs, want)
