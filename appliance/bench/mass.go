@@ -59,13 +59,13 @@ type Mass struct {
 	HeardMS float64 `json:"first_announcement_ms"` // the first announcement of any is on the wire
 	ToldMS  float64 `json:"all_announced_ms"`      // the first announcement of the last one is
 	// LastMS is when the last announcement of the first wave passed: before a
-	// silence of 50 ms.
+	// silence of 30 ms.
 	LastMS float64 `json:"last_announcement_ms"`
 	Frames int     `json:"frames"` // announcements until then
 }
 
 // waveEnd is a silence that ends a wave of announcements.
-const waveEnd = 50 * time.Millisecond
+const waveEnd = 30 * time.Millisecond
 
 // RunMass crashes gateways with many addresses. When it returns, nothing of what
 // it started is left.
