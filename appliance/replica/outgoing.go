@@ -129,7 +129,7 @@ func (e *Engine) tell(ctx context.Context, p *peer, w *wire) (err error) {
 		now := time.Now()
 		e.mu.Lock()
 		b := p.sender.Fill(now, buf[:0])
-		next := p.sender.Deadline()
+		next := p.sender.Deadline(now)
 		e.mu.Unlock()
 		if len(b) > 0 {
 			if err := w.write(b); err != nil {

@@ -137,8 +137,12 @@ func createStatus(r *session.Record) session.Status {
 }
 
 // entryTimeout is the timeout to give to the kernel: at least hold and 1 s (0
-// would be the end of the entry).
+// would be the end of the entry). What a standby does not hold, because nobody has
+// answered it, is given what it had.
 func entryTimeout(r *session.Record, hold uint32) uint32 {
+	if !r.Installable() {
+		hold = 0
+	}
 	t := max(r.Timeout, hold, 1)
 	if r.Proto == protoGRE {
 		t = max(t, greTimeout)

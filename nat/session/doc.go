@@ -24,6 +24,18 @@
 // again: a new connection begins with a full transfer (BEGIN, all records, END),
 // after which the receiver sweeps what it was not sent.
 //
+// # Modes
+//
+// How changes are told is a set of [Knobs], and each approach to checkpointing that
+// the literature knows a row of them ([KnobsOf]): what makes a sender let go of what
+// waits (a clock, a count, a flow that depends on another), how the kernel's changes
+// are found, from when on a flow counts, and what makes a change safe. What is held
+// back is the end of the sender's queue: it coalesces there, and is let go in order
+// ([Sender.Release]; see held.go).
+//
+// A standby's kernel is told of sessions as they come, unless their group is cold:
+// then they are mustered when this node becomes Active ([Table.Muster]).
+//
 // # Memory
 //
 // The table stores an IPv4 record in 60 bytes, plus 5 to 10 of the index, in

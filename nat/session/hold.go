@@ -50,9 +50,7 @@ func (h *Holder) Step(now time.Time, t *Table, groups GroupSet) (renewed int) {
 		h.last = now
 	}
 	mark := func(s Slot) bool {
-		var r Record
-		if t.Record(s, &r); r.Installable() {
-			t.Mark(s, Sink(SinkKernel), now)
+		if t.Offer(s, now) {
 			renewed++
 		}
 		return true

@@ -1,5 +1,7 @@
 package session
 
+import "time"
+
 // Replicable tells whether the flow is worth a standby's while: one that has
 // been answered, and, for TCP and SCTP, is established and not yet over.
 func (r *Record) Replicable() bool {
@@ -14,6 +16,34 @@ func (r *Record) Replicable() bool {
 		// A helper's flow may be answered by another one that it expects (TFTP).
 		return r.Status&StatusSeenReply != 0 || r.Helper != (Name{})
 	}
+}
+
+// Begun tells whether a flow is one that a leader tells its followers of: it has been
+// decided how it is translated, and it is not over.
+func (r *Record) Begun() bool {
+	switch r.Proto {
+	case protoTCP:
+		return r.TCP.State >= TCPSynSent && r.TCP.State <= TCPLastAck || r.TCP.State == TCPSynSent2
+	case protoSCTP:
+		return r.SCTP.State > SCTPClosed
+	}
+	return true
+}
+
+// Resumable tells whether the flow can go on in a kernel that has seen none of its
+// packets and is about to see them: one of datagrams that nobody has answered can; a
+// handshake in the middle begins anew.
+func (r *Record) Resumable() bool {
+	return r.Installable() || r.Proto != protoTCP && r.Proto != protoSCTP
+}
+
+// Outlived tells whether the flow of a record is over as far as a standby can know,
+// whose owner has been silent for so long. While the owner is heard a flow is alive
+// until it says otherwise, for no packet that renews a timeout is told of. From its
+// last word on the flow has the timeout that it then had, but at least hold, which is
+// what it would have in the kernel of a standby.
+func (r *Record) Outlived(silent, hold time.Duration) bool {
+	return silent > max(time.Duration(r.Timeout)*time.Second, hold)
 }
 
 // Offloaded tells whether a flowtable forwards the flow, in software or hardware: its

@@ -99,12 +99,15 @@ func (r *Receiver) upsert(now time.Time, g int, rec *Record) {
 	if r.table.young > 0 {
 		r.table.Mature(s) // a peer knows it
 	}
-	if ch&ChangeBinding != 0 {
-		r.table.SetInstalled(s, false)
-	}
 	expects := len(r.expects)+len(r.table.expects) > 0 && r.table.SetExpects(s, r.expects)
-	if rec.Installable() && (ch&ChangeKernel != 0 || expects || !r.table.Installed(s)) {
+	installed := r.table.Installed(s)
+	switch {
+	case rec.Installable() && (ch&ChangeKernel != 0 || expects || !installed),
+		installed && (ch&ChangeBinding != 0 || !rec.Resumable()): // the kernel has an earlier incarnation
 		r.table.Mark(s, Sink(SinkKernel), now)
+	}
+	if ch&ChangeBinding != 0 {
+		r.table.SetInstalled(s, false) // what the kernel has is replaced
 	}
 }
 

@@ -149,6 +149,10 @@ const (
 	TCPFlagLiberal     uint8 = 0x08
 )
 
+// SCTPClosed is the last of the kernel's SCTP conntrack states that an association is
+// in before its first chunk or behind its last.
+const SCTPClosed = 1
+
 // SCTPEstablished is the first of the kernel's SCTP conntrack states (enum
 // sctp_conntrack) in which an association can carry data; those behind it are of
 // its end.

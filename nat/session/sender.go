@@ -27,6 +27,7 @@ type Sender struct {
 	groups *Groups
 	sink   int
 	hello  Hello
+	knobs  Knobs
 
 	connected, greeted, peerKnown bool
 	peer                          Hello
@@ -34,6 +35,8 @@ type Sender struct {
 	inflight                      [window]flight
 	first, flights                int
 	terms                         GroupSet // TERM frames due
+	open                          uint64   // queue position behind what may be sent; see held.go
+	planned                       bool     // Deadline took what is held back into account
 
 	wanted, walking GroupSet // full transfers asked for, in progress
 	cursor          Slot
@@ -51,8 +54,8 @@ type Sender struct {
 	stats                          SenderStats
 }
 
-// flight is one fill: its last counted frame, and since when its oldest record
-// waited.
+// flight is one fill, or several of those that need no confirmation: the last counted
+// frame, and since when the oldest record waited.
 type flight struct {
 	seq uint64
 	at  uint32
@@ -77,7 +80,7 @@ func (s *Sender) SetConfig(hash uint64) { s.hello.Config = hash }
 // Connect begins a new connection, Disconnect ends it.
 func (s *Sender) Connect(now time.Time) {
 	s.Disconnect()
-	*s = Sender{table: s.table, groups: s.groups, sink: s.sink, hello: s.hello, generation: s.generation,
+	*s = Sender{table: s.table, groups: s.groups, sink: s.sink, hello: s.hello, knobs: s.knobs, generation: s.generation,
 		synced: s.synced, stats: s.stats, connected: true, lastHeard: now, lastPing: now, lastAudit: now}
 	s.table.Listen(s.sink)
 	s.wanted = s.groups.Active()
@@ -120,32 +123,61 @@ func (s *Sender) Stats() SenderStats { return s.stats }
 // Dirty is the number of records the peer has yet to be sent.
 func (s *Sender) Dirty() int { return s.table.Dirty(s.sink) }
 
-// Lag is how long the oldest record that the peer has not applied has waited: 0
-// if it has all.
-func (s *Sender) Lag(now time.Time) (lag time.Duration) {
+// Lag is how long the oldest change that is not safe at the peer has waited: 0 if all
+// are. What makes one safe is the knobs' Ack; what is held back is not safe.
+func (s *Sender) Lag(now time.Time) time.Duration { return s.lag(now, s.safe()) }
+
+// Behind is Lag by what the peer has applied, whatever makes a change safe.
+func (s *Sender) Behind(now time.Time) time.Duration { return s.lag(now, s.applied) }
+
+func (s *Sender) lag(now time.Time, seq uint64) (lag time.Duration) {
 	t := s.table
-	if s.flights > 0 {
-		lag = t.since(now, s.inflight[s.first].at)
+	if n := s.beyond(seq); n > 0 {
+		lag = t.since(now, s.inflight[(s.first+s.flights-n)%window].at)
 	}
-	if d, ok := t.sinks[s.sink].peek(); ok {
+	if d, ok := s.queue().peek(); ok {
 		lag = max(lag, t.since(now, d.at))
 	}
-	if s.wanted|s.walking != 0 || s.walkEnd > s.applied {
+	if s.wanted|s.walking != 0 || s.walkEnd > seq {
 		lag = max(lag, now.Sub(s.walkSince))
 	}
 	return max(lag, 0)
 }
 
-// InFlight tells whether something sent is not yet applied.
-func (s *Sender) InFlight() bool { return s.flights > 0 }
-
-// Idle tells whether there is nothing to send now but pings.
-func (s *Sender) Idle() bool {
-	return s.table.Dirty(s.sink) == 0 && s.wanted&s.groups.whole()|s.walking|s.terms|s.kept == 0 && s.greeted
+// safe is the last counted frame whose changes are safe.
+func (s *Sender) safe() uint64 {
+	switch s.knobs.Ack {
+	case AckNone:
+		return s.sent
+	case AckReceived:
+		return s.received
+	}
+	return s.applied
 }
 
-// Deadline is when Fill must be called at the latest.
-func (s *Sender) Deadline() time.Time { return s.lastPing.Add(PingEvery) }
+// beyond is the number of fills that end behind the counted frame seq.
+func (s *Sender) beyond(seq uint64) (n int) {
+	for n < s.flights && s.inflight[(s.first+s.flights-1-n)%window].seq > seq {
+		n++
+	}
+	return n
+}
+
+// Idle tells whether there is nothing to send now but pings, and nothing that Deadline
+// does not know of.
+func (s *Sender) Idle() bool {
+	return !s.sendable() && !s.unplanned() && s.wanted&s.groups.whole()|s.walking|s.terms|s.kept == 0 && s.greeted
+}
+
+// Deadline is when Fill must be called at the latest, after one that had nothing.
+func (s *Sender) Deadline(now time.Time) time.Time {
+	at := s.lastPing.Add(PingEvery)
+	s.planned = s.queue().len() > 0
+	if held, ok := s.heldUntil(now); ok && held.Before(at) {
+		return held
+	}
+	return at
+}
 
 // Dead tells whether the peer has been silent for too long.
 func (s *Sender) Dead(now time.Time) bool { return now.Sub(s.lastHeard) > PeerDead }
@@ -226,8 +258,11 @@ func (s *Sender) Fill(now time.Time, b []byte) []byte {
 		s.lastPing = now
 		b = appendEcho(b, TypePing, uint64(now.Sub(s.table.start)))
 	}
-	if s.peerKnown && s.flights < window {
-		b = s.fillState(now, b)
+	if s.peerKnown {
+		s.trip(now)
+		if s.beyond(s.safe()) < window {
+			b = s.fillState(now, b)
+		}
 	}
 	s.stats.Bytes += uint64(len(b) - before)
 	return b
@@ -277,10 +312,24 @@ func (s *Sender) fillState(now time.Time, b []byte) []byte {
 		b = s.audit(b)
 	}
 	if s.sent != sent {
-		s.inflight[(s.first+s.flights)%window] = flight{s.sent, oldest}
-		s.flights++
+		s.launch(oldest)
 	}
 	return b
+}
+
+// launch notes a fill. Where there is no room for it, others need no confirmation, and
+// it counts as one of them: applied later than it could be, never too early.
+func (s *Sender) launch(oldest uint32) {
+	if s.flights == window {
+		last := &s.inflight[(s.first+window-1)%window]
+		last.seq = s.sent
+		if int32(oldest-last.at) < 0 {
+			last.at = oldest
+		}
+		return
+	}
+	s.inflight[(s.first+s.flights)%window] = flight{s.sent, oldest}
+	s.flights++
 }
 
 func (s *Sender) mark(b []byte, t Type, m mark) []byte {
@@ -340,7 +389,7 @@ func (s *Sender) seal(b []byte, bt *batch) []byte {
 // when the oldest of them waited.
 func (s *Sender) fillDirty(b []byte, limit int, oldest uint32) ([]byte, uint32) {
 	bt := batch{typ: TypeRecords}
-	for limit-len(b) >= fillRoom {
+	for limit-len(b) >= fillRoom && s.queue().head < s.open {
 		slot, e, at, ok := s.table.take(s.sink)
 		if !ok {
 			break

@@ -5,11 +5,12 @@ import "time"
 // Sink returns the set with the one sink n.
 func Sink(n int) Sinks { return 1 << uint(n) }
 
-// Mark makes the record dirty for those of the sinks that listen. A record that
+// Mark makes the record dirty for those of the sinks that listen, for the kernel if it
+// may have it. A record that
 // is dirty already keeps its place: what is sent is its state then.
 func (t *Table) Mark(s Slot, to Sinks, now time.Time) {
 	e := t.at(s)
-	to &= t.active &^ e.dirty
+	to = t.offered(e, to&t.active&^e.dirty)
 	if to == 0 {
 		return
 	}
@@ -62,7 +63,7 @@ type Op uint8
 
 const (
 	OpUpsert Op = iota // it is as the record says
-	OpDelete           // it is gone
+	OpDelete           // it is gone, or no kernel can be given what has become of it
 )
 
 // Work is a piece of work for a kernel.
@@ -86,7 +87,7 @@ func (t *Table) TakeKernel(recs []Record, work []Work) (n int, position uint64) 
 		}
 		w := Work{Slot: s, Group: int(e.group), Installed: e.bits&bitInstalled != 0}
 		e.unpack(&recs[n], t.wide.at(e.wide), t.aside.at(e.aside))
-		if e.bits&bitDead != 0 {
+		if e.bits&bitDead != 0 || !recs[n].Resumable() {
 			w.Op = OpDelete
 			e.bits &^= bitInstalled
 			t.bury(s, e)

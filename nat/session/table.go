@@ -79,6 +79,8 @@ type Table struct {
 	active     Sinks
 	overflowed Sinks
 	groups     [MaxGroups]tally
+	cold       GroupSet          // not for this kernel now: see offer.go
+	early      map[Slot]struct{} // sessions that no standby's kernel can hold yet
 	live, dead int
 	young      int // of live
 	keepDead   bool
@@ -202,6 +204,7 @@ func (t *Table) insert(p *packed, h uint64, g int, gen uint16) (Slot, Change, er
 	}
 	t.index.add(t, h, s)
 	t.enlist(e)
+	t.sort(s, e)
 	return s, ChangeWire, nil
 }
 
@@ -248,6 +251,7 @@ func (t *Table) replace(s Slot, p *packed, g int, gen uint16) (ch Change) {
 	e.tcp, e.wscale, e.flagsOrig, e.flagsReply = p.tcp, p.wscale, p.flagsOrig, p.flagsReply
 	e.group, e.gen = uint8(g), gen
 	t.enlist(e)
+	t.sort(s, e)
 	return ch
 }
 
@@ -324,6 +328,7 @@ func (t *Table) Delete(s Slot, to Sinks, now time.Time) {
 	e.bits ^= bitLive | bitDead
 	t.dead++
 	delete(t.expects, s)
+	delete(t.early, s)
 	if peers := to &^ (1 << SinkKernel); peers != 0 && t.dead > maxDead+t.live {
 		t.overflowed |= peers & t.active
 		to &= 1 << SinkKernel

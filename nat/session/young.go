@@ -36,6 +36,12 @@ func (t *Table) HasHelper(s Slot) bool {
 	return a != nil && a.helper != (Name{})
 }
 
+// HasMaster tells whether another session expected the one at s.
+func (t *Table) HasMaster(s Slot) bool {
+	a := t.aside.at(t.at(s).aside)
+	return a != nil && a.master.Family != 0
+}
+
 // Young tells whether the session at s is young.
 func (t *Table) Young(s Slot) bool { return t.at(s).bits&bitYoung != 0 }
 
