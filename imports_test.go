@@ -45,7 +45,7 @@ var layers = map[string][]string{
 	"appliance/kernel":  {"appliance/identity"},
 	"appliance/notify":  {"health/program"},
 	"appliance/replica": {"nat/session", "nat/conntrack"},
-	"appliance/config":  {"vrrp", "garp/ra", "vrrp/witness", "nat", "health", "appliance/identity"},
+	"appliance/config":  {"vrrp", "garp/ra", "vrrp/witness", "nat", "nat/session", "health", "appliance/identity"},
 	"appliance/control": {"appliance"},
 	"appliance/decode":  {"vrrp", "garp", "lacp"},
 	"appliance/replay":  {"vrrp/record", "vrrp", "appliance"},

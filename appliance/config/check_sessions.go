@@ -22,13 +22,10 @@ func (c *checker) checkSessions(raw *rawSessions) {
 	}
 	s.Peers = c.peers(raw.Peers, s.Listen)
 	s.SecretFile, s.Secret = c.secret(raw.SecretFile)
-	def := c.defaults.Sessions
-	if raw.Mode != nil && *raw.Mode != string(ModeIncremental) {
-		c.add("sessions.mode", quote(*raw.Mode)+": not supported yet", "use "+quote(string(ModeIncremental)))
-	}
-	s.Mode = def.Mode
-	s.Install = known(c, "sessions.install", raw.Install, def.Install, []Install{InstallHot}, "takeover")
+	c.checkMode(raw, s)
+	s.Install = known(c, "sessions.install", raw.Install, c.defaults.Sessions.Install, []Install{InstallHot, InstallTakeover})
 	c.checkFlows(raw, s)
+	c.checkModeOfClasses(raw, s)
 }
 
 func (c *checker) peers(raw []*rawPeer, listen netip.AddrPort) []Peer {

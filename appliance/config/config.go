@@ -8,6 +8,7 @@ import (
 	"understudy/garp/ra"
 	"understudy/health"
 	"understudy/nat"
+	"understudy/nat/session"
 )
 
 // Config is a configuration file that has been checked: every name in it
@@ -224,7 +225,8 @@ type Sessions struct {
 	Peers      []Peer
 	SecretFile string // absolute, or relative to the configuration file's directory and joined with it
 	Secret     Secret // what was in SecretFile; empty if the options said not to read it
-	Mode       Mode
+	Mode       session.Mode
+	Knobs      session.Knobs // of the mode, with what the file chooses of them
 	Install    Install
 
 	Routed   bool          // flows count that no address of ours translates
@@ -252,17 +254,13 @@ type Peer struct {
 	Address netip.AddrPort
 }
 
-// Mode is the way sessions are checkpointed.
-type Mode string
-
-// ModeIncremental sends what changed, when it changed.
-const ModeIncremental Mode = "incremental"
-
 // Install tells where a standby keeps the sessions of others.
 type Install string
 
-// InstallHot keeps them in the kernel, so that a takeover has nothing to do.
-const InstallHot Install = "hot"
+const (
+	InstallHot      Install = "hot"      // in the kernel, so that a takeover has nothing to do
+	InstallTakeover Install = "takeover" // in a table of its own, and in the kernel at a takeover
+)
 
 // Defaults holds the value of each key that may be left out.
 type Defaults struct {
@@ -300,7 +298,7 @@ func Default() Defaults {
 		Mappings: Mappings{Unknown: UnknownReset},
 		Check: Check{Every: health.DefaultEvery, Rise: health.DefaultRise, Fall: health.DefaultFall,
 			Min: 1, Table: mainTable},
-		Sessions: Sessions{Mode: ModeIncremental, Install: InstallHot, Routed: true},
+		Sessions: Sessions{Mode: session.ModeHybrid, Install: InstallHot, Routed: true},
 		Class:    FlowClass{Replicate: true},
 		Guard:    Guard{Mode: GuardAlarm, Limit: 10 * time.Second},
 	}

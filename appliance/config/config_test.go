@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"understudy/nat/session"
 )
 
 // twoRouters is a small whole configuration to put more behind.
@@ -27,6 +29,9 @@ interface = "wan0"
 vrid = 51
 addresses = ["203.0.113.1/24"]
 `
+
+// sessions is a small whole [sessions] to put more behind.
+const sessions = "[sessions]\nlisten=\"10.255.0.1:7788\"\npeers=[{name=\"gw2\",address=\"10.255.0.2:7788\"}]\nsecret_file=\"good\"\n"
 
 // TestGood: what is accepted, and what becomes of it.
 func TestGood(t *testing.T) {
@@ -91,6 +96,14 @@ func TestGood(t *testing.T) {
 		{"no sessions", "", func(c *Config) any { return c.Sessions == nil && !c.NAT().Sessions }, true},
 		{"a relative secret file", "[sessions]\nlisten=\"10.255.0.1:7788\"\npeers=[{name=\"gw2\",address=\"[2001:db8::2]:7788\"}]\nsecret_file=\"keys/secret\"",
 			func(c *Config) any { return c.Sessions.SecretFile }, "/etc/understudy/keys/secret"},
+		{"the default mode", sessions, func(c *Config) any { return c.Sessions.Mode }, session.ModeHybrid},
+		{"a mode is a set of knobs", sessions + "mode = \"log-optimistic\"", func(c *Config) any { return c.Sessions.Knobs },
+			session.Knobs{Every: time.Second, Batch: 256, Disk: session.DiskAlways, Ack: session.AckNone}},
+		{"some of which can be chosen", sessions + "mode = \"log-optimistic\"\nevery = \"250ms\"\nbatch = 2", func(c *Config) any { return c.Sessions.Knobs },
+			session.Knobs{Every: 250 * time.Millisecond, Batch: 2, Disk: session.DiskAlways, Ack: session.AckNone}},
+		{"a dump each minute", sessions + "mode = \"periodic\"\nevery = \"1m\"", func(c *Config) any { return c.Sessions.Knobs }, session.Knobs{Every: time.Minute, Dump: true}},
+		{"sessions in the table alone", sessions + "install = \"takeover\"", func(c *Config) any { return c.Sessions.Install }, InstallTakeover},
+		{"what a leader tells has no age", sessions + "mode = \"leader-follower\"\n[[sessions.class]]\nmin_age = \"0s\"", func(c *Config) any { return c.Sessions.Knobs.Early }, true},
 		{"the election", "", func(c *Config) any {
 			r := c.Election().Routers[0]
 			return strings.TrimSpace(fmt.Sprintln(r.Name, r.Interface, r.VRID, r.Priority, r.Version, r.Interval, r.Preempt, r.PreemptDelay, r.Accept, r.Checksum, r.Addresses, r.Family))

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/BurntSushi/toml"
 	"github.com/google/go-cmp/cmp"
@@ -165,17 +164,6 @@ func TestDocumentation(t *testing.T) {
 	for key := range rows {
 		t.Errorf("%s is documented, but there is no such key", key)
 	}
-}
-
-// plain is a duration as people write it: without zeros at the end.
-func plain(d time.Duration) string {
-	s := d.String()
-	for _, zero := range []string{"m0s", "h0m"} {
-		if strings.HasSuffix(s, zero) {
-			s = strings.TrimSuffix(s, zero[1:])
-		}
-	}
-	return s
 }
 
 // TestExamples: the pair of examples fits together.

@@ -173,7 +173,9 @@ type (
 		Listen     *string    `toml:"listen" like:"\"10.255.0.1:7788\""`
 		Peers      []*rawPeer `toml:"peers"`
 		SecretFile *string    `toml:"secret_file" like:"\"/etc/understudy/secret\""`
-		Mode       *string    `toml:"mode" like:"\"incremental\""`
+		Mode       *string    `toml:"mode" like:"\"hybrid\""`
+		Every      *string    `toml:"every" like:"\"1s\""`
+		Batch      *int64     `toml:"batch" like:"256"`
 		Install    *string    `toml:"install" like:"\"hot\""`
 
 		Routed   *bool         `toml:"routed" like:"true"`
