@@ -19,7 +19,7 @@ func (c *Core) onSynced(now time.Time, ev Synced) {
 		late = "not ready for the peer's sessions: this kernel lacks " + ev.NotReady
 	}
 	c.alarms.set(now, AlarmNotInSync, ev.Connected && !ev.InSync, late)
-	c.alarms.set(now, AlarmLag, ev.Connected && ev.Lag > lagAlarm, "the peer is behind by more than a second of sessions")
+	c.alarms.set(now, AlarmLag, ev.Connected && ev.Lag > lagAlarm, "the peer is behind by more than a second of sessions, beside what the mode allows")
 }
 
 // lack keeps segments of unknown connections from being answered with a reset

@@ -56,8 +56,8 @@ type (
 		InSync    bool // every record of the peers has been applied here
 		// NotReady is what this kernel lacks for that; InSync is false then.
 		NotReady string
-		Lag      time.Duration
-		Covered  bool // a connected peer has had a full transfer of ours
+		Lag      time.Duration // beyond what the mode of the sessions brings with it
+		Covered  bool          // a connected peer has had a full transfer of ours
 		// Incomplete: a group is Active here without all the sessions of the last
 		// owner, who is asked for them.
 		Incomplete bool

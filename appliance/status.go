@@ -147,11 +147,15 @@ type NotifyStatus struct {
 // SessionsStatus is the session plane.
 type SessionsStatus struct {
 	Mode         string          `json:"mode"`
+	Ack          string          `json:"ack"`     // what makes a change safe: applied | received | none
+	Install      string          `json:"install"` // where those of peers are kept here: hot | takeover
 	Local        int             `json:"local"`   // records of groups that are Active here
 	Foreign      int             `json:"foreign"` // records held for a peer
 	InSync       bool            `json:"in_sync"`
 	LagSeconds   *float64        `json:"lag_seconds"`         // null when no peer is connected
+	LagAllowed   float64         `json:"lag_allowed_seconds"` // what of it the mode brings with it
 	Dirty        int             `json:"dirty"`               // records a peer does not have yet
+	Held         int             `json:"held"`                // of these, records that wait by the mode
 	Young        int             `json:"young"`               // flows that no peer is told of yet, by their class
 	NotReady     []string        `json:"not_ready,omitempty"` // what this kernel lacks of what the peers' flows need
 	Offloaded    int             `json:"offloaded"`           // flows in flowtables: unprotected
@@ -173,6 +177,7 @@ type PeerStatus struct {
 type TakeoverStatus struct {
 	At              time.Time `json:"at"`
 	Installed       int       `json:"installed"` // sessions that had still to be put into the kernel
+	Outlived        int       `json:"outlived"`  // sessions that were too old for that: their owner had been silent
 	DurationSeconds float64   `json:"duration_seconds"`
 }
 

@@ -105,6 +105,9 @@ func (s *SessionsStatus) writeText(t io.Writer, now time.Time) {
 		sync = "NOT in sync"
 	}
 	fmt.Fprintf(t, "\nSESSIONS\t%s, %d own, %d held for peers, %s, %d not yet at a peer\n", s.Mode, s.Local, s.Foreign, sync, s.Dirty)
+	if s.Held > 0 {
+		fmt.Fprintf(t, "waiting\t%d of these, as the mode says\n", s.Held)
+	}
 	for _, lack := range s.NotReady {
 		fmt.Fprintf(t, "NOT READY\tthis kernel lacks %s\n", lack)
 	}

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	"understudy/appliance"
 	"understudy/appliance/identity"
@@ -19,7 +18,8 @@ type (
 	// sessionPlane is the replication engine; nil where nothing is replicated.
 	sessionPlane interface {
 		// Activate makes this node the owner of the group's records and returns
-		// once the kernel has every session that came over the link.
+		// once the kernel has every session that came over the link, or its time
+		// for that is over.
 		Activate(ctx context.Context, group string, term uint64) error
 		// Deactivate makes it a standby for the group.
 		Deactivate(group string)
@@ -35,10 +35,6 @@ type (
 		Held() (identity.Identity, error)
 	}
 )
-
-// activateBound is how long sessions may hold up the identity. An address
-// without its sessions is worse than late, but better than none.
-const activateBound = 2 * time.Second
 
 // holder makes kernel and session plane match a Want, in the order that never
 // lets an address attract a packet whose session is not there:
@@ -149,9 +145,7 @@ func (h *holder) takeSessions(ctx context.Context, w appliance.Want, fail func(s
 			continue
 		}
 		if h.sessions != nil {
-			bound, cancel := context.WithTimeout(ctx, activateBound)
-			err := h.sessions.Activate(bound, g.Name, g.Term)
-			cancel()
+			err := h.sessions.Activate(ctx, g.Name, g.Term)
 			// Not a reason to refuse the identity: flows the peer told us of are
 			// in the kernel already, and the reconciling dump goes on behind.
 			if err != nil && ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded) {

@@ -166,7 +166,7 @@ func (n *node) Status(ctx context.Context) (appliance.Status, error) {
 	s.Guard = guardStatus(cfg, stats.Guard)
 	s.NAT = n.natStatus(cfg)
 	if n.sessions != nil {
-		s.Sessions = n.sessions.status(string(cfg.Sessions.Mode))
+		s.Sessions = n.sessions.status(cfg.Sessions)
 	}
 	return s, ctx.Err()
 }

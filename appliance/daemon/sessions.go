@@ -47,6 +47,7 @@ func secrets(cfg *config.Config) (out [][]byte) {
 // change: whose flows are whose, and which of them are replicated.
 func replicatedFlows(cfg *config.Config) replica.Config {
 	c := replica.Config{Hash: cfg.Hash(), Inside: insideNetworks(cfg), Routed: cfg.Sessions.Routed, Bound: cfg.FlowsBound()}
+	c.Knobs, c.Cold = cfg.Sessions.Knobs, cfg.Sessions.Install == config.InstallTakeover
 	for _, g := range cfg.Groups {
 		rg := replica.Group{Name: g.Name, Networks: cfg.FlowNetworks(g.Name)}
 		for _, a := range cfg.Identity(g.Name).Addresses {
@@ -83,8 +84,18 @@ func insideNetworks(cfg *config.Config) (out []netip.Prefix) {
 	return out
 }
 
+// How long sessions may hold up the identity: an address without its sessions is worse
+// than late, but better than none. Beside that, several times what it takes to install
+// one of those that the kernel has not got.
+const (
+	activateBound = 2 * time.Second
+	installBound  = 40 * time.Microsecond
+)
+
 // Activate is the engine's, in the holder's words.
 func (s *sessions) Activate(ctx context.Context, group string, term uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, activateBound+time.Duration(s.Leftovers(group))*installBound)
+	defer cancel()
 	r, err := s.Engine.Activate(ctx, group, term)
 	if err == nil {
 		s.log.Info("sessions taken", "group", group, "term", r.Term, "installed", r.Installed, "took", r.Duration)
@@ -135,7 +146,7 @@ func (w *sessionWatch) note(c replica.Change) {
 
 func (w *sessionWatch) look(ctx context.Context, now time.Time) {
 	st := w.node.sessions.Engine.Status()
-	s := appliance.Synced{Connected: st.Connected, InSync: st.InSync, Lag: st.Lag, Covered: st.Covered, NotReady: strings.Join(st.NotReady, "; "),
+	s := appliance.Synced{Connected: st.Connected, InSync: st.InSync, Lag: max(0, st.Lag-st.Allowed), Covered: st.Covered, NotReady: strings.Join(st.NotReady, "; "),
 		Incomplete: slices.ContainsFunc(st.Groups, func(g replica.GroupStatus) bool { return g.Incomplete })}
 	if !w.told || s.Connected != w.last.Connected || s.InSync != w.last.InSync || s.NotReady != w.last.NotReady || s.Covered != w.last.Covered || s.Incomplete != w.last.Incomplete || (s.Lag > time.Second) != (w.last.Lag > time.Second) {
 		w.told, w.last = true, s
@@ -162,10 +173,10 @@ func (w *sessionWatch) look(ctx context.Context, now time.Time) {
 	})
 }
 
-func (s *sessions) status(mode string) *appliance.SessionsStatus {
+func (s *sessions) status(cfg *config.Sessions) *appliance.SessionsStatus {
 	st := s.Engine.Status()
 	out := &appliance.SessionsStatus{
-		Mode: mode, Local: st.Local, Foreign: st.Foreign, InSync: st.InSync, Dirty: st.Dirty, Young: st.Young, NotReady: st.NotReady, Offloaded: st.Offloaded,
+		Mode: string(cfg.Mode), Ack: cfg.Knobs.Ack.String(), Install: string(cfg.Install), Held: st.Held, LagAllowed: st.Allowed.Seconds(), Local: st.Local, Foreign: st.Foreign, InSync: st.InSync, Dirty: st.Dirty, Young: st.Young, NotReady: st.NotReady, Offloaded: st.Offloaded,
 		Peers: []appliance.PeerStatus{}, Counters: counters(st.Counters),
 	}
 	if st.Connected {
@@ -182,7 +193,7 @@ func (s *sessions) status(mode string) *appliance.SessionsStatus {
 		out.Peers = append(out.Peers, ps)
 	}
 	if t := st.LastTakeover; t != nil {
-		out.LastTakeover = &appliance.TakeoverStatus{At: t.At, Installed: t.Installed, DurationSeconds: t.Duration.Seconds()}
+		out.LastTakeover = &appliance.TakeoverStatus{At: t.At, Installed: t.Installed, Outlived: t.Outlived, DurationSeconds: t.Duration.Seconds()}
 	}
 	return out
 }

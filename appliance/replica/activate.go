@@ -14,6 +14,7 @@ import (
 type Report struct {
 	Term      uint64 // higher than asked for if a higher one was known
 	Installed int    // sessions that the kernel did not have yet
+	Outlived  int    // sessions that it was not given: their owner was silent for too long
 	Duration  time.Duration
 }
 
@@ -59,7 +60,10 @@ func (e *Engine) Activate(ctx context.Context, group string, term uint64) (Repor
 	e.mu.Lock()
 	e.taking |= bit
 	before := e.counters.Installed
-	err = e.join(true)
+	if e.groups.Active() == 0 {
+		e.compared = began // nothing has begun here before
+	}
+	err = e.turn()
 	peers := e.incoming()
 	e.mu.Unlock()
 	deadline := began.Add(readHard)
@@ -82,11 +86,13 @@ func (e *Engine) Activate(ctx context.Context, group string, term uint64) (Repor
 		now := time.Now()
 		e.beginSalvage(now, g, e.hadAll(now, g))
 	}
-	e.tryAgain(time.Now()) // what waited for its master waits no longer
+	now := time.Now()
+	_, outlived := e.table.Muster(bit, now, e.silence(now, g), e.cfg.Hold)
+	e.tryAgain(now) // what waited for its master waits no longer
 	goal := e.table.KernelQueue()
 	e.mu.Unlock()
 	instErr := e.installUntil(ctx, goal)
-	now := time.Now()
+	now = time.Now()
 	e.kmu.Lock()
 	clear(e.expecting.kernel) // from here on the kernel's own affair
 	e.kmu.Unlock()
@@ -95,12 +101,12 @@ func (e *Engine) Activate(ctx context.Context, group string, term uint64) (Repor
 	e.reconcile = now.Add(afterTakeover)
 	e.strict[g] = now.Add(e.cfg.Strict)
 	e.announce(now, bit)
-	r := Report{Term: own, Installed: int(e.counters.Installed - before), Duration: now.Sub(began)}
+	r := Report{Term: own, Installed: int(e.counters.Installed - before), Outlived: outlived, Duration: now.Sub(began)}
 	e.takeover = &Takeover{At: now, Group: group, Report: r}
 	sessions, _ := e.table.Tally(g)
 	e.mu.Unlock()
 	kick(e.dump)
-	e.log.Info("sessions taken over", "group", group, "term", own, "sessions", sessions, "installed", r.Installed, "duration", r.Duration)
+	e.log.Info("sessions taken over", "group", group, "term", own, "sessions", sessions, "installed", r.Installed, "outlived", r.Outlived, "duration", r.Duration)
 	e.notify(Change{Kind: SyncChanged, Group: group, Term: own})
 	return r, errors.Join(err, instErr)
 }
@@ -146,8 +152,13 @@ func (e *Engine) installUntil(ctx context.Context, goal uint64) error {
 	}
 }
 
-// flushBound is how long a deactivation gives the last changes to be sent.
-const flushBound = 20 * time.Millisecond
+// Bounds of a deactivation: how long it gives the last changes to be sent, when they
+// went at once so far and when they did not, and how long to be found.
+const (
+	flushBound  = 20 * time.Millisecond
+	heldBound   = 200 * time.Millisecond
+	rereadBound = 500 * time.Millisecond
+)
 
 // Deactivate makes this node a standby for the group: its sessions stay in the
 // kernel until the new owner says otherwise.
@@ -166,20 +177,26 @@ func (e *Engine) Deactivate(group string) {
 		e.log.Warn("last events not read", "group", group, "err", err)
 	}
 	e.mu.Lock()
-	e.comeOfAge(time.Now(), true)
+	e.hasten(time.Now())
+	bound := flushBound
+	if e.cfg.Knobs.Holds() {
+		bound = heldBound
+	}
 	e.mu.Unlock()
-	e.flush(time.Now().Add(flushBound))
+	ctx, cancel := context.WithTimeout(context.Background(), rereadBound)
+	if err := e.reread(ctx); err != nil {
+		e.log.Warn("the last sessions are not all known", "group", group, "err", err)
+	}
+	cancel()
+	e.flush(time.Now().Add(bound))
 	now := time.Now()
 	e.mu.Lock()
 	e.groups.Deactivate(g)
+	e.table.SetCold(e.cold())
 	e.salvages[g].on = false
 	e.strict[g] = time.Time{}
 	e.release(now, 1<<uint(g))
-	if e.groups.Active()|e.taking == 0 {
-		if err := e.join(false); err != nil {
-			e.log.Warn("events still arrive", "err", err)
-		}
-	}
+	e.settleDown(now)
 	for _, p := range e.peers {
 		p.receiver.Ask(g)
 		kick(p.reply)
@@ -196,7 +213,7 @@ func (e *Engine) Deactivate(group string) {
 // out of window here by the time it comes back. Held: e.mu.
 func (e *Engine) release(now time.Time, groups session.GroupSet) {
 	e.table.Each(groups, func(s session.Slot) bool {
-		e.table.Mark(s, session.Sink(session.SinkKernel), now)
+		e.table.Offer(s, now)
 		return true
 	})
 	kick(e.install)
@@ -223,23 +240,34 @@ func (e *Engine) flush(deadline time.Time) {
 var ErrNoPeer = errors.New("replica: no peer has the sessions")
 
 // Drain waits until a peer has applied all of the sessions but what the last
-// moment brought: what it would miss is less than one batch.
+// moment brought: what it would miss is less than one batch. It does so whatever the
+// mode; from its beginning on nothing is held back, until the group is given up or it
+// turns out that it is not.
 func (e *Engine) Drain(ctx context.Context, group string) error {
 	if _, err := e.group(group); err != nil {
 		return err
+	}
+	if _, err := e.readEvents(); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	e.hasten(time.Now())
+	e.mu.Unlock()
+	if err := e.reread(ctx); err != nil {
+		return fmt.Errorf("replica: sessions of group %q not read: %w", group, err)
 	}
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for {
 		e.mu.Lock()
-		e.comeOfAge(time.Now(), true)
+		e.hasten(time.Now())
 		connected, ready := 0, false
 		for _, p := range e.peers {
 			synced, _ := p.sender.Synced()
 			if _, known := p.sender.Peer(); p.out != nil && known {
 				connected++
 			}
-			ready = ready || synced && p.sender.Dirty() < conntrack.MaxBatch && p.sender.Lag(time.Now()) < 10*time.Millisecond
+			ready = ready || synced && p.sender.Dirty() < conntrack.MaxBatch && p.sender.Behind(time.Now()) < 10*time.Millisecond
 		}
 		e.mu.Unlock()
 		switch {

@@ -19,8 +19,8 @@ import (
 	"understudy/nat/session"
 )
 
-// bench is two engines without a test's patience.
-func benchPair(b *testing.B) (owner, standby *box) {
+// benchPair is two engines without a test's patience.
+func benchPair(b *testing.B, setup ...func(*box)) (owner, standby *box) {
 	b.Helper()
 	l := lab.NewT(b)
 	seg := l.Segment("sync")
@@ -30,10 +30,14 @@ func benchPair(b *testing.B) (owner, standby *box) {
 		must(b, n.Sysctl("netfilter/nf_conntrack_events", "1"))
 		x := &box{name: name, node: n}
 		must(b, n.Do(func() (err error) { x.kernel, err = conntrack.OpenKernel(); return err }))
-		e, err := replica.Open(replica.Config{Node: name, Listen: netip.AddrPortFrom(netip.MustParseAddr(addr), 7788),
+		x.cfg = replica.Config{Node: name, Listen: netip.AddrPortFrom(netip.MustParseAddr(addr), 7788),
 			Peers:   []replica.Peer{{Name: peer, Addr: netip.AddrPortFrom(netip.MustParseAddr(peerAddr), 7788)}},
 			Secrets: [][]byte{bytes.Repeat([]byte{7}, 32)}, Groups: []replica.Group{{Name: "gw", Addresses: []netip.Addr{vip}}},
-			Namespace: n.Do, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+			Namespace: n.Do, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
+		for _, fn := range setup {
+			fn(x)
+		}
+		e, err := replica.Open(x.cfg)
 		must(b, err)
 		x.engine = e
 		ctx, cancel := context.WithCancel(context.Background())

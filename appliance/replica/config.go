@@ -24,6 +24,10 @@ type Config struct {
 	// belong to a group by its networks; with Bound, what is in none of them does
 	// not count, and else is of whichever group is Active.
 	Routed, Bound bool
+	// Knobs say how peers are told; the zero value is incremental, see session.Mode.
+	Knobs session.Knobs
+	// Cold: peers' sessions are in the table alone until Activate.
+	Cold bool
 	// Classes say which flows are replicated, and when; see session.Policy.
 	Classes session.Policy
 	// Hash is a hash of what must be the same on all nodes; 0: not compared.

@@ -26,6 +26,7 @@
 //	              heralds.go: what is told of a flow before it has a record;
 //	              expects.go: what helpers expect; ready.go: what this kernel
 //	              can hold; offload.go: what it hides
+//	modes.go      what the mode changes of all that, and what a hand-over does
 //	activate.go   taking a group over, giving it up
 //	salvage.go    what the last owner has and a new one does not
 //	reconfigure.go  other addresses, while flows go on
@@ -33,7 +34,8 @@
 //
 // A group is owned by the node that is Active for it, which is decided elsewhere
 // and told by Activate and Deactivate. Both are quick: a takeover has nothing to
-// install, as the kernel has it all.
+// install, as the kernel has it all, unless it is configured to get it only then
+// ([Config.Cold]).
 //
 // # Locks
 //

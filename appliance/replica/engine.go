@@ -67,6 +67,10 @@ type Engine struct {
 	lost        bool                         // events were, since the last dump began
 	dumped      time.Time                    // when it last was
 	dumpPause   time.Duration                // how long after that the next may come early
+	dumpTook    time.Duration                // how long it took
+	compared    time.Time                    // up to here the table is known to have all of our sessions
+	hasty       time.Time                    // a hand-over is under way until then; zero: none is
+	hastened    time.Time                    // since when
 	retry       []session.Key                // what the kernel refused and may take later
 	strict      [session.MaxGroups]time.Time // when window checks are due to be restored
 	passing     strictPass
@@ -100,6 +104,7 @@ func Open(cfg Config) (e *Engine, err error) {
 		return nil, err
 	}
 	e.newTable()
+	e.table.SetCold(e.cold())
 	if err := cfg.Namespace(e.openSockets); err != nil {
 		return nil, fmt.Errorf("replica: %w", err)
 	}
@@ -125,6 +130,7 @@ func (e *Engine) newTable() {
 		p := &peer{Peer: pc, index: i, send: make(chan struct{}, 1), reply: make(chan struct{}, 1),
 			sender:   session.NewSender(e.table, e.groups, i+1, hello),
 			receiver: session.NewReceiver(e.table, e.groups, e.scope, hello)}
+		p.sender.SetKnobs(e.cfg.Knobs)
 		e.peers = append(e.peers, p)
 		e.byName[p.Name] = p
 	}

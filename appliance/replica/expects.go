@@ -57,8 +57,12 @@ func (e *Engine) expects(s session.Slot, xs []session.Expect) {
 	if len(xs) > session.MaxExpects {
 		e.counters.Unsupported++
 	}
+	more := len(xs) > len(e.table.Expects(s))
 	if e.table.SetExpects(s, xs) && !e.table.Young(s) {
 		e.table.Mark(s, e.peerSinks(), time.Now())
+		if more {
+			e.depends()
+		}
 	}
 }
 
@@ -127,6 +131,12 @@ func (e *Engine) compareExpects(groups session.GroupSet) error {
 // Held: e.kmu.
 func (e *Engine) tellExpects(n int, active session.GroupSet) {
 	b := &e.batch
+	e.mu.Lock()
+	some := e.table.Expecting() > 0 || len(e.expecting.kernel) > 0
+	e.mu.Unlock()
+	if !some {
+		return
+	}
 	for i := range n {
 		w := b.work[i]
 		k := b.recs[i].Key

@@ -78,7 +78,7 @@ func (e *Engine) overrun() {
 	e.dumpSoon(now)
 	kick(e.dump)
 	e.table.Each(e.groups.All()&^e.groups.Active(), func(s session.Slot) bool {
-		e.table.Mark(s, session.Sink(session.SinkKernel), now)
+		e.table.Offer(s, now)
 		return true
 	})
 	e.log.Warn("conntrack events lost", "overruns", e.counters.Overruns)
@@ -99,8 +99,12 @@ func (e *Engine) dumpSoon(now time.Time) {
 
 // dumpOver plans the next dump: soon if this one failed or events were lost
 // meanwhile, and each time later as long as that goes on. Held: e.mu.
-func (e *Engine) dumpOver(now time.Time, failed bool) {
-	e.dumped, e.reconcile = now, now.Add(e.cfg.Reconcile)
+func (e *Engine) dumpOver(began, now time.Time, failed bool) {
+	e.dumped, e.dumpTook = now, now.Sub(began)
+	// From beginning to beginning, and never more than half of the time.
+	if e.reconcile = began.Add(e.period()); e.reconcile.Before(now.Add(e.dumpTook)) {
+		e.reconcile = now.Add(e.dumpTook)
+	}
 	if !failed && !e.lost {
 		e.dumpPause = dumpPauseMin
 		return
@@ -154,8 +158,9 @@ func (e *Engine) taken(ev *conntrack.Event) {
 		return
 	}
 	e.table.SetInstalled(s, false)
-	e.table.Mark(s, session.Sink(session.SinkKernel), time.Now())
-	e.counters.Reinstalled++
+	if e.table.Offer(s, time.Now()) {
+		e.counters.Reinstalled++
+	}
 }
 
 // changed: a session of ours is new, or another than it was.
@@ -181,7 +186,7 @@ func (e *Engine) changed(ev *conntrack.Event, g int) {
 
 // wants tells whether the flow is to be replicated, and its class.
 func (e *Engine) wants(r *session.Record) (class int, ok bool) {
-	if !r.Replicable() {
+	if !r.Replicable() && !(e.cfg.Knobs.Early && r.Begun()) {
 		return -1, false
 	}
 	class = e.cfg.Classes.ClassOf(&r.Key)
@@ -207,12 +212,15 @@ func (e *Engine) own(s session.Slot, k *session.Key, ch session.Change, class in
 	if ch&session.ChangeNew != 0 {
 		e.adoptOrphans(s, k)
 	}
-	if class >= 0 && e.cfg.Classes[class].MinAge > 0 && !e.table.HasHelper(s) &&
+	if class >= 0 && e.cfg.Classes[class].MinAge > 0 && !e.cfg.Knobs.Early && !e.table.HasHelper(s) &&
 		(ch&session.ChangeNew != 0 || ch&session.ChangeID != 0 && e.table.Young(s)) {
 		e.young.Add(now, e.table, s, class)
 	}
 	if !e.table.Young(s) {
 		e.table.Mark(s, e.peerSinks(), now)
+	}
+	if ch&session.ChangeNew != 0 && e.table.HasMaster(s) {
+		e.depends()
 	}
 }
 

@@ -156,6 +156,9 @@ func (e *Engine) heed(now time.Time, p *peer) (changes []Change) {
 			p.receiver.AcceptLate(n.Group, now.Add(e.cfg.Late))
 		case session.NoticeSynced:
 			p.synced = now
+			if e.cfg.Cold {
+				e.ready.due = time.Time{} // what they need is seen only now
+			}
 			e.audits |= 1 << uint(n.Group)
 			kick(e.dump)
 			e.log.Info("sessions in sync", "peer", p.Name, "group", name, "term", n.Term, "swept", n.Swept)

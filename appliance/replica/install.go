@@ -45,6 +45,7 @@ func (e *Engine) keepInstalling(ctx context.Context) error {
 			}
 			e.watchOwners(now)
 			e.comeOfAge(now, false)
+			e.settleDown(now)
 			e.salvage(now)
 			e.mu.Unlock()
 			e.makeStrict(now)
@@ -69,7 +70,7 @@ const retries = 4096
 func (e *Engine) tryAgain(now time.Time) {
 	for i := range e.retry {
 		if s, ok := e.table.Lookup(&e.retry[i]); ok && !e.table.Installed(s) {
-			e.table.Mark(s, session.Sink(session.SinkKernel), now)
+			e.table.Offer(s, now)
 		}
 	}
 	e.retry = e.retry[:0]

@@ -37,7 +37,12 @@ func (e *Engine) need(n int) {
 // probe asks the kernel, if that is due.
 func (e *Engine) probe(now time.Time) {
 	e.mu.Lock()
-	due := !now.Before(e.ready.due)
+	due, cold := !now.Before(e.ready.due), e.cold() != 0
+	e.mu.Unlock()
+	if due && cold {
+		e.needOfTable()
+	}
+	e.mu.Lock()
 	needs := e.ready.needs
 	if due {
 		e.ready.due = now.Add(probeEvery)

@@ -93,6 +93,7 @@ func (e *Engine) dumpGroups(groups session.GroupSet, fn func(ev *conntrack.Event
 // compare makes the table of the groups that are Active here what the kernel
 // has. Events go on meanwhile; where they know better, see [session.Table.Reconcile].
 func (e *Engine) compare(ctx context.Context, groups session.GroupSet) error {
+	began := time.Now()
 	e.mu.Lock()
 	e.gen = e.table.NextGeneration()
 	gen := e.gen
@@ -119,8 +120,9 @@ func (e *Engine) compare(ctx context.Context, groups session.GroupSet) error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.dumpOver(now, err != nil)
+	e.dumpOver(began, now, err != nil)
 	if err == nil {
+		e.compared = began
 		e.setOffloaded(offloaded)
 		swept := 0
 		e.table.Sweep(groups&e.groups.Active(), gen, func(s session.Slot) {
@@ -136,6 +138,9 @@ func (e *Engine) compare(ctx context.Context, groups session.GroupSet) error {
 		e.salvage(now) // peers can be asked now
 	}
 	e.table.KeepTombstones(false)
+	if e.knobs().Dump {
+		e.letGo() // what it has found is the checkpoint
+	}
 	e.kickSenders()
 	if errors.Is(err, conntrack.ErrDumpInterrupted) {
 		e.log.Debug("conntrack dump interrupted")
@@ -194,7 +199,7 @@ func (e *Engine) audit(groups session.GroupSet) error {
 		e.table.Record(s, &r)
 		if same := r.SameBinding(&ev.Rec); same != e.table.Installed(s) {
 			e.table.SetInstalled(s, same)
-			e.table.Mark(s, session.Sink(session.SinkKernel), now)
+			e.table.Offer(s, now)
 		}
 	})
 	e.remove(groups, stale)
@@ -202,7 +207,7 @@ func (e *Engine) audit(groups session.GroupSet) error {
 	e.mu.Lock()
 	e.table.Each(groups&^e.groups.Active(), func(s session.Slot) bool {
 		if !e.table.Installed(s) {
-			e.table.Mark(s, session.Sink(session.SinkKernel), now)
+			e.table.Offer(s, now)
 		}
 		return true
 	})

@@ -8,9 +8,9 @@ import (
 )
 
 // Reconfigure changes, while flows go on, which addresses and networks the groups
-// have, which flows are replicated, and the hash of what must be the same on all
-// nodes: Groups, Inside, Routed, Bound, Classes and Hash of c; the rest of it does
-// not matter. The groups themselves stay: others than those of Open are an error,
+// have, which flows are replicated, how and where, and the hash of what must be the same
+// on all nodes: Groups, Inside, Routed, Bound, Classes, Knobs, Cold and Hash of c; the
+// rest of it does not matter. The groups themselves stay: others than those of Open are an error,
 // and nothing has changed then.
 //
 // The owner finds by a dump which flows belong to it now; a standby asks for
@@ -41,7 +41,12 @@ func (e *Engine) Reconfigure(c Config) error {
 	defer e.mu.Unlock()
 	e.scope.Set(c.scopeOf(e.scope.Own))
 	e.comeOfAge(now, true)
-	e.cfg.Classes = c.Classes
+	if c.Knobs.Dump && !e.knobs().Dump {
+		e.compared = now // up to here events have told
+	}
+	e.cfg.Classes, e.cfg.Knobs = c.Classes, c.Knobs
+	err := e.turn()
+	e.setCold(now, c.Cold)
 	e.young = session.NewNursery(c.Classes)
 	e.reconcile, e.lost = now, true // a dump that has begun already is not enough
 	kick(e.dump)
@@ -60,7 +65,25 @@ func (e *Engine) Reconfigure(c Config) error {
 		}
 		kick(p.reply)
 	}
-	return nil
+	return err
+}
+
+// setCold takes peers' sessions from the kernel's future, or gives them to it. What it
+// has it keeps. Held: e.mu.
+func (e *Engine) setCold(now time.Time, on bool) {
+	was := e.cfg.Cold
+	e.cfg.Cold = on
+	e.table.SetCold(e.cold())
+	if !was || on {
+		return
+	}
+	e.table.Each(e.groups.All()&^(e.groups.Active()|e.taking), func(s session.Slot) bool {
+		if !e.table.Installed(s) {
+			e.table.Offer(s, now)
+		}
+		return true
+	})
+	kick(e.install)
 }
 
 // differs compares two hashes of configuration; 0 is none.

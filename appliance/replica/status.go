@@ -14,7 +14,9 @@ type Status struct {
 	Covered        bool // a connected peer has had a full transfer of what is Active here
 	InSync         bool // for every group: it is Active here, or all its sessions are
 	Lag            time.Duration
-	Dirty          int // records that some peer was not sent yet
+	Allowed        time.Duration // lag that the mode brings with it
+	Dirty          int           // records that some peer was not sent yet
+	Held           int           // of these, records that wait by the mode
 	// NotReady says what this kernel lacks of what the sessions of peers need.
 	NotReady []string
 	// Offloaded counts flows of ours that a flowtable forwards past conntrack: what
@@ -33,7 +35,7 @@ type PeerStatus struct {
 	Connected bool
 	// ConfigDiffers: the peer said another hash of what must be the same.
 	ConfigDiffers bool
-	Lag           time.Duration // age of the oldest change it has not applied
+	Lag           time.Duration // age of the oldest change that is not safe there, by the mode's Ack
 	LastResync    time.Time     // when a full transfer, to it or from it, was last applied; zero: never
 	Sender        session.SenderStats
 	Receiver      session.ReceiverStats
@@ -96,7 +98,7 @@ func (e *Engine) Status() Status {
 	now := time.Now()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	s := Status{Counters: e.counters, InSync: true, Young: e.young.Len()}
+	s := Status{Counters: e.counters, InSync: true, Young: e.young.Len(), Allowed: e.allowed()}
 	active := e.groups.Active()
 	s.Offloaded, s.NotReady = e.offloaded, slices.Clone(e.ready.lacks)
 	if active != e.groups.All() && len(s.NotReady) > 0 {
@@ -129,7 +131,8 @@ func (e *Engine) Status() Status {
 			s.Connected = true
 			s.Covered = s.Covered || synced
 			s.Dirty = max(s.Dirty, p.sender.Dirty())
-			ps.Lag = p.sender.Lag(now)
+			s.Held = max(s.Held, p.sender.Held())
+			ps.Lag = e.lag(now, p)
 			s.Lag = max(s.Lag, ps.Lag)
 		}
 		if h := p.receiver.Peer(); p.in != nil && h != nil {
