@@ -120,6 +120,8 @@ var mutations = []mutation{
 		"if g.Active() && !g.Leaving && g.handOver != nil && g.handOver.began {", "if false {", "hand-over-forgotten"},
 	{"what was heard before a hand-over counts as its successor", "vrrp/set_step.go",
 		"	if out.Successor {\n		r.succeeded", "	if a.Priority > 0 {\n		r.succeeded", "successor-before"},
+	{"nobody takes away what a daemon leaves that is killed in a stop", "appliance/sim/supervise.go",
+		"		e.relieve()\n", "		_ = e\n", "stop-daemon-hung"},
 	{"a group elected during the end keeps it from ending", "appliance/sim/stop.go",
 		"!bidden && m.state == vrrp.Active && !m.leaving", "false && m.state == vrrp.Active", "stop-two-groups"},
 }

@@ -209,6 +209,19 @@ func (e *election) bury() {
 	}
 	e.down()
 	e.schedule()
+	if e.stage != stageRunning {
+		e.relieve()
+	}
+}
+
+// relieve takes out of service what a daemon that died while the node stops has given
+// up and not removed.
+func (e *election) relieve() {
+	for g := range e.n.w.sc.Groups {
+		if e.groups[g].state != vrrp.Active {
+			e.fence(g)
+		}
+	}
 }
 
 // down starts the budget.

@@ -282,6 +282,19 @@ func (l *loop) onExit() {
 	}
 	l.down()
 	l.schedule(code)
+	if l.stopping.stage != running {
+		l.relieve()
+	}
+}
+
+// relieve takes out of service what a daemon that died while we stop has given up and
+// not removed: no other one comes to do so. What is Active serves on.
+func (l *loop) relieve() {
+	for i := range l.groups {
+		if g := &l.groups[i]; g.state != vrrp.Active {
+			l.fence(g.name)
+		}
+	}
 }
 
 // unfit tells that the program of the daemon was of no use.
