@@ -54,6 +54,7 @@ func Check(c Config) []Problem {
 	}
 	k.overlaps()
 	k.forwards()
+	k.problems = append(k.problems, c.Mirror.check()...)
 	slices.SortStableFunc(k.problems, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Index, b.Index))
 	})
@@ -152,8 +153,13 @@ func (k *checker) source(i int) {
 		k.add(KindSource, i, "out", "%s", why)
 	}
 	k.held(KindSource, i, "to", s.To)
-	if p := s.Ports; p != (Ports{}) && (p.First == 0 || p.First > p.Last) {
-		k.add(KindSource, i, "ports", "%v is no range; write FIRST-LAST with 1 <= FIRST <= LAST", p)
+	for _, p := range []Ports{s.Ports, s.Pool} {
+		if p != (Ports{}) && (p.First == 0 || p.First > p.Last) {
+			k.add(KindSource, i, "ports", "%v is no range; write FIRST-LAST with 1 <= FIRST <= LAST", p)
+		}
+	}
+	if p, all := s.ports(), s.pool(); p.First < all.First || p.Last > all.Last {
+		k.add(KindSource, i, "ports", "%v is not within the pool %v", p, all)
 	}
 }
 
@@ -203,7 +209,7 @@ func (k *checker) forwards() {
 	}
 	pools := map[netip.Addr][]Ports{}
 	for _, s := range k.cfg.Sources {
-		pools[s.To] = append(pools[s.To], cmp.Or(s.Ports, DefaultPorts()))
+		pools[s.To] = append(pools[s.To], s.pool())
 	}
 	seen := map[key]int{}
 	for i, f := range k.cfg.Forwards {

@@ -23,6 +23,12 @@ type Config struct {
 	// was installed from outside only if a NAT chain of its family exists, so
 	// the applier then keeps empty ones even where nothing is mapped here.
 	Sessions bool
+
+	// Events: of which flows the kernel makes connection events. Nil: of all, all.
+	Events *Events
+
+	// Mirror: packets are copied to the other node. Nil: they are not.
+	Mirror *Mirror
 }
 
 // Source translates the source of flows that come from an inside network and
@@ -31,7 +37,9 @@ type Source struct {
 	From  netip.Prefix // inside network, without host bits
 	Out   string       // outside interface, by name
 	To    netip.Addr   // address of the pair that the flows get
-	Ports Ports        // pool for TCP, UDP and SCTP ports and ICMP identifiers; zero: DefaultPorts
+	Ports Ports        // TCP, UDP and SCTP ports and ICMP identifiers that new flows get; zero: Pool
+	Keeps bool         // flows keep their port, or identifier; it is one that is free if From is one host
+	Pool  Ports        // those that flows have, on whichever node they began; zero: Ports, else DefaultPorts
 }
 
 // Forward gives a port of an address of the pair to a server.
@@ -60,6 +68,14 @@ func DefaultPorts() Ports { return Ports{16384, 65535} }
 
 // Contains tells whether port lies in the range.
 func (p Ports) Contains(port uint16) bool { return p.First <= port && port <= p.Last }
+
+// Part is the i-th of n parts of p, which are as equal as can be, do not overlap and
+// are all of p: where each node takes new ports of a part of its own, what one
+// has given is not given again by another that has never heard of it.
+func (p Ports) Part(i, n int) Ports {
+	size := int(p.Last) - int(p.First) + 1
+	return Ports{p.First + uint16(i*size/n), p.First + uint16((i+1)*size/n-1)}
+}
 
 func (p Ports) String() string {
 	return strconv.Itoa(int(p.First)) + "-" + strconv.Itoa(int(p.Last))

@@ -19,7 +19,7 @@ type Changes struct {
 	Gates    Delta[Gate]
 	Devices  Delta[DeviceGate]
 	Refused  Delta[netip.Addr]
-	Modes    bool // leak guard or session chains come or go
+	Modes    bool // leak guard, session chains or copies come or go, or other events are made
 }
 
 // Diff returns what turns have into want. It is empty exactly if both have the
@@ -31,7 +31,7 @@ func Diff(have, want Plan) Changes {
 		Gates:    delta(have.Gates, want.Gates, compareGate),
 		Devices:  delta(have.Devices, want.Devices, compareDevice),
 		Refused:  delta(have.Refused, want.Refused, netip.Addr.Compare),
-		Modes:    have.Guard() != want.Guard() || have.Sessions != want.Sessions,
+		Modes:    have.Guard() != want.Guard() || have.Sessions != want.Sessions || !have.Events.equal(want.Events) || !have.Mirror.equal(want.Mirror),
 	}
 }
 

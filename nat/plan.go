@@ -18,6 +18,8 @@ type Plan struct {
 	Devices  []DeviceGate
 	Refused  []netip.Addr
 	Sessions bool
+	Events   *Events
+	Mirror   *Mirror
 }
 
 // Gate is an address that is shut while its group is not Active here.
@@ -35,9 +37,9 @@ func New(c Config) (Plan, error) {
 		}
 		return Plan{}, errors.Join(errs...)
 	}
-	p := Plan{Sources: slices.Clone(c.Sources), Forwards: slices.Clone(c.Forwards), Sessions: c.Sessions}
+	p := Plan{Sources: slices.Clone(c.Sources), Forwards: slices.Clone(c.Forwards), Sessions: c.Sessions, Events: c.Events.canonical(), Mirror: c.Mirror.canonical()}
 	for i := range p.Sources {
-		p.Sources[i].Ports = cmp.Or(p.Sources[i].Ports, DefaultPorts())
+		p.Sources[i].Ports, p.Sources[i].Pool = c.Sources[i].ports(), c.Sources[i].pool()
 	}
 	for _, g := range c.Groups {
 		for _, a := range g.Addresses {
@@ -102,7 +104,21 @@ func (p Plan) String() string {
 	return b.String()
 }
 
-func (s Source) line() string  { return s.String() + " to " + s.To.String() + ":" + s.Ports.String() }
+func (s Source) line() string {
+	line := s.String() + " to " + s.To.String() + ":" + s.ports().String()
+	if s.Keeps {
+		line += " kept"
+	}
+	if s.ports() != s.pool() {
+		line += " of " + s.pool().String()
+	}
+	return line
+}
+
+// pool is what flows of s have, ports what new ones get of it.
+func (s Source) pool() Ports  { return cmp.Or(s.Pool, s.Ports, DefaultPorts()) }
+func (s Source) ports() Ports { return cmp.Or(s.Ports, s.pool()) }
+
 func (f Forward) line() string { return f.String() + " to " + f.To.String() }
 func (g Gate) line() string    { return "gate " + g.Address.String() + " group " + g.Group }
 
@@ -111,7 +127,7 @@ func refusedLine(a netip.Addr) string { return "refuse " + a.String() }
 
 func (p Plan) modes() string {
 	onOff := map[bool]string{true: "on", false: "off"}
-	return "guard " + onOff[p.Guard()] + "\nsessions " + onOff[p.Sessions] + "\n"
+	return "guard " + onOff[p.Guard()] + "\nsessions " + onOff[p.Sessions] + "\n" + p.Events.lines() + p.Mirror.line()
 }
 
 // Pool is a part of the ports that translated flows can come back to.
@@ -125,7 +141,7 @@ type Pool struct {
 func (p Plan) Pools() []Pool {
 	all := make([]Pool, 0, len(p.Sources))
 	for _, s := range p.Sources {
-		all = append(all, Pool{s.To, s.Ports})
+		all = append(all, Pool{s.To, s.pool()})
 	}
 	slices.SortFunc(all, func(a, b Pool) int {
 		return cmp.Or(a.Address.Compare(b.Address), cmp.Compare(a.Ports.First, b.Ports.First))
@@ -144,7 +160,18 @@ func (p Plan) Pools() []Pool {
 func compareSource(a, b Source) int {
 	return cmp.Or(
 		cmp.Compare(a.Out, b.Out), a.From.Addr().Compare(b.From.Addr()), cmp.Compare(a.From.Bits(), b.From.Bits()),
-		a.To.Compare(b.To), cmp.Compare(a.Ports.First, b.Ports.First), cmp.Compare(a.Ports.Last, b.Ports.Last))
+		a.To.Compare(b.To), cmp.Compare(a.Ports.First, b.Ports.First), cmp.Compare(a.Ports.Last, b.Ports.Last),
+		cmp.Compare(a.Pool.First, b.Pool.First), cmp.Compare(a.Pool.Last, b.Pool.Last), compareBool(a.Keeps, b.Keeps))
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
 }
 
 func compareForward(a, b Forward) int {
