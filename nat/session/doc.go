@@ -51,7 +51,7 @@
 //
 //	sender                          receiver
 //	HELLO ------------------------> node, boot, features, configuration hash,
-//	     <------------------- HELLO groups with terms
+//	     <------------------- HELLO groups with terms, size of the kernel's table
 //	TERM(group, term, active)
 //	BEGIN(group, term, generation, count)
 //	RECORDS(group, term, records)   upserts and deletions, in order

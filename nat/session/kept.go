@@ -38,6 +38,9 @@ func (r *Receiver) ToldKept(g int) bool { return r.connected && r.told.Has(g) }
 // the better one or not.
 func (r *Receiver) Claims(g int) bool { return r.connected && r.claims.Has(g) }
 
+// ClaimsAny tells whether the peer says that it is Active for a group of ours.
+func (r *Receiver) ClaimsAny() bool { return r.connected && r.claims != 0 }
+
 // onKept takes sessions that were asked for, as long as this node needs them. Of
 // those it knows it knows better.
 func (r *Receiver) onKept(now time.Time, g int, b []byte) error {

@@ -86,6 +86,10 @@ func NewReceiver(t *Table, g *Groups, scope *Scope, hello Hello) *Receiver {
 // configuration.
 func (r *Receiver) SetConfig(hash uint64) { r.hello.Config = hash }
 
+// SetTableSize changes what the hellos from the next connection on say of this
+// node's kernel.
+func (r *Receiver) SetTableSize(t TableSize) { r.hello.Table = t }
+
 // Connect begins a new connection, Disconnect ends it.
 func (r *Receiver) Connect(now time.Time) {
 	*r = Receiver{table: r.table, groups: r.groups, scope: r.scope, hello: r.hello,

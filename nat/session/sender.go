@@ -67,7 +67,7 @@ type SenderStats struct {
 }
 
 // NewSender returns the sender for the peer that is sink n (1 to MaxSinks-1) of
-// t. hello's Node, Boot, Features and Config are this node's; its groups are
+// t. hello's Node, Boot, Features, Config and Table are this node's; its groups are
 // filled in.
 func NewSender(t *Table, g *Groups, n int, hello Hello) *Sender {
 	return &Sender{table: t, groups: g, sink: n, hello: hello}
@@ -76,6 +76,10 @@ func NewSender(t *Table, g *Groups, n int, hello Hello) *Sender {
 // SetConfig changes what the hellos from the next connection on say of the
 // configuration.
 func (s *Sender) SetConfig(hash uint64) { s.hello.Config = hash }
+
+// SetTableSize changes what the hellos from the next connection on say of this
+// node's kernel.
+func (s *Sender) SetTableSize(t TableSize) { s.hello.Table = t }
 
 // Connect begins a new connection, Disconnect ends it.
 func (s *Sender) Connect(now time.Time) {

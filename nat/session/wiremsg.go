@@ -9,8 +9,13 @@ type Hello struct {
 	Boot     uint64 // chosen at random by each start of the program
 	Features uint64 // none are defined yet
 	Config   uint64 // a hash of the configuration both must share; 0: not compared
+	Table    TableSize
 	Groups   []HelloGroup
 }
+
+// TableSize is how much the kernel of a node can track: Max entries, in so many
+// Buckets, of which Count are there now. 0 is not known.
+type TableSize struct{ Max, Buckets, Count uint64 }
 
 // HelloGroup names a group. Frames refer to a group by its place in the
 // sender's hello.
@@ -26,6 +31,7 @@ const (
 	helloFeatures = 3
 	helloConfig   = 4
 	helloGroup    = critical | 5 // term, flags, name; repeated
+	helloTable    = 6            // three unsigned varints
 )
 
 // AppendHello appends a hello frame.
@@ -38,6 +44,15 @@ func AppendHello(b []byte, h *Hello) []byte {
 	number(helloBoot, h.Boot)
 	number(helloFeatures, h.Features)
 	number(helloConfig, h.Config)
+	if h.Table != (TableSize{}) {
+		var v [3 * binary.MaxVarintLen64]byte
+		sizes := v[:0]
+		for _, n := range [...]uint64{h.Table.Max, h.Table.Buckets, h.Table.Count} {
+			sizes = binary.AppendUvarint(sizes, n)
+		}
+		attr(helloTable, len(sizes))
+		b = append(b, sizes...)
+	}
 	for _, g := range h.Groups {
 		attr(helloGroup, 9+len(g.Name))
 		b = binary.BigEndian.AppendUint64(b, g.Term)
@@ -72,6 +87,8 @@ func ParseHello(b []byte) (*Hello, error) {
 			h.Features = v.u64()
 		case typ == helloConfig:
 			h.Config = v.u64()
+		case typ == helloTable:
+			h.Table = TableSize{Max: v.uvarint(), Buckets: v.uvarint(), Count: v.uvarint()}
 		case typ == helloGroup:
 			g := HelloGroup{Term: v.u64(), Active: v.u8()&1 != 0}
 			g.Name = string(v.b)
