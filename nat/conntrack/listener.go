@@ -17,11 +17,6 @@ const (
 	GroupDestroy Group = 3
 )
 
-// DefaultRcvBuf is the receive buffer of a Listener in bytes as it is asked for;
-// the kernel doubles it. One queued event takes 1280 of the doubled bytes, so
-// this holds 104,857 events: half a second of the most that one core makes.
-const DefaultRcvBuf = 64 << 20
-
 // ListenerConfig is what a Listener needs to know.
 type ListenerConfig struct {
 	RcvBuf     int    // bytes; 0: DefaultRcvBuf
@@ -40,6 +35,7 @@ type ListenerStats struct {
 type Listener struct {
 	s     *socket
 	in    *inbox
+	asked int // bytes of receive buffer, undoubled
 	ev    Event
 	stats ListenerStats
 
@@ -60,11 +56,12 @@ func OpenListener(c ListenerConfig) (*Listener, error) {
 	if c.RcvBuf == 0 {
 		c.RcvBuf = DefaultRcvBuf
 	}
-	s, err := openSocket(min(c.RcvBuf, math.MaxInt32/2), 0)
+	c.RcvBuf = min(c.RcvBuf, math.MaxInt32/2)
+	s, err := openSocket(c.RcvBuf, 0)
 	if err != nil {
 		return nil, fmt.Errorf("conntrack: event socket: %w", err)
 	}
-	l := &Listener{s: s, in: newInbox(eventSlots, eventSize)}
+	l := &Listener{s: s, in: newInbox(eventSlots, eventSize), asked: c.RcvBuf}
 	if c.IgnorePort != 0 {
 		if err := l.Ignore(c.IgnorePort); err != nil {
 			_ = s.Close() // the first error is the one to tell

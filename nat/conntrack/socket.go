@@ -42,8 +42,11 @@ func openSocket(rcvBuf, sndBuf int) (s *socket, err error) {
 		return nil, os.NewSyscallError("setsockopt NETLINK_CAP_ACK", err)
 	}
 	if rcvBuf > 0 {
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, rcvBuf); err != nil {
-			return nil, os.NewSyscallError("setsockopt SO_RCVBUFFORCE", err)
+		// By force, past net.core.rmem_max; where that is not allowed, what is.
+		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, rcvBuf) != nil {
+			if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, rcvBuf); err != nil {
+				return nil, os.NewSyscallError("setsockopt SO_RCVBUF", err)
+			}
 		}
 	}
 	if sndBuf > 0 {
