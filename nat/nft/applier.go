@@ -51,7 +51,7 @@ func (a *Applier) read() (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := read(c)
+	s, err := read(c, a.link.nl)
 	if err != nil {
 		_ = a.link.close()
 	}
@@ -66,6 +66,7 @@ type Report struct {
 	Chains  []string // chains whose rules were replaced
 	Added   int      // set elements
 	Removed int
+	Copies  bool // what hangs on interfaces was made anew
 }
 
 // rounds bounds how often Apply tries to make the kernel agree. One is the rule;
@@ -87,14 +88,36 @@ const rounds = 3
 func (a *Applier) Apply(plan nat.Plan) (Report, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	var total Report
+	links, err := a.links(plan.Mirror)
+	if err != nil {
+		return Report{}, fmt.Errorf("nft: %w", err)
+	}
+	// Copies are let in by the one table, and kept from getting out by the other: so
+	// this one is there first, and goes last.
+	var copies bool
+	if plan.Mirror != nil {
+		if copies, err = a.applyCopies(plan, links); err != nil {
+			return Report{}, fmt.Errorf("nft: copies: %w", err)
+		}
+	}
+	report, err := a.applyTable(plan, links)
+	if err == nil && plan.Mirror == nil {
+		if copies, err = a.applyCopies(plan, links); err != nil {
+			err = fmt.Errorf("nft: copies: %w", err)
+		}
+	}
+	report.Copies = copies
+	return report, err
+}
+
+func (a *Applier) applyTable(plan nat.Plan, links links) (total Report, err error) {
 	for range rounds {
 		have, err := a.read()
 		if err != nil {
 			return total, fmt.Errorf("nft: %w", err)
 		}
 		t := &transaction{c: a.link.c}
-		report, err := reconcile(t, have, a.want(plan, have))
+		report, err := reconcile(t, have, a.want(plan, have, links))
 		if err != nil {
 			_ = a.link.close() // with what is queued in it
 			return total, fmt.Errorf("nft: %w", err)
@@ -152,6 +175,9 @@ func (a *Applier) Clean() error {
 	if err := a.link.commit(t); err != nil {
 		return fmt.Errorf("nft: clean: %w", err)
 	}
+	if _, err := a.applyCopies(nat.Plan{}, nil); err != nil {
+		return fmt.Errorf("nft: clean: %w", err)
+	}
 	return nil
 }
 
@@ -162,6 +188,10 @@ type Counters struct {
 	Stray        uint64 // to a translated port, of no known flow: dropped
 	Refused      uint64 // to an address that is not talked to: dropped
 	Unknown      uint64 // in the middle of an unknown TCP connection: dropped or reset
+	Copied       uint64 // packets copied to the other node
+	Taken        uint64 // copies taken from it
+	KeptIn       uint64 // copies that would have left
+	Silenced     uint64 // answers to copies that would have left
 }
 
 // Counters reads them. Without a table, or without leak guard, they are zero.
@@ -172,7 +202,7 @@ func (a *Applier) Counters() (Counters, error) {
 	if err != nil {
 		return Counters{}, fmt.Errorf("nft: %w", err)
 	}
-	v, err := readCounters(c)
+	v, err := readCounters(c, ourTable())
 	if err != nil {
 		_ = a.link.close()
 		if errors.Is(err, unix.ENOENT) {
@@ -180,7 +210,16 @@ func (a *Applier) Counters() (Counters, error) {
 		}
 		return Counters{}, fmt.Errorf("nft: %w", err)
 	}
+	copies, err := a.copiesCounters(c)
+	if err != nil {
+		_ = a.link.close()
+		return Counters{}, fmt.Errorf("nft: %w", err)
+	}
 	return Counters{
+		Copied:       copies[counterCopied].Packets,
+		Taken:        copies[counterTaken].Packets,
+		KeptIn:       copies[counterKept].Packets,
+		Silenced:     v[counterQuiet].Packets,
 		Gate:         v[counterGate].Packets,
 		Untranslated: v[counterInside].Packets,
 		Stray:        v[counterStray].Packets,

@@ -1,5 +1,6 @@
 // Package nft brings a [nat.Plan] into the kernel by nftables: one table of ours,
-// inet understudy, and nothing outside of it.
+// inet understudy, and nothing outside of it; where packets are copied to the other
+// node, one more of that name hangs on interfaces (netdev, mirror.go).
 //
 // Mappings are elements of maps, never rules: ten thousand rules make a new flow
 // twenty times dearer, a map of any size costs nothing. So the rules are few and
@@ -27,6 +28,10 @@
 //	         inside_guard      110    inside source, still             |
 //	             |                    untranslated: drop               |
 //	             +-----------------------------------------------------+
+//
+// Where connection events are filtered ([nat.Events]), events (forward, -150) sets of
+// which packets of which flows the kernel makes any, and events_in and events_out
+// that it makes none of the node's own.
 //
 // Beside the path of a packet, device_groups (output) keeps a device from telling
 // the link that it leaves a group.

@@ -41,7 +41,7 @@ func concat(types ...nftables.SetDatatype) nftables.SetDatatype {
 }
 
 // sets returns the sets and maps for plan, with what is shut.
-func sets(plan nat.Plan, shut shut) []set {
+func sets(plan nat.Plan, shut shut, links links) []set {
 	out := append(gateSets(shut.addresses, shut.devices),
 		set{deviceSet(setDevices), deviceElements(plan.Devices)},
 	)
@@ -49,6 +49,12 @@ func sets(plan nat.Plan, shut shut) []set {
 		out = append(out, set{k.set(k.all), k.known(plan.Gates)})
 	}
 	out = append(out, refusedSets(plan.Refused)...)
+	if plan.Events != nil {
+		out = append(out, callsSets(plan.Events)...)
+	}
+	if plan.Mirror != nil {
+		out = append(out, mirrorSet(plan.Mirror, links))
+	}
 	if !plan.Guard() {
 		return out
 	}
@@ -151,7 +157,7 @@ func sourceElements(sources []nat.Source, val func(nat.Source) string) []element
 }
 
 func withPool(sources []nat.Source, p nat.Ports) []nat.Source {
-	return slices.DeleteFunc(slices.Clone(sources), func(s nat.Source) bool { return s.Ports != p })
+	return slices.DeleteFunc(slices.Clone(sources), func(s nat.Source) bool { return s.Keeps || s.Ports != p })
 }
 
 func poolElements(pools []nat.Pool) []element {

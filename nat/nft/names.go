@@ -39,6 +39,9 @@ const (
 	setTransports = "transports"   // protocols with ports that the kernel translates
 	setReplies    = "icmp_replies" // ICMP types that answer a query
 
+	setNever = "events_never" // protocol . called port of flows without events
+	setLate  = "events_late"  // of those with events only once they are assured
+
 	chainGate      = "gate"
 	chainGate6     = "gate6"
 	chainDevices   = "device_gate"
@@ -51,6 +54,15 @@ const (
 	chainSNAT      = "sources"
 	chainInside    = "inside_guard"
 	chainUnknown   = "unknown"
+	chainOnLink    = "mirror_local"
+	chainOut       = "mirror_forward"
+	chainMark      = "mirror_mark"
+	chainQuiet     = "mirror_quiet"
+	setOut         = "mirror_out" // interfaces, by number, that copies do not leave by
+	counterQuiet   = "mirror_answers"
+	chainEvents    = "events"
+	chainEventsIn  = "events_in"
+	chainEventsOut = "events_out"
 	counterGate    = "gate_drops"
 	counterRefused = "refused_drops"
 	counterInside  = "untranslated_drops"

@@ -18,7 +18,7 @@ type wanted struct {
 
 // want is the table for plan, with the parts that are state and not
 // configuration, the gates and the unknown mode, as they are.
-func (a *Applier) want(plan nat.Plan, have *state) wanted {
+func (a *Applier) want(plan nat.Plan, have *state, links links) wanted {
 	unknown := UnknownDrop
 	switch {
 	case a.unknown != nil:
@@ -28,11 +28,14 @@ func (a *Applier) want(plan nat.Plan, have *state) wanted {
 	}
 	w := wanted{
 		chains:   chains(plan, unknown),
-		sets:     sets(plan, have.shut(plan)),
+		sets:     sets(plan, have.shut(plan), links),
 		counters: []string{counterGate},
 	}
 	if len(plan.Refused) > 0 {
 		w.counters = append(w.counters, counterRefused)
+	}
+	if plan.Mirror != nil {
+		w.counters = append(w.counters, counterQuiet)
 	}
 	if plan.Guard() {
 		w.counters = append(w.counters, counterInside, counterStray, counterUnknown)
@@ -43,6 +46,10 @@ func (a *Applier) want(plan nat.Plan, have *state) wanted {
 func fingerprints(ch chain) []string {
 	var out []string
 	for _, r := range ch.rules {
+		if inWords(ch.name) {
+			out = append(out, string(comment(r.comment)))
+			continue
+		}
 		out = append(out, fingerprint(r.exprs, comment(r.comment)))
 	}
 	return out

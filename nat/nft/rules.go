@@ -73,6 +73,12 @@ func chains(plan nat.Plan, unknown Unknown) []chain {
 	if six {
 		out = append(out, gate6Chain())
 	}
+	if m := plan.Mirror; m != nil {
+		for i := range out {
+			out[i].rules = append([]rule{copiesPass(m)}, out[i].rules...)
+		}
+		out = append(out, mirrorChains(plan)...)
+	}
 	if len(plan.Devices) > 0 {
 		out = append(out, deviceChain())
 		if six {
@@ -81,6 +87,9 @@ func chains(plan nat.Plan, unknown Unknown) []chain {
 	}
 	if len(plan.Refused) > 0 {
 		out = append(out, refuseChain(plan.Refused))
+	}
+	if plan.Events != nil {
+		out = append(out, eventChains(plan.Events)...)
 	}
 	if !plan.Guard() && !plan.Sessions {
 		return out
@@ -173,20 +182,22 @@ func (f family) dnatRules() []rule {
 // A flow that came in through a forward is not touched: its source is not inside.
 // There are two rules for each pool that sources name, which is one as a rule.
 func (f family) snatRules(sources []nat.Source) (out []rule) {
-	for _, p := range pools(sources) {
+	for _, p := range pools(sources) { // of those that keep theirs there is none
 		out = append(out,
 			say("source NAT: a port of the pool", f.is(), withPorts(), f.insideKey(), do(mapped(f.pool(p))), f.snatTo(p)),
 			// The kernel takes the pool as the range of the identifier.
 			say("source NAT: an ICMP identifier of the pool", f.is(), protocol(f.icmp()), f.insideKey(), do(mapped(f.pool(p))), f.snatTo(p)))
 	}
-	return append(out, say("source NAT: protocols without ports", f.is(), f.insideKey(), do(mapped(f.name(mapSource)), f.snatToAddress())))
+	return append(out, say("source NAT: protocols without ports, hosts that keep theirs", f.is(), f.insideKey(), do(mapped(f.name(mapSource)), f.snatToAddress())))
 }
 
 // pools returns the different pools of sources, sorted.
 func pools(sources []nat.Source) []nat.Ports {
 	var out []nat.Ports
 	for _, s := range sources {
-		out = append(out, s.Ports)
+		if !s.Keeps {
+			out = append(out, s.Ports)
+		}
 	}
 	slices.SortFunc(out, func(a, b nat.Ports) int { return cmp.Or(cmp.Compare(a.First, b.First), cmp.Compare(a.Last, b.Last)) })
 	return slices.Compact(out)

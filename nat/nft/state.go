@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
+	"github.com/mdlayher/netlink"
 
 	"understudy/nat"
 )
@@ -24,7 +25,7 @@ type state struct {
 
 // read dumps our table. Reading is several requests, so it may mix two states if
 // someone writes meanwhile; whoever acts on it reads again afterwards.
-func read(c *nftables.Conn) (*state, error) {
+func read(c *nftables.Conn, nl *netlink.Conn) (*state, error) {
 	s := &state{
 		chains: map[string]*nftables.Chain{}, rules: map[string][]string{},
 		sets: map[string]*nftables.Set{}, elements: map[string]map[string]element{},
@@ -41,17 +42,17 @@ func read(c *nftables.Conn) (*state, error) {
 	if !s.exists {
 		return s, nil
 	}
-	if err := s.readChains(c); err != nil {
+	if err := s.readChains(c, nl); err != nil {
 		return nil, err
 	}
 	if err := s.readSets(c); err != nil {
 		return nil, err
 	}
-	s.counters, err = readCounters(c)
+	s.counters, err = readCounters(c, ourTable())
 	return s, err
 }
 
-func (s *state) readChains(c *nftables.Conn) error {
+func (s *state) readChains(c *nftables.Conn, nl *netlink.Conn) error {
 	all, err := c.ListChainsOfTableFamily(nftables.TableFamilyINet)
 	if err != nil {
 		return fmt.Errorf("read chains: %w", err)
@@ -60,11 +61,17 @@ func (s *state) readChains(c *nftables.Conn) error {
 		if ch.Table.Name != Table {
 			continue
 		}
+		s.chains[ch.Name] = ch
+		if inWords(ch.Name) {
+			if s.rules[ch.Name], err = readWords(nl, ourTable(), ch.Name); err != nil {
+				return err
+			}
+			continue
+		}
 		rules, err := c.GetRules(ourTable(), ch)
 		if err != nil {
 			return fmt.Errorf("read chain %s: %w", ch.Name, err)
 		}
-		s.chains[ch.Name] = ch
 		for _, r := range rules {
 			s.rules[ch.Name] = append(s.rules[ch.Name], fingerprint(r.Exprs, r.UserData))
 		}
@@ -92,8 +99,8 @@ func (s *state) readSets(c *nftables.Conn) error {
 	return nil
 }
 
-func readCounters(c *nftables.Conn) (map[string]expr.Counter, error) {
-	objects, err := c.GetNamedObjects(ourTable())
+func readCounters(c *nftables.Conn, table *nftables.Table) (map[string]expr.Counter, error) {
+	objects, err := c.GetNamedObjects(table)
 	if err != nil {
 		return nil, fmt.Errorf("read counters: %w", err)
 	}
@@ -113,10 +120,15 @@ func readCounters(c *nftables.Conn) (map[string]expr.Counter, error) {
 func fingerprint(exprs []expr.Any, userData []byte) string {
 	var b strings.Builder
 	for _, e := range exprs {
-		if n, ok := e.(*expr.NAT); ok {
-			bare := *n
+		switch x := e.(type) {
+		case *expr.NAT:
+			bare := *x
 			bare.Specified = false
 			e = &bare
+		case *expr.Ct:
+			if x.Key == expr.CtKeyEVENTMASK { // what it is set to stands before it; the library does not read from where
+				e = &expr.Ct{Key: x.Key}
+			}
 		}
 		data, err := expr.Marshal(byte(nftables.TableFamilyINet), e)
 		if err != nil {

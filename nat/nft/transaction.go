@@ -86,8 +86,16 @@ func (l *link) close() error {
 // transaction collects messages that the kernel carries out all or none.
 type transaction struct {
 	c     *nftables.Conn
-	steps []step // one a message, in order
+	table *nftables.Table // nil: ourTable
+	steps []step          // one a message, in order
 	bytes int
+}
+
+func (t *transaction) of() *nftables.Table {
+	if t.table != nil {
+		return t.table
+	}
+	return ourTable()
 }
 
 // step remembers what a message was for, to name it if the kernel refuses it.
@@ -106,22 +114,22 @@ func (t *transaction) empty() bool { return len(t.steps) == 0 }
 
 func (t *transaction) addTable() {
 	t.step("add table")
-	t.c.AddTable(ourTable())
+	t.c.AddTable(t.of())
 }
 
 func (t *transaction) deleteTable() {
 	t.step("delete table")
-	t.c.DelTable(ourTable())
+	t.c.DelTable(t.of())
 }
 
 func (t *transaction) addCounter(name string) {
 	t.step("add counter %s", name)
-	t.c.AddObj(&nftables.NamedObj{Table: ourTable(), Name: name, Type: nftables.ObjTypeCounter, Obj: &expr.Counter{}})
+	t.c.AddObj(&nftables.NamedObj{Table: t.of(), Name: name, Type: nftables.ObjTypeCounter, Obj: &expr.Counter{}})
 }
 
 func (t *transaction) deleteCounter(name string) {
 	t.step("delete counter %s", name)
-	t.c.DeleteObject(&nftables.NamedObj{Table: ourTable(), Name: name, Type: nftables.ObjTypeCounter, Obj: &expr.Counter{}})
+	t.c.DeleteObject(&nftables.NamedObj{Table: t.of(), Name: name, Type: nftables.ObjTypeCounter, Obj: &expr.Counter{}})
 }
 
 func (t *transaction) addSet(s *nftables.Set) error {
@@ -131,12 +139,12 @@ func (t *transaction) addSet(s *nftables.Set) error {
 
 func (t *transaction) deleteSet(name string) {
 	t.step("delete set %s", name)
-	t.c.DelSet(&nftables.Set{Table: ourTable(), Name: name})
+	t.c.DelSet(&nftables.Set{Table: t.of(), Name: name})
 }
 
 func (t *transaction) addChain(ch chain) {
 	t.step("add chain %s", ch.name)
-	k := &nftables.Chain{Name: ch.name, Table: ourTable()}
+	k := &nftables.Chain{Name: ch.name, Table: t.of()}
 	if ch.hook != nil {
 		policy := nftables.ChainPolicyAccept
 		k.Type, k.Hooknum, k.Priority, k.Policy = ch.kind, ch.hook, &ch.priority, &policy
@@ -146,19 +154,19 @@ func (t *transaction) addChain(ch chain) {
 
 func (t *transaction) deleteChain(name string) {
 	t.step("delete chain %s", name)
-	t.c.DelChain(&nftables.Chain{Name: name, Table: ourTable()})
+	t.c.DelChain(&nftables.Chain{Name: name, Table: t.of()})
 }
 
 func (t *transaction) flushChain(name string) {
 	t.step("flush chain %s", name)
-	t.c.FlushChain(&nftables.Chain{Name: name, Table: ourTable()})
+	t.c.FlushChain(&nftables.Chain{Name: name, Table: t.of()})
 }
 
 func (t *transaction) addRules(ch string, rules []rule) {
 	for _, r := range rules {
 		t.step("add rule to chain %s: %s", ch, r.comment)
 		t.c.AddRule(&nftables.Rule{
-			Table: ourTable(), Chain: &nftables.Chain{Name: ch}, Exprs: r.exprs, UserData: comment(r.comment),
+			Table: t.of(), Chain: &nftables.Chain{Name: ch}, Exprs: r.exprs, UserData: comment(r.comment),
 		})
 	}
 }
