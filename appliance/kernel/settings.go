@@ -116,3 +116,21 @@ func DeviceSettings(d identity.Device, strict bool) []Setting {
 func interfaceKey(family, name, leaf string) string {
 	return strings.Join([]string{"net", family, "conf", strings.ReplaceAll(name, ".", "/"), leaf}, ".")
 }
+
+// MirrorSettings returns what an interface needs by which the packets of others come
+// in as copies; strict says that net.ipv4.conf.all.rp_filter is on. A strict value for
+// all can only be raised, to 2 (loose), and the kernel is not loose with an interface
+// that has no address: then it takes one, whichever.
+func MirrorSettings(name string, strict bool) []Setting {
+	filter := "0"
+	if strict {
+		filter = "2"
+	}
+	return []Setting{{Key: interfaceKey("ipv4", name, "rp_filter"), Value: filter, Why: "copies come in here whose senders are elsewhere"}}
+}
+
+// StrictReversePath tells whether net.ipv4.conf.all.rp_filter is on.
+func StrictReversePath() (bool, error) {
+	v, err := NewSysctls("").read("net.ipv4.conf.all.rp_filter")
+	return err == nil && v != "0", err
+}
