@@ -112,9 +112,11 @@ func (e *Engine) Activate(ctx context.Context, group string, term uint64) (Repor
 }
 
 // join makes the events of flows that begin and change arrive, or not: only an
-// owner needs them, and they cost a standby dear. Held: e.mu.
+// owner needs them, and they cost a standby dear. One that polls has them from its
+// dumps. Held: e.mu.
 func (e *Engine) join(on bool) error {
-	if e.joined == on {
+	e.owner = on
+	if on = on && e.overload.Step() != session.Polling; e.joined == on {
 		return nil
 	}
 	do := e.events.Leave

@@ -43,7 +43,12 @@ type Config struct {
 	Late      time.Duration // how long after an activation the last owner's new flows are taken: 2 s
 	Salvage   time.Duration // how long a peer may take to tell what it kept of a group, see salvage.go: 10 s
 	Tunnel    time.Duration // how long a GRE tunnel that was taken over may be silent: 180 s, as the kernel gives it
-	RcvBuf    int           // event buffer in bytes: conntrack.DefaultRcvBuf
+	RcvBuf    int           // event buffer in bytes: conntrack.RcvBufFor this kernel's table
+	Ladder    session.Ladder
+
+	// TableMax is taken for nf_conntrack_max, which is one for all of a kernel's
+	// network namespaces; 0: what it is.
+	TableMax int
 
 	// NATHooks tells for which families this kernel has a NAT chain; nil: not asked.
 	NATHooks func() (ipv4, ipv6 bool, err error)

@@ -48,6 +48,9 @@ type Engine struct {
 	mu          sync.Mutex
 	events      *conntrack.Listener
 	joined      bool // NEW and UPDATE
+	owner       bool // should be, but for an overload
+	overload    session.Overload
+	passed      bool // events were passed over, since the last dump began
 	table       *session.Table
 	groups      *session.Groups
 	scope       *session.Scope
@@ -103,12 +106,14 @@ func Open(cfg Config) (e *Engine, err error) {
 	if err := e.Rekey(cfg.Secrets); err != nil {
 		return nil, err
 	}
+	e.overload = session.NewOverload(time.Now(), cfg.Ladder)
 	e.newTable()
 	e.table.SetCold(e.cold())
 	if err := cfg.Namespace(e.openSockets); err != nil {
 		return nil, fmt.Errorf("replica: %w", err)
 	}
 	e.lookAround()
+	e.lookAtTable()
 	return e, nil
 }
 
@@ -143,7 +148,7 @@ func (e *Engine) openSockets() (err error) {
 	if e.dumper, err = conntrack.OpenKernel(); err != nil {
 		return err
 	}
-	if e.events, err = conntrack.OpenListener(conntrack.ListenerConfig{RcvBuf: e.cfg.RcvBuf}); err != nil {
+	if e.events, err = e.openListener(); err != nil {
 		return err
 	}
 	if err = e.events.Ignore(e.kernel.PortID(), e.dumper.PortID()); err != nil {
@@ -155,6 +160,24 @@ func (e *Engine) openSockets() (err error) {
 	}
 	e.listener, err = net.Listen("tcp", e.cfg.Listen.String())
 	return err
+}
+
+// openListener opens the event socket with the buffer that this kernel's table asks
+// for.
+func (e *Engine) openListener() (*conntrack.Listener, error) {
+	size := e.cfg.RcvBuf
+	if limits, err := conntrack.ReadLimits(); size == 0 && err == nil {
+		size = conntrack.RcvBufFor(limits.Max)
+	}
+	l, err := conntrack.OpenListener(conntrack.ListenerConfig{RcvBuf: size})
+	if err != nil {
+		return nil, err
+	}
+	if b, err := l.Buffer(); err == nil && b.Short() {
+		e.log.Warn("the buffer for connection events is smaller than it should be; it takes CAP_NET_ADMIN, or a larger net.core.rmem_max",
+			"bytes", b.Size, "want", b.Asked, "events", b.Size/conntrack.EventBytes)
+	}
+	return l, nil
 }
 
 // Addr is where the engine listens.
@@ -196,6 +219,9 @@ func (e *Engine) Close() error {
 	}
 	return errors.Join(errs...)
 }
+
+// EventPort is the netlink port that the engine hears connection events at.
+func (e *Engine) EventPort() uint32 { return e.events.PortID() }
 
 func (e *Engine) group(name string) (int, error) {
 	g := e.groups.Index(name)

@@ -14,6 +14,7 @@ import (
 
 	"understudy/appliance/lab"
 	"understudy/appliance/replica"
+	"understudy/nat"
 	"understudy/nat/session"
 )
 
@@ -47,6 +48,12 @@ const natChain = `table inet other {
 // engines are configured, and not started.
 func newGateways(t *testing.T, rules string) *gateways {
 	t.Helper()
+	return newGatewaysOn(t, rules, [2][2]string{{"lan0", "wan0"}, {"lan0", "wan0"}})
+}
+
+// newGatewaysOn does that with other interfaces, inside and outside, of each.
+func newGatewaysOn(t *testing.T, rules string, names [2][2]string) *gateways {
+	t.Helper()
 	g := &gateways{world: newWorld(t)}
 	l := lab.NewT(t)
 	lan, wan := l.Segment("lan"), l.Segment("wan")
@@ -58,11 +65,12 @@ func newGateways(t *testing.T, rules string) *gateways {
 	l.Join(g.client, lan, "lan0", clientIP+"/24", clientIP6+"/64")
 	l.Join(g.server, wan, "wan0", serverIP+"/24", serverIP6+"/64")
 	for i, b := range []*box{g.a, g.b} {
-		l.Join(b.node, lan, "lan0", fmt.Sprintf("10.0.0.%d/24", i+2), fmt.Sprintf("fd00::%d/64", i+2))
-		l.Join(b.node, wan, "wan0", fmt.Sprintf("198.51.100.%d/24", i+2), fmt.Sprintf("2001:db8:9::%d/64", i+2))
+		l.Join(b.node, lan, names[i][0], fmt.Sprintf("10.0.0.%d/24", i+2), fmt.Sprintf("fd00::%d/64", i+2))
+		l.Join(b.node, wan, names[i][1], fmt.Sprintf("198.51.100.%d/24", i+2), fmt.Sprintf("2001:db8:9::%d/64", i+2))
 		must(t, b.node.Sysctl("ipv4/ip_forward", "1"))
 		must(t, b.node.Sysctl("ipv6/conf/all/forwarding", "1"))
-		b.nft(rules)
+		b.nft(strings.ReplaceAll(rules, `"wan0"`, `"`+names[i][1]+`"`))
+		b.filter(&nat.Events{}) // what the program would have the kernel tell
 		b.cfg.Routed = true
 		b.cfg.Groups = []replica.Group{{Name: "gw",
 			Addresses: []netip.Addr{vip, netip.MustParseAddr(lanVIP), netip.MustParseAddr(vip6)},

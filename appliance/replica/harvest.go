@@ -44,6 +44,7 @@ const harvestSlice = 256
 func (e *Engine) readEvents() (total int, err error) {
 	for {
 		e.mu.Lock()
+		e.weigh(time.Now(), false)
 		n, err := e.events.Drain(harvestSlice, e.handler)
 		e.kickSenders()
 		if e.table.Dirty(session.SinkKernel) > 0 {
@@ -77,6 +78,7 @@ func (e *Engine) overrun() {
 	e.lost = true
 	e.dumpSoon(now)
 	kick(e.dump)
+	e.weigh(now, true)
 	e.table.Each(e.groups.All()&^e.groups.Active(), func(s session.Slot) bool {
 		e.table.Offer(s, now)
 		return true
@@ -113,9 +115,23 @@ func (e *Engine) dumpOver(began, now time.Time, failed bool) {
 	e.dumpSoon(now)
 }
 
+// dumpAgain has a box that polls make the next dump before long, after one that
+// began at the given time. Held: e.mu.
+func (e *Engine) dumpAgain(began, now time.Time) {
+	if e.overload.Step() != session.Polling {
+		return
+	}
+	if at := now.Add(e.overload.PollEvery(now.Sub(began))); at.Before(e.reconcile) {
+		e.reconcile = at
+	}
+}
+
 // onEvent takes one event. Held: e.mu.
 func (e *Engine) onEvent(ev *conntrack.Event) {
 	e.counters.Events++
+	if e.spare(ev) {
+		return
+	}
 	gs := e.scope.Groups(&ev.Rec)
 	if gs == 0 {
 		return
@@ -147,14 +163,14 @@ func (e *Engine) ended(ev *conntrack.Event) {
 		// A dump under way may still show it, and must not revive it.
 		e.table.Identify(s, ev.Rec.ID)
 	}
-	e.table.Delete(s, e.peerSinks(), time.Now())
+	e.table.Delete(s, e.sinksOf(s), time.Now())
 }
 
 // taken: the kernel let go of a session that we hold for a peer. Only the peer
 // says when it is over, so the kernel is given it again.
 func (e *Engine) taken(ev *conntrack.Event) {
 	s, ok := e.table.Lookup(&ev.Rec.Key)
-	if !ok || !e.table.Installed(s) {
+	if !ok || !e.table.Installed(s) || e.saw(s) {
 		return
 	}
 	e.table.SetInstalled(s, false)
@@ -173,7 +189,7 @@ func (e *Engine) changed(ev *conntrack.Event, g int) {
 	class, wanted := e.wants(r)
 	if !wanted {
 		if known {
-			e.table.Delete(s, e.peerSinks(), time.Now())
+			e.table.Delete(s, e.sinksOf(s), time.Now())
 		} else {
 			e.remember(ev, r)
 		}
@@ -194,7 +210,7 @@ func (e *Engine) wants(r *session.Record) (class int, ok bool) {
 		e.counters.Excluded++
 		return class, false
 	}
-	return class, true
+	return class, e.cfg.Knobs.Early || !e.cfg.Classes.TooEarly(class, r)
 }
 
 // own notes that a session, of the given class, came from this box's kernel.
@@ -217,7 +233,7 @@ func (e *Engine) own(s session.Slot, k *session.Key, ch session.Change, class in
 		e.young.Add(now, e.table, s, class)
 	}
 	if !e.table.Young(s) {
-		e.table.Mark(s, e.peerSinks(), now)
+		e.table.Mark(s, e.sinksOf(s), now)
 	}
 	if ch&session.ChangeNew != 0 && e.table.HasMaster(s) {
 		e.depends()

@@ -132,6 +132,7 @@ func (e *Engine) heed(now time.Time, p *peer) (changes []Change) {
 		switch n.Kind {
 		case session.NoticeHello:
 			h := p.receiver.Peer()
+			e.lookForRoom()
 			if c.Group = ""; differs(h.Config, e.cfg.Hash) {
 				e.log.Warn("the peer's configuration differs", "peer", p.Name)
 				c.Kind = ConfigDiffers

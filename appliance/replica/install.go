@@ -38,6 +38,7 @@ func (e *Engine) keepInstalling(ctx context.Context) error {
 			e.makeLoose()
 		case now := <-tick.C:
 			e.mu.Lock()
+			e.weigh(now, false)
 			e.counters.Renewed += uint64(e.holder.Step(now, e.table, e.groups.All()&^e.groups.Active()))
 			if now.Sub(retried) >= time.Second {
 				retried = now
@@ -251,6 +252,7 @@ func (e *Engine) file(n int, active session.GroupSet) {
 			e.notify(Change{Kind: Clash, Group: e.cfg.Groups[w.Group].Name})
 		case err == conntrack.ErrTableFull:
 			e.counters.KernelFull++
+			e.tellFull()
 		case err == conntrack.ErrNotInstallable:
 			e.counters.Unsupported++
 		default:

@@ -13,6 +13,7 @@ const (
 	Overrun                         // events were lost; a dump follows
 	Clash                           // a session that another flow was in the way of
 	ConfigDiffers                   // a peer's configuration hash is another
+	Overloaded                      // more, or less, than this node can handle: see Status
 )
 
 // String is the word that logs use.
@@ -36,6 +37,8 @@ func (k ChangeKind) String() string {
 		return "clash"
 	case ConfigDiffers:
 		return "config-differs"
+	case Overloaded:
+		return "overloaded"
 	}
 	return "unknown"
 }

@@ -22,6 +22,8 @@ type readiness struct {
 	needs conntrack.Needs
 	due   time.Time
 	lacks []string
+	size  session.TableSize // of this kernel's table, as last read
+	full  uint64            // Counters.KernelFull at the last look
 }
 
 // need notes what the first n records of the batch need. Held: e.mu.
@@ -48,17 +50,21 @@ func (e *Engine) probe(now time.Time) {
 		e.ready.due = now.Add(probeEvery)
 	}
 	e.mu.Unlock()
-	if !due || needs == (conntrack.Needs{}) {
+	if !due {
 		return
 	}
-	e.dumpMu.Lock()
-	lacks, err := e.dumper.Probe(&needs)
-	e.dumpMu.Unlock()
-	if err != nil {
-		e.report("probe", err)
-		return
+	var lacks []string
+	if needs != (conntrack.Needs{}) {
+		e.dumpMu.Lock()
+		found, err := e.dumper.Probe(&needs)
+		e.dumpMu.Unlock()
+		if err != nil {
+			e.report("probe", err)
+			return
+		}
+		lacks = append(found, e.hooks(&needs)...)
 	}
-	lacks = append(lacks, e.hooks(&needs)...)
+	lacks = append(lacks, e.room()...)
 	e.mu.Lock()
 	changed := !slices.Equal(lacks, e.ready.lacks)
 	e.ready.lacks = lacks

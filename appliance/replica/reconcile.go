@@ -99,7 +99,7 @@ func (e *Engine) compare(ctx context.Context, groups session.GroupSet) error {
 	gen := e.gen
 	e.table.KeepTombstones(true)
 	e.counters.Dumps++
-	e.lost = false
+	e.lost, e.passed = false, false
 	goal := e.table.KernelQueue()
 	e.mu.Unlock()
 	// What is on its way into the kernel must be there to be seen.
@@ -121,12 +121,13 @@ func (e *Engine) compare(ctx context.Context, groups session.GroupSet) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.dumpOver(began, now, err != nil)
+	e.dumpAgain(began, now)
 	if err == nil {
 		e.compared = began
 		e.setOffloaded(offloaded)
 		swept := 0
 		e.table.Sweep(groups&e.groups.Active(), gen, func(s session.Slot) {
-			e.table.Delete(s, e.peerSinks(), now)
+			e.table.Delete(s, e.sinksOf(s), now)
 			swept++
 		})
 		e.counters.Swept += uint64(swept)
@@ -187,6 +188,9 @@ func (e *Engine) audit(groups session.GroupSet) error {
 			return
 		}
 		s, known := e.table.Lookup(&ev.Rec.Key)
+		if !known && e.cfg.Knobs.Mirror {
+			return // made by its packets, and of its peer it is not told
+		}
 		if !known {
 			// What is only forwarded takes nothing from anybody, and may be on its
 			// way through this node for a good reason.

@@ -23,6 +23,7 @@ type Status struct {
 	// becomes of them nobody is told, so the peers have them as they were before.
 	Offloaded    int
 	Young        int // flows that peers are not told of yet, by their class
+	Overload     OverloadStatus
 	Peers        []PeerStatus
 	Groups       []GroupStatus
 	LastTakeover *Takeover // nil: none yet
@@ -35,8 +36,9 @@ type PeerStatus struct {
 	Connected bool
 	// ConfigDiffers: the peer said another hash of what must be the same.
 	ConfigDiffers bool
-	Lag           time.Duration // age of the oldest change that is not safe there, by the mode's Ack
-	LastResync    time.Time     // when a full transfer, to it or from it, was last applied; zero: never
+	Lag           time.Duration     // age of the oldest change that is not safe there, by the mode's Ack
+	Table         session.TableSize // of its kernel, when it connected
+	LastResync    time.Time         // when a full transfer, to it or from it, was last applied; zero: never
 	Sender        session.SenderStats
 	Receiver      session.ReceiverStats
 }
@@ -66,6 +68,8 @@ type Takeover struct {
 type Counters struct {
 	Events      uint64 // conntrack events read
 	Overruns    uint64 // times that events were lost
+	Overloads   uint64 // times that it was no longer calm: see session.Overload
+	Spared      uint64 // events passed over meanwhile
 	Stray       uint64 // events of flows in groups that are not Active here
 	Partial     uint64 // events of flows of which too little is known
 	Unsupported uint64 // flows that cannot be moved
@@ -99,6 +103,7 @@ func (e *Engine) Status() Status {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s := Status{Counters: e.counters, InSync: true, Young: e.young.Len(), Allowed: e.allowed()}
+	s.Overload = e.overloadStatus()
 	active := e.groups.Active()
 	s.Offloaded, s.NotReady = e.offloaded, slices.Clone(e.ready.lacks)
 	if active != e.groups.All() && len(s.NotReady) > 0 {
@@ -136,6 +141,7 @@ func (e *Engine) Status() Status {
 			s.Lag = max(s.Lag, ps.Lag)
 		}
 		if h := p.receiver.Peer(); p.in != nil && h != nil {
+			ps.Table = h.Table
 			ps.ConfigDiffers = differs(h.Config, e.cfg.Hash)
 		}
 		s.Peers = append(s.Peers, ps)
