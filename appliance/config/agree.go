@@ -71,11 +71,18 @@ func (c *Config) Agreement() string {
 				}
 			}
 			slices.Sort(out)
-			lines = append(lines, fmt.Sprintf("source %s out %s to %s with %s", s.From, strings.Join(out, " "), s.To, ref(s.Router, s.To)))
+			line := fmt.Sprintf("source %s out %s to %s with %s", s.From, strings.Join(out, " "), s.To, ref(s.Router, s.To))
+			if s.Ports == PortsSplit {
+				line += " ports split among " + strings.Join(c.nodes(), " ")
+			}
+			lines = append(lines, line)
 		}
 		for _, f := range c.Mappings.Forwards {
 			lines = append(lines, fmt.Sprintf("forward %s/%s to %s with %s", f.Address, f.Proto, f.To, ref(f.Router, f.Address.Addr())))
 		}
+	}
+	if c.mirror() != nil {
+		lines = append(lines, "packets are copied")
 	}
 	slices.Sort(lines)
 	return strings.Join(lines, "\n") + "\n"

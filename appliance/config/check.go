@@ -44,6 +44,7 @@ func (c *checker) check(raw *rawFile) {
 	c.checkRouting()
 	c.checkNAT(raw.NAT)
 	c.checkSessions(raw.Sessions)
+	c.checkPorts()
 	c.checkGuard(raw)
 	if len(c.problems) == 0 {
 		c.askNAT()

@@ -8,13 +8,9 @@ import (
 	"understudy/nat/session"
 )
 
-// modes are those of sessions.mode, in the order in which they are offered;
-// laterModes will be.
-var (
-	modes = []session.Mode{session.ModeHybrid, session.ModeIncremental, session.ModeLeaderFollower, session.ModePeriodic,
-		session.ModeLogDependency, session.ModeLogOptimistic}
-	laterModes = []session.Mode{session.ModeActive}
-)
+// modes are those of sessions.mode, in the order in which they are offered.
+var modes = []session.Mode{session.ModeHybrid, session.ModeIncremental, session.ModeLeaderFollower, session.ModePeriodic,
+	session.ModeLogDependency, session.ModeLogOptimistic, session.ModeActive}
 
 // everyRange bounds sessions.every for the modes that have a clock.
 var everyRange = map[session.Mode]struct{ least, most time.Duration }{
@@ -28,7 +24,7 @@ const maxBatch = 1 << 16
 // checkMode reads how flows are sent, and what of it can be chosen in that mode.
 func (c *checker) checkMode(raw *rawSessions, s *Sessions) {
 	before := len(c.problems)
-	s.Mode = known(c, "sessions.mode", raw.Mode, c.defaults.Sessions.Mode, modes, laterModes...)
+	s.Mode = known(c, "sessions.mode", raw.Mode, c.defaults.Sessions.Mode, modes)
 	s.Knobs, _ = session.KnobsOf(s.Mode, 0, 0)
 	if len(c.problems) > before {
 		return // of which mode the rest is, nobody knows

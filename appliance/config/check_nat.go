@@ -39,6 +39,7 @@ func (c *checker) checkNAT(raw *rawNAT) {
 func (c *checker) source(path string, raw *rawSource) Source {
 	s := Source{From: c.sourcePrefix(join(path, "from"), raw.From)}
 	s.Out = c.outInterface(join(path, "out"), raw.Out)
+	s.Ports = known(c, join(path, "ports"), raw.Ports, c.defaults.Source.Ports, []PortUse{PortsShared, PortsSplit})
 	to, ok := c.bareAddr(join(path, "to"), raw.To, "name the public address that the network gets")
 	if !ok || !c.translatable(join(path, "to"), to) {
 		return s

@@ -24,8 +24,10 @@ func (c *checker) checkSessions(raw *rawSessions) {
 	s.SecretFile, s.Secret = c.secret(raw.SecretFile)
 	c.checkMode(raw, s)
 	s.Install = known(c, "sessions.install", raw.Install, c.defaults.Sessions.Install, []Install{InstallHot, InstallTakeover})
+	s.Filter = known(c, "sessions.filter", raw.Filter, c.defaults.Sessions.Filter, []Filter{FilterAuto, FilterOn, FilterOff})
 	c.checkFlows(raw, s)
 	c.checkModeOfClasses(raw, s)
+	c.checkMirror(raw, s)
 }
 
 func (c *checker) peers(raw []*rawPeer, listen netip.AddrPort) []Peer {

@@ -139,7 +139,16 @@ type Source struct {
 	Out    string       // interface of a router
 	To     netip.Addr
 	Router string // the router that the address To moves with
+	Ports  PortUse
 }
+
+// PortUse says which ports of a public address a node gives to new flows.
+type PortUse string
+
+const (
+	PortsShared PortUse = "shared" // all of the pool
+	PortsSplit  PortUse = "split"  // its own part, by the order of the nodes' names
+)
 
 // Forward passes one port of a public address on to a server.
 type Forward struct {
@@ -229,6 +238,8 @@ type Sessions struct {
 	Knobs      session.Knobs // of the mode, with what the file chooses of them
 	Install    Install
 
+	Mirror   string        // interface that packets are copied to the other node by; only with the knob
+	Filter   Filter        // which connection events the kernel makes
 	Routed   bool          // flows count that no address of ours translates
 	Networks []FlowNetwork // these alone; empty: any
 	Classes  []FlowClass   // the first that matches counts
@@ -262,6 +273,15 @@ const (
 	InstallTakeover Install = "takeover" // in a table of its own, and in the kernel at a takeover
 )
 
+// Filter says whether the kernel makes only those connection events that are needed.
+type Filter string
+
+const (
+	FilterAuto Filter = "auto" // where something is translated, and while nobody else hears them
+	FilterOn   Filter = "on"
+	FilterOff  Filter = "off"
+)
+
 // Defaults holds the value of each key that may be left out.
 type Defaults struct {
 	Router   Router
@@ -270,6 +290,7 @@ type Defaults struct {
 	Hop      identity.Hop
 	Notify   Notify // its Timeout is less with WhenBefore
 	Mappings Mappings
+	Source   Source
 	Check    Check // its Timeout is Every, if left out
 	Sessions Sessions
 	Class    FlowClass
@@ -296,9 +317,10 @@ func Default() Defaults {
 		Hop:      identity.Hop{Weight: 1},
 		Notify:   Notify{When: WhenAfter, Timeout: 10 * time.Second, Arguments: ArgumentsNone},
 		Mappings: Mappings{Unknown: UnknownReset},
+		Source:   Source{Ports: PortsShared},
 		Check: Check{Every: health.DefaultEvery, Rise: health.DefaultRise, Fall: health.DefaultFall,
 			Min: 1, Table: mainTable},
-		Sessions: Sessions{Mode: session.ModeHybrid, Install: InstallHot, Routed: true},
+		Sessions: Sessions{Mode: session.ModeHybrid, Install: InstallHot, Filter: FilterAuto, Routed: true},
 		Class:    FlowClass{Replicate: true},
 		Guard:    Guard{Mode: GuardAlarm, Limit: 10 * time.Second},
 	}

@@ -158,7 +158,7 @@ func (c *Config) translated(r Router) []netip.Addr {
 // NAT returns the translation, with the addresses of every group: they are what
 // the gate of a group lets in.
 func (c *Config) NAT() nat.Config {
-	out := nat.Config{Sessions: c.Sessions != nil, Refused: c.refused()}
+	out := nat.Config{Sessions: c.Sessions != nil, Refused: c.refused(), Events: c.events(), Mirror: c.mirror()}
 	for _, g := range c.Groups {
 		ng := nat.Group{Name: g.Name}
 		id := c.Identity(g.Name)
@@ -172,14 +172,16 @@ func (c *Config) NAT() nat.Config {
 		return out
 	}
 	for _, s := range c.Mappings.Sources {
-		out.Sources = append(out.Sources, nat.Source{From: s.From, Out: s.Out, To: s.To})
+		out.Sources = append(out.Sources, c.source(s))
 	}
 	// Where only a device has an address in a subnet, what goes there leaves by
 	// the device, and is translated all the same.
 	for _, s := range c.Mappings.Sources {
 		for _, d := range c.Devices() {
 			if d.Parent == s.Out && d.Family() == familyOf(s.To) {
-				out.Sources = append(out.Sources, nat.Source{From: s.From, Out: d.Name, To: s.To})
+				on := c.source(s)
+				on.Out = d.Name
+				out.Sources = append(out.Sources, on)
 			}
 		}
 	}

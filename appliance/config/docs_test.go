@@ -82,7 +82,10 @@ func TestReferenceIsComplete(t *testing.T) {
 	}
 	walkKeys(reflect.TypeFor[rawFile](), "", func(k rawKey) {
 		if k.later == "" {
-			if !written[k.path] {
+			// One that only another mode has is there as an example.
+			_, leaf, _ := cutLast(k.path)
+			example := k.path == "sessions.mirror" && regexp.MustCompile(`(?m)^#   `+leaf+` = `).MatchString(src)
+			if !written[k.path] && !example {
 				t.Errorf("%s is not in %s", k.path, referenceFile)
 			}
 			return
@@ -116,14 +119,14 @@ func TestDocumentation(t *testing.T) {
 		"router.ra.interval": plain(d.RA.Interval), "router.ra.preference": d.RA.Preference, "router.ra.autonomous": d.RA.Autonomous,
 		"router.ra.onlink": d.RA.OnLink, "router.ra.valid": plain(d.RA.Valid), "router.ra.preferred": plain(d.RA.Preferred),
 		"router.ra.managed": d.RA.Managed, "router.ra.other": d.RA.Other, "router.ra.hop_limit": d.RA.HopLimit,
-		"router.checksum": d.Router.Checksum, "router.version": d.Router.Version, "nat.unknown": d.Mappings.Unknown,
+		"router.checksum": d.Router.Checksum, "router.version": d.Router.Version, "nat.unknown": d.Mappings.Unknown, "nat.source.ports": d.Source.Ports,
 		"router.notify.when": d.Notify.When, "router.notify.arguments": d.Notify.Arguments,
 		"group.notify.when": d.Notify.When, "group.notify.arguments": d.Notify.Arguments,
 		"router.routes.type": d.Route.Kind, "router.routes.table": d.Route.Table, "router.routes.metric": d.Route.Metric,
 		"router.routes.onlink": d.Hop.Onlink, "router.routes.nexthops.onlink": d.Hop.Onlink, "router.routes.nexthops.weight": d.Hop.Weight,
 		"check.every": d.Check.Every, "check.rise": d.Check.Rise, "check.fall": d.Check.Fall, "check.min": d.Check.Min, "check.table": d.Check.Table,
 		"guard": d.Guard.Mode, "guard_limit": d.Guard.Limit, "sessions.mode": d.Sessions.Mode, "sessions.install": d.Sessions.Install,
-		"sessions.routed": d.Sessions.Routed, "sessions.class.replicate": d.Class.Replicate, "sessions.class.min_age": "0s",
+		"sessions.filter": d.Sessions.Filter, "sessions.routed": d.Sessions.Routed, "sessions.class.replicate": d.Class.Replicate, "sessions.class.min_age": "0s",
 	}
 	rows := map[string][]string{}
 	for line := range strings.Lines(read(t, docsFile)) {

@@ -131,8 +131,8 @@ type (
 		Out    *string `toml:"out" like:"\"wan0\""`
 		To     *string `toml:"to" like:"\"203.0.113.1\""`
 		Router *string `toml:"router" like:"\"wan\""`
+		Ports  *string `toml:"ports" like:"\"shared\""`
 
-		Ports  any `toml:"ports" later:"choosing how source ports are divided"`
 		Onlink any `toml:"onlink" later:"translating to a routed block"`
 	}
 
@@ -178,6 +178,8 @@ type (
 		Batch      *int64     `toml:"batch" like:"256"`
 		Install    *string    `toml:"install" like:"\"hot\""`
 
+		Mirror   *string       `toml:"mirror" like:"\"mirror0\""`
+		Filter   *string       `toml:"filter" like:"\"auto\""`
 		Routed   *bool         `toml:"routed" like:"true"`
 		Networks []*rawNetwork `toml:"networks"`
 		Classes  []*rawClass   `toml:"class"`
