@@ -27,6 +27,7 @@ const (
 	AlarmDuplicate        = "duplicate-address"
 	AlarmRouteWaiting     = "route-waiting"
 	AlarmNotifyFailed     = "notify-failed"
+	AlarmMirrorDown       = "mirror-down" // packets are not copied to the standby
 )
 
 // Alarm is something an operator should know, for as long as it holds.

@@ -159,10 +159,21 @@ type SessionsStatus struct {
 	Young        int             `json:"young"`               // flows that no peer is told of yet, by their class
 	NotReady     []string        `json:"not_ready,omitempty"` // what this kernel lacks of what the peers' flows need
 	Offloaded    int             `json:"offloaded"`           // flows in flowtables: unprotected
+	Filtered     bool            `json:"filtered"`            // the kernel makes only those events that are needed
+	Overload     OverloadStatus  `json:"overload"`
 	Peers        []PeerStatus    `json:"peers"`
 	LastTakeover *TakeoverStatus `json:"last_takeover"` // null before the first
 	// Counters are the session plane's running totals, by name.
 	Counters map[string]uint64 `json:"counters,omitempty"`
+}
+
+// OverloadStatus is how much of the kernel's events can be had.
+type OverloadStatus struct {
+	Step        string    `json:"step"` // calm | sparing | gap | polling
+	Since       time.Time `json:"since"`
+	Reason      string    `json:"reason"` // empty while calm
+	BufferBytes int       `json:"buffer_bytes"`
+	BufferFill  float64   `json:"buffer_fill"` // 0 to 1
 }
 
 // PeerStatus is the link to one peer.
@@ -171,6 +182,7 @@ type PeerStatus struct {
 	Connected  bool       `json:"connected"`
 	LagSeconds *float64   `json:"lag_seconds"`
 	LastResync *time.Time `json:"last_resync"`
+	TableMax   uint64     `json:"conntrack_max"` // of its kernel, as it said when it connected; 0: unknown
 }
 
 // TakeoverStatus is the last activation here.
@@ -187,8 +199,18 @@ type NATStatus struct {
 	Source   int           `json:"source"`
 	Forwards int           `json:"forwards"`
 	Entries  []EntryStatus `json:"entries"`
+	// Mirror counts packets in copy; null but with mode = "active".
+	Mirror *MirrorStatus `json:"mirror,omitempty"`
 	// Drops counts packets refused by the gate and the leak guard, by name.
 	Drops map[string]uint64 `json:"drops,omitempty"`
+}
+
+// MirrorStatus counts what is copied to the other node, and what came of its copies.
+type MirrorStatus struct {
+	Copied   uint64 `json:"copied"`
+	Taken    uint64 `json:"taken"`
+	KeptIn   uint64 `json:"kept_in"`  // that would have left
+	Silenced uint64 `json:"silenced"` // errors and resets that would have answered one
 }
 
 // EntryStatus is one entry point and its servers.

@@ -114,6 +114,9 @@ func (s *SessionsStatus) writeText(t io.Writer, now time.Time) {
 	if s.Offloaded > 0 {
 		fmt.Fprintf(t, "UNPROTECTED\t%d flows in flowtables\n", s.Offloaded)
 	}
+	if o := s.Overload; o.Step != "calm" && o.Step != "" {
+		fmt.Fprintf(t, "OVERLOAD\t%s since %s: %s\n", o.Step, ago(now, &o.Since), o.Reason)
+	}
 	for _, p := range s.Peers {
 		state := "not connected"
 		if p.Connected {

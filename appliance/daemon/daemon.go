@@ -111,7 +111,7 @@ func open(o Options, cfg *config.Config) (_ *node, err error) {
 	}
 	n.undo = append(n.undo, func() error { unlock(); return nil })
 
-	plan, err := nat.New(cfg.NAT())
+	plan, err := n.planOf(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("daemon: %w", err)
 	}
@@ -243,6 +243,7 @@ func (n *node) run(ctx context.Context) error {
 	g.Go(func() error { n.settle(ctx); return nil })
 	g.Go(func() error { n.checks.run(ctx); return nil })
 	g.Go(func() error { n.watchAlarm(ctx, appliance.AlarmCheckFlapping, n.checks.flapping); return nil })
+	g.Go(func() error { n.watchAlarm(ctx, appliance.AlarmMirrorDown, n.mirrorDown); return nil })
 	g.Go(func() error { n.watchAlarm(ctx, appliance.AlarmNotifyFailed, n.notify.Failing); return nil })
 	g.Go(func() error { return n.readElection(ctx) })
 	g.Go(func() error { return n.control.Serve(ctx) })
@@ -335,6 +336,7 @@ func (n *node) onKernel(ev kernel.Event) {
 	case kernel.AddressLost, kernel.Overrun:
 		n.runner.Post(appliance.Drifted{Why: ev.Kind.String() + " " + ev.Prefix.String() + " " + ev.Interface})
 	case kernel.LinkNew:
+		n.recopy(ev)
 		if !slices.Contains(interfaces(n.settled.config()), ev.Interface) || n.known[ev.Interface] == ev.Link.Index {
 			return
 		}
@@ -365,6 +367,7 @@ func (n *node) audit(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-t.C:
+			n.refilter()
 			n.repairTable()
 			n.prepareDevices()
 		}
@@ -381,7 +384,7 @@ func (n *node) repairTable() {
 	switch {
 	case err != nil:
 		n.log.Error("repairing the nftables table", "err", err)
-	case report.NewGate || report.Rebuilt || len(report.Chains) > 0 || report.Added+report.Removed > 0:
+	case report.NewGate || report.Rebuilt || report.Copies || len(report.Chains) > 0 || report.Added+report.Removed > 0:
 		n.runner.Post(appliance.Drifted{Why: "the nftables table was changed by someone else"})
 	}
 }

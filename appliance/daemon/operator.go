@@ -12,7 +12,6 @@ import (
 	"understudy/appliance"
 	"understudy/appliance/config"
 	"understudy/appliance/notify"
-	"understudy/nat"
 	"understudy/vrrp/election"
 )
 
@@ -49,7 +48,7 @@ func (n *node) reload(ctx context.Context) error {
 	if err := needsRestart(old, cfg); err != nil {
 		return err
 	}
-	plan, err := nat.New(cfg.NAT())
+	plan, err := n.planOf(cfg)
 	if err != nil {
 		return fmt.Errorf("reload: %w", err)
 	}
@@ -167,6 +166,7 @@ func (n *node) Status(ctx context.Context) (appliance.Status, error) {
 	s.NAT = n.natStatus(cfg)
 	if n.sessions != nil {
 		s.Sessions = n.sessions.status(cfg.Sessions)
+		s.Sessions.Filtered = n.settled.current().Events != nil
 	}
 	return s, ctx.Err()
 }
@@ -180,6 +180,9 @@ func (n *node) natStatus(cfg *config.Config) appliance.NATStatus {
 	if err != nil {
 		n.log.Debug("reading counters", "err", err)
 		return out
+	}
+	if n.settled.current().Mirror != nil {
+		out.Mirror = mirrorStatus(c)
 	}
 	out.Drops = map[string]uint64{"gate": c.Gate, "untranslated": c.Untranslated, "stray": c.Stray, "refused": c.Refused, "unknown": c.Unknown}
 	return out

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -58,13 +57,7 @@ func replicatedFlows(cfg *config.Config) replica.Config {
 		}
 		c.Groups = append(c.Groups, rg)
 	}
-	for _, k := range cfg.Sessions.Classes {
-		sk := session.Class{Proto: k.Protocol, Never: !k.Replicate, MinAge: k.MinAge}
-		for _, p := range k.Ports {
-			sk.Ports = append(sk.Ports, session.Ports(p))
-		}
-		c.Classes = append(c.Classes, sk)
-	}
+	c.Classes = cfg.Policy()
 	return c
 }
 
@@ -163,13 +156,15 @@ func (w *sessionWatch) look(ctx context.Context, now time.Time) {
 	}
 	differs := slices.ContainsFunc(st.Peers, func(p replica.PeerStatus) bool { return p.ConfigDiffers })
 	limits, err := conntrack.ReadLimits()
-	full := err == nil && limits.Max > 0 && limits.Count > limits.Max/10*9
+	full := fullness(limits, st)
+	if err != nil {
+		full = ""
+	}
 	w.node.runner.Ask(ctx, func(c *appliance.Core) {
-		c.Alarm(now, appliance.AlarmEventsLost, !w.lostAt.IsZero() && now.Sub(w.lostAt) < lostShown,
-			"the kernel had more connection events than were read; a dump made up for it")
+		c.Alarm(now, appliance.AlarmEventsLost, st.Overload.Step >= session.Gap || !w.lostAt.IsZero() && now.Sub(w.lostAt) < lostShown,
+			eventsLost(st))
 		c.Alarm(now, appliance.AlarmConfigMismatch, differs, "a peer has other addresses or mappings")
-		c.Alarm(now, appliance.AlarmConntrackFull, full,
-			fmt.Sprintf("%d of at most %d tracked connections", limits.Count, limits.Max))
+		c.Alarm(now, appliance.AlarmConntrackFull, full != "", full)
 	})
 }
 
@@ -177,13 +172,13 @@ func (s *sessions) status(cfg *config.Sessions) *appliance.SessionsStatus {
 	st := s.Engine.Status()
 	out := &appliance.SessionsStatus{
 		Mode: string(cfg.Mode), Ack: cfg.Knobs.Ack.String(), Install: string(cfg.Install), Held: st.Held, LagAllowed: st.Allowed.Seconds(), Local: st.Local, Foreign: st.Foreign, InSync: st.InSync, Dirty: st.Dirty, Young: st.Young, NotReady: st.NotReady, Offloaded: st.Offloaded,
-		Peers: []appliance.PeerStatus{}, Counters: counters(st.Counters),
+		Peers: []appliance.PeerStatus{}, Counters: counters(st.Counters), Overload: overload(st.Overload),
 	}
 	if st.Connected {
 		out.LagSeconds = appliance.Seconds(st.Lag)
 	}
 	for _, p := range st.Peers {
-		ps := appliance.PeerStatus{Name: p.Name, Connected: p.Connected}
+		ps := appliance.PeerStatus{Name: p.Name, Connected: p.Connected, TableMax: p.Table.Max}
 		if p.Connected {
 			ps.LagSeconds = appliance.Seconds(p.Lag)
 		}
@@ -205,5 +200,6 @@ func counters(c replica.Counters) map[string]uint64 {
 		"updated": c.Updated, "removed": c.Removed, "renewed": c.Renewed, "reinstalled": c.Reinstalled, "stale": c.Stale,
 		"clashes": c.Clashes, "kernel_full": c.KernelFull, "errors": c.Errors, "strict": c.Strict, "liberal": c.Liberal,
 		"conflicts": c.Conflicts, "refused": c.Refused, "salvaged": c.Salvaged, "tunnels": c.Tunnels, "expected": c.Expected, "bare": c.Bare,
+		"overloads": c.Overloads, "spared": c.Spared,
 	}
 }

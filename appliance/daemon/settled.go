@@ -25,6 +25,13 @@ func (s *settled) set(cfg *config.Config, plan nat.Plan) {
 	s.cfg, s.plan, s.err = cfg, plan, ""
 }
 
+// setPlan replaces the plan alone.
+func (s *settled) setPlan(plan nat.Plan) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.plan = plan
+}
+
 func (s *settled) refuse(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -88,5 +95,10 @@ func settings(c *config.Config) []kernel.Setting {
 		parents = append(parents, d.Parent)
 	}
 	six := slices.ContainsFunc(c.Routers, func(r config.Router) bool { return r.Family == 6 })
-	return append(kernel.Settings(interfaces(c), parents, six), kernel.AdvertisingSettings(advertisedInterfaces(c))...)
+	all := kernel.Settings(interfaces(c), parents, six)
+	if c.Sessions != nil && c.Sessions.Mirror != "" {
+		strict, err := kernel.StrictReversePath()
+		all = append(all, kernel.MirrorSettings(c.Sessions.Mirror, strict || err != nil)...)
+	}
+	return append(all, kernel.AdvertisingSettings(advertisedInterfaces(c))...)
 }
