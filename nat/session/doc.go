@@ -68,6 +68,9 @@
 // record is skipped and counted. So version N talks to N-1. A frame of a group
 // carries the term of its sender's claim; a lower one than known is refused.
 //
+// To a peer that says so in its HELLO, RECORDS go as PACKED: without what each record
+// has in common with the one before it. See pack.go.
+//
 // RESYNC asks for a full transfer; with flag 1, for the records that the sender
 // has kept of a group that it owned last and does not any more. A node asks for
 // them that became Active without having them all; until it has the answer it

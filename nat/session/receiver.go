@@ -28,6 +28,7 @@ type Receiver struct {
 	late               [MaxGroups]time.Time
 	notices            []Notice
 	expects            []Expect // of the record under way
+	unpacked           []byte   // scratch
 	stats              ReceiverStats
 }
 
@@ -93,7 +94,7 @@ func (r *Receiver) SetTableSize(t TableSize) { r.hello.Table = t }
 // Connect begins a new connection, Disconnect ends it.
 func (r *Receiver) Connect(now time.Time) {
 	*r = Receiver{table: r.table, groups: r.groups, scope: r.scope, hello: r.hello,
-		notices: r.notices[:0], expects: r.expects, stats: r.stats, connected: true, lastHeard: now}
+		notices: r.notices[:0], expects: r.expects, unpacked: r.unpacked, stats: r.stats, connected: true, lastHeard: now}
 	for i := range r.local {
 		r.local[i] = -1
 	}
@@ -164,6 +165,13 @@ func (r *Receiver) Handle(now time.Time, typ Type, payload []byte) error {
 	r.lastHeard = now
 	if r.peer == nil && typ != TypeHello {
 		return ErrOrder
+	}
+	if typ == TypePacked {
+		b, err := appendUnpacked(r.unpacked[:0], payload)
+		if r.unpacked = b[:0]; err != nil {
+			return err
+		}
+		typ, payload = TypeRecords, b
 	}
 	if typ.counted() {
 		r.received++

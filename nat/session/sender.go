@@ -50,6 +50,8 @@ type Sender struct {
 	kept       GroupSet // asked for what was kept of them; see kept.go
 	keptCursor Slot
 
+	packed []byte // scratch of pack
+
 	lastPing, lastHeard, lastAudit time.Time
 	stats                          SenderStats
 }
@@ -64,6 +66,7 @@ type flight struct {
 // SenderStats counts what a sender did.
 type SenderStats struct {
 	Upserts, Deletes, Frames, Bytes, Transfers, Overflows uint64
+	Packed                                                uint64 // of the frames
 }
 
 // NewSender returns the sender for the peer that is sink n (1 to MaxSinks-1) of
@@ -85,7 +88,7 @@ func (s *Sender) SetTableSize(t TableSize) { s.hello.Table = t }
 func (s *Sender) Connect(now time.Time) {
 	s.Disconnect()
 	*s = Sender{table: s.table, groups: s.groups, sink: s.sink, hello: s.hello, knobs: s.knobs, generation: s.generation,
-		synced: s.synced, stats: s.stats, connected: true, lastHeard: now, lastPing: now, lastAudit: now}
+		synced: s.synced, packed: s.packed, stats: s.stats, connected: true, lastHeard: now, lastPing: now, lastAudit: now}
 	s.table.Listen(s.sink)
 	s.wanted = s.groups.Active()
 	s.walkSince = now
@@ -274,6 +277,7 @@ func (s *Sender) Fill(now time.Time, b []byte) []byte {
 
 func (s *Sender) ownHello() *Hello {
 	h := s.hello
+	h.Features |= FeaturePacked
 	h.Groups = make([]HelloGroup, 0, s.groups.Len())
 	for _, g := range s.groups.list {
 		h.Groups = append(h.Groups, HelloGroup{g.Name, g.announced(), g.Active})
@@ -386,7 +390,24 @@ func (s *Sender) seal(b []byte, bt *batch) []byte {
 	bt.open = false
 	s.sent++
 	s.stats.Frames++
-	return closeFrame(b, bt.start)
+	b = closeFrame(b, bt.start)
+	if bt.typ == TypeRecords && s.peer.Features&FeaturePacked != 0 {
+		b = s.pack(b, bt.start)
+	}
+	return b
+}
+
+// pack makes the RECORDS frame that begins at start a PACKED one.
+func (s *Sender) pack(b []byte, start int) []byte {
+	packed, ok := appendPacked(s.packed[:0], b[start+HeaderLen:])
+	s.packed = packed[:0]
+	if !ok {
+		return b
+	}
+	b = append(b[:start+HeaderLen], packed...)
+	b[start+1] = byte(TypePacked)
+	s.stats.Packed++
+	return closeFrame(b, start)
 }
 
 // fillDirty sends from the queue, in its order, up to limit. It returns since

@@ -36,6 +36,7 @@ const (
 	TypePing    Type = 9
 	TypePong    Type = 10
 	TypeKept    Type = critical | 11 // records of a group the sender is not Active for; none: that was all
+	TypePacked  Type = critical | 24 // RECORDS in fewer bytes: see pack.go
 )
 
 // String is the name of the type in logs.
@@ -63,6 +64,8 @@ func (t Type) String() string {
 		return "pong"
 	case TypeKept:
 		return "kept"
+	case TypePacked:
+		return "packed"
 	}
 	return fmt.Sprintf("type %#x", uint8(t))
 }
@@ -70,7 +73,7 @@ func (t Type) String() string {
 // counted tells whether acknowledgements count frames of this type: those that
 // carry state.
 func (t Type) counted() bool {
-	return t >= TypeBegin && t <= TypeTerm || t == TypeAudit || t == TypeKept
+	return t >= TypeBegin && t <= TypeTerm || t == TypeAudit || t == TypeKept || t == TypePacked
 }
 
 // Errors of the frame layer. They end a connection; what is wrong with a single

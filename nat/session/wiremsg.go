@@ -7,7 +7,7 @@ import "encoding/binary"
 type Hello struct {
 	Node     string // at most 255 bytes
 	Boot     uint64 // chosen at random by each start of the program
-	Features uint64 // none are defined yet
+	Features uint64 // what this end understands: Feature…
 	Config   uint64 // a hash of the configuration both must share; 0: not compared
 	Table    TableSize
 	Groups   []HelloGroup
