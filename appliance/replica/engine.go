@@ -65,6 +65,7 @@ type Engine struct {
 	gen         uint16                       // mark of the last dump
 	taking      session.GroupSet             // activation under way: events count already
 	kernelDone  uint64                       // position of the kernel's queue that is done
+	distrusted  bool                         // an installed entry was found wrong
 	audits      session.GroupSet             // groups whose kernel entries must be compared
 	reconcile   time.Time                    // when the owner's dump is due
 	lost        bool                         // events were, since the last dump began
@@ -152,6 +153,9 @@ func (e *Engine) openSockets() (err error) {
 		return err
 	}
 	if err = e.events.Ignore(e.kernel.PortID(), e.dumper.PortID()); err != nil {
+		return err
+	}
+	if err = e.events.SkipClosing(); err != nil {
 		return err
 	}
 	e.events.OnExpect(e.onExpect)

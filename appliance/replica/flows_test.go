@@ -254,7 +254,10 @@ func TestCase18and19TheServerSpeaksFirstAfterAWhile(t *testing.T) {
 // Case 20: a half-closed connection goes on in its other direction; one that is
 // over is on the standby no more.
 func TestCase20HalfClosedAndClosed(t *testing.T) {
-	g := translating(t)
+	g := newGateways(t, natRules)
+	g.a.cfg.Reconcile = 200 * time.Millisecond // no event tells that a connection closes
+	g.runs()
+	g.b.nothingNew()
 	c, s := g.connected(80)
 	over, overServer := g.connected(81)
 	g.b.hot(1, called(6, 81))

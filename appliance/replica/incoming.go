@@ -118,7 +118,8 @@ func (e *Engine) onFrame(p *peer, w *wire, t session.Type, b []byte) error {
 	e.mu.Unlock()
 	e.notify(changes...)
 	if install {
-		kick(e.install)
+		kick(e.install) // which has the reply sent, with what is applied then
+		return err
 	}
 	kick(p.reply)
 	return err

@@ -94,9 +94,16 @@ func (e *Engine) installBatch() (taken int, err error) {
 	if err == nil && n > 0 {
 		e.tellExpects(n, active)
 	}
+	wrong := e.kernel.Distrusted()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.kernelDone = position
+	if wrong && !e.distrusted {
+		e.distrusted = true
+		e.audits = e.groups.All() // what was installed before may be wrong too
+		kick(e.dump)
+		e.log.Error("this kernel does not translate an entry as it was told; all of them are compared")
+	}
 	e.file(n, active)
 	for _, p := range e.peers {
 		p.receiver.Applied(position)
@@ -142,7 +149,7 @@ func (e *Engine) tellKernel(n int, active session.GroupSet) (err error) {
 		if k == 0 || err != nil {
 			continue
 		}
-		o := conntrack.InstallOptions{Liberal: true, Hold: hold, KeepLocal: keep}
+		o := conntrack.InstallOptions{Liberal: true, Hold: hold, KeepLocal: keep, Spot: true}
 		err = e.kernel.Install(b.some[:k], o, b.results[:k])
 		for j := range k {
 			i := b.index[j]

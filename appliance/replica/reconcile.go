@@ -201,7 +201,7 @@ func (e *Engine) audit(groups session.GroupSet) error {
 		}
 		var r session.Record
 		e.table.Record(s, &r)
-		if same := r.SameBinding(&ev.Rec); same != e.table.Installed(s) {
+		if same := r.SameBinding(&ev.Rec) && conntrack.InEffect(&ev.Rec); same != e.table.Installed(s) {
 			e.table.SetInstalled(s, same)
 			e.table.Offer(s, now)
 		}

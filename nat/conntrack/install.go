@@ -21,7 +21,14 @@ type InstallOptions struct {
 	// the price of its installation (measured: 3.6 us, with the echo 7.7, by
 	// asking 9). For a bulk that a dump follows anyway: see InEffect.
 	NoVerify bool
+	// Spot verifies the first translation of each batch alone, once this kernel has
+	// shown often enough that it does as it is told. If one turns out wrong, the whole
+	// batch is verified, and everything after it: see [Kernel.Distrusted].
+	Spot bool
 }
+
+// soundAfter is how many translations must have been right for a spot check to do.
+const soundAfter = 256
 
 // Install creates the entries of recs, in batches, and sets results[i] for each:
 // nil, [ErrNotInstallable], [ErrClash], [ErrNotTranslated], [ErrTableFull] or an
@@ -72,10 +79,16 @@ func (k *Kernel) install(recs []session.Record, results []error) error {
 func (k *Kernel) appendCreate(recs []session.Record, i int) {
 	seq := k.next(i)
 	k.out = k.create(k.out, seq, &recs[i], &k.o)
-	if !k.o.NoVerify && translated(&recs[i]) {
+	if !k.o.NoVerify && translated(&recs[i]) && (!k.o.Spot || k.sound < soundAfter || k.checked == 0) {
 		addFlags(k.out, k.last, flagEcho)
+		k.slots[k.n-1].check = true
+		k.checked++
 	}
 }
+
+// Distrusted tells whether a translation was ever found wrong: what was installed by
+// spot checks before that may be wrong too.
+func (k *Kernel) Distrusted() bool { return k.sound < 0 }
 
 // todo is a list of at most a batch of records for a further round.
 type todo struct {
@@ -103,6 +116,11 @@ func itemOf(s *slot) todoItem {
 // (without nf_conntrack_events, or with 2 and no listener, nothing is), wrong are
 // not translated as they should be, taken existed.
 func (k *Kernel) sortCreated(recs []session.Record, results []error, unseen, wrong, taken *todo) {
+	defer func() {
+		if wrong.n > 0 {
+			k.distrust(recs, unseen)
+		}
+	}()
 	for i := range k.slots[:k.n] {
 		s := &k.slots[i]
 		r := &recs[s.index]
@@ -110,12 +128,25 @@ func (k *Kernel) sortCreated(recs []session.Record, results []error, unseen, wro
 		switch {
 		case results[s.index] == ErrClash:
 			taken.add(todoItem{index: s.index})
-		case s.errno != 0 || k.o.NoVerify || !translated(r):
+		case s.errno != 0 || !s.check:
 		case !s.found:
 			unseen.add(todoItem{index: s.index})
 		case !asWanted(r, &s.entry):
 			results[s.index] = ErrNotTranslated
 			wrong.add(itemOf(s))
+		case k.sound >= 0 && k.sound < soundAfter:
+			k.sound++
+		}
+	}
+}
+
+// distrust has those entries of the batch read back as well that were not to be
+// verified.
+func (k *Kernel) distrust(recs []session.Record, unseen *todo) {
+	k.sound = -1
+	for i := range k.slots[:k.n] {
+		if s := &k.slots[i]; s.errno == 0 && !s.check && !k.o.NoVerify && translated(&recs[s.index]) {
+			unseen.add(todoItem{index: s.index})
 		}
 	}
 }

@@ -39,6 +39,9 @@ type Kernel struct {
 	ev   Event
 
 	o InstallOptions // of the Install under way
+	// sound counts the translations that were verified, up to soundAfter; -1: one was
+	// wrong. checked are those of the batch under way.
+	sound, checked int
 	// create is AppendCreate; a test puts a wrong form in its place to see it
 	// caught.
 	create func(b []byte, seq uint32, r *session.Record, o *InstallOptions) []byte
@@ -55,6 +58,7 @@ type Kernel struct {
 type slot struct {
 	index int // of the record in the caller's slice
 	errno unix.Errno
+	check bool // its translation is to be verified
 	found bool // entry is the kernel's, echoed or asked for
 	entry session.Record
 }
@@ -87,7 +91,7 @@ func (k *Kernel) begin() {
 	if k.seq > ^uint32(0)-MaxBatch {
 		k.seq = 1
 	}
-	k.base, k.n, k.last, k.out = k.seq, 0, 0, k.out[:0]
+	k.base, k.n, k.last, k.checked, k.out = k.seq, 0, 0, 0, k.out[:0]
 }
 
 // full tells whether the batch must be exchanged before the next message.
@@ -96,7 +100,8 @@ func (k *Kernel) full() bool { return k.n == MaxBatch }
 // next takes a slot for the record with the given index and returns the sequence
 // number of its message, which the caller appends to k.out at once.
 func (k *Kernel) next(index int) (seq uint32) {
-	k.slots[k.n].index, k.slots[k.n].errno, k.slots[k.n].found = index, 0, false
+	s := &k.slots[k.n]
+	s.index, s.errno, s.check, s.found = index, 0, false, false
 	k.n++
 	k.seq++
 	k.last = len(k.out)

@@ -41,6 +41,9 @@ type Listener struct {
 
 	expect   ExpectEvent
 	onExpect func(*ExpectEvent)
+
+	ignored     []uint32 // ports
+	skipClosing bool
 }
 
 // An event of a flow with every extension is below 1 KiB. 64 per system call:
@@ -74,7 +77,21 @@ func OpenListener(c ListenerConfig) (*Listener, error) {
 // Ignore replaces the netlink ports whose changes yield no event here. It does
 // not touch what is already queued.
 func (l *Listener) Ignore(ports ...uint32) error {
-	if err := l.s.ignorePorts(ports); err != nil {
+	l.ignored = ports
+	return l.sift()
+}
+
+// SkipClosing has the kernel not tell of TCP connections that go from one closing state
+// to the next: most are over milliseconds later, which it tells, and those that stay
+// half closed are seen by the next dump. Nor is the end told of a connection that has
+// been in TIME_WAIT, which was told. That is half of all events of a connection.
+func (l *Listener) SkipClosing() error {
+	l.skipClosing = true
+	return l.sift()
+}
+
+func (l *Listener) sift() error {
+	if err := l.s.filter(l.ignored, l.skipClosing); err != nil {
 		return fmt.Errorf("conntrack: event filter: %w", err)
 	}
 	return nil
