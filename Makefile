@@ -14,7 +14,7 @@ INTEROP := ./appliance/interop/...
 TOTAL   := $(or $(TEST_TOTAL),/tmp/understudy-test-total.$(shell id -u))
 SUM     := $(GO) run ./.ci/testsum -total $(TOTAL)
 
-.PHONY: help build demo test test-unit test-sim test-kernel test-interop mutations verify bench bench-vrrp fuzz soak clean tools
+.PHONY: help build demo test test-unit test-sim test-kernel test-interop mutations verify bench bench-vrrp bench-sessions fuzz soak clean tools
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -78,6 +78,10 @@ bench: build ## micro-benchmarks, crashes, takeovers, cost of sessions; also int
 bench-vrrp: build tools ## VRRP beside keepalived, the same networks in turn; also into dist/bench-vrrp.txt (root)
 	@mkdir -p dist
 	@.ci/bench-vrrp $(BIN) dist/bench-vrrp.txt
+
+bench-sessions: build tools ## replication beside conntrackd, every mode, crashes; also into dist/bench-sessions.txt (root)
+	@mkdir -p dist
+	@.ci/bench-sessions $(BIN) dist/bench-sessions.txt
 
 FUZZTIME ?= 20s
 fuzz: ## every fuzz target for FUZZTIME each

@@ -18,6 +18,14 @@
 //	load.go      takeovers that nothing but load has caused; keeper.go holds the
 //	             machine's limits meanwhile
 //	flood.go     forged and malformed adverts (forge.go) by the thousand
+//	matrix.go    crashes at random moments, and what became of flows of every class:
+//	             many calls (calls.go) to one far end (far.go), new ones in an open
+//	             loop (storm.go), flows of kinds of their own (lasting.go); verdict.go
+//	             decides
+//	modes.go     what each mode of replication costs, takes and loses (plane.go)
+//	versus.go    the same beside conntrackd; truths.go compares tables
+//	bed.go       two gateways and a program that replicates: bed_ours.go,
+//	             bed_conntrackd.go; lives.go and packets.go make sessions
 //	stats.go, proc.go, machine.go, flows.go, text.go
 //
 // # What is measured
@@ -36,6 +44,13 @@
 // into the active gateway's kernel by ctnetlink, as established flows: to whoever
 // listens for events that is what traffic looks like, and it costs the shared
 // processors little.
+//
+// A flow that a crash must not lose is one that the standby's kernel had when the
+// active gateway's processes stopped, all by one system call; or one that is so old
+// that the active gateway had said it was applied. Whether it goes on is found out by
+// using it: the far end must be the same, and see it by the same translation. What
+// replication costs is the processor time of all processes of a program, and the
+// growth of the counters of the link's interface: Ethernet, IP, TCP, TLS and all.
 //
 // All of it shares one machine, its processors and its connection table (whose
 // buckets all namespaces share): the number of sessions is bounded by that table,

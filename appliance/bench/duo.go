@@ -14,29 +14,48 @@ import (
 type duo struct {
 	*pair.Pair
 	active, standby *pair.Gateway
+	prepare         func(*pair.Gateway) error // after each boot; nil: nothing
 }
 
-func startDuo(ctx context.Context, opt TakeoverOptions) (_ *duo, err error) {
-	p, err := pair.New(pair.Options{Binary: opt.Binary, Interval: opt.Interval, Log: opt.Log, RouterKeys: "preempt = false"})
+func startDuo(ctx context.Context, opt TakeoverOptions) (*duo, error) {
+	return startDuoOf(ctx, pair.Options{Binary: opt.Binary, Interval: opt.Interval, Log: opt.Log}, nil)
+}
+
+func startDuoOf(ctx context.Context, o pair.Options, prepare func(*pair.Gateway) error) (_ *duo, err error) {
+	o.RouterKeys = "preempt = false"
+	p, err := pair.New(o)
 	if err != nil {
 		return nil, err
 	}
-	d := &duo{p, p.Gateways[0], p.Gateways[1]}
+	d := &duo{p, p.Gateways[0], p.Gateways[1], prepare}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.close())
 		}
 	}()
-	if err := d.active.Start(); err != nil {
+	if err := d.start(d.active); err != nil {
 		return nil, err
 	}
 	if err := d.wait(ctx, "gw1 active", d.active.Is("active")); err != nil {
 		return nil, err
 	}
-	if err := d.standby.Start(); err != nil {
+	if err := d.start(d.standby); err != nil {
 		return nil, err
 	}
+	if o.NoSessions {
+		return d, d.wait(ctx, "gw2 standing by", d.standby.Is("backup"))
+	}
 	return d, d.wait(ctx, "gw2 standing by, in sync", d.Settled(d.active))
+}
+
+// start starts the program on a gateway that has just booted.
+func (d *duo) start(g *pair.Gateway) error {
+	if d.prepare != nil {
+		if err := d.prepare(g); err != nil {
+			return err
+		}
+	}
+	return g.Start()
 }
 
 // close flushes first: the kernel takes its time over a namespace that is gone,
@@ -123,21 +142,26 @@ func (d *duo) crash(ctx context.Context, n int) (t Takeover, err error) {
 	if err := errors.Join(err, w.stop()); err != nil {
 		return t, err
 	}
-	dead := d.active
-	d.active, d.standby = d.standby, d.active
-	if err := dead.FlushConntrack(); err != nil { // see close
-		return t, err
-	}
-	if err := dead.Reboot(); err != nil {
-		return t, err
-	}
-	if err := dead.Start(); err != nil {
-		return t, err
-	}
-	if err := d.wait(ctx, "both gateways in their roles, in sync", d.settled); err != nil {
+	if err := d.comesBack(ctx); err != nil {
 		return t, err
 	}
 	return t, d.wait(ctx, fmt.Sprintf("%d sessions on both again", n), d.replicated(n))
+}
+
+// comesBack has the gateway that was active, and is dead, return as the standby.
+func (d *duo) comesBack(ctx context.Context) error {
+	dead := d.active
+	d.active, d.standby = d.standby, d.active
+	if err := dead.FlushConntrack(); err != nil { // see close
+		return err
+	}
+	if err := dead.Reboot(); err != nil {
+		return err
+	}
+	if err := d.start(dead); err != nil {
+		return err
+	}
+	return d.wait(ctx, "both gateways in their roles, in sync", d.settled)
 }
 
 // settled is a condition: one gateway is active, the other is ready. On a busy

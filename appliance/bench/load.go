@@ -186,7 +186,7 @@ func strainOurs(ctx context.Context, opt LoadOptions) (one Strain, err error) {
 	if err != nil {
 		return one, err
 	}
-	d := &duo{st.Pair, st.active, st.standby}
+	d := &duo{Pair: st.Pair, active: st.active, standby: st.standby}
 	defer func() { err = errors.Join(err, d.close()) }() // with what is in the tables
 	for i, g := range st.Gateways {
 		if st.procs[i], err = (ours{}).Start(g); err != nil {

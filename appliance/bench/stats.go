@@ -19,14 +19,19 @@ func summarize(v []float64) Summary {
 	if len(v) == 0 {
 		return Summary{}
 	}
-	s := slices.Clone(v)
-	slices.Sort(s)
+	s := sorted(v)
 	mid := len(s) / 2
 	median := s[mid]
 	if len(s)%2 == 0 {
 		median = (s[mid-1] + s[mid]) / 2
 	}
 	return Summary{N: len(s), Min: s[0], Median: round(median), Max: s[len(s)-1]}
+}
+
+func sorted(v []float64) []float64 {
+	s := slices.Clone(v)
+	slices.Sort(s)
+	return s
 }
 
 // collect summarizes one figure of each of several results.

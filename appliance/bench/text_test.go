@@ -92,6 +92,58 @@ func floodReport() *FloodReport {
 	return &FloodReport{Machine: somewhere, IntervalMS: 100, WindowMS: 10000, Rate: 100000, Rows: []FloodRow{our, their}}
 }
 
+func matrixReport() *MatrixReport {
+	blow := Blow{AfterMS: 1500, Rate: 580.4, LagMS: 3.2, WindowMS: 2.9, Held: 900, Young: 3, YoungLost: 2, Expected: 1.9, Within: true,
+		Classes: make([]ClassCount, len(classes))}
+	for i, c := range classes {
+		blow.Classes[i] = ClassCount{Class: c, Held: 60}
+	}
+	blow.Classes[0] = ClassCount{Class: "tcp", Held: 60, Young: 3, YoungLost: 2, Expected: 1.9}
+	bad := blow
+	bad.Within, bad.Wrong, bad.Leaks = false, 1, 1
+	bad.Lost, bad.Leaked = []string{"idle 10.0.0.10:40000 > 203.0.113.254:7001: no answer"}, []string{"wan tcp 10.0.0.10:40000 > 203.0.113.254:7001 ACK"}
+	good := MatrixRow{Mode: "hybrid", Crashes: []Blow{blow, blow}}
+	worse := MatrixRow{Mode: "log-optimistic", Crashes: []Blow{blow, bad}}
+	good.sum()
+	worse.sum()
+	return &MatrixReport{Machine: somewhere, IntervalMS: 100, Rate: 600, Seed: 7, Rows: []MatrixRow{good, worse, {Mode: "active", Refused: "it is not known"}}}
+}
+
+func planeRun(f float64) PlaneRun {
+	return PlaneRun{Rate: 60000 * f, Full: Price{4 * f, 9 * f, 25 * f}, ActiveMemory: 60 * f, StandbyMemory: 80 * f, Kernel: 380, Life: Price{5 * f, 12 * f, 44.4 * f},
+		LifeRate: 9998, Disk: 3.5 * f, Syncs: f, Flood: 90000 / f, FirstP50: 120 * f, FirstP99: 900 * f, ResyncMS: 400 * f, Takeover: Takeover{MS: 1.9 * f},
+		After: Truth{Sessions: 100500, Missing: 12}, WindowMS: 2.5 * f}
+}
+
+func modesReport() *ModesReport {
+	row := func(mode string, f float64) ModeRow {
+		all := []PlaneRun{planeRun(f), planeRun(1.1 * f), planeRun(1.2 * f)}
+		return ModeRow{Mode: mode, Sessions: 100000, Runs: all, Sum: sumPlane(all)}
+	}
+	off := row(modeOff, 1)
+	return &ModesReport{Machine: somewhere, Rate: 10000, Rows: []ModeRow{off, row("incremental", 1), row("hybrid", 1.5), {Mode: "active", Sessions: 100000, Refused: "it is not known"}}}
+}
+
+func versusReport() *VersusReport {
+	row := func(software, setting string, n int, f float64) VersusRow {
+		all := []PlaneRun{planeRun(f), planeRun(1.1 * f)}
+		if n == million {
+			all = all[:1]
+		}
+		return VersusRow{Software: software, Setting: setting, Sessions: n, Runs: all, Sum: sumPlane(all)}
+	}
+	r := &VersusReport{Machine: somewhere, Mode: "hybrid", Rate: 10000, IdleMS: 30000, Limits: map[int]KernelLimits{100000: {250, 170}, million: {3400, 1700}}}
+	for _, n := range []int{100000, million} {
+		r.Rows = append(r.Rows, row("understudy", "takeover", n, 1), row("conntrackd", "external cache", n, 3.5), row("understudy", "hot", n, 1.2), row("conntrackd", "direct injection", n, 5))
+	}
+	r.Truths = []TruthRow{
+		{"understudy", "hot", Truths{Storm: Truth{Sessions: 20000}, Restart: Truth{Sessions: 15000}, Idle: Truth{Sessions: 1}}},
+		{"conntrackd", "direct injection", Truths{Storm: Truth{Sessions: 20000}, Restart: Truth{Sessions: 15000, Ghosts: 10000, Wrong: 3}, Idle: Truth{Sessions: 1, Missing: 1}}},
+	}
+	r.aim()
+	return r
+}
+
 func TestTextForPeople(t *testing.T) {
 	for name, r := range map[string]interface {
 		WriteText(w *bytes.Buffer) error
@@ -104,6 +156,9 @@ func TestTextForPeople(t *testing.T) {
 		"mass":     textOf(func(b *bytes.Buffer) error { return massReport().WriteText(b) }),
 		"load":     textOf(func(b *bytes.Buffer) error { return loadReport().WriteText(b) }),
 		"flood":    textOf(func(b *bytes.Buffer) error { return floodReport().WriteText(b) }),
+		"matrix":   textOf(func(b *bytes.Buffer) error { return matrixReport().WriteText(b) }),
+		"modes":    textOf(func(b *bytes.Buffer) error { return modesReport().WriteText(b) }),
+		"versus":   textOf(func(b *bytes.Buffer) error { return versusReport().WriteText(b) }),
 		"takeover": textOf(func(b *bytes.Buffer) error { return takeoverReport().WriteText(b) }),
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -57,8 +57,11 @@ func (g *Gateway) Config() string {
 	}
 	if !opt.NoSessions {
 		peer := g.pair.Other(g)
-		fmt.Fprintf(&b, "\n[sessions]\nlisten = \"10.255.0.%d:7788\"\npeers = [{ name = %q, address = \"10.255.0.%d:7788\" }]\nsecret_file = %q\nmode = \"incremental\"\n",
-			g.index+1, peer.Name, peer.index+1, secretPath)
+		fmt.Fprintf(&b, "\n[sessions]\nlisten = \"10.255.0.%d:7788\"\npeers = [{ name = %q, address = \"10.255.0.%d:7788\" }]\nsecret_file = %q\nmode = %q\n",
+			g.index+1, peer.Name, peer.index+1, secretPath, opt.Mode)
+		if opt.SessionKeys != "" {
+			b.WriteString(strings.TrimSpace(opt.SessionKeys) + "\n")
+		}
 	}
 	if opt.Extra != "" {
 		b.WriteString("\n" + strings.TrimSpace(opt.Extra) + "\n")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"strings"
 	"sync"
 
 	"understudy/appliance"
@@ -55,6 +56,25 @@ func (g *Gateway) Start() error {
 		g.before = append(g.before, g.process)
 	}
 	g.process, g.client = proc, control.NewClient(path)
+	return nil
+}
+
+// Check has the program judge the gateway's configuration, and starts nothing.
+func (g *Gateway) Check() error {
+	if err := g.WriteFile(configPath, []byte(g.Config()), 0o644); err != nil {
+		return err
+	}
+	if err := g.WriteFile(secretPath, []byte(g.pair.secret), 0o600); err != nil {
+		return err
+	}
+	p, err := g.Node.Start(g.pair.opt.Binary, "check", "--config", configPath)
+	if err != nil {
+		return err
+	}
+	<-p.Done()
+	if p.Err() != nil {
+		return fmt.Errorf("pair: configuration of %s: %w: %s", g.Name, p.Err(), strings.TrimSpace(p.Output()))
+	}
 	return nil
 }
 

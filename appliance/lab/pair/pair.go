@@ -57,11 +57,14 @@ type Options struct {
 	NoNAT      bool // routed: outside then knows the way to the inside network
 	NoSessions bool
 
-	Top        string   // lines for the beginning of both configuration files
-	RouterKeys string   // lines for both [[router]] tables of both gateways
-	Extra      string   // lines for the end of both configuration files
-	Args       []string // more arguments of `run`
-	Env        []string // more environment of the program
+	Mode string // of sessions; "": incremental
+
+	Top         string   // lines for the beginning of both configuration files
+	RouterKeys  string   // lines for both [[router]] tables of both gateways
+	SessionKeys string   // lines for the [sessions] table of both gateways
+	Extra       string   // lines for the end of both configuration files
+	Args        []string // more arguments of `run`
+	Env         []string // more environment of the program
 
 	// Log gets what the gateways write, each line with the gateway's name.
 	Log io.Writer
@@ -86,6 +89,9 @@ func New(opt Options) (*Pair, error) {
 	}
 	if opt.Priorities[0] == 0 {
 		opt.Priorities = [2]uint8{200, 100}
+	}
+	if opt.Mode == "" {
+		opt.Mode = "incremental"
 	}
 	if opt.Binary == "" {
 		exe, err := os.Executable()

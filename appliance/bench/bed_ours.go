@@ -1,0 +1,160 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"understudy/appliance/lab/pair"
+)
+
+// oursIn is our program in a mode, with lines for its [sessions]; mode "off" is
+// without any.
+func oursIn(binary, mode, setting, keys string, log io.Writer) contender {
+	return contender{Software: ours{}.Name(), Setting: setting, build: func(ctx context.Context, _ int) (*bed, error) {
+		o := pair.Options{Binary: binary, Log: log, Mode: mode, SessionKeys: keys, NoSessions: mode == modeOff}
+		d, err := startDuoOf(ctx, o, patientUDP)
+		if err != nil {
+			return nil, err
+		}
+		b := &bed{net: d.Pair, active: d.active, standby: d.standby}
+		b.plane = &oursPlane{bed: b, duo: d, off: o.NoSessions, inKernel: !strings.Contains(keys, "takeover")}
+		return b, nil
+	}}
+}
+
+const modeOff = "off"
+
+// patientUDP has flows of a single question and answer stay for as long as a
+// measurement needs them.
+func patientUDP(g *pair.Gateway) error { return g.Sysctl("netfilter/nf_conntrack_udp_timeout", "600") }
+
+type oursPlane struct {
+	*bed
+	duo      *duo
+	off      bool
+	inKernel bool // what the standby knows
+}
+
+func (p *oursPlane) close() error { return p.duo.close() }
+
+func (p *oursPlane) hot() bool { return p.inKernel }
+
+func (p *oursPlane) told(n int) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if p.off {
+			return nil
+		}
+		a, err := p.active.Status(ctx)
+		if err != nil {
+			return err
+		}
+		s, err := p.standby.Status(ctx)
+		if err != nil {
+			return err
+		}
+		if a.Sessions == nil || s.Sessions == nil {
+			return errors.New("no sessions")
+		}
+		if a.Sessions.Local != n || s.Sessions.Foreign != n || a.Sessions.Dirty != 0 || !s.Sessions.InSync {
+			return fmt.Errorf("%d local, %d foreign, %d dirty, in sync: %v", a.Sessions.Local, s.Sessions.Foreign, a.Sessions.Dirty, s.Sessions.InSync)
+		}
+		if lag := a.Sessions.LagSeconds; lag == nil || *lag > 0.5 {
+			return errors.New("the standby is behind")
+		}
+		return nil
+	}
+}
+
+func (p *oursPlane) knows(ctx context.Context) (int, error) {
+	s, err := p.standby.Status(ctx)
+	if err != nil || s.Sessions == nil {
+		return 0, err
+	}
+	return s.Sessions.Foreign, nil
+}
+
+func (p *oursPlane) takeover(ctx context.Context, stopped func()) (t Takeover, err error) {
+	w, err := watch(p.net)
+	if err != nil {
+		return t, err
+	}
+	if err := p.active.Freeze(); err != nil {
+		return t, errors.Join(err, w.stop())
+	}
+	stopped()
+	from, err := p.active.Crash()
+	if err == nil {
+		err = p.wait(ctx, p.standby.Name+" taking over", func(ctx context.Context) error {
+			took, err := took(w.sides, p.standby.Name, from)
+			if err != nil {
+				return err
+			}
+			t.MS = ms(took)
+			if p.off {
+				return nil
+			}
+			return p.duo.told(ctx, from, &t)
+		})
+	}
+	return t, errors.Join(err, w.stop())
+}
+
+func (p *oursPlane) resync(ctx context.Context, n int) (time.Duration, error) {
+	if err := errors.Join(p.standby.Kill(), p.standby.FlushConntrack(), p.standby.Reboot()); err != nil {
+		return 0, err
+	}
+	if err := p.wait(ctx, "the link down", func(ctx context.Context) error { return p.linked(ctx, false) }); err != nil {
+		return 0, err
+	}
+	if err := p.duo.start(p.standby); err != nil {
+		return 0, err
+	}
+	if err := p.wait(ctx, "the link up", func(ctx context.Context) error { return p.linked(ctx, true) }); err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	err := p.wait(ctx, fmt.Sprintf("%d sessions on a new standby", n), p.told(n))
+	return time.Since(began), err
+}
+
+// linked is a condition: the active gateway is connected to the standby, or not.
+func (p *oursPlane) linked(ctx context.Context, want bool) error {
+	s, err := p.active.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if s.Sessions == nil || len(s.Sessions.Peers) != 1 || s.Sessions.Peers[0].Connected != want {
+		return fmt.Errorf("connected is not %v", want)
+	}
+	return nil
+}
+
+func (p *oursPlane) restart(ctx context.Context, meanwhile func() error) error {
+	pid, err := daemonOf(p.active)
+	if err != nil {
+		return err
+	}
+	if err := unix.Kill(pid, syscall.SIGKILL); err != nil {
+		return fmt.Errorf("bench: kill the daemon of %s: %w", p.active.Name, err)
+	}
+	if err := meanwhile(); err != nil { // the other process has it run again
+		return err
+	}
+	return p.wait(ctx, "another daemon", func(ctx context.Context) error {
+		now, err := daemonOf(p.active)
+		if err == nil && now == pid {
+			err = errors.New("still the same")
+		}
+		if err == nil {
+			_, err = p.active.Status(ctx)
+		}
+		return err
+	})
+}
