@@ -1,6 +1,9 @@
 package session
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // Class says what becomes of the flows of a kind. Which kind is told by what was
 // called: the protocol and the port of the original destination.
@@ -12,6 +15,44 @@ type Class struct {
 	// MinAge is how old a flow must be to be replicated: most are over before,
 	// and cost nothing then.
 	MinAge time.Duration
+}
+
+// String names the kind: "tcp 443,8000-8010".
+func (c *Class) String() string {
+	s := ProtocolName(c.Proto)
+	if c.Proto == 0 {
+		s = "any"
+	}
+	for i, p := range c.Ports {
+		s += string(" ,"[min(i, 1)]) + strconv.Itoa(int(p.First))
+		if p.Last != p.First {
+			s += "-" + strconv.Itoa(int(p.Last))
+		}
+	}
+	return s
+}
+
+// ProtocolName is the name of an IP protocol, or its number.
+func ProtocolName(proto uint8) string {
+	switch proto {
+	case protoICMP:
+		return "icmp"
+	case protoTCP:
+		return "tcp"
+	case protoUDP:
+		return "udp"
+	case protoDCCP:
+		return "dccp"
+	case protoGRE:
+		return "gre"
+	case protoICMPv6:
+		return "icmpv6"
+	case protoSCTP:
+		return "sctp"
+	case protoUDPLite:
+		return "udplite"
+	}
+	return strconv.Itoa(int(proto))
 }
 
 // Ports is a closed range of ports.

@@ -61,7 +61,13 @@
 //	     <------- ACK(received, applied)    counts of the frames above
 //	     <------------- RESYNC(group, flags)
 //	KEPT(group, term, records)  answer to RESYNC with flag 1; none: that was all
+//	DIGEST(group, term, sums)   answer to RESYNC with flag 2: parts of the tally
+//	BUCKETS(group, term, buckets) RECORDS ... BUCKETS    to flag 4: those parts anew
+//	     <------------- REFUSAL(group, reason, keys)     what is not taken, and why
 //	PING / PONG
+//	DIGEST, QUERY / INVENTORY       what do you have? (for people: see survey.go)
+//
+// docs/session-protocol.md is precise about all of it.
 //
 // Frame types, the attributes of a record and of HELLO have a critical bit: an
 // unknown one passes without it; with it the frame ends the connection, the

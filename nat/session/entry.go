@@ -134,7 +134,7 @@ func (e *entry) hashKey(seed [2]uint64, w *wide) uint64 {
 // group tells whether two boxes hold the same set. Timeouts are not in it, they
 // differ by nature.
 func (e *entry) hashContent(w *wide, a *aside) uint64 {
-	h := fold(join(e.src, e.dst)^mul0, ports(e.sport, e.dport, e.zone, uint16(e.proto)<<8|uint16(e.bits&bitSix))^mul1)
+	h := e.keyHash()
 	h = fold(h^join(e.rsrc, e.rdst), ports(e.rsport, e.rdport, e.status, uint16(e.tcp)<<8|uint16(e.wscale))^mul2)
 	h = fold(h^join(e.id, e.mark), uint64(e.flagsOrig)<<8^uint64(e.flagsReply)^mul0)
 	if e.bits&bitSix != 0 {

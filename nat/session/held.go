@@ -4,7 +4,7 @@ import "time"
 
 // What a sender holds back: the end of its queue, from the position open on. It is
 // let go as a whole, by the knobs' trigger; when everything has to go, as for a full
-// transfer and an audit; or on the word of the owner of the sender, [Sender.Release].
+// transfer and an audit, and while one mends; or on the word of the owner of the sender, [Sender.Release].
 // The queue keeps its order, so a flow never goes before one that it depends on.
 
 // Holds tells whether changes are held back at all.
@@ -46,7 +46,7 @@ func (s *Sender) queue() *fifo { return &s.table.sinks[s.sink] }
 
 // flowing tells whether changes are let go without looking at the clock.
 func (s *Sender) flowing() bool {
-	return !s.knobs.Holds() || s.walking|s.wanted&s.groups.whole() != 0 ||
+	return !s.knobs.Holds() || s.walking|s.wanted&s.groups.whole() != 0 || !s.mending.idle() ||
 		s.knobs.Batch > 0 && s.queue().len() >= s.knobs.Batch
 }
 

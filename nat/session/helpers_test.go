@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
-	"testing"
 	"time"
 )
 
@@ -48,6 +47,7 @@ type pair struct {
 	work   [64]Work
 	frames []byte // not yet delivered to b
 	back   []byte // not yet delivered to a
+	survey *Survey
 }
 
 func newPair() *pair {
@@ -86,8 +86,15 @@ func (p *pair) deliver(limit int) error {
 		if err := p.r.Handle(p.now, h.Type, p.frames[HeaderLen:HeaderLen+h.Length]); err != nil {
 			return fmt.Errorf("%v: %w", h.Type, err)
 		}
+		for p.r.Sweep(p.now) {
+		}
 		p.frames = p.frames[HeaderLen+h.Length:]
 	}
+	return p.answer()
+}
+
+// answer hands to a what b has to say.
+func (p *pair) answer() error {
 	p.install()
 	p.back = p.r.Reply(p.back)
 	for len(p.back) > 0 {
@@ -120,8 +127,14 @@ func (p *pair) install() {
 	}
 }
 
+// failer is what a test and a property have in common.
+type failer interface {
+	Helper()
+	Fatal(...any)
+}
+
 // settle lets everything arrive.
-func (p *pair) settle(t testing.TB) {
+func (p *pair) settle(t failer) {
 	t.Helper()
 	for range 100000 {
 		p.send(1)

@@ -156,7 +156,7 @@ func TestAuditFindsADifferenceAndMendsIt(t *testing.T) {
 	p.tb.Delete(s, 0, p.now)
 	p.now = p.now.Add(AuditEvery)
 	p.settle(t)
-	if st := p.r.Stats(); st.Mismatches != 1 || st.Transfers != 2 || p.tb.Dump() != p.ta.Dump() {
+	if st := p.r.Stats(); st.Mismatches != 1 || st.Mends != 1 || st.Transfers != 1 || p.tb.Dump() != p.ta.Dump() {
 		t.Errorf("%+v\n%s", st, p.tb.Dump())
 	}
 }

@@ -22,7 +22,7 @@ import (
 // deletion has no ID: what it ends is what the key names.
 
 // FeaturePacked: the node takes PACKED frames.
-const FeaturePacked = 1 << 16
+const FeaturePacked Feature = 1 << 16
 
 // Flags of a packed record. Bits 4 and 5 are those of recProto, which are never 0, and
 // bit 6 is recDelete.

@@ -46,6 +46,14 @@ func (r *Record) Outlived(silent, hold time.Duration) bool {
 	return silent > max(time.Duration(r.Timeout)*time.Second, hold)
 }
 
+// Beginning tells whether the flow is not Replicable yet, and not because it is over.
+func (r *Record) Beginning() bool {
+	if r.Replicable() {
+		return false
+	}
+	return r.Proto != protoTCP || r.TCP.State != TCPTimeWait && r.TCP.State != TCPClose
+}
+
 // Offloaded tells whether a flowtable forwards the flow, in software or hardware: its
 // packets pass by connection tracking, so its state and timeout stand still.
 func (r *Record) Offloaded() bool { return r.Status&(StatusOffload|StatusHWOffload) != 0 }

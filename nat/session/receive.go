@@ -18,10 +18,12 @@ func (r *Receiver) records(now time.Time, g int, b []byte) error {
 		switch {
 		case err == ErrCritical:
 			r.stats.Unknown++
-			r.rx[g].refused = true
+			if r.rx[g].excuse(known(&rec)); rec.Family != 0 {
+				r.Refused(g, &rec, RefusedAttribute)
+			}
 		case err != nil:
 			r.stats.Malformed++
-			r.rx[g].refused = true
+			r.rx[g].excuse(nil)
 		case op == OpDelete:
 			r.delete(now, g, &rec)
 		default:
@@ -29,6 +31,15 @@ func (r *Receiver) records(now time.Time, g int, b []byte) error {
 		}
 	}
 	return nil
+}
+
+// known returns the key of a record that has an unknown critical attribute, nil if
+// the record ended in its flags already.
+func known(rec *Record) *Key {
+	if rec.Family == 0 {
+		return nil
+	}
+	return &rec.Key
 }
 
 // lateRecords takes sessions that this node does not know from the previous
@@ -68,6 +79,9 @@ func (r *Receiver) adopt(now time.Time, g int, b []byte, count *uint64) error {
 }
 
 func (r *Receiver) delete(now time.Time, g int, rec *Record) {
+	if len(r.refusals.said) > 0 {
+		delete(r.refusals.said, rec.Key)
+	}
 	if s, ok := r.table.Lookup(&rec.Key); ok && r.table.Group(s) == g {
 		r.stats.Deletes++
 		r.remove(s, now)
@@ -86,16 +100,24 @@ func (r *Receiver) remove(s Slot, now time.Time) {
 func (r *Receiver) upsert(now time.Time, g int, rec *Record) {
 	if !r.scope.Groups(rec).Has(g) {
 		r.stats.Scope++
-		r.rx[g].refused = true
+		r.rx[g].excuse(&rec.Key)
+		r.Refused(g, rec, RefusedScope)
 		return
 	}
 	s, ch, err := r.table.Upsert(rec, g, r.rx[g].gen)
 	if err != nil {
 		r.stats.Full++
-		r.rx[g].refused = true
+		r.rx[g].excuse(&rec.Key)
+		r.Refused(g, rec, RefusedTable)
 		return
 	}
 	r.stats.Upserts++
+	if ch&ChangeNew != 0 && r.rx[g].synced {
+		r.hearing.births++
+	}
+	if len(r.refusals.said) > 0 {
+		r.taken(g, rec)
+	}
 	if r.table.young > 0 {
 		r.table.Mature(s) // a peer knows it
 	}
@@ -152,11 +174,14 @@ func (r *Receiver) Reply(b []byte) []byte {
 		r.ackedR, r.ackedA = r.received, r.applied
 	}
 	if r.pongDue {
-		b = appendEcho(b, TypePong, r.pong)
+		b = appendPong(b, r.pong)
 		r.pongDue = false
 	}
 	b = askFor(b, &r.asks, 0)
-	return askFor(b, &r.keptAsks, markKept)
+	b = askFor(b, &r.keptAsks, markKept)
+	b = r.askBuckets(b)
+	b = r.tellRefusals(b)
+	return r.tellInventory(b)
 }
 
 func askFor(b []byte, asks *GroupSet, flags uint8) []byte {

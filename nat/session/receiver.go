@@ -20,6 +20,13 @@ type Receiver struct {
 	settling           [settleMax]settling
 	nsettling          int
 	asks, keptAsks     GroupSet // RESYNC due, by the peer's numbers
+	digestAsks         GroupSet // the same, for digests; for buckets:
+	bucketAsks         []ask
+	sweeping           bool // Sweep has work
+	refusals           refusals
+	sink               int // the peer is, in the table: see SetSink
+	surveyed           surveyed
+	hearing            hearing
 	claims             GroupSet // groups the peer says it is Active for, by our numbers
 	asked, told        GroupSet // asked for what it kept of them; it has said all
 	pong               uint64
@@ -37,8 +44,11 @@ type reception struct {
 	gen        uint16 // mark of the records seen since BEGIN
 	generation uint64
 	receiving  bool
-	synced     bool // END applied, and nothing lost since
-	refused    bool // this transfer had records we do not take: sums cannot match
+	synced     bool       // END applied, and nothing lost since
+	refusedAny bool       // this transfer had records we cannot even place: no sum can match
+	refused    *bucketSet // buckets with records we do not take: their sums cannot match
+	audit      *auditing
+	remedy     *remedy
 }
 
 // settling is a frame that is applied once the kernel queue is through to pos.
@@ -59,6 +69,7 @@ const (
 	NoticeMismatch                   // an audit found the sets different
 	NoticeKept                       // the peer has told all that it kept of a group
 	NoticeClaim                      // the peer is Active for a group, or not any more, in a term that is no news
+	NoticeMended                     // what an audit found different is as the peer has it; Swept sessions were not there
 )
 
 // Notice is something the owner of a Receiver must know.
@@ -75,6 +86,7 @@ type ReceiverStats struct {
 	Stale, Refused, Scope, Unknown, Malformed, Full    uint64
 	Transfers, Mismatches, UnknownFrames, UnknownGroup uint64
 	Late, Kept                                         uint64
+	Buckets, Mends                                     uint64 // sent anew after an audit
 }
 
 // NewReceiver returns the receiver for the peer that hello's answer must name.
@@ -93,7 +105,7 @@ func (r *Receiver) SetTableSize(t TableSize) { r.hello.Table = t }
 
 // Connect begins a new connection, Disconnect ends it.
 func (r *Receiver) Connect(now time.Time) {
-	*r = Receiver{table: r.table, groups: r.groups, scope: r.scope, hello: r.hello,
+	*r = Receiver{table: r.table, groups: r.groups, scope: r.scope, hello: r.hello, sink: r.sink,
 		notices: r.notices[:0], expects: r.expects, unpacked: r.unpacked, stats: r.stats, connected: true, lastHeard: now}
 	for i := range r.local {
 		r.local[i] = -1
@@ -104,7 +116,7 @@ func (r *Receiver) Connect(now time.Time) {
 func (r *Receiver) Disconnect() {
 	r.connected = false
 	for i := range r.rx {
-		r.rx[i].synced, r.rx[i].receiving = false, false
+		r.Abandon(i)
 	}
 }
 
@@ -144,7 +156,10 @@ func (r *Receiver) note(n Notice) {
 
 // Abandon forgets a transfer of group g that is coming in: its END must not
 // sweep. The owner calls it when this node becomes Active.
-func (r *Receiver) Abandon(g int) { r.rx[g].receiving, r.rx[g].synced = false, false }
+func (r *Receiver) Abandon(g int) {
+	x := &r.rx[g]
+	x.receiving, x.synced, x.audit, x.remedy = false, false, nil, nil
+}
 
 // AcceptLate makes the receiver take new sessions of group g, which this node
 // took over from the peer, until the given time: in a hand-over the peer serves
@@ -183,11 +198,11 @@ func (r *Receiver) Handle(now time.Time, typ Type, payload []byte) error {
 	case TypeHello:
 		return r.onHello(payload)
 	case TypePing:
-		r.pong, r.pongDue = rd.u64(), true
+		r.onPing(now, &rd)
 		return nil
 	case TypePong:
 		return nil
-	case TypeBegin, TypeRecords, TypeEnd, TypeTerm, TypeAudit, TypeKept:
+	case TypeBegin, TypeRecords, TypeEnd, TypeTerm, TypeAudit, TypeKept, TypeDigest, TypeBuckets, TypeQuery:
 	default:
 		if typ&critical != 0 {
 			return ErrType
@@ -203,6 +218,14 @@ func (r *Receiver) Handle(now time.Time, typ Type, payload []byte) error {
 		return ErrMalformed
 	}
 	g := int(r.local[m.group])
+	if typ == TypeDigest {
+		if id := rd.uvarint(); id != 0 {
+			return r.onSurvey(id, g, m.group, &rd) // no claim
+		}
+	}
+	if typ == TypeQuery {
+		return r.onQuery(g, m.group, &rd)
+	}
 	if g < 0 {
 		r.stats.UnknownGroup++
 		return nil
@@ -233,6 +256,10 @@ func (r *Receiver) Handle(now time.Time, typ Type, payload []byte) error {
 		r.end(now, g, m)
 	case TypeAudit:
 		r.check(g, m)
+	case TypeDigest:
+		return r.onDigest(g, m.group, &rd)
+	case TypeBuckets:
+		return r.onBuckets(g, m, &rd)
 	}
 	return nil
 }
@@ -311,19 +338,29 @@ func (r *Receiver) end(now time.Time, g int, m mark) {
 	r.note(Notice{Kind: NoticeSynced, Group: g, Term: m.term, Swept: n})
 }
 
-// check compares the group's set with the peer's tally. Where we refused
-// records it cannot match, and asking again would not help.
+// check compares the group's set with the peer's tally. A peer that keeps sums of
+// buckets is asked for them, others for a full transfer. Where we refused records
+// the tally cannot match, and a transfer would not help.
 func (r *Receiver) check(g int, m mark) {
 	x := &r.rx[g]
-	if !x.synced || x.refused {
+	if !x.synced || x.remedy != nil {
 		return
 	}
 	if n, sum := r.table.Tally(g); uint64(n) == m.count && sum == m.sum {
 		return
 	}
-	r.stats.Mismatches++
-	r.note(Notice{Kind: NoticeMismatch, Group: g, Term: m.term})
-	if m.generation == 0 { // an audit; right after a transfer another would not help
-		r.Ask(g)
+	audit := m.generation == 0 // right after a transfer another would not help
+	switch {
+	case audit && r.peer.Has(FeatureBuckets):
+		for i, l := range r.local {
+			if l == int8(g) {
+				r.digestAsks |= 1 << uint(i)
+			}
+		}
+	case x.refusedAny || x.refused != nil:
+	default:
+		if r.differs(g); audit {
+			r.Ask(g)
+		}
 	}
 }

@@ -34,9 +34,10 @@ type Sender struct {
 	sent, received, applied       uint64 // counted frames of this connection
 	inflight                      [window]flight
 	first, flights                int
-	terms                         GroupSet // TERM frames due
-	open                          uint64   // queue position behind what may be sent; see held.go
-	planned                       bool     // Deadline took what is held back into account
+	carried                       [window][]Slot // the upserts of each flight
+	terms                         GroupSet       // TERM frames due
+	open                          uint64         // queue position behind what may be sent; see held.go
+	planned                       bool           // Deadline took what is held back into account
 
 	wanted, walking GroupSet // full transfers asked for, in progress
 	cursor          Slot
@@ -49,6 +50,9 @@ type Sender struct {
 
 	kept       GroupSet // asked for what was kept of them; see kept.go
 	keptCursor Slot
+	mending    mending // see mend.go
+	refused    refused // what the peer does not take; see refusal.go
+	survey     *Survey // what it is asked for; see survey.go
 
 	packed []byte // scratch of pack
 
@@ -67,6 +71,8 @@ type flight struct {
 type SenderStats struct {
 	Upserts, Deletes, Frames, Bytes, Transfers, Overflows uint64
 	Packed                                                uint64 // of the frames
+	Mends                                                 uint64 // transfers of buckets
+	Refused                                               uint64 // words of the peer that it does not take a flow
 }
 
 // NewSender returns the sender for the peer that is sink n (1 to MaxSinks-1) of
@@ -173,11 +179,16 @@ func (s *Sender) beyond(seq uint64) (n int) {
 // Idle tells whether there is nothing to send now but pings, and nothing that Deadline
 // does not know of.
 func (s *Sender) Idle() bool {
-	return !s.sendable() && !s.unplanned() && s.wanted&s.groups.whole()|s.walking|s.terms|s.kept == 0 && s.greeted
+	return !s.sendable() && !s.unplanned() && s.wanted&s.groups.whole()|s.walking|s.terms|s.kept == 0 && s.mending.idle() &&
+		(s.survey == nil || s.survey.Idle()) && s.greeted
 }
 
-// Deadline is when Fill must be called at the latest, after one that had nothing.
+// Deadline is when Fill must be called at the latest, after one that had nothing; zero:
+// at once.
 func (s *Sender) Deadline(now time.Time) time.Time {
+	if s.mending.hurried() && s.beyond(s.safe()) < window {
+		return time.Time{}
+	}
 	at := s.lastPing.Add(PingEvery)
 	s.planned = s.queue().len() > 0
 	if held, ok := s.heldUntil(now); ok && held.Before(at) {
@@ -219,7 +230,16 @@ func (s *Sender) Handle(now time.Time, typ Type, payload []byte) error {
 			s.keptCursor = 0
 			break
 		}
+		if m.flags&(markDigests|markBuckets) != 0 {
+			return s.mending.request(m, &r)
+		}
 		s.Resync(now, s.groups.Active()&(1<<uint(m.group)))
+	case TypeRefusal:
+		return s.onRefusal(&r)
+	case TypeInventory:
+		if s.survey != nil {
+			return s.survey.onInventory(&r)
+		}
 	case TypePing, TypePong:
 	default:
 		if typ&critical != 0 {
@@ -236,6 +256,7 @@ func (s *Sender) acknowledge(now time.Time, received, applied uint64) {
 	}
 	s.applied = applied
 	for s.flights > 0 && s.inflight[s.first].seq <= applied {
+		s.carried[s.first] = s.carried[s.first][:0]
 		s.first = (s.first + 1) % window
 		s.flights--
 	}
@@ -263,7 +284,7 @@ func (s *Sender) Fill(now time.Time, b []byte) []byte {
 	}
 	if now.Sub(s.lastPing) >= PingEvery {
 		s.lastPing = now
-		b = appendEcho(b, TypePing, uint64(now.Sub(s.table.start)))
+		b = s.appendPing(now, b)
 	}
 	if s.peerKnown {
 		s.trip(now)
@@ -277,7 +298,7 @@ func (s *Sender) Fill(now time.Time, b []byte) []byte {
 
 func (s *Sender) ownHello() *Hello {
 	h := s.hello
-	h.Features |= FeaturePacked
+	h.Features |= uint64(features)
 	h.Groups = make([]HelloGroup, 0, s.groups.Len())
 	for _, g := range s.groups.list {
 		h.Groups = append(h.Groups, HelloGroup{g.Name, g.announced(), g.Active})
@@ -314,6 +335,12 @@ func (s *Sender) fillState(now time.Time, b []byte) []byte {
 	}
 	if s.kept != 0 {
 		b = s.fillKept(b)
+	}
+	if !s.mending.idle() {
+		b = s.fillMend(b)
+	}
+	if s.survey != nil {
+		b = s.survey.fill(b)
 	}
 	if now.Sub(s.lastAudit) >= AuditEvery && s.walking|s.wanted == 0 && s.Dirty() == 0 && cap(b)-len(b) >= fillRoom*4 {
 		s.lastAudit = now
@@ -380,6 +407,11 @@ func (s *Sender) record(b []byte, bt *batch, slot Slot, e *entry) []byte {
 		return AppendDelete(b, &r)
 	}
 	s.stats.Upserts++
+	if bt.typ == TypeRecords && s.flights < window {
+		// Where there is no room for a flight, nobody waits to hear of it.
+		i := (s.first + s.flights) % window
+		s.carried[i] = append(s.carried[i], slot)
+	}
 	return appendUpsert(b, &r, t.expects[slot])
 }
 
@@ -391,7 +423,7 @@ func (s *Sender) seal(b []byte, bt *batch) []byte {
 	s.sent++
 	s.stats.Frames++
 	b = closeFrame(b, bt.start)
-	if bt.typ == TypeRecords && s.peer.Features&FeaturePacked != 0 {
+	if bt.typ == TypeRecords && s.peer.Has(FeaturePacked) {
 		b = s.pack(b, bt.start)
 	}
 	return b

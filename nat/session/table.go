@@ -55,8 +55,9 @@ func (s GroupSet) Has(g int) bool { return s>>uint(g)&1 != 0 }
 
 // tally sums up the live records of a group; see [Table.Tally].
 type tally struct {
-	count int
-	sum   uint64
+	count   int
+	sum     uint64
+	buckets *[Buckets]uint64 // parts of sum; nil: never had any
 }
 
 // Table holds the sessions of a node, its own and its peers'. The package
@@ -283,7 +284,8 @@ func (t *Table) enlist(e *entry) {
 	}
 	g := &t.groups[e.group]
 	g.count++
-	g.sum += e.hashContent(t.wide.at(e.wide), t.aside.at(e.aside))
+	w := t.wide.at(e.wide)
+	g.weigh(e.bucket(w), e.hashContent(w, t.aside.at(e.aside)))
 }
 
 func (t *Table) delist(e *entry) {
@@ -294,7 +296,8 @@ func (t *Table) delist(e *entry) {
 	}
 	g := &t.groups[e.group]
 	g.count--
-	g.sum -= e.hashContent(t.wide.at(e.wide), t.aside.at(e.aside))
+	w := t.wide.at(e.wide)
+	g.weigh(e.bucket(w), -e.hashContent(w, t.aside.at(e.aside)))
 }
 
 func (t *Table) alloc() (Slot, bool) {

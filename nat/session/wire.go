@@ -36,7 +36,14 @@ const (
 	TypePing    Type = 9
 	TypePong    Type = 10
 	TypeKept    Type = critical | 11 // records of a group the sender is not Active for; none: that was all
-	TypePacked  Type = critical | 24 // RECORDS in fewer bytes: see pack.go
+
+	TypeDigest    Type = 12            // sums of buckets at this point of the stream: see mend.go, survey.go
+	TypeBuckets   Type = critical | 13 // a transfer of some buckets begins, is over: sweep within them
+	TypeRefusal   Type = 14            // back: records that are not taken, and why
+	TypeQuery     Type = 15            // what do you have of these flows?
+	TypeInventory Type = 16            // back: the answer to DIGEST or QUERY
+
+	TypePacked Type = critical | 24 // RECORDS in fewer bytes: see pack.go
 )
 
 // String is the name of the type in logs.
@@ -66,14 +73,25 @@ func (t Type) String() string {
 		return "kept"
 	case TypePacked:
 		return "packed"
+	case TypeDigest:
+		return "digest"
+	case TypeBuckets:
+		return "buckets"
+	case TypeRefusal:
+		return "refusal"
+	case TypeQuery:
+		return "query"
+	case TypeInventory:
+		return "inventory"
 	}
 	return fmt.Sprintf("type %#x", uint8(t))
 }
 
 // counted tells whether acknowledgements count frames of this type: those that
-// carry state.
+// carry state. A type that the first version did not have is counted only if it is
+// sent to no peer but one that has asked for it: both ends must count alike.
 func (t Type) counted() bool {
-	return t >= TypeBegin && t <= TypeTerm || t == TypeAudit || t == TypeKept || t == TypePacked
+	return t >= TypeBegin && t <= TypeTerm || t == TypeAudit || t == TypeKept || t == TypeBuckets || t == TypePacked
 }
 
 // Errors of the frame layer. They end a connection; what is wrong with a single

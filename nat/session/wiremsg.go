@@ -7,7 +7,7 @@ import "encoding/binary"
 type Hello struct {
 	Node     string // at most 255 bytes
 	Boot     uint64 // chosen at random by each start of the program
-	Features uint64 // what this end understands: Feature…
+	Features uint64 // what it understands beyond the first version: see Feature
 	Config   uint64 // a hash of the configuration both must share; 0: not compared
 	Table    TableSize
 	Groups   []HelloGroup
@@ -24,6 +24,22 @@ type HelloGroup struct {
 	Term   uint64
 	Active bool
 }
+
+// Feature is a bit of [Hello.Features]. What a peer without it would not
+// understand is not said to it.
+type Feature uint64
+
+const (
+	// FeatureBuckets: RESYNC for digests and for buckets, DIGEST, BUCKETS.
+	FeatureBuckets Feature = 1 << 0
+	// FeatureSurvey: DIGEST and QUERY that are answered by INVENTORY.
+	FeatureSurvey Feature = 1 << 1
+
+	features = FeatureBuckets | FeatureSurvey | FeaturePacked // of this version
+)
+
+// Has tells whether the hello's node has the feature.
+func (h *Hello) Has(f Feature) bool { return Feature(h.Features)&f == f }
 
 const (
 	helloNode     = critical | 1
@@ -107,7 +123,7 @@ func ParseHello(b []byte) (*Hello, error) {
 }
 
 // mark is the payload of BEGIN, END, TERM, AUDIT and RESYNC, and the front of
-// RECORDS and KEPT. Not every type uses every field; see appendMark.
+// RECORDS, KEPT, DIGEST and BUCKETS. Not every type uses every field; see appendMark.
 type mark struct {
 	group      int
 	term       uint64
@@ -120,6 +136,9 @@ const (
 	markActive  = 1 << 0 // TERM: the sender is the group's Active
 	markTallied = 1 << 0 // END: count and sum are exact
 	markKept    = 1 << 0 // RESYNC: of a group you are not Active for, what you have kept
+	markDigests = 1 << 1 // RESYNC: the sums of your buckets
+	markBuckets = 1 << 2 // RESYNC: the records of the buckets that follow
+	markOver    = 1 << 0 // BUCKETS: that was all of them
 )
 
 // appendMark appends a whole frame of type t.
@@ -143,6 +162,8 @@ func appendMark(b []byte, t Type, m mark) []byte {
 		b = append(b, m.flags)
 	case TypeAudit:
 		b = binary.BigEndian.AppendUint64(binary.AppendUvarint(b, m.count), m.sum)
+	case TypeBuckets:
+		b = append(binary.AppendUvarint(b, m.generation), m.flags)
 	}
 	return closeFrame(b, start)
 }
@@ -151,7 +172,7 @@ func appendMark(b []byte, t Type, m mark) []byte {
 // left in r: they are from a newer version, or the records.
 func (r *reader) parseMark(t Type) (m mark, err error) {
 	m.group = int(r.u8())
-	if t != TypeResync {
+	if t != TypeResync && t != TypeQuery {
 		m.term = r.uvarint()
 	}
 	switch t {
@@ -167,6 +188,8 @@ func (r *reader) parseMark(t Type) (m mark, err error) {
 		m.flags = r.u8()
 	case TypeAudit:
 		m.count, m.sum = r.uvarint(), r.u64()
+	case TypeBuckets:
+		m.generation, m.flags = r.uvarint(), r.u8()
 	}
 	if r.bad {
 		return m, ErrMalformed
@@ -182,8 +205,8 @@ func appendAck(b []byte, received, applied uint64) []byte {
 	return closeFrame(b, start)
 }
 
-// appendEcho appends a PING or PONG that carries v.
-func appendEcho(b []byte, t Type, v uint64) []byte {
-	b, start := openFrame(b, t)
+// appendPong appends a PONG that carries v, of the PING that it answers.
+func appendPong(b []byte, v uint64) []byte {
+	b, start := openFrame(b, TypePong)
 	return closeFrame(binary.BigEndian.AppendUint64(b, v), start)
 }

@@ -80,6 +80,19 @@ func (n *Nursery) Len() (sum int) {
 	return sum
 }
 
+// Count is how many of those waited for are young, by class.
+func (n *Nursery) Count(t *Table) []int {
+	count := make([]int, len(n.queues))
+	for i := range n.queues {
+		for _, y := range n.queues[i][n.heads[i]:] {
+			if e := t.at(y.slot); e.id == y.id && e.bits&bitYoung != 0 {
+				count[i]++
+			}
+		}
+	}
+	return count
+}
+
 // Due makes those sessions of age whose time has come, and tells to of them.
 func (n *Nursery) Due(now time.Time, t *Table, to Sinks) (matured int) {
 	for i := range n.queues {
