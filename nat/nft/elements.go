@@ -98,6 +98,7 @@ func (f family) sets(plan nat.Plan) (out []set) {
 		set{&nftables.Set{Table: t, Name: f.name(setPool), Interval: true, Concatenation: true,
 			KeyType: concat(f.address(), nftables.TypeInetService)}, poolElements(plan.Pools())},
 		set{&nftables.Set{Table: t, Name: f.name(setReplies), KeyType: icmpType}, byteElements(f.replies()...)},
+		set{f.unknownSet(), nil},
 	)
 }
 

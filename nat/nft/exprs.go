@@ -28,6 +28,7 @@ func iifname(i uint32) expr.Any                   { return metaKey(expr.MetaKeyI
 func saddr(i uint32) expr.Any                     { return network(12, 4, i) }
 func daddr(i uint32) expr.Any                     { return network(16, 4, i) }
 func daddr6(i uint32) expr.Any                    { return network(24, 16, i) } // four words
+func sport(i uint32) expr.Any                     { return transport(0, 2, i) }
 func dport(i uint32) expr.Any                     { return transport(2, 2, i) }
 func icmpType(i uint32) expr.Any                  { return transport(0, 1, i) }
 func icmpID(i uint32) expr.Any                    { return transport(4, 2, i) }

@@ -194,6 +194,27 @@ func TestUnknownConnectionThroughSourceNAT(t *testing.T) {
 	if n := l.counters().Unknown; n != 3 {
 		t.Errorf("unknown packets: want 3, got %d", n)
 	}
+	want := []UnknownFlow{{netip.AddrPortFrom(inside, 999), netip.AddrPortFrom(outside, 80)}}
+	if flows, err := l.a.UnknownFlows(); err != nil || !slices.Equal(flows, want) {
+		t.Errorf("its name: %v, %v, want %v", flows, err, want)
+	}
+	l.apply(config()) // leaves it there
+	if flows, err := l.a.UnknownFlows(); err != nil || !slices.Equal(flows, want) {
+		t.Errorf("after a reload: %v, %v", flows, err)
+	}
+	// More than have room are dropped like the others, and not remembered.
+	for n := range uint16(unknownFlows + 200) {
+		more := middle
+		more.sport = 2000 + n
+		l.client.send(more)
+	}
+	l.client.send(mark(inside, outside))
+	if before, _ := there.until("mark", isMark); len(before) > 0 {
+		t.Errorf("many: %d got through", len(before))
+	}
+	if flows, err := l.a.UnknownFlows(); err != nil || len(flows) > unknownFlows || len(flows) < unknownFlows/2 {
+		t.Errorf("many: %d names, %v", len(flows), err)
+	}
 }
 
 func TestUnknownConnectionThroughAForward(t *testing.T) {

@@ -31,13 +31,14 @@ const (
 	setRefusedLocal  = "refused_local"
 
 	// Those for translation, with a 6 behind their names for IPv6.
-	mapForward    = "forward"      // address . protocol . port -> server . port
-	setForwarded  = "forwarded"    // the same keys: a set, because only recent kernels let a rule ask a map
-	mapSource     = "source"       // outside interface . inside network -> address
-	setInside     = "inside"       // the same keys, for the same reason
-	setPool       = "pool"         // address . ports that belong to translated flows
-	setTransports = "transports"   // protocols with ports that the kernel translates
-	setReplies    = "icmp_replies" // ICMP types that answer a query
+	mapForward    = "forward"       // address . protocol . port -> server . port
+	setForwarded  = "forwarded"     // the same keys: a set, because only recent kernels let a rule ask a map
+	mapSource     = "source"        // outside interface . inside network -> address
+	setInside     = "inside"        // the same keys, for the same reason
+	setPool       = "pool"          // address . ports that belong to translated flows
+	setTransports = "transports"    // protocols with ports that the kernel translates
+	setReplies    = "icmp_replies"  // ICMP types that answer a query
+	setUnknown    = "unknown_flows" // connections that were met in their middle
 
 	setNever = "events_never" // protocol . called port of flows without events
 	setLate  = "events_late"  // of those with events only once they are assured

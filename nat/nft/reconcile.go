@@ -82,6 +82,9 @@ func reconcile(t *transaction, have *state, want wanted) (report Report, err err
 	}
 	// What goes makes room before what comes: an interval may grow into another's place.
 	for _, s := range want.sets {
+		if s.Dynamic {
+			continue // the kernel fills it
+		}
 		remove, add := compare(have.elements[s.Name], s.elements)
 		if err := t.deleteElements(s.Set, remove); err != nil {
 			return report, err

@@ -253,6 +253,8 @@ func forwardChain() chain {
 
 func (f family) forwardRules() []rule {
 	return []rule{
+		say("its name, for who asks what a takeover has lost", f.is(), protocol(protoTCP),
+			ctState(expr.CtStateBitNEW), notSYN(), f.insideKey(), do(within(f.name(setInside))), f.remember()),
 		say("in the middle of a connection through source NAT that is not known", f.is(), protocol(protoTCP),
 			ctState(expr.CtStateBitNEW), notSYN(), f.insideKey(), do(within(f.name(setInside)), count(counterUnknown), jump(chainUnknown))),
 	}
