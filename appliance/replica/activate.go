@@ -13,9 +13,18 @@ import (
 // Report is what an activation did.
 type Report struct {
 	Term      uint64 // higher than asked for if a higher one was known
-	Installed int    // sessions that the kernel did not have yet
-	Outlived  int    // sessions that it was not given: their owner was silent for too long
-	Duration  time.Duration
+	Sessions  int    // of the group, when it was activated
+	Hot       int    // of them, those that the kernel had already
+	Installed int    // those that it did not have yet
+	Refused   int    // those that it would not take
+	Clashes   int    // those that another of its flows was in the way of
+	Outlived  int    // those that it was not given: their owner was silent for too long
+	// LostEstimate is how many flows of the last owner had no record here yet: by its
+	// own last word, and the rate at which its flows began. -1: nothing is known of it.
+	LostEstimate int
+	Heard        time.Duration // how long ago the last owner had said anything; 0: there was none
+	Duration     time.Duration
+	Phases       Phases
 }
 
 // How long an activation reads what peers have sent. A dead peer's last words
@@ -53,6 +62,7 @@ func (e *Engine) Activate(ctx context.Context, group string, term uint64) (Repor
 		return Report{Term: own, Duration: time.Since(began)}, nil
 	}
 	e.mu.Unlock()
+	lap, phases := watch{began}, Phases{}
 	// What this kernel lost up to now it lost as a standby, and gets back.
 	if _, err := e.readEvents(); err != nil {
 		e.log.Warn("last events not read", "group", group, "err", err)
@@ -66,6 +76,7 @@ func (e *Engine) Activate(ctx context.Context, group string, term uint64) (Repor
 	err = e.turn()
 	peers := e.incoming()
 	e.mu.Unlock()
+	lap.lap(&phases.Events)
 	deadline := began.Add(readHard)
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline = d
@@ -73,9 +84,11 @@ func (e *Engine) Activate(ctx context.Context, group string, term uint64) (Repor
 	for _, w := range peers {
 		w.tap.await(began.Add(readSoft), deadline)
 	}
+	lap.lap(&phases.Link)
 
 	e.mu.Lock()
 	caughtUp := e.caughtUp(g)
+	report := e.beginTakeover(g, caughtUp, began)
 	own := e.groups.Activate(g, term)
 	e.groups.SetPartial(g, true) // until the dump that follows
 	for _, p := range e.peers {
@@ -92,6 +105,7 @@ func (e *Engine) Activate(ctx context.Context, group string, term uint64) (Repor
 	goal := e.table.KernelQueue()
 	e.mu.Unlock()
 	instErr := e.installUntil(ctx, goal)
+	lap.lap(&phases.Kernel)
 	now = time.Now()
 	e.kmu.Lock()
 	clear(e.expecting.kernel) // from here on the kernel's own affair
@@ -101,12 +115,15 @@ func (e *Engine) Activate(ctx context.Context, group string, term uint64) (Repor
 	e.reconcile = now.Add(afterTakeover)
 	e.strict[g] = now.Add(e.cfg.Strict)
 	e.announce(now, bit)
-	r := Report{Term: own, Installed: int(e.counters.Installed - before), Outlived: outlived, Duration: now.Sub(began)}
-	e.takeover = &Takeover{At: now, Group: group, Report: r}
-	sessions, _ := e.table.Tally(g)
+	report.Term, report.Installed, report.Outlived = own, int(e.counters.Installed-before), outlived
+	report.Duration, report.Phases = now.Sub(began), phases
+	e.endTakeover(g, report, now)
+	r := report.Report
 	e.mu.Unlock()
 	kick(e.dump)
-	e.log.Info("sessions taken over", "group", group, "term", own, "sessions", sessions, "installed", r.Installed, "outlived", r.Outlived, "duration", r.Duration)
+	e.log.Info("sessions taken over", "group", group, "term", own, "from", report.From, "sessions", r.Sessions, "hot", r.Hot, "installed", r.Installed,
+		"refused", r.Refused, "clashes", r.Clashes, "outlived", r.Outlived, "lost_estimate", r.LostEstimate, "duration", r.Duration,
+		"events", r.Phases.Events, "link", r.Phases.Link, "kernel", r.Phases.Kernel)
 	e.notify(Change{Kind: SyncChanged, Group: group, Term: own})
 	return r, errors.Join(err, instErr)
 }

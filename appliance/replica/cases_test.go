@@ -63,6 +63,8 @@ var cases = []struct {
 	{49, "split brain, and heal", "TestTermConflict", ""},
 	{53, "a peer that is not who it should be", "TestWhoMayTalk", ""},
 	{54, "corrupted frames", "FuzzReceiver", "nat/session"},
+	{55, "frames of version N-1, to this version", "TestCase55ReceiverOfTheLastVersionsFrames", "nat/session"},
+	{55, "frames of this version, to version N-1", "TestCase55SenderToTheLastVersion", "nat/session"},
 	{55, "unknown attributes", "TestUnknownAttributes", "nat/session"},
 	{56, "a peer with another configuration", "TestReconfigureTellsADifference", ""},
 	{57, "rules that are loaded anew", "TestCase57RulesLoadedAnew", ""},

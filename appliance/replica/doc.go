@@ -30,7 +30,9 @@
 //	activate.go   taking a group over, giving it up
 //	salvage.go    what the last owner has and a new one does not
 //	reconfigure.go  other addresses, while flows go on
-//	status.go, notify.go
+//	status.go, notify.go; unprotected.go: what a crash now would lose; diff.go: what
+//	              a peer lacks, flow by flow; refusals.go: what we do not take;
+//	              takeover.go: what an activation did
 //
 // A group is owned by the node that is Active for it, which is decided elsewhere
 // and told by Activate and Deactivate. Both are quick: a takeover has nothing to

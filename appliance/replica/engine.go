@@ -81,8 +81,11 @@ type Engine struct {
 	loosening   loosePass
 	salvages    [session.MaxGroups]salvage
 	counters    Counters
-	takeover    *Takeover
-	merged      session.Record // scratch of onEvent
+	takeovers   []*Takeover                  // the last ones, the latest last
+	underway    [session.MaxGroups]*Takeover // reports of activations that are not over
+	unworthy    unworthy                     // flows without a record, as the last dump saw them
+	seen        unworthy                     // as the one under way does
+	merged      session.Record               // scratch of onEvent
 	refusalTold time.Time
 }
 
@@ -137,6 +140,7 @@ func (e *Engine) newTable() {
 			sender:   session.NewSender(e.table, e.groups, i+1, hello),
 			receiver: session.NewReceiver(e.table, e.groups, e.scope, hello)}
 		p.sender.SetKnobs(e.cfg.Knobs)
+		p.receiver.SetSink(i + 1)
 		e.peers = append(e.peers, p)
 		e.byName[p.Name] = p
 	}

@@ -210,6 +210,9 @@ func (e *Engine) changed(ev *conntrack.Event, g int) {
 		return
 	}
 	e.forget(&r.Key)
+	if !known {
+		e.pickedUp(ev, g, time.Now())
+	}
 	s, ch, err := e.table.Upsert(r, g, e.gen)
 	e.own(s, &r.Key, ch, class, err)
 }

@@ -112,6 +112,10 @@ func (e *Engine) onFrame(p *peer, w *wire, t session.Type, b []byte) error {
 	if h := p.receiver.Peer(); err == nil && h != nil && h.Node != p.Name {
 		err = errNotHim
 	}
+	for err == nil && p.in == w && p.receiver.Sweep(now) {
+		e.mu.Unlock() // others may have the table
+		e.mu.Lock()
+	}
 	changes := e.heed(now, p)
 	e.salvage(now)
 	install := e.table.Dirty(session.SinkKernel) > 0
@@ -167,6 +171,9 @@ func (e *Engine) heed(now time.Time, p *peer) (changes []Change) {
 			c.Kind = SyncChanged
 		case session.NoticeMismatch:
 			e.log.Warn("sessions differ from the peer's", "peer", p.Name, "group", name)
+			c.Kind = SyncChanged
+		case session.NoticeMended:
+			e.log.Info("sessions are the peer's again", "peer", p.Name, "group", name, "swept", n.Swept)
 			c.Kind = SyncChanged
 		default:
 			c.Kind = SyncChanged

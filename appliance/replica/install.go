@@ -244,6 +244,10 @@ func (e *Engine) file(n int, active session.GroupSet) {
 	b := &e.batch
 	for i := range n {
 		w := b.work[i]
+		if w.Op == session.OpUpsert {
+			e.filed(w.Group, &b.recs[i], b.done[i])
+			e.tellOwner(w.Group, &b.recs[i], b.done[i])
+		}
 		switch err := b.done[i]; {
 		case w.Op == session.OpDelete:
 			e.counters.Removed++

@@ -100,6 +100,7 @@ func (e *Engine) compare(ctx context.Context, groups session.GroupSet) error {
 	e.table.KeepTombstones(true)
 	e.counters.Dumps++
 	e.lost, e.passed = false, false
+	e.seen = unworthy{}
 	goal := e.table.KernelQueue()
 	e.mu.Unlock()
 	// What is on its way into the kernel must be there to be seen.
@@ -125,6 +126,7 @@ func (e *Engine) compare(ctx context.Context, groups session.GroupSet) error {
 	if err == nil {
 		e.compared = began
 		e.setOffloaded(offloaded)
+		e.unworthy = e.seen
 		swept := 0
 		e.table.Sweep(groups&e.groups.Active(), gen, func(s session.Slot) {
 			e.table.Delete(s, e.sinksOf(s), now)
@@ -164,6 +166,7 @@ func (e *Engine) entry(ev *conntrack.Event, g int, gen uint16) (offloaded bool) 
 	}
 	class, wanted := e.wants(r)
 	if !wanted {
+		e.seen.note(r, class)
 		return offloaded
 	}
 	s, ch, err := e.table.Reconcile(r, g, gen)

@@ -57,13 +57,6 @@ type GroupStatus struct {
 	Sessions   int
 }
 
-// Takeover is the last activation.
-type Takeover struct {
-	At    time.Time
-	Group string
-	Report
-}
-
 // Counters are totals since Open.
 type Counters struct {
 	Events      uint64 // conntrack events read
@@ -146,8 +139,9 @@ func (e *Engine) Status() Status {
 		}
 		s.Peers = append(s.Peers, ps)
 	}
-	if e.takeover != nil {
-		t := *e.takeover
+	if n := len(e.takeovers); n > 0 {
+		t := *e.takeovers[n-1]
+		t.Late = int(e.late() - t.lateBefore)
 		s.LastTakeover = &t
 	}
 	return s
@@ -179,6 +173,7 @@ type Session struct {
 	Group     string
 	Local     bool // the group is Active here
 	Installed bool // this box's kernel has it
+	Young     bool // no peer is told of it yet
 }
 
 // Sessions calls fn for each session until it returns false. fn may be slow:
@@ -193,7 +188,7 @@ func (e *Engine) Sessions(fn func(*Session) bool) {
 		to := min(from+256, end)
 		e.table.Range(from, to, e.groups.All(), func(s session.Slot) bool {
 			g := e.table.Group(s)
-			v := Session{Group: e.cfg.Groups[g].Name, Local: active.Has(g), Installed: e.table.Installed(s)}
+			v := Session{Group: e.cfg.Groups[g].Name, Local: active.Has(g), Installed: e.table.Installed(s), Young: e.table.Young(s)}
 			e.table.Record(s, &v.Record)
 			slice = append(slice, v)
 			return true
