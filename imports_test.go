@@ -65,7 +65,7 @@ var layers = map[string][]string{
 	"appliance/interop":     nil,
 
 	// The command starts processes: the election it is, or the daemon.
-	"cmd/understudy": {"vrrp/record", "appliance/replay", "vrrp/election", "appliance/daemon", "appliance/config", "appliance/decode", "appliance/control", "appliance/demo", "appliance/bench", "appliance/kernel"},
+	"cmd/understudy": {"appliance", "vrrp/record", "appliance/replay", "vrrp/election", "appliance/daemon", "appliance/config", "appliance/decode", "appliance/control", "appliance/demo", "appliance/bench", "appliance/kernel"},
 }
 
 // pure packages decide and do nothing else.

@@ -163,6 +163,8 @@ type SessionsStatus struct {
 	Overload     OverloadStatus  `json:"overload"`
 	Peers        []PeerStatus    `json:"peers"`
 	LastTakeover *TakeoverStatus `json:"last_takeover"` // null before the first
+	// Unprotected is what a crash of this node would lose now.
+	Unprotected UnprotectedStatus `json:"unprotected"`
 	// Counters are the session plane's running totals, by name.
 	Counters map[string]uint64 `json:"counters,omitempty"`
 }
@@ -185,12 +187,28 @@ type PeerStatus struct {
 	TableMax   uint64     `json:"conntrack_max"` // of its kernel, as it said when it connected; 0: unknown
 }
 
-// TakeoverStatus is the last activation here.
+// TakeoverStatus is an activation here.
 type TakeoverStatus struct {
 	At              time.Time `json:"at"`
+	Group           string    `json:"group"`
+	Term            uint64    `json:"term"`
+	From            string    `json:"from"`      // the owner before, if it did not hand over
+	Sessions        int       `json:"sessions"`  // of the group at that moment
+	Hot             int       `json:"hot"`       // of them, in the kernel already
 	Installed       int       `json:"installed"` // sessions that had still to be put into the kernel
 	Outlived        int       `json:"outlived"`  // sessions that were too old for that: their owner had been silent
+	Refused         int       `json:"refused"`   // that the kernel did not take
+	Clashes         int       `json:"clashes"`   // that another flow of the kernel was in the way of
 	DurationSeconds float64   `json:"duration_seconds"`
+	// LostEstimate is how many flows of the owner before had no record here: those
+	// that it held back, by its last word, and its flows in a second times its lag.
+	// Null: nothing is known of it.
+	LostEstimate *int         `json:"lost_estimate"`
+	HeardSeconds float64      `json:"heard_seconds"` // how long ago the owner before was heard
+	Late         int          `json:"late"`          // flows of it that came after the takeover, and were taken
+	LostCount    int          `json:"lost_count"`    // flows that are known to be lost
+	Lost         []LostFlow   `json:"lost"`          // some of these, by name
+	Phases       PhasesStatus `json:"phases"`
 }
 
 // NATStatus is what is translated here.

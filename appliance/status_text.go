@@ -130,8 +130,11 @@ func (s *SessionsStatus) writeText(t io.Writer, now time.Time) {
 		}
 		fmt.Fprintf(t, "peer %s\t%s\n", p.Name, state)
 	}
+	if s.Local > 0 || s.Unprotected.Total > 0 {
+		s.Unprotected.writeText(t)
+	}
 	if l := s.LastTakeover; l != nil {
-		fmt.Fprintf(t, "last takeover\t%s, %d sessions installed in %.1f ms\n", ago(now, &l.At), l.Installed, l.DurationSeconds*1000)
+		l.WriteText(t, now)
 	}
 }
 

@@ -66,22 +66,11 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 		}
 		body = bytes.NewReader(b)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://understudy"+path, body)
+	resp, err := c.do(ctx, method, path, body)
 	if err != nil {
-		return fmt.Errorf("control: %w", err)
-	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return fmt.Errorf("control: no answer at %s (is understudy running, as root?): %w", c.path, err)
+		return err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode >= 400 {
-		var r refusal
-		if json.NewDecoder(resp.Body).Decode(&r) != nil || r.Error == "" {
-			return fmt.Errorf("control: %s", resp.Status)
-		}
-		return errors.New(r.Error)
-	}
 	if out == nil {
 		return nil
 	}
@@ -89,4 +78,25 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 		return fmt.Errorf("control: %w", err)
 	}
 	return nil
+}
+
+// do returns the answer, whose body the caller closes, or the node's refusal.
+func (c *Client) do(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://understudy"+path, body)
+	if err != nil {
+		return nil, fmt.Errorf("control: %w", err)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("control: no answer at %s (is understudy running, as root?): %w", c.path, err)
+	}
+	if resp.StatusCode < 400 {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	var r refusal
+	if json.NewDecoder(resp.Body).Decode(&r) != nil || r.Error == "" {
+		return nil, fmt.Errorf("control: %s", resp.Status)
+	}
+	return nil, errors.New(r.Error)
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -32,6 +33,30 @@ func (n *node) Failover(_ context.Context, group string, force bool) error {
 }
 
 func (n *node) Reload(context.Context) error { return errors.New("gw.toml:3: node: missing") }
+
+func (n *node) Sessions(_ context.Context, w appliance.FlowFilter, fn func(*appliance.Flow) bool) error {
+	for i := range 5 {
+		f := appliance.Flow{Group: "gateway", Mark: uint32(i), FlowName: appliance.FlowName{Protocol: []string{"tcp", "udp"}[i%2]}}
+		if w.Matches(&f) && !fn(&f) {
+			break
+		}
+	}
+	if w.Group == "none" {
+		return errors.New("no sessions here")
+	}
+	return nil
+}
+
+func (n *node) Diff(_ context.Context, peer string) (*appliance.FlowsDiff, error) {
+	if peer == "gw9" {
+		return nil, errors.New("no such peer")
+	}
+	return &appliance.FlowsDiff{DiffSummary: appliance.DiffSummary{Peer: "gw2", Equal: true}, Flows: []appliance.FlowDifference{}}, nil
+}
+
+func (n *node) Takeovers(context.Context) ([]appliance.TakeoverStatus, error) {
+	return []appliance.TakeoverStatus{{Group: "gateway"}}, nil
+}
 
 func (n *node) Upgrade(context.Context) (string, error) { return "2.0", nil }
 
@@ -80,6 +105,23 @@ func TestAskAndAnswer(t *testing.T) {
 	}
 	if v, err := c.Upgrade(ctx); err != nil || v != "2.0" {
 		t.Fatalf("upgrade: %q, %v", v, err)
+	}
+	var marks []uint32
+	err = c.Sessions(ctx, appliance.FlowFilter{Protocol: "tcp"}, func(f *appliance.Flow) error { marks = append(marks, f.Mark); return nil })
+	if err != nil || !slices.Equal(marks, []uint32{0, 2, 4}) {
+		t.Fatalf("sessions: %v, %v", marks, err)
+	}
+	if err := c.Sessions(ctx, appliance.FlowFilter{Group: "none"}, nil); err == nil || err.Error() != "no sessions here" {
+		t.Fatalf("want the node's own words, got %v", err)
+	}
+	if d, err := c.Diff(ctx, ""); err != nil || d.Peer != "gw2" || !d.Equal {
+		t.Fatalf("diff: %+v, %v", d, err)
+	}
+	if _, err := c.Diff(ctx, "gw9"); err == nil || err.Error() != "no such peer" {
+		t.Fatalf("want the node's own words, got %v", err)
+	}
+	if all, err := c.Takeovers(ctx); err != nil || len(all) != 1 || all[0].Group != "gateway" {
+		t.Fatalf("takeovers: %+v, %v", all, err)
 	}
 	if fi, err := os.Stat(path); err != nil || fi.Mode().Perm() != 0o600 {
 		t.Fatalf("the socket must be root's alone: %v %v", fi.Mode(), err)

@@ -26,6 +26,12 @@ type Handler interface {
 	Reload(ctx context.Context) error
 	// Upgrade returns the version of the program that is about to take over.
 	Upgrade(ctx context.Context) (version string, err error)
+	// Sessions calls fn for each session selected, until it returns false.
+	Sessions(ctx context.Context, w appliance.FlowFilter, fn func(*appliance.Flow) bool) error
+	// Diff compares the sessions with those of a peer; of no name, with those of the
+	// one that has most.
+	Diff(ctx context.Context, peer string) (*appliance.FlowsDiff, error)
+	Takeovers(ctx context.Context) ([]appliance.TakeoverStatus, error)
 }
 
 // Server answers on a unix socket.
@@ -91,6 +97,7 @@ func mux(h Handler) *http.ServeMux {
 		w.Header().Set("Content-Type", "application/json")
 		json.NewEncoder(w).Encode(s)
 	})
+	seeing(m, h)
 	m.HandleFunc("POST /v1/failover", func(w http.ResponseWriter, r *http.Request) {
 		var req failoverRequest
 		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(&req); err != nil {

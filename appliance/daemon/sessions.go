@@ -126,6 +126,7 @@ type sessionWatch struct {
 	told     bool
 	overruns uint64
 	lostAt   time.Time
+	named    time.Time // when it was last looked for flows that a takeover lost
 }
 
 // lostShown is how long lost events stay an alarm after the last loss.
@@ -150,6 +151,10 @@ func (w *sessionWatch) look(ctx context.Context, now time.Time) {
 			w.claimed[g.Name] = g.Claimed
 			w.node.runner.Post(appliance.Claimed{Group: g.Name, On: g.Claimed})
 		}
+	}
+	if now.Sub(w.named) >= watchPeriod {
+		w.named = now
+		w.node.nameUnknown(now)
 	}
 	if st.Counters.Overruns > w.overruns {
 		w.overruns, w.lostAt = st.Counters.Overruns, now
@@ -188,8 +193,10 @@ func (s *sessions) status(cfg *config.Sessions) *appliance.SessionsStatus {
 		out.Peers = append(out.Peers, ps)
 	}
 	if t := st.LastTakeover; t != nil {
-		out.LastTakeover = &appliance.TakeoverStatus{At: t.At, Installed: t.Installed, Outlived: t.Outlived, DurationSeconds: t.Duration.Seconds()}
+		last := takeoverStatus(t)
+		out.LastTakeover = &last
 	}
+	out.Unprotected = unprotectedStatus(s.Engine.Unprotected())
 	return out
 }
 
