@@ -73,7 +73,8 @@ func TestProtocolDocument(t *testing.T) {
 	}
 	compare("2. Frames: frame", types)
 	compare("3. HELLO: attribute", map[string]int{"node": helloNode, "boot": helloBoot, "features": helloFeatures, "config": helloConfig, "table": helloTable, "group": helloGroup})
-	compare("3. HELLO: feature", map[string]int{"buckets": bit(uint64(FeatureBuckets)), "survey": bit(uint64(FeatureSurvey))})
+	compare("3. HELLO: feature", map[string]int{"buckets": bit(uint64(FeatureBuckets)), "survey": bit(uint64(FeatureSurvey)),
+		"packed": bit(uint64(FeaturePacked))})
 	compare("4. Records: attribute", map[string]int{"tcp": attrTCP, "mark": attrMark, "sctp": attrSCTP, "seqadj": attrSeqAdj,
 		"labels": attrLabels, "helper": attrHelper, "master": attrMaster, "expect": attrExpect})
 	compare("9. What a receiver does not take: reason", map[string]int{"none": int(RefusedNot), "scope": int(RefusedScope), "table": int(RefusedTable),
@@ -86,13 +87,22 @@ func TestProtocolDocument(t *testing.T) {
 		"flows that one flow expects": MaxExpects, "fills unacknowledged": window, "flows in one query": queryFlows,
 		"flows in the inventory of a group": surveyFlows, "refusals remembered": maxRefusals})
 
+	byBit := func(bits ...int) map[string]int {
+		m := map[string]int{}
+		for _, b := range bits {
+			m[fmt.Sprintf("0x%02x", b)] = -1
+		}
+		return m
+	}
+	compare("4. Records: bit of packed flags", byBit(packTail, packSrc, packDport, packDst, recProto, recDelete, packWhole))
+	compare("4. Records: bit of reply flags", byBit(packReplySrc, packReplySrcAddr, packReplySrcPort, packReplyDst, packReplyDstAddr, packReplyDstPort))
 	flags := tables["4. Records: bit of flags"]
 	if len(flags) != 7 || recSix != 1 || recReplySrc != 2 || recReplyDst != 4 || recZone != 8 || recProto != 0x30 || recDelete != 0x40 || recReserved != 0x80 ||
 		recProtoTCP != 0x10 || recProtoUDP != 0x20 || recProtoICMP != 0x30 {
 		t.Errorf("flags of a record: %v", flags)
 	}
 	// The constants that the lists above were made of are all there are.
-	for prefix, n := range map[string]int{"hello": 6, "attr": 8, "mark": 7 /* markRoom is none */, "inventory": 3, "flow": 4, "Feature": 2, "Refused": 7, "Type": len(types)} {
+	for prefix, n := range map[string]int{"hello": 6, "attr": 8, "mark": 7 /* markRoom is none */, "inventory": 3, "flow": 4, "Feature": 3, "Refused": 7, "Type": len(types)} {
 		if got := constants(t, prefix); len(got) != n {
 			t.Errorf("%d constants %s*, %d are in the document: %v", len(got), prefix, n, got)
 		}

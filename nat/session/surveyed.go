@@ -18,11 +18,11 @@ type surveyed struct {
 	answers []byte // to queries
 }
 
-// surveySlots is how many slots one answer looks through, inventorySize how long it
+// surveySlots is how many slots one answer looks through, answerSize how long it
 // may become.
 const (
 	surveySlots = 1 << 14
-	inventorySize   = 16 << 10
+	answerSize  = 16 << 10
 )
 
 // SetSink tells which sink of the table the peer is, so that a survey can be told
@@ -132,7 +132,7 @@ func (r *Receiver) tellInventory(b []byte) []byte {
 	flagsAt := len(b) - 1
 	t := r.table
 	end := min(v.cursor+surveySlots, t.Slots())
-	for ; v.cursor < end && len(b)-start < inventorySize && v.flows < surveyFlows; v.cursor++ {
+	for ; v.cursor < end && len(b)-start < answerSize && v.flows < surveyFlows; v.cursor++ {
 		e := t.at(v.cursor)
 		if e.bits&(bitLive|bitYoung) == bitLive && int(e.group) == v.g && v.differ.has(e.bucket(t.wide.at(e.wide))>>(bucketBits-v.bits)) {
 			b = r.inventory(b, v.cursor)
