@@ -215,14 +215,38 @@ func TestLateClassIsToldOnceItLasts(t *testing.T) {
 		must(t, talk(stream, "again"))
 		return len(g.b.sessionsOf(called(17, 53))) == 1
 	})
-	// The dump that sees both thinks the same.
-	dumps := g.a.engine.Status().Counters.Dumps
-	must(t, g.a.engine.Reconfigure(g.a.cfg))
-	eventually(t, "a dump", func() bool { return g.a.engine.Status().Counters.Dumps > dumps })
+	// The dump that sees both thinks the same. When the second begins, the first is over.
+	for range 2 {
+		dumps := g.a.engine.Status().Counters.Dumps
+		must(t, g.a.engine.Reconfigure(g.a.cfg))
+		eventually(t, "a dump", func() bool { return g.a.engine.Status().Counters.Dumps > dumps })
+	}
 	eventually(t, "one of them", func() bool { s := g.a.engine.Status(); return s.Local == 1 && s.Young == 0 })
 	g.b.hot(1, called(17, 53))
 	local := stream.LocalAddr().(*net.UDPAddr).Port
 	if r := g.b.sessionsOf(called(17, 53))[0]; int(r.SrcPort) != local {
 		t.Errorf("at the peer is %s, want the stream from port %d", r.String(), local)
 	}
+}
+
+// What is told once, as a flow begins, is told though nothing else of its beginning is:
+// labels alone, a mark that changes later.
+func TestEventFilterLeavesWhatIsToldOnce(t *testing.T) {
+	g := newGateways(t, natRules+`
+table inet byflow {
+	chain pre { type filter hook prerouting priority filter; ct state new ct label set 5; }
+}`)
+	g.runs()
+	c, s := g.connected(443)
+	must(t, talkTo(c, s, "words"))
+	has := func(mark uint32) func() bool {
+		return func() bool {
+			rs := g.b.sessionsOf(called(6, 443))
+			return len(rs) == 1 && rs[0].Labels == (session.Labels{0: 1 << 5}) && rs[0].Mark == mark
+		}
+	}
+	eventually(t, "the labels are at the peer", has(0))
+	g.a.nft(`table inet later { chain forward { type filter hook forward priority filter + 20; tcp dport 443 ct mark set 9; } }`)
+	must(t, talkTo(c, s, "more words"))
+	eventually(t, "the mark is", has(9))
 }

@@ -90,3 +90,24 @@ func TestSilentIsThePolicy(t *testing.T) {
 		}
 	}
 }
+
+// TestNurseryAll: all come of age, those too that were added by a clock which is ahead
+// of the caller's, for nobody else would do it later.
+func TestNurseryAll(t *testing.T) {
+	begin := time.Unix(1000, 0)
+	table := NewTable([2]uint64{1, 2}, begin, 0)
+	n := NewNursery(Policy{{MinAge: time.Second}})
+	r := Record{Key: Key{Proto: protoUDP, Family: 4, SrcPort: 7}}
+	s, _, err := table.Upsert(&r, 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Add(begin.Add(time.Millisecond), table, s, 0)
+	table.Listen(1)
+	if k := n.Due(begin.Add(time.Second), table, Sink(1)); k != 0 || !table.Young(s) {
+		t.Fatalf("%d came of age too early", k)
+	}
+	if k := n.All(begin, table, Sink(1)); k != 1 || table.Young(s) || n.Len() != 0 || table.Dirty(1) != 1 {
+		t.Errorf("%d came of age, young %v, %d left, %d to be told", k, table.Young(s), n.Len(), table.Dirty(1))
+	}
+}

@@ -95,9 +95,18 @@ func (n *Nursery) Count(t *Table) []int {
 
 // Due makes those sessions of age whose time has come, and tells to of them.
 func (n *Nursery) Due(now time.Time, t *Table, to Sinks) (matured int) {
+	return n.mature(now, t, to, false)
+}
+
+// All makes all sessions of age, whatever their time.
+func (n *Nursery) All(now time.Time, t *Table, to Sinks) (matured int) {
+	return n.mature(now, t, to, true)
+}
+
+func (n *Nursery) mature(now time.Time, t *Table, to Sinks, all bool) (matured int) {
 	for i := range n.queues {
 		q, h := n.queues[i], n.heads[i]
-		for ; h < len(q) && !now.Before(q[h].due); h++ {
+		for ; h < len(q) && (all || !now.Before(q[h].due)); h++ {
 			if y := q[h]; t.at(y.slot).id == y.id && t.Mature(y.slot) {
 				t.Mark(y.slot, to, now)
 				matured++
@@ -115,13 +124,4 @@ func (n *Nursery) Due(now time.Time, t *Table, to Sinks) (matured int) {
 		n.queues[i], n.heads[i] = q, h
 	}
 	return matured
-}
-
-// All makes all sessions of age, whatever their time.
-func (n *Nursery) All(now time.Time, t *Table, to Sinks) int {
-	most := time.Duration(0)
-	for i := range n.policy {
-		most = max(most, n.policy[i].MinAge)
-	}
-	return n.Due(now.Add(most), t, to)
 }
