@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"log/slog"
 	"net"
 	"time"
 
@@ -170,7 +171,11 @@ func (e *Engine) heed(now time.Time, p *peer) (changes []Change) {
 			e.log.Info("sessions in sync", "peer", p.Name, "group", name, "term", n.Term, "swept", n.Swept)
 			c.Kind = SyncChanged
 		case session.NoticeMismatch:
-			e.log.Warn("sessions differ from the peer's", "peer", p.Name, "group", name)
+			level := slog.LevelWarn
+			if e.cfg.Knobs.Mirror {
+				level = slog.LevelDebug // they do, as what the packets tell is not told
+			}
+			e.log.Log(context.Background(), level, "sessions differ from the peer's", "peer", p.Name, "group", name)
 			c.Kind = SyncChanged
 		case session.NoticeMended:
 			e.log.Info("sessions are the peer's again", "peer", p.Name, "group", name, "swept", n.Swept)
