@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"understudy/appliance"
+	"understudy/vrrp"
 	"understudy/vrrp/election"
 )
 
@@ -35,6 +36,7 @@ func (n *node) readElection(ctx context.Context) error {
 func (n *node) onElection(ctx context.Context, m election.Message) {
 	switch m := m.(type) {
 	case election.Attached:
+		n.noteTerms(m.Groups)
 		n.runner.Post(appliance.Attached{Groups: groupStates(m.Groups)})
 	case election.Transition:
 		n.runner.Post(appliance.Transition{
@@ -58,6 +60,20 @@ func (n *node) onElection(ctx context.Context, m election.Message) {
 		go n.Reload(ctx) // logs for itself
 	case election.Stop:
 		n.runner.Post(appliance.Stop{})
+	}
+}
+
+// noteTerms tells the session plane which terms this node has been Active in, for
+// those groups that it is not Active for: a daemon that has just started knows of
+// none, and its peers may have missed one.
+func (n *node) noteTerms(groups []election.GroupState) {
+	if n.sessions == nil {
+		return
+	}
+	for _, g := range groups {
+		if g.State != vrrp.Active {
+			n.sessions.SetTerm(g.Group, g.Term)
+		}
 	}
 }
 

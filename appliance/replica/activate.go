@@ -44,7 +44,7 @@ const afterTakeover = 100 * time.Millisecond
 // Activate makes this node the owner of the group's sessions. When it returns,
 // the kernel has every session that has arrived: the gate may be opened and the
 // addresses added. A dump then follows in the background. Activating an Active
-// group again does nothing but raise its term.
+// group again, in a higher term, installs nothing; see [Engine.reclaimed].
 func (e *Engine) Activate(ctx context.Context, group string, term uint64) (Report, error) {
 	began := time.Now()
 	g, err := e.group(group)
@@ -56,6 +56,10 @@ func (e *Engine) Activate(ctx context.Context, group string, term uint64) (Repor
 	again := e.groups.Active().Has(g)
 	if again {
 		e.groups.Activate(g, term)
+		if term > e.asked[g] {
+			e.reclaimed(began, g)
+		}
+		e.asked[g] = term
 		e.announce(began, bit)
 		own := e.groups.At(g).Own
 		e.mu.Unlock()
@@ -89,7 +93,9 @@ func (e *Engine) Activate(ctx context.Context, group string, term uint64) (Repor
 	e.mu.Lock()
 	caughtUp := e.caughtUp(g)
 	report := e.beginTakeover(g, caughtUp, began)
+	e.resume(g, term)
 	own := e.groups.Activate(g, term)
+	e.asked[g] = term
 	e.groups.SetPartial(g, true) // until the dump that follows
 	for _, p := range e.peers {
 		p.receiver.Abandon(g)
@@ -214,6 +220,7 @@ func (e *Engine) Deactivate(group string) {
 	e.table.SetCold(e.cold())
 	e.salvages[g].on = false
 	e.strict[g] = time.Time{}
+	e.unsure &^= 1 << uint(g)
 	e.release(now, 1<<uint(g))
 	e.settleDown(now)
 	for _, p := range e.peers {
@@ -313,7 +320,7 @@ func (e *Engine) SetTerm(group string, term uint64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	before := e.groups.At(g)
-	if e.groups.Raise(g, term); e.groups.At(g).Own != before.Own {
-		e.announce(now, 1<<uint(g))
+	if e.groups.Raise(g, term); e.groups.At(g) != before {
+		e.announce(now, 1<<uint(g)) // a peer that resumes an older term learns of it
 	}
 }

@@ -79,6 +79,8 @@ type Engine struct {
 	strict      [session.MaxGroups]time.Time // when window checks are due to be restored
 	passing     strictPass
 	loosening   loosePass
+	asked       [session.MaxGroups]uint64 // the term of the last activation, as it was asked for
+	unsure      session.GroupSet          // resumed, and perhaps Active elsewhere since: see loose.go
 	salvages    [session.MaxGroups]salvage
 	counters    Counters
 	takeovers   []*Takeover                  // the last ones, the latest last

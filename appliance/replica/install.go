@@ -49,6 +49,7 @@ func (e *Engine) keepInstalling(ctx context.Context) error {
 			e.settleDown(now)
 			e.salvage(now)
 			e.mu.Unlock()
+			e.makeLoose() // of what a dump has brought since
 			e.makeStrict(now)
 		}
 		for ctx.Err() == nil {

@@ -138,6 +138,7 @@ func (e *Engine) compare(ctx context.Context, groups session.GroupSet) error {
 				e.groups.SetPartial(g, false)
 			}
 		}
+		e.makeSure(now, groups)
 		e.salvage(now) // peers can be asked now
 	}
 	e.table.KeepTombstones(false)

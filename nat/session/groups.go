@@ -67,6 +67,17 @@ func (g *Groups) SetPartial(i int, on bool) { g.list[i].Partial = on }
 // SetIncomplete sets whether group i lacks sessions that another node may have.
 func (g *Groups) SetIncomplete(i int, on bool) { g.list[i].Incomplete = on }
 
+// Partial is the set of the groups that are Active here and not compared with the
+// kernel yet.
+func (g *Groups) Partial() (s GroupSet) {
+	for i := range g.list {
+		if g.list[i].Active && g.list[i].Partial {
+			s |= 1 << uint(i)
+		}
+	}
+	return s
+}
+
 // whole is the set of the groups that may be transferred.
 func (g *Groups) whole() (s GroupSet) {
 	for i := range g.list {
