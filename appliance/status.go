@@ -182,6 +182,7 @@ type OverloadStatus struct {
 type PeerStatus struct {
 	Name       string     `json:"name"`
 	Connected  bool       `json:"connected"`
+	Address    string     `json:"address,omitempty"` // the one that it is told at, while connected
 	LagSeconds *float64   `json:"lag_seconds"`
 	LastResync *time.Time `json:"last_resync"`
 	TableMax   uint64     `json:"conntrack_max"` // of its kernel, as it said when it connected; 0: unknown

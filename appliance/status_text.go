@@ -122,6 +122,9 @@ func (s *SessionsStatus) writeText(t io.Writer, now time.Time) {
 		if p.Connected {
 			state = "connected"
 		}
+		if p.Address != "" {
+			state += " at " + p.Address
+		}
 		if p.LagSeconds != nil {
 			state += fmt.Sprintf(", lag %.1f ms", *p.LagSeconds*1000)
 		}

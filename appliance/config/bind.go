@@ -26,6 +26,10 @@ func (r *report) bind(path string, table map[string]any, dst reflect.Value) {
 			r.later(join(path, key), later)
 			continue
 		}
+		if tag.Get("one") != "" {
+			r.setOneOrMore(join(path, key), v, dst.Field(i), tag.Get("like"))
+			continue
+		}
 		r.set(join(path, key), v, dst.Field(i), tag.Get("like"))
 	}
 	for key := range table {
@@ -92,6 +96,18 @@ func (r *report) set(path string, v any, dst reflect.Value, like string) {
 		}
 		dst.Set(reflect.New(dst.Type().Elem()))
 		r.bind(path, table, dst.Elem())
+	}
+}
+
+// setOneOrMore stores a list of strings, which may be written as one string.
+func (r *report) setOneOrMore(path string, v any, dst reflect.Value, like string) {
+	switch v := v.(type) {
+	case string:
+		dst.Set(reflect.ValueOf([]*string{&v}))
+	case []any:
+		r.set(path, v, dst, like)
+	default:
+		r.wrongType(path, v, "a string in quotes, or a list of them", like)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"path/filepath"
+	"slices"
 )
 
 func (c *checker) checkSessions(raw *rawSessions) {
@@ -14,12 +15,16 @@ func (c *checker) checkSessions(raw *rawSessions) {
 	}
 	s := &Sessions{}
 	c.config.Sessions = s
-	if raw.Listen == nil {
+	if len(raw.Listen) == 0 {
 		c.add("sessions.listen", "missing", `name the address and port the other node connects to, like listen = "10.255.0.1:7788"`)
-	} else if ap, ok := c.addrPort("sessions.listen", *raw.Listen, "10.255.0.1:7788"); ok {
-		s.Listen = ap
-		c.notMoving("sessions.listen", ap.Addr(), "this node")
 	}
+	s.Listen = c.paths("sessions.listen", raw.Listen, "10.255.0.1:7788", func(path string, ap netip.AddrPort) {
+		c.notMoving(path, ap.Addr(), "this node")
+		if i := slices.Index(s.Listen, ap); i >= 0 {
+			c.add(path, ap.String()+" is there twice", "write each address once")
+		}
+		s.Listen = append(s.Listen, ap)
+	})
 	s.Peers = c.peers(raw.Peers, s.Listen)
 	s.SecretFile, s.Secret = c.secret(raw.SecretFile)
 	c.checkMode(raw, s)
@@ -30,7 +35,33 @@ func (c *checker) checkSessions(raw *rawSessions) {
 	c.checkMirror(raw, s)
 }
 
-func (c *checker) peers(raw []*rawPeer, listen netip.AddrPort) []Peer {
+// maxPaths bounds the addresses of a node.
+const maxPaths = 8
+
+// paths reads the addresses of a node, the preferred one first, and has each one
+// looked at.
+func (c *checker) paths(path string, raw []*string, like string, look func(path string, ap netip.AddrPort)) (list []netip.AddrPort) {
+	if len(raw) > maxPaths {
+		c.add(path, fmt.Sprintf("%d addresses", len(raw)), fmt.Sprintf("use at most %d", maxPaths))
+		return nil
+	}
+	for i, v := range raw {
+		here := path
+		if len(raw) > 1 {
+			here = at(path, i)
+		}
+		if v == nil {
+			continue
+		}
+		if ap, ok := c.addrPort(here, *v, like); ok {
+			look(here, ap)
+			list = append(list, ap)
+		}
+	}
+	return list
+}
+
+func (c *checker) peers(raw []*rawPeer, listen []netip.AddrPort) []Peer {
 	if len(raw) == 0 {
 		c.add("sessions.peers", "missing: sessions go to nobody", `name the other node, like peers = [{ name = "gw2", address = "10.255.0.2:7788" }]`)
 		return nil
@@ -51,25 +82,25 @@ func (c *checker) peers(raw []*rawPeer, listen netip.AddrPort) []Peer {
 		} else {
 			names[p.Name] = join(path, "name")
 		}
-		if rp.Address == nil {
+		if len(rp.Address) == 0 && !c.bad(join(path, "address")) {
 			c.add(join(path, "address"), "missing", `write the address that it listens on, like address = "10.255.0.2:7788"`)
-		} else if ap, ok := c.addrPort(join(path, "address"), *rp.Address, "10.255.0.2:7788"); ok {
-			p.Address = ap
-			c.peerAddress(join(path, "address"), ap, listen)
-			if first, ok := addresses[ap]; ok {
-				c.add(join(path, "address"), fmt.Sprintf("%s is also the address of the peer in line %d", ap, c.line(first)), "write the address of this peer")
-			} else {
-				addresses[ap] = join(path, "address")
-			}
 		}
+		p.Addresses = c.paths(join(path, "address"), rp.Address, "10.255.0.2:7788", func(path string, ap netip.AddrPort) {
+			c.peerAddress(path, ap, listen)
+			if first, ok := addresses[ap]; ok {
+				c.add(path, fmt.Sprintf("%s is also the address of the peer in line %d", ap, c.line(first)), "write the address of this peer")
+			} else {
+				addresses[ap] = path
+			}
+		})
 		peers = append(peers, p)
 	}
 	return peers
 }
 
-func (c *checker) peerAddress(path string, ap, listen netip.AddrPort) {
+func (c *checker) peerAddress(path string, ap netip.AddrPort, listen []netip.AddrPort) {
 	switch {
-	case ap == listen:
+	case slices.Contains(listen, ap):
 		c.add(path, fmt.Sprintf("%s is where this node listens (line %d)", ap, c.line("sessions.listen")), "write the address of the other node")
 	case ap.Addr().IsUnspecified():
 		c.add(path, ap.Addr().String()+" is no particular host", "write the address of the other node")

@@ -230,7 +230,7 @@ const (
 
 // Sessions says how established flows are kept on the other nodes.
 type Sessions struct {
-	Listen     netip.AddrPort
+	Listen     []netip.AddrPort // the preferred one first
 	Peers      []Peer
 	SecretFile string // absolute, or relative to the configuration file's directory and joined with it
 	Secret     Secret // what was in SecretFile; empty if the options said not to read it
@@ -261,8 +261,8 @@ type FlowClass struct {
 
 // Peer is another node.
 type Peer struct {
-	Name    string
-	Address netip.AddrPort
+	Name      string
+	Addresses []netip.AddrPort // where it listens, the preferred one first
 }
 
 // Install tells where a standby keeps the sessions of others.

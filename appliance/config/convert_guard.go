@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"understudy/vrrp/witness"
 )
@@ -18,9 +19,10 @@ func (c *Config) Witness() (witness.Config, error) {
 	if out.Key, err = witness.NewKey(c.Sessions.Secret[0][:], c.Node); err != nil {
 		return out, fmt.Errorf("config: %w", err)
 	}
-	out.Listen = c.guardAddress(c.Sessions.Listen)
+	out.Listen, out.Also = c.guardAddresses(c.Sessions.Listen)
 	for _, p := range c.Sessions.Peers {
-		wp := witness.Peer{Name: p.Name, Address: c.guardAddress(p.Address)}
+		wp := witness.Peer{Name: p.Name}
+		wp.Address, wp.Also = c.guardAddresses(p.Addresses)
 		for _, s := range c.Sessions.Secret {
 			k, err := witness.NewKey(s[:], p.Name)
 			if err != nil {
@@ -31,6 +33,17 @@ func (c *Config) Witness() (witness.Config, error) {
 		out.Peers = append(out.Peers, wp)
 	}
 	return out, nil
+}
+
+func (c *Config) guardAddresses(list []netip.AddrPort) (first netip.AddrPort, also []netip.AddrPort) {
+	first = c.guardAddress(list[0])
+	for _, a := range list[1:] {
+		// With a port of their own, two may be the same.
+		if a := c.guardAddress(a); a != first && !slices.Contains(also, a) {
+			also = append(also, a)
+		}
+	}
+	return first, also
 }
 
 // guardAddress is where heartbeats go instead of sessions.

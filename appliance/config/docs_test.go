@@ -180,8 +180,8 @@ func TestExamples(t *testing.T) {
 		t.Errorf("they do not agree:\n%s", cmp.Diff(one.Agreement(), two.Agreement()))
 	}
 	for _, pair := range [][2]*Config{{one, two}, {two, one}} {
-		want := Peer{Name: pair[1].Node, Address: pair[1].Sessions.Listen}
-		if got := pair[0].Sessions.Peers[0]; got != want {
+		want := Peer{Name: pair[1].Node, Addresses: pair[1].Sessions.Listen}
+		if got := pair[0].Sessions.Peers[0]; !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: want peer %v, got %v", pair[0].Node, want, got)
 		}
 	}

@@ -9,6 +9,7 @@ package config
 //
 //	toml   the key
 //	like   an example value, shown when the type is wrong
+//	one    a list that may be written as its only element
 //	later  what the key is for, if that is not built yet: the key is known but
 //	       refused, with all that is in it
 type (
@@ -170,7 +171,7 @@ type (
 	}
 
 	rawSessions struct {
-		Listen     *string    `toml:"listen" like:"\"10.255.0.1:7788\""`
+		Listen     []*string  `toml:"listen" like:"\"10.255.0.1:7788\"" one:"true"`
 		Peers      []*rawPeer `toml:"peers"`
 		SecretFile *string    `toml:"secret_file" like:"\"/etc/understudy/secret\""`
 		Mode       *string    `toml:"mode" like:"\"hybrid\""`
@@ -198,7 +199,7 @@ type (
 	}
 
 	rawPeer struct {
-		Name    *string `toml:"name" like:"\"gw2\""`
-		Address *string `toml:"address" like:"\"10.255.0.2:7788\""`
+		Name    *string   `toml:"name" like:"\"gw2\""`
+		Address []*string `toml:"address" like:"\"10.255.0.2:7788\"" one:"true"`
 	}
 )

@@ -108,14 +108,18 @@ func needsRestart(old, now *config.Config) error {
 		return refuse("adding or removing [sessions]")
 	case old.Sessions == nil:
 		return nil
-	case old.Sessions.Listen != now.Sessions.Listen:
+	case !slices.Equal(old.Sessions.Listen, now.Sessions.Listen):
 		return refuse("sessions.listen")
-	case !slices.Equal(old.Sessions.Peers, now.Sessions.Peers):
+	case !slices.EqualFunc(old.Sessions.Peers, now.Sessions.Peers, samePeer):
 		return refuse("sessions.peers")
 	case !slices.Equal(groupNames(old), groupNames(now)):
 		return refuse("which groups there are, while sessions are replicated,")
 	}
 	return nil
+}
+
+func samePeer(a, b config.Peer) bool {
+	return a.Name == b.Name && slices.Equal(a.Addresses, b.Addresses)
 }
 
 // Status composes the node's status from what each edge knows. A part that does

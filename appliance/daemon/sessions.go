@@ -23,9 +23,9 @@ type sessions struct {
 
 func openSessions(cfg *config.Config, hooks func() (ipv4, ipv6 bool, err error), log *slog.Logger) (*sessions, error) {
 	c := replicatedFlows(cfg)
-	c.Node, c.Listen, c.Logger, c.NATHooks = cfg.Node, cfg.Sessions.Listen, log, hooks
+	c.Node, c.Listen, c.Also, c.Logger, c.NATHooks = cfg.Node, cfg.Sessions.Listen[0], cfg.Sessions.Listen[1:], log, hooks
 	for _, p := range cfg.Sessions.Peers {
-		c.Peers = append(c.Peers, replica.Peer{Name: p.Name, Addr: p.Address})
+		c.Peers = append(c.Peers, replica.Peer{Name: p.Name, Addr: p.Addresses[0], Also: p.Addresses[1:]})
 	}
 	c.Secrets = secrets(cfg)
 	e, err := replica.Open(c)
@@ -185,6 +185,7 @@ func (s *sessions) status(cfg *config.Sessions) *appliance.SessionsStatus {
 	for _, p := range st.Peers {
 		ps := appliance.PeerStatus{Name: p.Name, Connected: p.Connected, TableMax: p.Table.Max}
 		if p.Connected {
+			ps.Address = p.Addr.String()
 			ps.LagSeconds = appliance.Seconds(p.Lag)
 		}
 		if !p.LastResync.IsZero() {

@@ -43,25 +43,35 @@ type box struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	bs := newBoxes(t, "a", "b")
+	return &world{t: t, a: bs[0], b: bs[1]}
+}
+
+// newBoxes makes boxes of these names, at 10.255.0.1 and so on, each with all others
+// as its peers.
+func newBoxes(t *testing.T, names ...string) (bs []*box) {
+	t.Helper()
 	l := lab.NewT(t)
 	seg := l.Segment("sync")
-	w := &world{t: t}
-	make := func(name, addr, peer, peerAddr string) *box {
+	at := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 255, 0, byte(i + 1)}) }
+	for i, name := range names {
 		n := l.Node(name)
-		b := &box{t: t, name: name, node: n, cable: l.Join(n, seg, "sync0", addr+"/24")}
+		b := &box{t: t, name: name, node: n, cable: l.Join(n, seg, "sync0", at(i).String()+"/24")}
 		must(t, n.Sysctl("netfilter/nf_conntrack_events", "1"))
 		must(t, n.Do(func() (err error) { b.kernel, err = conntrack.OpenKernel(); return err }))
 		t.Cleanup(func() { b.kernel.Close() })
-		b.cfg = replica.Config{Node: name, Listen: netip.AddrPortFrom(netip.MustParseAddr(addr), 7788),
-			Peers:   []replica.Peer{{Name: peer, Addr: netip.AddrPortFrom(netip.MustParseAddr(peerAddr), 7788)}},
+		b.cfg = replica.Config{Node: name, Listen: netip.AddrPortFrom(at(i), 7788),
 			Secrets: [][]byte{secret}, Groups: []replica.Group{{Name: "gw", Addresses: []netip.Addr{vip}}},
 			Inside:    []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
 			Namespace: n.Do, Logger: slog.New(slog.NewTextHandler(testWriter{t, name}, &slog.HandlerOptions{Level: slog.LevelDebug}))}
-		return b
+		for k, peer := range names {
+			if k != i {
+				b.cfg.Peers = append(b.cfg.Peers, replica.Peer{Name: peer, Addr: netip.AddrPortFrom(at(k), 7788)})
+			}
+		}
+		bs = append(bs, b)
 	}
-	w.a = make("a", "10.255.0.1", "b", "10.255.0.2")
-	w.b = make("b", "10.255.0.2", "a", "10.255.0.1")
-	return w
+	return bs
 }
 
 // start runs the engine until the test ends or stop.

@@ -14,6 +14,7 @@ import (
 type Config struct {
 	Node    string
 	Listen  netip.AddrPort
+	Also    []netip.AddrPort // more to listen on, which need not be there yet
 	Peers   []Peer
 	Secrets [][]byte // 32 bytes each; the first is used, all are accepted
 	Groups  []Group
@@ -45,6 +46,7 @@ type Config struct {
 	Tunnel    time.Duration // how long a GRE tunnel that was taken over may be silent: 180 s, as the kernel gives it
 	RcvBuf    int           // event buffer in bytes: conntrack.RcvBufFor this kernel's table
 	Ladder    session.Ladder
+	Return    time.Duration // how long an address of a peer that failed is not tried again while another one works: 10 s
 
 	// TableMax is taken for nf_conntrack_max, which is one for all of a kernel's
 	// network namespaces; 0: what it is.
@@ -62,7 +64,14 @@ type Config struct {
 type Peer struct {
 	Name string
 	Addr netip.AddrPort
+	// Also are more addresses of it, in the order of preference behind Addr. The
+	// n-th of a peer's is dialled from the n-th that we listen on, if there is one
+	// and it is of the same family.
+	Also []netip.AddrPort
 }
+
+// addresses are all of the peer's, the preferred one first.
+func (p *Peer) addresses() []netip.AddrPort { return append([]netip.AddrPort{p.Addr}, p.Also...) }
 
 // Group is a set of addresses that move together. A session belongs to the
 // group that holds the address it is translated to, or was called at; if there is
@@ -87,6 +96,7 @@ func (c *Config) defaults() {
 	set(&c.Late, 2*time.Second)
 	set(&c.Salvage, 10*time.Second)
 	set(&c.Tunnel, 180*time.Second)
+	set(&c.Return, 10*time.Second)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

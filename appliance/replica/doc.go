@@ -16,12 +16,13 @@
 //	keys.go       who may talk: a key for each node, out of the cluster secret
 //	tap.go        a connection that can tell that it is read empty
 //	peer.go, outgoing.go, incoming.go, frames.go
+//	paths.go      several addresses of a peer: which one, and how the link moves
 //	harvest.go    events of this kernel: our sessions, and what the standby lost;
 //	              await.go waits for the first of them
 //	reconcile.go  dumps: the owner's table follows its kernel, the standby's
 //	              kernel follows its table
 //	install.go    the standby's kernel; strict.go: window checks after a takeover;
-//	              loose.go: none after a split; tunnels.go: GRE entries,
+//	              loose.go: none after another's turn; tunnels.go: GRE entries,
 //	              which only we end; scope.go: whose sessions are whose;
 //	              heralds.go: what is told of a flow before it has a record;
 //	              expects.go: what helpers expect; ready.go: what this kernel

@@ -22,13 +22,13 @@ import (
 // Engine is a node's session plane. Its methods may be called by anyone at any
 // time between Open and Close.
 type Engine struct {
-	cfg      Config
-	log      *slog.Logger
-	keys     atomic.Pointer[keyring]
-	listener net.Listener
-	byName   map[string]*peer
-	changes  chan Change
-	handler  func(*conntrack.Event) // e.onEvent, made once
+	cfg       Config
+	log       *slog.Logger
+	keys      atomic.Pointer[keyring]
+	listeners []net.Listener
+	byName    map[string]*peer
+	changes   chan Change
+	handler   func(*conntrack.Event) // e.onEvent, made once
 
 	// Kicks: somebody has work to do. Capacity 1 each.
 	install, dump chan struct{}
@@ -54,6 +54,7 @@ type Engine struct {
 	table       *session.Table
 	groups      *session.Groups
 	scope       *session.Scope
+	flows       Config // what the scope and the classes were made of
 	young       *session.Nursery
 	expecting   expecting
 	ready       readiness
@@ -133,12 +134,12 @@ func (e *Engine) newTable() {
 		names = append(names, g.Name)
 	}
 	e.groups = session.NewGroups(e.cfg.Node, names...)
-	e.scope = session.NewScope(e.cfg.scopeOf(nil))
+	e.scope, e.flows = session.NewScope(e.cfg.scopeOf(nil)), flowsOf(&e.cfg)
 	e.young = session.NewNursery(e.cfg.Classes)
 	e.holder = session.NewHolder(e.cfg.Renew)
-	hello := session.Hello{Node: e.cfg.Node, Boot: word(2), Config: e.cfg.Hash}
+	hello := session.Hello{Node: e.cfg.Node, Boot: word(2), Config: e.cfg.Hash, Features: uint64(session.FeatureMove)}
 	for i, pc := range e.cfg.Peers {
-		p := &peer{Peer: pc, index: i, send: make(chan struct{}, 1), reply: make(chan struct{}, 1),
+		p := &peer{Peer: pc, index: i, failed: make([]time.Time, 1+len(pc.Also)), send: make(chan struct{}, 1), reply: make(chan struct{}, 1),
 			sender:   session.NewSender(e.table, e.groups, i+1, hello),
 			receiver: session.NewReceiver(e.table, e.groups, e.scope, hello)}
 		p.sender.SetKnobs(e.cfg.Knobs)
@@ -168,8 +169,7 @@ func (e *Engine) openSockets() (err error) {
 	if err = e.events.Join(conntrack.GroupDestroy); err != nil {
 		return err
 	}
-	e.listener, err = net.Listen("tcp", e.cfg.Listen.String())
-	return err
+	return e.listen()
 }
 
 // openListener opens the event socket with the buffer that this kernel's table asks
@@ -190,15 +190,18 @@ func (e *Engine) openListener() (*conntrack.Listener, error) {
 	return l, nil
 }
 
-// Addr is where the engine listens.
+// Addr is where the engine listens first of all.
 func (e *Engine) Addr() netip.AddrPort {
-	return e.listener.Addr().(*net.TCPAddr).AddrPort()
+	return e.listeners[0].Addr().(*net.TCPAddr).AddrPort()
 }
 
 // Run works until ctx ends or something breaks that cannot be healed.
 func (e *Engine) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return e.accept(ctx) })
+	slots := make(chan struct{}, handshakes) // full: accepting waits, the kernel's backlog holds
+	for _, l := range e.listeners {
+		g.Go(func() error { return e.accept(ctx, l, slots) })
+	}
 	for _, p := range e.peers {
 		g.Go(func() error { return e.keepDialling(ctx, p) })
 	}
@@ -213,8 +216,8 @@ func (e *Engine) Run(ctx context.Context) error {
 // Close closes the sockets; sessions stay in the kernel. Run must have returned.
 func (e *Engine) Close() error {
 	var errs []error
-	if e.listener != nil {
-		if err := e.listener.Close(); !errors.Is(err, net.ErrClosed) {
+	for _, l := range e.listeners {
+		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, err)
 		}
 	}

@@ -13,6 +13,20 @@ import (
 type wire struct {
 	*tls.Conn
 	tap *tap
+	// patience is how long the other end may be silent; 0: session.PeerDead.
+	patience time.Duration
+
+	// Of one that we read: it has ended with a MOVE of this token, and then another
+	// one went on. Guarded by Engine.mu.
+	moved     uint64
+	successor chan struct{} // closed then; made with moved
+}
+
+func (w *wire) deadline() time.Time {
+	if w.patience > 0 {
+		return time.Now().Add(w.patience)
+	}
+	return time.Now().Add(session.PeerDead)
 }
 
 // fillSize is how much a sender fills at once: a frame and its TLS record.
@@ -25,7 +39,7 @@ func (w *wire) readFrames(fn func(session.Type, []byte) error) error {
 	var head [session.HeaderLen]byte
 	var payload []byte
 	for {
-		if err := w.SetReadDeadline(time.Now().Add(session.PeerDead)); err != nil {
+		if err := w.SetReadDeadline(w.deadline()); err != nil {
 			return err
 		}
 		if _, err := io.ReadFull(in, head[:]); err != nil {
@@ -49,7 +63,7 @@ func (w *wire) readFrames(fn func(session.Type, []byte) error) error {
 
 // write sends b. A peer that does not read makes it fail in time.
 func (w *wire) write(b []byte) error {
-	if err := w.SetWriteDeadline(time.Now().Add(session.PeerDead)); err != nil {
+	if err := w.SetWriteDeadline(w.deadline()); err != nil {
 		return err
 	}
 	_, err := w.Write(b)

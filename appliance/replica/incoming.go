@@ -14,14 +14,14 @@ import (
 // handshakes bounds the connections whose other end is not yet known.
 const handshakes = 16
 
-// accept takes connections on which peers tell us their records.
-func (e *Engine) accept(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() { e.listener.Close() })
+// accept takes connections on which peers tell us their records. slots are for those
+// that are in their handshake.
+func (e *Engine) accept(ctx context.Context, l net.Listener, slots chan struct{}) error {
+	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
-	slots := make(chan struct{}, handshakes) // full: accepting waits, the kernel's backlog holds
 	for {
 		slots <- struct{}{}
-		c, err := e.listener.Accept()
+		c, err := l.Accept()
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil
@@ -66,25 +66,48 @@ func (e *Engine) refuse(from net.Addr, err error) {
 	}
 }
 
-// hear runs the receiver of p over w until the connection ends. A newer
-// connection of the same peer ends this one: the peer gave it up.
+// hear runs the receiver of p over w until the connection ends.
 func (e *Engine) hear(ctx context.Context, p *peer, w *wire) {
-	e.mu.Lock()
-	if p.in != nil {
-		p.in.tap.Close()
+	running, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(running, func() { w.tap.Close() })
+	var answered chan struct{} // nil: nothing was said yet
+	if len(p.Also) > 0 {
+		w.patience = otherPath
 	}
-	p.receiver.Connect(time.Now())
-	p.in = w
-	e.mu.Unlock()
-	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(ctx, func() { w.tap.Close() })
-	answered := make(chan struct{})
-	go func() { defer close(answered); e.answer(ctx, p, w) }()
-	err := w.readFrames(func(t session.Type, b []byte) error { return e.onFrame(p, w, t, b) })
+	err := w.readFrames(func(t session.Type, b []byte) error {
+		if answered == nil {
+			moved, err := e.succeed(p, w, t, b)
+			if err != nil {
+				return err
+			}
+			answered = make(chan struct{})
+			go func() { defer close(answered); e.answer(running, p, w) }()
+			if moved {
+				kick(p.reply)
+				return nil
+			}
+		}
+		if t == session.TypeMove {
+			return e.moves(w, b)
+		}
+		return e.onFrame(p, w, t, b)
+	})
+	moved := errors.Is(err, errMoved)
+	if moved {
+		stop() // the last answers must leave whole
+	}
 	cancel()
+	if !moved {
+		w.tap.Close()
+	}
+	if answered != nil {
+		<-answered
+	}
 	stop()
 	w.tap.Close()
-	<-answered
+	if moved {
+		e.awaitSuccessor(ctx, w)
+	}
 	now := time.Now()
 	e.mu.Lock()
 	if p.in == w {

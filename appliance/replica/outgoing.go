@@ -26,9 +26,9 @@ func (e *Engine) keepDialling(ctx context.Context, p *peer) error {
 	backoff := backoffMin
 	for ctx.Err() == nil {
 		began := time.Now()
-		w, err := e.dial(ctx, p)
-		if err == nil {
-			err = e.tell(ctx, p, w)
+		at, w, err := e.reach(ctx, p)
+		for w != nil && err == nil {
+			at, w, err = e.tell(ctx, p, at, w)
 		}
 		if ctx.Err() != nil {
 			break
@@ -39,7 +39,7 @@ func (e *Engine) keepDialling(ctx context.Context, p *peer) error {
 		if isRefusal(err) && time.Since(p.complained) > complainEvery {
 			// The other end of it sees only that we hung up.
 			p.complained = time.Now()
-			e.log.Warn("session link refused", "to", p.Addr, "peer", p.Name, "err", err)
+			e.log.Warn("session link refused", "to", p.addresses()[at], "peer", p.Name, "err", err)
 		}
 		e.log.Debug("session link down", "peer", p.Name, "err", err, "retry", backoff)
 		// Jitter keeps two nodes that were cut at once from meeting in step.
@@ -61,25 +61,23 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-func (e *Engine) dial(ctx context.Context, p *peer) (*wire, error) {
+// dial connects to the peer's address number at.
+func (e *Engine) dial(ctx context.Context, p *peer, at int) (*wire, error) {
 	var conn net.Conn
+	to := p.addresses()[at]
 	err := e.cfg.Namespace(func() (err error) {
-		d := net.Dialer{Timeout: dialTimeout, LocalAddr: e.localAddr()}
-		conn, err = d.DialContext(ctx, "tcp", p.Addr.String())
+		d := net.Dialer{Timeout: dialTimeout, LocalAddr: e.localAddr(at, to.Addr())}
+		conn, err = d.DialContext(ctx, "tcp", to.String())
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return e.handshake(ctx, conn, func(c net.Conn) *tls.Conn { return tls.Client(c, e.keys.Load().config(p.Name)) })
-}
-
-// localAddr makes the connection come from the address that the peer knows.
-func (e *Engine) localAddr() net.Addr {
-	if a := e.cfg.Listen.Addr(); a.IsValid() && !a.IsUnspecified() {
-		return &net.TCPAddr{IP: a.AsSlice(), Zone: a.Zone()}
+	w, err := e.handshake(ctx, conn, func(c net.Conn) *tls.Conn { return tls.Client(c, e.keys.Load().config(p.Name)) })
+	if err == nil && len(p.Also) > 0 {
+		w.patience = otherPath
 	}
-	return nil
+	return w, err
 }
 
 // handshake closes the connection if it fails.
@@ -97,27 +95,45 @@ func (e *Engine) handshake(ctx context.Context, c net.Conn, side func(net.Conn) 
 	return w, nil
 }
 
-// tell runs the sender of p over w until the connection ends.
-func (e *Engine) tell(ctx context.Context, p *peer, w *wire) (err error) {
+// tell runs the sender of p over w, which leads to its address number at, until the
+// connection ends. It may move to a better address meanwhile; if the peer does not
+// know how, that connection is returned, to begin with.
+func (e *Engine) tell(ctx context.Context, p *peer, at int, w *wire) (_ int, next *wire, err error) {
 	e.mu.Lock()
 	p.sender.Connect(time.Now())
-	p.out = w
 	e.mu.Unlock()
-	read := make(chan error, 1) // one reader, one result
-	go func() { read <- w.readFrames(func(t session.Type, b []byte) error { return e.onAnswer(p, t, b) }) }()
-	stop := context.AfterFunc(ctx, func() { w.tap.Close() })
+	var read chan error // one reader, one result
+	var stop func() bool
+	ctx, cancel := context.WithCancel(ctx)
+	var better chan reached
+	use := func(n int, on *wire) {
+		at, w, read = n, on, make(chan error, 1)
+		e.mu.Lock()
+		p.out, p.at = w, at
+		e.mu.Unlock()
+		go func(read chan<- error) {
+			read <- on.readFrames(func(t session.Type, b []byte) error { return e.onAnswer(p, t, b) })
+		}(read)
+		stop = context.AfterFunc(ctx, func() { on.tap.Close() })
+		better = e.seek(ctx, p, at)
+	}
+	use(at, w)
 	defer func() {
+		cancel()
 		stop()
 		w.tap.Close() // ends the reader
-		if e2 := <-read; err == nil {
+		if e2 := <-read; err == nil && next == nil {
 			err = e2
 		}
 		e.mu.Lock()
 		_, known := p.sender.Peer()
 		p.sender.Disconnect()
 		p.out = nil
+		if next == nil && isPathFailure(err) {
+			p.failed[at] = time.Now()
+		}
 		e.mu.Unlock()
-		if known {
+		if known && next == nil {
 			e.log.Warn("session link lost", "peer", p.Name, "err", err)
 			e.notify(Change{Kind: PeerDown, Peer: p.Name})
 		}
@@ -129,21 +145,29 @@ func (e *Engine) tell(ctx context.Context, p *peer, w *wire) (err error) {
 		now := time.Now()
 		e.mu.Lock()
 		b := p.sender.Fill(now, buf[:0])
-		next := p.sender.Deadline(now)
+		due := p.sender.Deadline(now)
 		e.mu.Unlock()
 		if len(b) > 0 {
 			if err := w.write(b); err != nil {
-				return err
+				return at, nil, err
 			}
 			continue
 		}
-		timer.Reset(time.Until(next))
+		timer.Reset(time.Until(due))
 		select {
 		case <-p.send:
 		case <-timer.C:
 		case err := <-read:
 			read <- err
-			return err
+			return at, nil, err
+		case to := <-better:
+			if !e.move(p, w, read, to.wire) {
+				return to.at, to.wire, nil
+			}
+			stop()
+			w.tap.Close()
+			e.log.Info("session link moved", "peer", p.Name, "to", p.addresses()[to.at])
+			use(to.at, to.wire)
 		}
 	}
 }

@@ -19,6 +19,9 @@ type peer struct {
 	reply    chan struct{} // kick: the receiver may have something; 1
 
 	complained time.Time // keepDialling's: when the log was last told of a refusal
+
+	at     int         // which of its addresses out leads to
+	failed []time.Time // when each of them last failed
 }
 
 // kickSenders wakes the writers of the peers that have something to hear. Held:

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"fmt"
+	"reflect"
 	"time"
 
 	"understudy/nat/session"
@@ -14,7 +15,8 @@ import (
 // and nothing has changed then.
 //
 // The owner finds by a dump which flows belong to it now; a standby asks for
-// them. Peers are told the new hash by new connections.
+// them. Peers are told the new hash by new connections. If all is as it was, none of
+// that happens.
 func (e *Engine) Reconfigure(c Config) error {
 	if len(c.Groups) != len(e.cfg.Groups) {
 		return fmt.Errorf("replica: %d groups, were %d", len(c.Groups), len(e.cfg.Groups))
@@ -39,6 +41,10 @@ func (e *Engine) Reconfigure(c Config) error {
 	defer e.dumpMu.Unlock()
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if reflect.DeepEqual(flowsOf(&c), e.flows) {
+		return nil
+	}
+	e.flows = flowsOf(&c)
 	e.scope.Set(c.scopeOf(e.scope.Own))
 	e.comeOfAge(now, true)
 	if c.Knobs.Dump && !e.knobs().Dump {
@@ -46,6 +52,9 @@ func (e *Engine) Reconfigure(c Config) error {
 	}
 	e.cfg.Classes, e.cfg.Knobs = c.Classes, c.Knobs
 	err := e.turn()
+	if err != nil {
+		e.flows = Config{} // the next one tries again
+	}
 	e.setCold(now, c.Cold)
 	e.young = session.NewNursery(c.Classes)
 	e.reconcile, e.lost = now, true // a dump that has begun already is not enough
@@ -84,6 +93,12 @@ func (e *Engine) setCold(now time.Time, on bool) {
 		return true
 	})
 	kick(e.install)
+}
+
+// flowsOf is the part of a configuration that Reconfigure can change.
+func flowsOf(c *Config) Config {
+	return Config{Groups: c.Groups, Inside: c.Inside, Routed: c.Routed, Bound: c.Bound, Classes: c.Classes,
+		Knobs: c.Knobs, Cold: c.Cold, Hash: c.Hash}
 }
 
 // differs compares two hashes of configuration; 0 is none.

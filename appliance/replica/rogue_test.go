@@ -32,7 +32,7 @@ type rogue struct {
 }
 
 // newRogue runs an engine named a; its peer b is the test.
-func newRogue(t *testing.T) *rogue {
+func newRogue(t *testing.T, change ...func(*Config)) *rogue {
 	t.Helper()
 	r := &rogue{t: t, node: lab.NewT(t).Node("a"), hello: session.Hello{Node: "b", Boot: 1}}
 	fail := func(err error) {
@@ -45,9 +45,13 @@ func newRogue(t *testing.T) *rogue {
 	r.keys, err = newKeyring("b", [][]byte{rogueSecret}, []Peer{{Name: "a"}})
 	fail(err)
 	local := netip.MustParseAddr("127.0.0.1")
-	r.engine, err = Open(Config{Node: "a", Listen: netip.AddrPortFrom(local, 7788), Peers: []Peer{{"b", netip.AddrPortFrom(local, 7789)}},
+	cfg := Config{Node: "a", Listen: netip.AddrPortFrom(local, 7788), Peers: []Peer{{Name: "b", Addr: netip.AddrPortFrom(local, 7789)}},
 		Secrets: [][]byte{rogueSecret}, Groups: []Group{{Name: "gw", Addresses: []netip.Addr{netip.MustParseAddr("203.0.113.1")}}},
-		Namespace: r.node.Do})
+		Namespace: r.node.Do}
+	for _, fn := range change {
+		fn(&cfg)
+	}
+	r.engine, err = Open(cfg)
 	fail(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -99,8 +103,13 @@ func (r *rogue) arrived(w *tls.Conn) {
 // accept takes the engine's connection and answers its hello.
 func (r *rogue) accept() *tls.Conn {
 	r.t.Helper()
+	return r.acceptAt("127.0.0.1:7789")
+}
+
+func (r *rogue) acceptAt(at string) *tls.Conn {
+	r.t.Helper()
 	var l net.Listener
-	err := r.node.Do(func() (err error) { l, err = net.Listen("tcp", "127.0.0.1:7789"); return err })
+	err := r.node.Do(func() (err error) { l, err = net.Listen("tcp", at); return err })
 	if err != nil {
 		r.t.Fatal(err)
 	}

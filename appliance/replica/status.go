@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -34,6 +35,8 @@ type Status struct {
 type PeerStatus struct {
 	Name      string
 	Connected bool
+	Addr      netip.AddrPort // the one of its addresses that it is told at
+	Preferred bool           // that is the first of them
 	// ConfigDiffers: the peer said another hash of what must be the same.
 	ConfigDiffers bool
 	Lag           time.Duration     // age of the oldest change that is not safe there, by the mode's Ack
@@ -126,6 +129,7 @@ func (e *Engine) Status() Status {
 			ps.LastResync = p.synced
 		}
 		if ps.Connected {
+			ps.Addr, ps.Preferred = p.addresses()[p.at], p.at == 0
 			s.Connected = true
 			s.Covered = s.Covered || synced
 			s.Dirty = max(s.Dirty, p.sender.Dirty())

@@ -65,6 +65,7 @@
 //	BUCKETS(group, term, buckets) RECORDS ... BUCKETS    to flag 4: those parts anew
 //	     <------------- REFUSAL(group, reason, keys)     what is not taken, and why
 //	PING / PONG
+//	MOVE(token)               this connection goes on elsewhere, see move.go
 //	DIGEST, QUERY / INVENTORY       what do you have? (for people: see survey.go)
 //
 // docs/session-protocol.md is precise about all of it.

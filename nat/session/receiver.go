@@ -200,7 +200,7 @@ func (r *Receiver) Handle(now time.Time, typ Type, payload []byte) error {
 	case TypePing:
 		r.onPing(now, &rd)
 		return nil
-	case TypePong:
+	case TypePong, TypeMove: // a move is for who holds the connections
 		return nil
 	case TypeBegin, TypeRecords, TypeEnd, TypeTerm, TypeAudit, TypeKept, TypeDigest, TypeBuckets, TypeQuery:
 	default:

@@ -44,6 +44,7 @@ const (
 	TypeInventory Type = 16            // back: the answer to DIGEST or QUERY
 
 	TypePacked Type = critical | 24 // RECORDS in fewer bytes: see pack.go
+	TypeMove   Type = 40            // last of a connection: another goes on where this one ends; see move.go
 )
 
 // String is the name of the type in logs.
@@ -83,6 +84,8 @@ func (t Type) String() string {
 		return "query"
 	case TypeInventory:
 		return "inventory"
+	case TypeMove:
+		return "move"
 	}
 	return fmt.Sprintf("type %#x", uint8(t))
 }

@@ -11,6 +11,9 @@ type Hello struct {
 	Config   uint64 // a hash of the configuration both must share; 0: not compared
 	Table    TableSize
 	Groups   []HelloGroup
+	// Moved is the token of the MOVE that ended the connection which this one goes
+	// on with; 0: it is a new one.
+	Moved uint64
 }
 
 // TableSize is how much the kernel of a node can track: Max entries, in so many
@@ -34,6 +37,9 @@ const (
 	FeatureBuckets Feature = 1 << 0
 	// FeatureSurvey: DIGEST and QUERY that are answered by INVENTORY.
 	FeatureSurvey Feature = 1 << 1
+	// FeatureMove: MOVE, and a hello that goes on. Whoever holds the connections says
+	// it in the hello that it gives, for it is their doing.
+	FeatureMove Feature = 1 << 8
 
 	features = FeatureBuckets | FeatureSurvey | FeaturePacked // of this version
 )
@@ -48,6 +54,7 @@ const (
 	helloConfig   = 4
 	helloGroup    = critical | 5 // term, flags, name; repeated
 	helloTable    = 6            // three unsigned varints
+	helloMoved    = 40           // only to who has FeatureMove
 )
 
 // AppendHello appends a hello frame.
@@ -68,6 +75,9 @@ func AppendHello(b []byte, h *Hello) []byte {
 		}
 		attr(helloTable, len(sizes))
 		b = append(b, sizes...)
+	}
+	if h.Moved != 0 {
+		number(helloMoved, h.Moved)
 	}
 	for _, g := range h.Groups {
 		attr(helloGroup, 9+len(g.Name))
@@ -105,6 +115,8 @@ func ParseHello(b []byte) (*Hello, error) {
 			h.Config = v.u64()
 		case typ == helloTable:
 			h.Table = TableSize{Max: v.uvarint(), Buckets: v.uvarint(), Count: v.uvarint()}
+		case typ == helloMoved:
+			h.Moved = v.u64()
 		case typ == helloGroup:
 			g := HelloGroup{Term: v.u64(), Active: v.u8()&1 != 0}
 			g.Name = string(v.b)

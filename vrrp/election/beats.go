@@ -3,6 +3,7 @@ package election
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -15,8 +16,8 @@ import (
 // the peers, on the network of the sessions, and what is concluded from them.
 type beats struct {
 	guard     *witness.Guard
-	socket    *vrrpnet.Datagrams // nil: there are no peers, or it could not be opened
-	to        []vrrpnet.Destination
+	socket    *vrrpnet.Paths // nil: there are no peers, or it could not be opened
+	to        [][]vrrpnet.Destination
 	neighbour witness.Neighbour // the daemon's last word
 	packet    []byte
 	retry     time.Time // when to open the socket again
@@ -49,7 +50,7 @@ func (l *loop) onGuard(c witness.Config) {
 	}
 	l.guard.Configure(c)
 	l.sendErrs = make([]uint64, len(c.Peers))
-	if old.Listen != c.Listen || !slices.EqualFunc(old.Peers, c.Peers, sameAddress) || c.Mode == witness.ModeOff {
+	if old.Listen != c.Listen || !slices.Equal(old.Also, c.Also) || !slices.EqualFunc(old.Peers, c.Peers, sameAddress) || c.Mode == witness.ModeOff {
 		l.closeBeats()
 		l.failed = false
 	}
@@ -57,13 +58,15 @@ func (l *loop) onGuard(c witness.Config) {
 }
 
 func equalConfig(a, b witness.Config) bool {
-	return a.Node == b.Node && a.Mode == b.Mode && a.Listen == b.Listen && a.Key == b.Key &&
+	return a.Node == b.Node && a.Mode == b.Mode && a.Listen == b.Listen && slices.Equal(a.Also, b.Also) && a.Key == b.Key &&
 		slices.EqualFunc(a.Peers, b.Peers, func(x, y witness.Peer) bool {
-			return x.Name == y.Name && x.Address == y.Address && slices.Equal(x.Keys, y.Keys)
+			return x.Name == y.Name && sameAddress(x, y) && slices.Equal(x.Keys, y.Keys)
 		})
 }
 
-func sameAddress(a, b witness.Peer) bool { return a.Address == b.Address }
+func sameAddress(a, b witness.Peer) bool {
+	return a.Address == b.Address && slices.Equal(a.Also, b.Also)
+}
 
 func (l *loop) openBeats() {
 	l.retry = time.Time{}
@@ -82,16 +85,18 @@ func (l *loop) openBeats() {
 	l.socket, l.to, l.failed = socket, to, false
 }
 
-func openSocket(c witness.Config) (*vrrpnet.Datagrams, []vrrpnet.Destination, error) {
-	var to []vrrpnet.Destination
-	for _, p := range c.Peers {
-		d, err := vrrpnet.NewDestination(p.Address)
-		if err != nil {
-			return nil, nil, err
+func openSocket(c witness.Config) (*vrrpnet.Paths, [][]vrrpnet.Destination, error) {
+	to := make([][]vrrpnet.Destination, len(c.Peers))
+	for i, p := range c.Peers {
+		for _, a := range append([]netip.AddrPort{p.Address}, p.Also...) {
+			d, err := vrrpnet.NewDestination(a)
+			if err != nil {
+				return nil, nil, err
+			}
+			to[i] = append(to[i], d)
 		}
-		to = append(to, d)
 	}
-	socket, err := vrrpnet.OpenDatagrams(c.Listen)
+	socket, err := vrrpnet.OpenPaths(append([]netip.AddrPort{c.Listen}, c.Also...)...)
 	return socket, to, err
 }
 
@@ -153,7 +158,11 @@ func (l *loop) beat() {
 func (l *loop) beatTo(peer int) {
 	for n, more := 0, true; more && n < witness.MaxBeats; n++ {
 		l.beats.packet, more = l.guard.Append(l.now, peer, l.set, l.beats.packet[:0])
-		if err := l.socket.Send(&l.to[peer], l.beats.packet); err != nil {
+		sent := false
+		for path := range l.to[peer] {
+			sent = l.socket.Send(path, &l.to[peer][path], l.beats.packet) == nil || sent
+		}
+		if !sent {
 			l.sendErrs[peer]++
 		}
 	}

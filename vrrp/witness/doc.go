@@ -36,7 +36,7 @@
 // # Who is believed
 //
 // A heartbeat is refused unless its code fits the node it names, which is a configured peer and not ourselves, and it
-// is for us. Then its sequence number must be new. Whether it was said just now, and not recorded earlier or held back
+// is for us. Then its sequence number must be new (a peer with several addresses is sent each heartbeat at all of them). Whether it was said just now, and not recorded earlier or held back
 // on the way, does not depend on anybody's clock: it repeats a number that we sent within the last second. One that does
 // not (the first of a peer that has just started) is answered, and says nothing else.
 //

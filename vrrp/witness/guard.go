@@ -22,6 +22,7 @@ type Config struct {
 	Node   string
 	Mode   Mode
 	Listen netip.AddrPort // where heartbeats come from and go to, UDP; the zero value: there are none
+	Also   []netip.AddrPort
 	Key    Key
 	Peers  []Peer
 }
@@ -30,7 +31,8 @@ type Config struct {
 type Peer struct {
 	Name    string
 	Address netip.AddrPort
-	Keys    []Key // any of them proves that a heartbeat is its own; two while the cluster secret is being changed
+	Also    []netip.AddrPort // it is sent each heartbeat at all of its addresses, and one that arrives is enough
+	Keys    []Key            // any of them proves that a heartbeat is its own; two while the cluster secret is being changed
 }
 
 const (

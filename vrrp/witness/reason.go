@@ -16,11 +16,12 @@ const (
 	ReasonFormat             // records that cannot be
 	ReasonCritical           // a record that we do not know and must not skip
 	ReasonReplay             // an old one, again or too late
+	ReasonDuplicate          // one that has come by another path
 	numReasons
 )
 
 var reasonNames = [numReasons]string{"none", "truncated", "version", "length", "own", "stranger", "destination", "code",
-	"format", "critical", "replay"}
+	"format", "critical", "replay", "duplicate"}
 
 // String is one lower-case word.
 func (r Reason) String() string {

@@ -68,7 +68,7 @@ func (p *peer) admit(now time.Time, incarnation uint64, every time.Duration, h *
 	switch {
 	case h.Incarnation == p.incarnation:
 		if h.Sequence <= p.last {
-			return false, ReasonReplay
+			return false, p.again(p.last - h.Sequence)
 		}
 		p.last = h.Sequence
 	case proven:
@@ -77,7 +77,7 @@ func (p *peer) admit(now time.Time, incarnation uint64, every time.Duration, h *
 		// Another life, or a recording of an old one. It is not answered while the one that we know goes on.
 		return false, ReasonNone
 	case h.Incarnation == p.candidate && h.Sequence <= p.candidacy:
-		return false, ReasonReplay
+		return false, p.again(p.candidacy - h.Sequence)
 	default:
 		p.candidate, p.candidacy = h.Incarnation, h.Sequence
 		return false, ReasonNone
@@ -86,6 +86,15 @@ func (p *peer) admit(now time.Time, incarnation uint64, every time.Duration, h *
 		p.candidate, p.candidacy = 0, 0
 	}
 	return proven, ReasonNone
+}
+
+// again says what it is when a heartbeat comes that is so many numbers behind the last
+// one: over several paths each one comes several times, and not all are as fast.
+func (p *peer) again(behind uint64) Reason {
+	if len(p.Also) > 0 && behind < proofs {
+		return ReasonDuplicate
+	}
+	return ReasonReplay
 }
 
 // wrote tells whether we sent it a heartbeat of that number lately.

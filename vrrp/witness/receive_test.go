@@ -203,3 +203,33 @@ func TestManyRouters(t *testing.T) {
 		}
 	}
 }
+
+// Over two paths each heartbeat comes twice, and not always in order: one counts, and
+// the other is no replay; a recording still is.
+func TestHeartbeatsOverTwoPaths(t *testing.T) {
+	p, a, b := settled(t, ModeAlarm, nil)
+	p.run(15 * time.Second)
+	at := func() (s PeerStatus) { return a.guard.Snapshot(p.now).Peers[0] }
+	last, before, old := b.sent[len(b.sent)-1], b.sent[len(b.sent)-3], b.sent[len(b.sent)-proofs-1]
+	if got := a.receive(last); got != ReasonReplay {
+		t.Errorf("one path, the last one again: %v", got)
+	}
+	a.guard.peers[0].Also = []netip.AddrPort{netip.MustParseAddrPort("10.0.0.3:7788")}
+	was := at()
+	for name, tt := range map[string]struct {
+		b    []byte
+		want Reason
+	}{"the last one again": {last, ReasonDuplicate}, "one before it, late": {before, ReasonDuplicate}, "a recording": {old, ReasonReplay}} {
+		if got := a.receive(tt.b); got != tt.want || a.guard.Said() != 0 {
+			t.Errorf("%s: %v, says %d, want %v", name, got, a.guard.Said(), tt.want)
+		}
+	}
+	now := at()
+	if now.Received != was.Received || now.Drops["duplicate"] != was.Drops["duplicate"]+2 || now.Drops["replay"] != was.Drops["replay"]+1 {
+		t.Errorf("%+v, were %+v", now, was)
+	}
+	p.run(time.Second)
+	if n := at(); n.Received == now.Received || n.Unproven != now.Unproven {
+		t.Errorf("it is not heard any more: %+v", n)
+	}
+}
