@@ -16,8 +16,16 @@ var cases = []struct {
 	test string
 	dir  string
 }{
+	{1, "the daemon is killed", "TestHealsWithinSeconds", "appliance/e2e"},
+	{2, "the daemon stands still for 10 s", "TestHealsWithinSeconds", "appliance/e2e"},
+	{3, "the active node crashes", "TestCrashUnderLoad", "appliance/e2e"},
+	{5, "the session link is down, the others are up", "TestHealsWithinSeconds", "appliance/e2e"},
+	{6, "the session link flaps at 1 Hz", "TestHealsWithinSeconds", "appliance/e2e"},
+	{7, "a session link with delay, loss and reordering", "TestCase7DelayLossAndReorder", ""},
 	{7, "a peer that dies in the middle of a frame", "TestPeerDiesMidFrame", ""},
-	{8, "a peer that stalls", "TestPeerThatNeverAcknowledges", ""},
+	{8, "a peer that never acknowledges", "TestPeerThatNeverAcknowledges", ""},
+	{8, "a peer that reads nothing, under churn", "TestCase8StalledPeerUnderChurn", ""},
+	{8, "a peer that stands still for 10 s", "TestHealsWithinSeconds", "appliance/e2e"},
 	{9, "an ENOBUFS storm", "TestOverrunIsHealedByADump", ""},
 	{10, "events lost during a transfer", "TestCase10EventsLostDuringATransfer", ""},
 	{11, "an event before and after its dump record", "TestDumpLosesToEventsSinceItBegan", "nat/session"},
@@ -59,9 +67,22 @@ var cases = []struct {
 	{44, "policy by mark and label", "TestCase44MarksAndLabels", ""},
 	{45, "fragments", "TestCase45Fragments", ""},
 	{46, "a returner with a stale table", "TestReturnerWithAStaleTable", ""},
+	{47, "two failovers in 2 s", "TestCase47DoubleFailover", "appliance/e2e"},
 	{48, "hand-overs to and fro", "TestHandOverAndBack", ""},
-	{49, "split brain, and heal", "TestTermConflict", ""},
+	{48, "hand-overs leave nothing behind", "TestCase48HandOversDoNotGrow", ""},
+	{49, "split brain with the same ports, and heal", "TestTermConflict", ""},
+	{49, "split brain of a pair under load, and heal", "TestSplitOfBothSegmentsHeals", "appliance/e2e"},
+	{50, "not eligible until in sync, for 30 s at most", "TestCore", "appliance"},
+	{50, "and until then a live one is left alone", "TestReturnWithoutTheSessionLinkWaits", "appliance/e2e"},
+	{51, "a preemption while a full transfer runs", "TestCase51PreemptWhileABulkRuns", "appliance/e2e"},
+	{52, "clocks that are set: on the wire", "TestCase52NoTimeOfDayOnTheWire", "nat/session"},
+	{52, "clocks that are set: in the code", "TestCase52NoTimeOfDay", ""},
 	{53, "a peer that is not who it should be", "TestWhoMayTalk", ""},
+	{53, "keys of other names", "TestForgedCertificates", ""},
+	{53, "a connection that comes back", "TestReflectedConnection", ""},
+	{53, "a connection that is replayed", "TestReplayedConnection", ""},
+	{53, "a session that is resumed", "TestNoResumedSession", ""},
+	{53, "an old epoch", "TestTerms", "nat/session"},
 	{54, "corrupted frames", "FuzzReceiver", "nat/session"},
 	{55, "frames of version N-1, to this version", "TestCase55ReceiverOfTheLastVersionsFrames", "nat/session"},
 	{55, "frames of this version, to version N-1", "TestCase55SenderToTheLastVersion", "nat/session"},
@@ -71,13 +92,46 @@ var cases = []struct {
 	{58, "interfaces with other names", "TestCase58OtherInterfaceNames", ""},
 	{59, "a standby that lacks helper, label or NAT chain", "TestCase59StandbyIsNotReady", ""},
 	{59, "what the kernel lacks is named", "TestCase59Probe", "nat/conntrack"},
+	{60, "a full transfer of many sessions", "TestCase60ManySessions", ""},
 	{61, "a transfer that is interrupted", "TestBothSidesAgreeAfterLossyReconnects", "nat/session"},
+	{62, "an upgrade in place", "TestHealsWithinSeconds", "appliance/e2e"},
+	{62, "an upgrade to another version", "TestUpgradeKeepsTheRole", "appliance/e2e"},
+	{63, "of three nodes two are lost, then the owner", "TestCase63OwnerLostDuringTheTransferToTheThird", ""},
+	{64, "for a long time; make soak", "TestCase64Soak", ""},
 }
 
-// TestCases: each case has its test.
+// untested are the cases that have no test, and why.
+var untested = map[int]string{
+	4:  "the journal is not built yet",
+	10: "an overrun during a full transfer: not built yet",
+	13: "a standby with a smaller table: not built yet",
+	14: "an active node with a full table: not built yet",
+	15: "flows born unheard with events = 2: not built yet",
+	28: "one-to-one translation without replication: not built yet",
+	57: "a ruleset that is loaded anew: not built yet",
+	58: "names of interfaces that differ: not built yet",
+}
+
+const allCases = 64
+
+// TestCases: each case has its test, or a reason why it has none.
 func TestCases(t *testing.T) {
 	have := map[string]map[string]bool{}
+	tested := map[int]bool{}
+	for n, why := range untested {
+		if n < 1 || n > allCases || why == "" {
+			t.Errorf("case %d is without a test: %q", n, why)
+		}
+	}
+	defer func() {
+		for n := 1; n <= allCases; n++ {
+			if _, without := untested[n]; tested[n] == without {
+				t.Errorf("case %d: has a test: %v, is without: %v", n, tested[n], without)
+			}
+		}
+	}()
 	for _, c := range cases {
+		tested[c.n] = true
 		dir := "."
 		if c.dir != "" {
 			dir = filepath.Join("..", "..", c.dir)

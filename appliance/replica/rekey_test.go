@@ -33,3 +33,47 @@ func TestRekeyWithoutAnInterruption(t *testing.T) {
 		t.Error("no secret at all was accepted")
 	}
 }
+
+// The three steps, on both nodes in either order: at each moment the link stands, new
+// links can be made, and flows are replicated.
+func TestRekeyStepByStep(t *testing.T) {
+	fresh := bytes.Repeat([]byte{9}, 32)
+	for _, first := range []string{"a", "b"} {
+		t.Run(first+" first", func(t *testing.T) {
+			w := running(t)
+			order := []*box{w.a, w.b}
+			if first == "b" {
+				order = []*box{w.b, w.a}
+			}
+			rs := flows(20)
+			w.a.born(rs...)
+			w.b.has("hot", rs...)
+			n := uint32(3000)
+			more := func(why string) {
+				r := flow(n, 6)
+				n++
+				w.a.born(r)
+				rs = append(rs, r)
+				w.b.has(why, rs...)
+			}
+			for i, step := range [][][]byte{{secret, fresh}, {fresh, secret}, {fresh}} {
+				for _, b := range order {
+					before := w.a.engine.Status().Peers[0]
+					must(t, b.engine.Rekey(step))
+					b.cfg.Secrets = step
+					more("the link stands")
+					if now := w.a.engine.Status().Peers[0]; !now.Connected || now.Sender.Transfers != before.Sender.Transfers {
+						t.Errorf("step %d, %s: the link was made anew", i+1, b.name)
+					}
+					w.b.stop() // and both directions are made anew
+					w.b.start()
+					eventually(t, "in sync again", func() bool { return w.b.engine.Status().InSync && w.b.holds("a") && w.a.engine.Status().Covered })
+					more("over a new link")
+				}
+			}
+			if r := w.a.engine.Status().Counters.Refused + w.b.engine.Status().Counters.Refused; r > 0 {
+				t.Errorf("%d connections were refused", r)
+			}
+		})
+	}
+}

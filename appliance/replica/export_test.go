@@ -1,0 +1,22 @@
+package replica
+
+import "fmt"
+
+// Tombstones is how many deletions somebody has yet to hear of.
+func (e *Engine) Tombstones() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.table.Tombstones()
+}
+
+// Digest is equal on two engines that have the same sessions, to the last bit that
+// travels.
+func (e *Engine) Digest() (out string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for g := range e.cfg.Groups {
+		n, sum := e.table.Tally(g)
+		out += fmt.Sprintf("%s: %d sessions, %#x\n", e.cfg.Groups[g].Name, n, sum)
+	}
+	return out
+}
