@@ -15,8 +15,7 @@ import (
 // and nothing has changed then.
 //
 // The owner finds by a dump which flows belong to it now; a standby asks for
-// them. Peers are told the new hash by new connections. If all is as it was, none of
-// that happens.
+// them, unless all is as it was. Peers are told the new hash by new connections.
 func (e *Engine) Reconfigure(c Config) error {
 	if len(c.Groups) != len(e.cfg.Groups) {
 		return fmt.Errorf("replica: %d groups, were %d", len(c.Groups), len(e.cfg.Groups))
@@ -41,9 +40,7 @@ func (e *Engine) Reconfigure(c Config) error {
 	defer e.dumpMu.Unlock()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if reflect.DeepEqual(flowsOf(&c), e.flows) {
-		return nil
-	}
+	same := reflect.DeepEqual(flowsOf(&c), e.flows)
 	e.flows = flowsOf(&c)
 	e.scope.Set(c.scopeOf(e.scope.Own))
 	e.comeOfAge(now, true)
@@ -68,7 +65,7 @@ func (e *Engine) Reconfigure(c Config) error {
 			p.out.tap.Close() // dialled again at once
 		}
 		for g := range e.cfg.Groups {
-			if !e.groups.Active().Has(g) {
+			if !same && !e.groups.Active().Has(g) {
 				p.receiver.Ask(g)
 			}
 		}
