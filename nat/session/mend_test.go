@@ -372,3 +372,40 @@ func TestBucketListRoundTrip(t *testing.T) {
 		}
 	}
 }
+
+// As in a full transfer, the second mark must not overtake what is dirty when the
+// cursor passes, or the standby would drop it for a moment.
+func TestMendWaitsForTheQueue(t *testing.T) {
+	p := newPair()
+	p.ga.Activate(0, 1)
+	for i := range uint32(50) {
+		r := snat(i)
+		p.upsert(&r)
+	}
+	p.connect()
+	p.settle(t)
+	all := bucketAsk{bits: minBucketBits}
+	for i := range 1 << minBucketBits {
+		all.set.add(i)
+	}
+	p.r.bucketAsks = append(p.r.bucketAsks, ask{0, all})
+	p.buf = make([]byte, 0, 700)
+	for i := 0; p.r.Stats().Mends == 0; i++ {
+		for j := range uint32(40) { // more than a fill can carry
+			r := snat(j)
+			p.delete(&r.Key)
+			r.ID += 1000 + uint32(i)
+			p.upsert(&r)
+		}
+		p.send(1)
+		if err := p.deliver(9); err != nil {
+			t.Fatal(err)
+		}
+		if len(p.kernel) != 50 || i > 1000 {
+			t.Fatalf("round %d: the kernel holds %d of 50", i, len(p.kernel))
+		}
+	}
+	if st := p.r.Stats(); st.Swept != 0 || st.Transfers != 1 {
+		t.Errorf("%+v", st)
+	}
+}

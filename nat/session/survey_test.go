@@ -142,6 +142,21 @@ func TestSurveyByTheStandby(t *testing.T) {
 	}
 }
 
+// What is held back is not missing at the peer: it was not sent.
+func TestSurveyOfWhatIsHeldBack(t *testing.T) {
+	p := synced(t, 100)
+	p.s.SetKnobs(Knobs{Every: time.Minute})
+	r := snat(1000)
+	p.upsert(&r)
+	found := p.ask(t)
+	if d := found[r.Key]; len(found) != 1 || d.What != PeerLacks || d.Stand != StandDirty {
+		t.Errorf("found %+v", found)
+	}
+	if p.s.Held() != 1 {
+		t.Error("the question has let it go")
+	}
+}
+
 // More groups than one, one of which the peer does not have.
 func TestSurveyOfGroups(t *testing.T) {
 	p := newPair()

@@ -167,6 +167,15 @@ func FuzzReceiver(f *testing.F) {
 	f.Add(bytes.Clone(p.frames))
 	f.Add(appendMark(nil, TypeTerm, mark{term: 1 << 63, flags: markActive}))
 	f.Add(appendMark(nil, TypeAudit, mark{term: 9}))
+	digest := appendDigests(nil, p.ta, 0, 3, 0, 4, 0, 16)
+	marks, start := openFrame(nil, TypeBuckets)
+	marks = closeFrame(append(marks, 0, 3, 2, 0, 4, 1, 1), start) // group, term, generation, flags, two buckets of 16
+	marks = append(marks, appendMark(nil, TypeBuckets, mark{term: 3, generation: 2, flags: markOver})...)
+	f.Add(append(append(bytes.Clone(p.frames), digest...), marks...))
+	query, start := openFrame(nil, TypeQuery) // of flow 1, by survey 7
+	first := snat(1)
+	query = closeFrame(AppendDelete(append(query, 0, 7), &first), start)
+	f.Add(append(appendDigests(bytes.Clone(p.frames), p.ta, 0, 0, 7, 4, 0, 16), query...))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		q := newPair()
 		q.connect()
@@ -179,6 +188,8 @@ func FuzzReceiver(f *testing.F) {
 			if q.r.Handle(q.now, h.Type, q.frames[HeaderLen:HeaderLen+h.Length]) != nil {
 				break
 			}
+			sweepAll(q)
+			q.r.Reply(nil)
 			q.frames = q.frames[HeaderLen+h.Length:]
 		}
 		q.install()
@@ -199,12 +210,34 @@ func FuzzReceiver(f *testing.F) {
 // FuzzSender feeds answers to a sender.
 func FuzzSender(f *testing.F) {
 	f.Add(appendAck(appendMark(AppendHello(nil, &Hello{Node: "b"}), TypeResync, mark{}), 1, 1))
+	q := newPair() // what a receiver of this version says
+	q.connect()
+	q.settle(f)
+	known := AppendHello(nil, &Hello{Node: "b", Features: uint64(features)})
+	q.r.digestAsks = 1
+	ask1 := ask{0, bucketAsk{bits: 4}}
+	ask1.set.add(3)
+	q.r.bucketAsks = append(q.r.bucketAsks, ask1)
+	flow := snat(1)
+	q.r.Refused(0, &flow, RefusedClash)
+	q.r.surveyed = surveyed{on: true, ready: true, id: 1, bits: 4, differ: ask1.set}
+	f.Add(append(bytes.Clone(known), q.r.Reply(nil)...))
+	q.tb.Upsert(&flow, 0, 0)
+	f.Add(append(bytes.Clone(known), q.r.Reply(nil)...))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p := newPair()
 		p.ga.Activate(0, 3)
+		p.upsert(&flow)
 		p.connect()
 		for len(b) >= HeaderLen {
-			p.s.Fill(p.now, p.buf[:0])
+			if p.s.Fill(p.now, p.buf[:0]); p.s.survey == nil {
+				p.s.Survey(1)
+			} else {
+				p.s.survey.Step(10)
+				p.s.survey.Again()
+			}
+			for c := p.s.Census(); c.Step(10, new(Standings), nil); {
+			}
 			h, err := ParseHeader(b)
 			if err != nil || len(b)-HeaderLen < h.Length || p.s.Handle(p.now, h.Type, b[HeaderLen:HeaderLen+h.Length]) != nil {
 				return
