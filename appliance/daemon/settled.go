@@ -98,7 +98,7 @@ func settings(c *config.Config) []kernel.Setting {
 	all := kernel.Settings(interfaces(c), parents, six)
 	if c.Sessions != nil && c.Sessions.Mirror != "" {
 		strict, err := kernel.StrictReversePath()
-		all = append(all, kernel.MirrorSettings(c.Sessions.Mirror, strict || err != nil)...)
+		all = append(all, kernel.MirrorSettings(c.Sessions.Mirror, strict || err != nil, six)...)
 	}
 	return append(all, kernel.AdvertisingSettings(advertisedInterfaces(c))...)
 }

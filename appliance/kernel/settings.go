@@ -118,15 +118,19 @@ func interfaceKey(family, name, leaf string) string {
 }
 
 // MirrorSettings returns what an interface needs by which the packets of others come
-// in as copies; strict says that net.ipv4.conf.all.rp_filter is on. A strict value for
+// in as copies, those of IPv6 with six; strict says that net.ipv4.conf.all.rp_filter is on. A strict value for
 // all can only be raised, to 2 (loose), and the kernel is not loose with an interface
 // that has no address: then it takes one, whichever.
-func MirrorSettings(name string, strict bool) []Setting {
+func MirrorSettings(name string, strict, six bool) []Setting {
 	filter := "0"
 	if strict {
 		filter = "2"
 	}
-	return []Setting{{Key: interfaceKey("ipv4", name, "rp_filter"), Value: filter, Why: "copies come in here whose senders are elsewhere"}}
+	out := []Setting{{Key: interfaceKey("ipv4", name, "rp_filter"), Value: filter, Why: "copies come in here whose senders are elsewhere"}}
+	if six {
+		out = append(out, Setting{Key: interfaceKey("ipv6", name, "disable_ipv6"), Value: "0", Why: "copies of IPv6 come in here"})
+	}
+	return out
 }
 
 // StrictReversePath tells whether net.ipv4.conf.all.rp_filter is on.

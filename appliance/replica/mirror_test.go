@@ -124,7 +124,7 @@ func (b *box) through() map[session.Key]session.Record {
 	b.t.Helper()
 	m := map[session.Key]session.Record{}
 	must(b.t, b.kernel.Dump(conntrack.Filter{}, func(ev *conntrack.Event) {
-		if a := ev.Rec.Src.Netip(ev.Rec.Family); a.String() == clientIP || a.String() == serverIP {
+		if a := ev.Rec.Src.Netip(ev.Rec.Family).String(); a == clientIP || a == serverIP || a == clientIP6 || a == serverIP6 {
 			m[ev.Rec.Key] = ev.Rec
 		}
 	}))
@@ -177,11 +177,16 @@ func TestActiveReplication(t *testing.T) {
 	serve(t, g.server, "udp", serverIP+":53")
 	serve(t, g.client, "tcp", clientIP+":80")
 	serve(t, g.client, "udp", clientIP+":53")
+	serve(t, g.server, "tcp", "["+serverIP6+"]:80")
+	serve(t, g.client, "udp", "["+clientIP6+"]:53")
 	conns := map[string]net.Conn{
 		"TCP out": dialFrom(t, g.client, "tcp", serverIP+":80"),
 		"UDP out": dialFrom(t, g.client, "udp", serverIP+":53"),
 		"TCP in":  dialFrom(t, g.server, "tcp", "203.0.113.1:8080"),
 		"UDP in":  dialFrom(t, g.server, "udp", "203.0.113.1:5353"),
+		// Only forwarded.
+		"TCP6 out": dialFrom(t, g.client, "tcp", "["+serverIP6+"]:80"),
+		"UDP6 in":  dialFrom(t, g.server, "udp", "["+clientIP6+"]:53"),
 	}
 	for name, c := range conns {
 		if err := talk(c, "one"); err != nil {
@@ -196,7 +201,7 @@ func TestActiveReplication(t *testing.T) {
 	c, s := g.connected(443)
 	b := stream(s, c)
 	must(t, b.more(1<<20))
-	g.follow(6)
+	g.follow(8)
 
 	// What makes a gateway talk: a port that refuses, a rule that rejects, a hop too many.
 	must(t, g.client.Do(func() error {
@@ -267,7 +272,7 @@ func TestActiveReplication(t *testing.T) {
 	if !slices.ContainsFunc(sent, func(r session.Record) bool { return r.Proto == 6 }) {
 		t.Error("no TCP among what b followed")
 	}
-	eventually(t, "they are in its table", func() bool { return g.b.engine.Status().Local >= 5 })
+	eventually(t, "they are in its table", func() bool { return g.b.engine.Status().Local >= 7 })
 }
 
 // A node that joins later has seen no packet of what is there: that it is told.
@@ -336,4 +341,38 @@ func TestActiveReplicationWithoutItsLink(t *testing.T) {
 	must(t, g.links[0].Down())
 	must(t, talkTo(c, s, "words"))
 	g.silent("without its link")
+}
+
+// A helper's flow is told, and what it expects; the data connection that both kernels
+// have seen begin, each by its own helper, goes on.
+func TestActiveReplicationOfAHelper(t *testing.T) {
+	g := newMirrored(t)
+	for _, b := range []*box{g.a, g.b} {
+		b.nft(`table inet helpers {
+			ct helper ftp { type "ftp" protocol tcp; }
+			chain pre { type filter hook prerouting priority filter; tcp dport 21 ct helper set "ftp"; }
+		}`)
+	}
+	g.runs()
+	serve(t, g.server, "tcp", serverIP+":2000")
+	serve(t, g.server, "tcp", serverIP+":2001")
+	f := g.ftp()
+	f.command("PASV")
+	f.answer("227 Entering Passive Mode (198,51,100,9,7,208)")
+	data := dialFrom(t, g.client, "tcp", serverIP+":2000")
+	must(t, talk(data, "half of it"))
+	f.command("PASV")
+	f.answer("227 Entering Passive Mode (198,51,100,9,7,209)")
+	g.b.hot(1, called(6, 21))
+	eventually(t, "b expects the next", func() bool { return len(g.b.expected()) == 1 })
+	g.silent("with a helper")
+	g.takesOver()
+	if err := talk(data, "the rest"); err != nil {
+		t.Error(err)
+	}
+	next := dialFrom(t, g.client, "tcp", serverIP+":2001")
+	if err := talk(next, "all of it"); err != nil {
+		t.Error(err)
+	}
+	f.answer("226 done")
 }
