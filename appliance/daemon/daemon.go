@@ -157,10 +157,6 @@ func (n *node) openKernel(cfg *config.Config, plan nat.Plan) (err error) {
 	if err != nil {
 		return err
 	}
-	n.sysctls = kernel.NewSysctls(dir)
-	if err := n.sysctls.Apply(settings(cfg)); err != nil {
-		return err
-	}
 	if n.table, err = nft.Open(nft.Config{}); err != nil {
 		return err
 	}
@@ -170,6 +166,12 @@ func (n *node) openKernel(cfg *config.Config, plan nat.Plan) (err error) {
 	}
 	n.undo = append(n.undo, n.tableWatch.Close)
 	if _, err := n.table.Apply(plan); err != nil {
+		return err
+	}
+	// Forwarding is among them. Hosts that knew this box before it booted send to it
+	// already, and what they send must not leave untranslated.
+	n.sysctls = kernel.NewSysctls(dir)
+	if err := n.sysctls.Apply(settings(cfg)); err != nil {
 		return err
 	}
 	if n.addresses, err = kernel.Open(); err != nil {
