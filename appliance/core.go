@@ -258,16 +258,20 @@ func (c *Core) hold() {
 	c.applied = false
 	c.retry = time.Time{}
 	w := Want{Gen: c.gen, Unknown: c.cfg.Unknown}
-	if !c.unknown.IsZero() || !c.lacking.IsZero() {
-		w.Unknown = UnknownDrop
-	}
+	serves := false
 	for _, g := range c.groups {
 		g.placed = false
 		gw := GroupWant{Name: g.Name, Active: g.serves(), Term: g.Term}
 		if gw.Active {
 			gw.Identity = g.Identity
+			serves = true
 		}
 		w.Groups = append(w.Groups, gw)
+	}
+	// Where nothing is served a segment has lost its way: its sender knows this box
+	// from before, and the connection may live elsewhere, or come back to life here.
+	if !serves || !c.unknown.IsZero() || !c.lacking.IsZero() {
+		w.Unknown = UnknownDrop
 	}
 	c.do(Hold{Want: w})
 }
