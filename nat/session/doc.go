@@ -36,6 +36,9 @@
 // A standby's kernel is told of sessions as they come, unless their group is cold:
 // then they are mustered when this node becomes Active ([Table.Muster]).
 //
+// The disk is a sink like a peer: a [Journal] writes it, and a [Restore] puts back what
+// it says after a power cut of all nodes. See docs/journal.md.
+//
 // # Memory
 //
 // The table stores an IPv4 record in 60 bytes, plus 5 to 10 of the index, in

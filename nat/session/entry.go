@@ -14,11 +14,11 @@ type entry struct {
 	id, timeout, mark            uint32
 	wide, aside                  uint32 // index + 1 into the table's side slabs, 0: none
 	zone, status, gen            uint16
+	dirty                        Sinks
 	proto, tcp                   uint8
 	wscale                       uint8 // original << 4 | reply
 	flagsOrig, flagsReply        uint8
 	group                        uint8
-	dirty                        Sinks
 	bits                         uint8
 }
 
@@ -32,6 +32,7 @@ const (
 	bitOwnID                 // id is that of this box's kernel
 	bitGiven                 // this box's kernel has it from a peer, not from packets
 	bitYoung                 // peers are not told yet: see young.go
+	bitRestored              // from the journal: nobody has said since that it lives
 )
 
 // wide holds bytes 4 to 15 of the four addresses of an IPv6 record: original

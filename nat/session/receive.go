@@ -63,7 +63,7 @@ func (r *Receiver) adopt(now time.Time, g int, b []byte, count *uint64) error {
 		if rd.bad {
 			return ErrMalformed
 		}
-		if err != nil || op != OpUpsert || r.table.knows(&rec.Key) || !rec.Installable() {
+		if err != nil || op != OpUpsert || r.table.knows(&rec.Key) && !r.table.rests(&rec.Key) || !rec.Installable() {
 			continue
 		}
 		if !r.scope.Groups(&rec).Has(g) {
@@ -90,9 +90,9 @@ func (r *Receiver) delete(now time.Time, g int, rec *Record) {
 
 // remove deletes a session here, and in the kernel if that was given it.
 func (r *Receiver) remove(s Slot, now time.Time) {
-	var to Sinks
+	to := Sink(SinkDisk)
 	if r.table.Installed(s) {
-		to = Sink(SinkKernel)
+		to |= Sink(SinkKernel)
 	}
 	r.table.Delete(s, to, now)
 }
@@ -122,6 +122,9 @@ func (r *Receiver) upsert(now time.Time, g int, rec *Record) {
 		r.table.Mature(s) // a peer knows it
 	}
 	expects := len(r.expects)+len(r.table.expects) > 0 && r.table.SetExpects(s, r.expects)
+	if ch&ChangeWire != 0 || expects {
+		r.table.Mark(s, Sink(SinkDisk), now)
+	}
 	installed := r.table.Installed(s)
 	switch {
 	case rec.Installable() && (ch&ChangeKernel != 0 || expects || !installed),

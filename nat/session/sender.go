@@ -75,7 +75,7 @@ type SenderStats struct {
 	Refused                                               uint64 // words of the peer that it does not take a flow
 }
 
-// NewSender returns the sender for the peer that is sink n (1 to MaxSinks-1) of
+// NewSender returns the sender for the peer that is sink n (1 to MaxPeers) of
 // t. hello's Node, Boot, Features, Config and Table are this node's; its groups are
 // filled in.
 func NewSender(t *Table, g *Groups, n int, hello Hello) *Sender {

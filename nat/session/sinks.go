@@ -46,6 +46,11 @@ func (t *Table) Listen(n int) {
 func (t *Table) Ignore(n int) {
 	t.active &^= Sink(n)
 	t.overflowed &^= Sink(n)
+	t.purge(n)
+}
+
+// purge forgets what sink n has to hear.
+func (t *Table) purge(n int) {
 	for {
 		s, e, _, ok := t.take(n)
 		if !ok {
@@ -72,6 +77,7 @@ type Work struct {
 	Op        Op
 	Group     int
 	Installed bool // the kernel was given it before: an update, not a create
+	Restored  bool // from the journal: what the kernel has in its place is newer
 }
 
 // TakeKernel fills recs and work with the next records that the kernel must be
@@ -85,7 +91,7 @@ func (t *Table) TakeKernel(recs []Record, work []Work) (n int, position uint64) 
 		if !ok {
 			break
 		}
-		w := Work{Slot: s, Group: int(e.group), Installed: e.bits&bitInstalled != 0}
+		w := Work{Slot: s, Group: int(e.group), Installed: e.bits&bitInstalled != 0, Restored: e.bits&bitRestored != 0}
 		e.unpack(&recs[n], t.wide.at(e.wide), t.aside.at(e.aside))
 		if e.bits&bitDead != 0 || !recs[n].Resumable() {
 			w.Op = OpDelete

@@ -9,14 +9,17 @@ import (
 // is deleted and every sink has taken the deletion.
 type Slot uint32
 
-// Sinks is a set of those who must hear of changes, a bit each: [SinkKernel]
-// and up to seven peers.
-type Sinks uint8
+// Sinks is a set of those who must hear of changes, a bit each: [SinkKernel],
+// up to seven peers, [SinkDisk].
+type Sinks uint16
 
-// SinkKernel is the kernel of a standby. The peers follow: 1 to MaxSinks-1.
+// SinkKernel is the kernel of a standby. The peers follow, 1 to MaxPeers, and then
+// the [Journal].
 const (
 	SinkKernel = 0
-	MaxSinks   = 8
+	MaxPeers   = 7
+	SinkDisk   = MaxPeers + 1
+	MaxSinks   = SinkDisk + 1
 )
 
 // MaxGroups bounds the groups of a node, MaxRecords the sessions of a table.
@@ -248,6 +251,7 @@ func (t *Table) replace(s Slot, p *packed, g int, gen uint16) (ch Change) {
 		ch |= ChangeGroup
 	}
 	e.rsrc, e.rdst, e.rsport, e.rdport = p.rsrc, p.rdst, p.rsport, p.rdport
+	e.bits &^= bitRestored
 	e.id, e.timeout, e.mark, e.status = p.id, p.timeout, p.mark, p.status
 	e.tcp, e.wscale, e.flagsOrig, e.flagsReply = p.tcp, p.wscale, p.flagsOrig, p.flagsReply
 	e.group, e.gen = uint8(g), gen
@@ -323,21 +327,36 @@ func (t *Table) Delete(s Slot, to Sinks, now time.Time) {
 	if e.bits&bitLive == 0 {
 		return
 	}
-	t.delist(e)
 	if e.bits&bitYoung != 0 {
-		e.bits &^= bitYoung
 		to &= Sink(SinkKernel) // nobody else knows of it
 	}
+	if t.dead+1 > maxDead+t.live-1 {
+		to &^= t.overflow(to)
+	}
+	t.delist(e)
+	e.bits &^= bitYoung
 	e.bits ^= bitLive | bitDead
 	t.dead++
 	delete(t.expects, s)
 	delete(t.early, s)
-	if peers := to &^ (1 << SinkKernel); peers != 0 && t.dead > maxDead+t.live {
-		t.overflowed |= peers & t.active
-		to &= 1 << SinkKernel
-	}
 	t.Mark(s, to, now)
 	t.bury(s, e)
+}
+
+// overflow finds those of the sinks, but for the kernel, for whom the tombstones
+// wait: each gets a whole resync instead. Who keeps up has a short queue, and is not
+// made to pay for one that does not.
+func (t *Table) overflow(to Sinks) (slow Sinks) {
+	for n := SinkKernel + 1; n < MaxSinks; n++ {
+		if to&t.active&Sink(n) != 0 && t.sinks[n].len() > (maxDead+t.live)/2 {
+			slow |= Sink(n)
+		}
+	}
+	t.overflowed |= slow
+	if slow&Sink(SinkDisk) != 0 {
+		t.purge(SinkDisk) // a peer that stalls is given up in seconds; a disk is not
+	}
+	return slow
 }
 
 // bury frees a tombstone that nobody waits for.
