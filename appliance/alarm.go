@@ -27,7 +27,8 @@ const (
 	AlarmDuplicate        = "duplicate-address"
 	AlarmRouteWaiting     = "route-waiting"
 	AlarmNotifyFailed     = "notify-failed"
-	AlarmMirrorDown       = "mirror-down" // packets are not copied to the standby
+	AlarmMirrorDown       = "mirror-down"    // packets are not copied to the standby
+	AlarmJournal          = "journal-failed" // sessions are not written to disk, but should be
 )
 
 // Alarm is something an operator should know, for as long as it holds.

@@ -165,6 +165,7 @@ type SessionsStatus struct {
 	LastTakeover *TakeoverStatus `json:"last_takeover"` // null before the first
 	// Unprotected is what a crash of this node would lose now.
 	Unprotected UnprotectedStatus `json:"unprotected"`
+	Journal     *JournalStatus    `json:"journal"`
 	// Counters are the session plane's running totals, by name.
 	Counters map[string]uint64 `json:"counters,omitempty"`
 }
@@ -176,6 +177,19 @@ type OverloadStatus struct {
 	Reason      string    `json:"reason"` // empty while calm
 	BufferBytes int       `json:"buffer_bytes"`
 	BufferFill  float64   `json:"buffer_fill"` // 0 to 1
+}
+
+// JournalStatus is what of the sessions is kept on this node's disk.
+type JournalStatus struct {
+	// State: off; idle, as peers have all; writing; failing, and trying again.
+	State     string `json:"state"`
+	Bytes     int64  `json:"bytes"`      // on the disk
+	Records   uint64 `json:"records"`    // written since the start
+	Fsyncs    uint64 `json:"fsyncs"`     // since the start
+	Failures  uint64 `json:"failures"`   // since the start
+	LastError string `json:"last_error"` // empty: there was none
+	Restored  int    `json:"restored"`   // sessions that came from it at the start
+	Outcome   string `json:"outcome,omitempty"`
 }
 
 // PeerStatus is the link to one peer.

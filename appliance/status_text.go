@@ -136,6 +136,7 @@ func (s *SessionsStatus) writeText(t io.Writer, now time.Time) {
 	if s.Local > 0 || s.Unprotected.Total > 0 {
 		s.Unprotected.writeText(t)
 	}
+	s.Journal.writeText(t)
 	if l := s.LastTakeover; l != nil {
 		l.WriteText(t, now)
 	}

@@ -30,6 +30,7 @@ func (c *checker) checkSessions(raw *rawSessions) {
 	c.checkMode(raw, s)
 	s.Install = known(c, "sessions.install", raw.Install, c.defaults.Sessions.Install, []Install{InstallHot, InstallTakeover})
 	s.Filter = known(c, "sessions.filter", raw.Filter, c.defaults.Sessions.Filter, []Filter{FilterAuto, FilterOn, FilterOff})
+	c.checkJournal(raw, s)
 	c.checkFlows(raw, s)
 	c.checkModeOfClasses(raw, s)
 	c.checkMirror(raw, s)

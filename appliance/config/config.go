@@ -238,8 +238,12 @@ type Sessions struct {
 	Knobs      session.Knobs // of the mode, with what the file chooses of them
 	Install    Install
 
-	Mirror   string        // interface that packets are copied to the other node by; only with the knob
-	Filter   Filter        // which connection events the kernel makes
+	Mirror string // interface that packets are copied to the other node by; only with the knob
+	Filter Filter // which connection events the kernel makes
+
+	Journal    Journal
+	JournalDir string // absolute
+
 	Routed   bool          // flows count that no address of ours translates
 	Networks []FlowNetwork // these alone; empty: any
 	Classes  []FlowClass   // the first that matches counts
@@ -282,6 +286,15 @@ const (
 	FilterOff  Filter = "off"
 )
 
+// Journal says when sessions are written to disk.
+type Journal string
+
+const (
+	JournalAuto   Journal = "auto"   // when the mode says so
+	JournalAlways Journal = "always" // whatever it says
+	JournalOff    Journal = "off"
+)
+
 // Defaults holds the value of each key that may be left out.
 type Defaults struct {
 	Router   Router
@@ -320,7 +333,7 @@ func Default() Defaults {
 		Source:   Source{Ports: PortsShared},
 		Check: Check{Every: health.DefaultEvery, Rise: health.DefaultRise, Fall: health.DefaultFall,
 			Min: 1, Table: mainTable},
-		Sessions: Sessions{Mode: session.ModeHybrid, Install: InstallHot, Filter: FilterAuto, Routed: true},
+		Sessions: Sessions{Mode: session.ModeHybrid, Install: InstallHot, Filter: FilterAuto, Journal: JournalAuto, JournalDir: "/var/lib/understudy/sessions", Routed: true},
 		Class:    FlowClass{Replicate: true},
 		Guard:    Guard{Mode: GuardAlarm, Limit: 10 * time.Second},
 	}

@@ -126,6 +126,7 @@ func TestDocumentation(t *testing.T) {
 		"router.routes.onlink": d.Hop.Onlink, "router.routes.nexthops.onlink": d.Hop.Onlink, "router.routes.nexthops.weight": d.Hop.Weight,
 		"check.every": d.Check.Every, "check.rise": d.Check.Rise, "check.fall": d.Check.Fall, "check.min": d.Check.Min, "check.table": d.Check.Table,
 		"guard": d.Guard.Mode, "guard_limit": d.Guard.Limit, "sessions.mode": d.Sessions.Mode, "sessions.install": d.Sessions.Install,
+		"sessions.journal": d.Sessions.Journal, "sessions.journal_dir": d.Sessions.JournalDir,
 		"sessions.filter": d.Sessions.Filter, "sessions.routed": d.Sessions.Routed, "sessions.class.replicate": d.Class.Replicate, "sessions.class.min_age": "0s",
 	}
 	rows := map[string][]string{}

@@ -179,8 +179,12 @@ type (
 		Batch      *int64     `toml:"batch" like:"256"`
 		Install    *string    `toml:"install" like:"\"hot\""`
 
-		Mirror   *string       `toml:"mirror" like:"\"mirror0\""`
-		Filter   *string       `toml:"filter" like:"\"auto\""`
+		Mirror *string `toml:"mirror" like:"\"mirror0\""`
+		Filter *string `toml:"filter" like:"\"auto\""`
+
+		Journal    *string `toml:"journal" like:"\"auto\""`
+		JournalDir *string `toml:"journal_dir" like:"\"/var/lib/understudy/sessions\""`
+
 		Routed   *bool         `toml:"routed" like:"true"`
 		Networks []*rawNetwork `toml:"networks"`
 		Classes  []*rawClass   `toml:"class"`

@@ -112,6 +112,8 @@ func needsRestart(old, now *config.Config) error {
 		return refuse("sessions.listen")
 	case !slices.EqualFunc(old.Sessions.Peers, now.Sessions.Peers, samePeer):
 		return refuse("sessions.peers")
+	case old.Sessions.JournalDir != now.Sessions.JournalDir:
+		return refuse("sessions.journal_dir")
 	case !slices.Equal(groupNames(old), groupNames(now)):
 		return refuse("which groups there are, while sessions are replicated,")
 	}

@@ -11,6 +11,7 @@ import (
 	"understudy/appliance"
 	"understudy/appliance/config"
 	"understudy/appliance/replica"
+	"understudy/appliance/replica/journal"
 	"understudy/nat/conntrack"
 	"understudy/nat/session"
 )
@@ -28,6 +29,7 @@ func openSessions(cfg *config.Config, hooks func() (ipv4, ipv6 bool, err error),
 		c.Peers = append(c.Peers, replica.Peer{Name: p.Name, Addr: p.Addresses[0], Also: p.Addresses[1:]})
 	}
 	c.Secrets = secrets(cfg)
+	c.Journal.Dir = cfg.Sessions.JournalDir
 	e, err := replica.Open(c)
 	if err != nil {
 		return nil, err
@@ -47,6 +49,7 @@ func secrets(cfg *config.Config) (out [][]byte) {
 func replicatedFlows(cfg *config.Config) replica.Config {
 	c := replica.Config{Hash: cfg.Hash(), Inside: insideNetworks(cfg), Routed: cfg.Sessions.Routed, Bound: cfg.FlowsBound()}
 	c.Knobs, c.Cold = cfg.Sessions.Knobs, cfg.Sessions.Install == config.InstallTakeover
+	c.Journal.When = replica.JournalWhen(cfg.Sessions.Journal)
 	for _, g := range cfg.Groups {
 		rg := replica.Group{Name: g.Name, Networks: cfg.FlowNetworks(g.Name)}
 		for _, a := range cfg.Identity(g.Name).Addresses {
@@ -170,6 +173,7 @@ func (w *sessionWatch) look(ctx context.Context, now time.Time) {
 			eventsLost(st))
 		c.Alarm(now, appliance.AlarmConfigMismatch, differs, "a peer has other addresses or mappings")
 		c.Alarm(now, appliance.AlarmConntrackFull, full != "", full)
+		c.Alarm(now, appliance.AlarmJournal, st.Journal.State == journal.Failing, "sessions are not written to disk: "+st.Journal.LastError)
 	})
 }
 
@@ -198,7 +202,13 @@ func (s *sessions) status(cfg *config.Sessions) *appliance.SessionsStatus {
 		out.LastTakeover = &last
 	}
 	out.Unprotected = unprotectedStatus(s.Engine.Unprotected())
+	out.Journal = journalStatus(st.Journal)
 	return out
+}
+
+func journalStatus(j replica.JournalStatus) *appliance.JournalStatus {
+	return &appliance.JournalStatus{State: string(j.State), Bytes: j.Bytes, Records: j.Records, Fsyncs: j.Fsyncs, Failures: j.Failures,
+		LastError: j.LastError, Restored: j.Restored, Outcome: j.Outcome}
 }
 
 func counters(c replica.Counters) map[string]uint64 {

@@ -92,6 +92,7 @@ func (e *Engine) Activate(ctx context.Context, group string, term uint64) (Repor
 
 	e.mu.Lock()
 	caughtUp := e.caughtUp(g)
+	heard := e.groups.At(g).Term
 	report := e.beginTakeover(g, caughtUp, began)
 	e.resume(g, term)
 	own := e.groups.Activate(g, term)
@@ -108,6 +109,7 @@ func (e *Engine) Activate(ctx context.Context, group string, term uint64) (Repor
 	now := time.Now()
 	_, outlived := e.table.Muster(bit, now, e.silence(now, g), e.cfg.Hold)
 	e.tryAgain(now) // what waited for its master waits no longer
+	e.wakeOrWait(now, g, heard)
 	goal := e.table.KernelQueue()
 	e.mu.Unlock()
 	instErr := e.installUntil(ctx, goal)

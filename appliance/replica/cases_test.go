@@ -19,6 +19,8 @@ var cases = []struct {
 	{1, "the daemon is killed", "TestHealsWithinSeconds", "appliance/e2e"},
 	{2, "the daemon stands still for 10 s", "TestHealsWithinSeconds", "appliance/e2e"},
 	{3, "the active node crashes", "TestCrashUnderLoad", "appliance/e2e"},
+	{4, "a power cut of both, replayed from the journal", "TestCase04PowerCutOfBoth", ""},
+	{4, "the same, whole machines under load", "TestPowerCutOfBoth", "appliance/e2e"},
 	{5, "the session link is down, the others are up", "TestHealsWithinSeconds", "appliance/e2e"},
 	{6, "the session link flaps at 1 Hz", "TestHealsWithinSeconds", "appliance/e2e"},
 	{7, "a session link with delay, loss and reordering", "TestCase7DelayLossAndReorder", ""},
@@ -84,6 +86,9 @@ var cases = []struct {
 	{53, "a session that is resumed", "TestNoResumedSession", ""},
 	{53, "an old epoch", "TestTerms", "nat/session"},
 	{54, "corrupted frames", "FuzzReceiver", "nat/session"},
+	{54, "a corrupted journal", "FuzzJournal", "nat/session"},
+	{54, "a journal cut at any byte", "TestCutAtEveryByte", "appliance/replica/journal"},
+	{54, "a full disk", "TestCase54FullDiskAndTornTail", ""},
 	{55, "frames of version N-1, to this version", "TestCase55ReceiverOfTheLastVersionsFrames", "nat/session"},
 	{55, "frames of this version, to version N-1", "TestCase55SenderToTheLastVersion", "nat/session"},
 	{55, "unknown attributes", "TestUnknownAttributes", "nat/session"},
@@ -102,7 +107,6 @@ var cases = []struct {
 
 // untested are the cases that have no test, and why.
 var untested = map[int]string{
-	4:  "the journal is not built yet",
 	28: "one-to-one translation without replication: not built yet",
 }
 

@@ -32,8 +32,10 @@ type Config struct {
 	// Classes say which flows are replicated, and when; see session.Policy.
 	Classes session.Policy
 	// Hash is a hash of what must be the same on all nodes; 0: not compared.
-	Hash   uint64
-	Logger *slog.Logger // nil: discard
+	Hash uint64
+	// Journal is what is kept on disk.
+	Journal JournalConfig
+	Logger  *slog.Logger // nil: discard
 
 	Limit     int           // sessions at most; 0: the table's own limit
 	Hold      time.Duration // timeout of a standby's kernel entries: session.Hold
@@ -111,8 +113,8 @@ func (c *Config) check() error {
 	if c.Node == "" || len(c.Node) > 255 {
 		bad("node name %q", c.Node)
 	}
-	if len(c.Peers) >= session.MaxSinks {
-		bad("%d peers, at most %d", len(c.Peers), session.MaxSinks-1)
+	if len(c.Peers) > session.MaxPeers {
+		bad("%d peers, at most %d", len(c.Peers), session.MaxPeers)
 	}
 	names := map[string]bool{c.Node: true}
 	for _, p := range c.Peers {

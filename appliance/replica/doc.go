@@ -30,6 +30,8 @@
 //	modes.go      what the mode changes of all that, and what a hand-over does
 //	activate.go   taking a group over, giving it up
 //	salvage.go    what the last owner has and a new one does not
+//	disk.go       when sessions are written to disk; restore.go: what becomes of
+//	              them after a power cut. The files are package journal's
 //	reconfigure.go  other addresses, while flows go on
 //	status.go, notify.go; unprotected.go: what a crash now would lose; diff.go: what
 //	              a peer lacks, flow by flow; refusals.go: what we do not take;

@@ -61,6 +61,7 @@ type Engine struct {
 	offloaded   int // flows of ours in flowtables, as the last dump saw them
 	heralds     map[session.Key]herald
 	tunnels     tunnels // of keepDumping alone
+	disk        disk
 	holder      *session.Holder
 	peers       []*peer
 	gen         uint16                       // mark of the last dump
@@ -121,6 +122,7 @@ func Open(cfg Config) (e *Engine, err error) {
 	}
 	e.lookAround()
 	e.lookAtTable()
+	e.openDisk()
 	return e, nil
 }
 
@@ -208,6 +210,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	g.Go(func() error { return e.keepHarvesting(ctx) })
 	g.Go(func() error { return e.keepInstalling(ctx) })
 	g.Go(func() error { return e.keepDumping(ctx) })
+	if e.disk.files != nil {
+		g.Go(func() error { e.disk.files.Run(ctx, diskSource{e}); return nil })
+	}
 	err := g.Wait()
 	e.tasks.Wait()
 	return err
@@ -229,6 +234,9 @@ func (e *Engine) Close() error {
 	}
 	if e.dumper != nil {
 		errs = append(errs, e.dumper.Close())
+	}
+	if e.disk.files != nil {
+		errs = append(errs, e.disk.files.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -1,6 +1,10 @@
 package replica
 
-import "fmt"
+import (
+	"fmt"
+
+	"understudy/nat/session"
+)
 
 // Tombstones is how many deletions somebody has yet to hear of.
 func (e *Engine) Tombstones() int {
@@ -19,4 +23,11 @@ func (e *Engine) Digest() (out string) {
 		out += fmt.Sprintf("%s: %d sessions, %#x\n", e.cfg.Groups[g].Name, n, sum)
 	}
 	return out
+}
+
+// DiskDirty is how many records are yet to be written to disk.
+func (e *Engine) DiskDirty() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.table.Dirty(session.SinkDisk)
 }

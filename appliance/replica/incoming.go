@@ -189,6 +189,7 @@ func (e *Engine) heed(now time.Time, p *peer) (changes []Change) {
 			if e.cfg.Cold {
 				e.ready.due = time.Time{} // what they need is seen only now
 			}
+			e.table.Rouse(1 << uint(n.Group)) // the owner has judged what rested
 			e.audits |= 1 << uint(n.Group)
 			kick(e.dump)
 			e.log.Info("sessions in sync", "peer", p.Name, "group", name, "term", n.Term, "swept", n.Swept)

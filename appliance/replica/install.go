@@ -48,6 +48,7 @@ func (e *Engine) keepInstalling(ctx context.Context) error {
 			e.comeOfAge(now, false)
 			e.settleDown(now)
 			e.salvage(now)
+			e.watchResting(now)
 			e.mu.Unlock()
 			e.makeLoose() // of what a dump has brought since
 			e.makeStrict(now)
@@ -141,11 +142,12 @@ func (e *Engine) tellKernel(n int, active session.GroupSet) (err error) {
 			}
 		}
 	}
-	// Those that others expected come behind their masters.
+	// Those that others expected come behind their masters. What is from the journal
+	// is older than whatever is in its place.
 	for step := range 4 {
 		keep, related := step%2 == 1, step >= 2
 		k = e.pick(n, func(i int, w session.Work) bool {
-			return !w.Installed && active.Has(w.Group) == keep && (b.recs[i].Master.Family != 0) == related
+			return !w.Installed && (active.Has(w.Group) || w.Restored) == keep && (b.recs[i].Master.Family != 0) == related
 		})
 		if k == 0 || err != nil {
 			continue
@@ -157,8 +159,13 @@ func (e *Engine) tellKernel(n int, active session.GroupSet) (err error) {
 			if err == nil {
 				b.results[j] = e.installBare(&b.recs[i], o, b.results[j])
 			}
-			if b.done[i] = b.results[j]; b.done[i] == conntrack.ErrClash && !keep {
-				b.done[i] = e.settleClash(&b.recs[i], o)
+			if b.done[i] = b.results[j]; b.done[i] == conntrack.ErrClash {
+				switch {
+				case b.work[i].Restored:
+					b.done[i] = e.overStray(&b.recs[i], o)
+				case !keep:
+					b.done[i] = e.settleClash(&b.recs[i], o)
+				}
 			}
 		}
 	}

@@ -28,14 +28,15 @@ func (e *Engine) alike(r *session.Record) bool {
 	return true
 }
 
-// sinksOf are the peers that are told of the session at s as it changes. Held: e.mu.
+// sinksOf are the peers that are told of the session at s as it changes, and the disk.
+// Held: e.mu.
 func (e *Engine) sinksOf(s session.Slot) session.Sinks {
 	if !e.cfg.Knobs.Mirror {
 		return e.peerSinks()
 	}
 	var r session.Record
 	if e.table.Record(s, &r); e.alike(&r) {
-		return 0
+		return session.Sink(session.SinkDisk)
 	}
 	return e.peerSinks()
 }
@@ -50,6 +51,6 @@ func (e *Engine) saw(s session.Slot) (over bool) {
 	if e.table.Record(s, &r); !e.alike(&r) {
 		return false
 	}
-	e.table.Delete(s, 0, time.Now())
+	e.table.Delete(s, session.Sink(session.SinkDisk), time.Now())
 	return true
 }

@@ -162,7 +162,7 @@ func (e *Engine) Leftovers(group string) int {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.cold().Has(g) {
+	if (e.cold() | e.table.Resting()).Has(g) {
 		n, _ := e.table.Tally(g)
 		return n
 	}

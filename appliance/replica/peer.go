@@ -44,7 +44,7 @@ func (e *Engine) announce(now time.Time, groups session.GroupSet) {
 	e.kickSenders()
 }
 
-// peerSinks is the set of all peers.
+// peerSinks is the set of all who keep what this node has: peers, and the disk.
 func (e *Engine) peerSinks() session.Sinks {
-	return session.Sinks(1<<(len(e.peers)+1)-1) &^ session.Sink(session.SinkKernel)
+	return session.Sinks(1<<(len(e.peers)+1)-1)&^session.Sink(session.SinkKernel) | session.Sink(session.SinkDisk)
 }

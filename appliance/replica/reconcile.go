@@ -129,6 +129,9 @@ func (e *Engine) compare(ctx context.Context, groups session.GroupSet) error {
 		e.unworthy = e.seen
 		swept := 0
 		e.table.Sweep(groups&e.groups.Active(), gen, func(s session.Slot) {
+			if e.rests(s) {
+				return
+			}
 			e.table.Delete(s, e.sinksOf(s), now)
 			swept++
 		})

@@ -10,9 +10,9 @@ import (
 
 // Reconfigure changes, while flows go on, which addresses and networks the groups
 // have, which flows are replicated, how and where, and the hash of what must be the same
-// on all nodes: Groups, Inside, Routed, Bound, Classes, Knobs, Cold and Hash of c; the
-// rest of it does not matter. The groups themselves stay: others than those of Open are an error,
-// and nothing has changed then.
+// on all nodes: Groups, Inside, Routed, Bound, Classes, Knobs, Cold, Journal.When and Hash
+// of c; the rest of it does not matter. The groups themselves stay: others than those of
+// Open are an error, and nothing has changed then.
 //
 // The owner finds by a dump which flows belong to it now; a standby asks for
 // them, unless all is as it was. Peers are told the new hash by new connections.
@@ -58,6 +58,11 @@ func (e *Engine) Reconfigure(c Config) error {
 	kick(e.dump)
 	told := hash == e.cfg.Hash
 	e.cfg.Hash = hash
+	e.cfg.Journal.When = c.Journal.When
+	if !told {
+		e.forgetRestored(now, e.groups.All())
+		e.disk.book.Renew() // it is refused with another hash
+	}
 	for _, p := range e.peers {
 		p.sender.SetConfig(hash)
 		p.receiver.SetConfig(hash)

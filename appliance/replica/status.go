@@ -28,6 +28,7 @@ type Status struct {
 	Peers        []PeerStatus
 	Groups       []GroupStatus
 	LastTakeover *Takeover // nil: none yet
+	Journal      JournalStatus
 	Counters     Counters
 }
 
@@ -148,6 +149,7 @@ func (e *Engine) Status() Status {
 		t.Late = int(e.late() - t.lateBefore)
 		s.LastTakeover = &t
 	}
+	s.Journal = e.diskStatus()
 	return s
 }
 

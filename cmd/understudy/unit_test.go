@@ -37,7 +37,9 @@ func TestUnit(t *testing.T) {
 		"Service.KillMode":     "mixed",  // SIGTERM to the election alone
 		"Service.Restart":      "on-failure",
 		"Service.LimitRTPRIO":  "40",
-		"Install.WantedBy":     "multi-user.target",
+		// The default of sessions.journal_dir.
+		"Service.StateDirectory": "understudy/sessions", "Service.StateDirectoryMode": "0700",
+		"Install.WantedBy": "multi-user.target",
 	} {
 		if unit[key] != want {
 			t.Errorf("%s is %q, want %q", key, unit[key], want)

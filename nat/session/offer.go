@@ -11,7 +11,8 @@ func (t *Table) SetCold(groups GroupSet) { t.cold = groups }
 
 // offered takes the kernel from the sinks for whom e is dirty, if it must not have it.
 func (t *Table) offered(e *entry, to Sinks) Sinks {
-	if to&Sink(SinkKernel) != 0 && e.bits&bitInstalled == 0 && t.cold.Has(int(e.group)) {
+	if to&Sink(SinkKernel) != 0 && e.bits&bitInstalled == 0 &&
+		(t.cold.Has(int(e.group)) || e.bits&bitRestored != 0 && t.resting.Has(int(e.group))) {
 		to &^= Sink(SinkKernel)
 	}
 	return to

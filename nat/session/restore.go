@@ -159,6 +159,7 @@ func (r *Restore) Done() (restored GroupSet) {
 		r.groups.Raise(g, r.terms[g])
 		r.groups.list[g].Kept = true
 	}
+	r.table.resting = restored
 	return restored
 }
 
@@ -168,6 +169,12 @@ func (r *Restore) Stats() RestoreStats { return r.stats }
 // Restored tells whether the session at s is from the journal, and nobody has said
 // since that it lives.
 func (t *Table) Restored(s Slot) bool { return t.at(s).bits&bitRestored != 0 }
+
+// Resting are the groups that have sessions of the journal which no kernel is offered.
+func (t *Table) Resting() GroupSet { return t.resting }
+
+// Rouse ends that for the groups. The caller offers them.
+func (t *Table) Rouse(groups GroupSet) { t.resting &^= groups }
 
 // Rests tells whether the session at s is from the journal and in no kernel.
 func (t *Table) Rests(s Slot) bool { return t.at(s).bits&(bitRestored|bitInstalled) == bitRestored }

@@ -84,6 +84,7 @@ type Table struct {
 	overflowed Sinks
 	groups     [MaxGroups]tally
 	cold       GroupSet          // not for this kernel now: see offer.go
+	resting    GroupSet          // groups whose sessions of the journal no kernel is offered
 	early      map[Slot]struct{} // sessions that no standby's kernel can hold yet
 	live, dead int
 	young      int // of live

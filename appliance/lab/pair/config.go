@@ -3,6 +3,7 @@ package pair
 import (
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"strings"
 )
 
@@ -11,6 +12,7 @@ const (
 	configPath = "/run/lab/understudy.toml"
 	secretPath = "/run/lab/secret"
 	socketPath = "/run/understudy/control.sock"
+	journalDir = "/run/lab/sessions"
 )
 
 // Config returns the configuration file of the gateway.
@@ -59,6 +61,10 @@ func (g *Gateway) Config() string {
 		peer := g.pair.Other(g)
 		fmt.Fprintf(&b, "\n[sessions]\nlisten = \"10.255.0.%d:7788\"\npeers = [{ name = %q, address = \"10.255.0.%d:7788\" }]\nsecret_file = %q\nmode = %q\n",
 			g.index+1, peer.Name, peer.index+1, secretPath, opt.Mode)
+		fmt.Fprintf(&b, "journal_dir = %q\n", g.JournalDir())
+		if opt.Journal != "" {
+			fmt.Fprintf(&b, "journal = %q\n", opt.Journal)
+		}
 		if opt.SessionKeys != "" {
 			b.WriteString(strings.TrimSpace(opt.SessionKeys) + "\n")
 		}
@@ -67,4 +73,12 @@ func (g *Gateway) Config() string {
 		b.WriteString("\n" + strings.TrimSpace(opt.Extra) + "\n")
 	}
 	return b.String()
+}
+
+// JournalDir is where the gateway writes its sessions.
+func (g *Gateway) JournalDir() string {
+	if d := g.pair.opt.Disk; d != "" {
+		return filepath.Join(d, g.Name)
+	}
+	return journalDir
 }

@@ -19,6 +19,7 @@ func TestConfigIsValid(t *testing.T) {
 		{"without sessions", pair.Options{NoSessions: true}, true, false},
 		{"routed, without sessions", pair.Options{NoNAT: true, NoSessions: true}, false, false},
 		{"unicast", pair.Options{Unicast: true}, true, true},
+		{"with a journal", pair.Options{Journal: "always", Disk: "/nowhere"}, true, true},
 		{"with more keys", pair.Options{RouterKeys: "preempt = false"}, true, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -57,6 +57,11 @@ type Options struct {
 	NoNAT      bool // routed: outside then knows the way to the inside network
 	NoSessions bool
 
+	Journal string // sessions.journal; "": left out
+	// Disk is a directory of this machine in which each gateway has one for its
+	// journal; "": that is in the gateway, and gone when it reboots.
+	Disk string
+
 	Mode string // of sessions; "": incremental
 
 	Top         string   // lines for the beginning of both configuration files
