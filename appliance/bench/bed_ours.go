@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -68,7 +69,14 @@ func (p *oursPlane) told(n int) func(context.Context) error {
 		if lag := a.Sessions.LagSeconds; lag == nil || *lag > 0.5 {
 			return errors.New("the standby is behind")
 		}
-		return nil
+		if !p.inKernel {
+			return nil
+		}
+		in, err := tracked(p.standby)
+		if err == nil && in < n {
+			err = fmt.Errorf("%d of %d in the standby's kernel", in, n)
+		}
+		return err
 	}
 }
 
@@ -119,9 +127,27 @@ func (p *oursPlane) resync(ctx context.Context, n int) (time.Duration, error) {
 	if err := p.wait(ctx, "the link up", func(ctx context.Context) error { return p.linked(ctx, true) }); err != nil {
 		return 0, err
 	}
-	began := time.Now()
-	err := p.wait(ctx, fmt.Sprintf("%d sessions on a new standby", n), p.told(n))
-	return time.Since(began), err
+	if err := p.wait(ctx, fmt.Sprintf("%d sessions on a new standby", n), p.told(n)); err != nil {
+		return 0, err
+	}
+	ended := time.Now()
+	began, err := lastSaid(p.active.Output(), "session link up")
+	return ended.Sub(began), err
+}
+
+// lastSaid is when the program logged something last.
+func lastSaid(log, what string) (time.Time, error) {
+	lines := strings.Split(log, "\n")
+	for i := len(lines) - 1; i >= 0; i-- {
+		var l struct {
+			Time time.Time
+			Msg  string
+		}
+		if json.Unmarshal([]byte(lines[i]), &l) == nil && l.Msg == what {
+			return l.Time, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("bench: the program did not say %q", what)
 }
 
 // linked is a condition: the active gateway is connected to the standby, or not.

@@ -47,13 +47,13 @@ type lives struct {
 
 // The steps of a life, each at so many ticks after the beginning.
 const (
-	livesTick                           = 5 * time.Millisecond
-	atFin, atLastAck, atTimeWait, atEnd = 6, 8, 10, 12
+	livesTick                           = time.Millisecond
+	atFin, atLastAck, atTimeWait, atEnd = 30, 40, 50, 60
 )
 
 // livesOf prepares n lives at a rate a second, on flows from the first-th on.
 func livesOf(g *pair.Gateway, first, rate, n int) (*lives, error) {
-	each := max(1, rate*int(livesTick/time.Millisecond)/1000)
+	each := max(1, rate/int(time.Second/livesTick))
 	h, err := handOf(g, first, n)
 	if err != nil {
 		return nil, err
