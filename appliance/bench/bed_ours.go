@@ -124,14 +124,29 @@ func (p *oursPlane) resync(ctx context.Context, n int) (time.Duration, error) {
 	if err := p.duo.start(p.standby); err != nil {
 		return 0, err
 	}
-	if err := p.wait(ctx, "the link up", func(ctx context.Context) error { return p.linked(ctx, true) }); err != nil {
-		return 0, err
+	if p.inKernel { // without a question to the program
+		if err := waitUntil(ctx, bedPatience, "connections in the standby's kernel", func(context.Context) error {
+			in, err := tracked(p.standby)
+			if err == nil && in < n {
+				err = fmt.Errorf("%d of %d", in, n)
+			}
+			return err
+		}); err != nil {
+			return 0, err
+		}
 	}
+	inKernel := time.Now()
 	if err := p.wait(ctx, fmt.Sprintf("%d sessions on a new standby", n), p.told(n)); err != nil {
 		return 0, err
 	}
-	ended := time.Now()
 	began, err := lastSaid(p.active.Output(), "session link up")
+	if err != nil {
+		return 0, err
+	}
+	ended, err := lastSaid(p.standby.Output(), "sessions in sync")
+	if p.inKernel && inKernel.After(ended) {
+		ended = inKernel
+	}
 	return ended.Sub(began), err
 }
 

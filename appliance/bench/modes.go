@@ -164,7 +164,7 @@ type PlaneSummary struct {
 	Installed     Summary      `json:"installed"`
 	Lost          Summary      `json:"lost"`
 	WindowMS      Summary      `json:"window_ms"`
-	Faults        Summary      `json:"faults"` // ghosts and wrong entries after the crash
+	Faults        Summary      `json:"faults"` // wrong entries after the crash
 }
 
 // PriceSummary is [Price], summarized.
@@ -202,6 +202,6 @@ func sumPlane(all []PlaneRun) PlaneSummary {
 		Installed:     of(func(r PlaneRun) float64 { return float64(r.Takeover.Installed) }),
 		Lost:          of(func(r PlaneRun) float64 { return float64(r.After.Missing) }),
 		WindowMS:      of(func(r PlaneRun) float64 { return r.WindowMS }),
-		Faults:        of(func(r PlaneRun) float64 { return float64(r.After.Ghosts + r.After.Wrong) }),
+		Faults:        of(func(r PlaneRun) float64 { return float64(r.After.Wrong) }),
 	}
 }

@@ -39,8 +39,9 @@ type PlaneRun struct {
 	ResyncMS float64 `json:"resync_ms"`
 	// A crash while connections began and ended at the rate.
 	Takeover Takeover `json:"takeover"`
-	After    Truth    `json:"after"`     // the survivor's table; Missing are lost
-	WindowMS float64  `json:"window_ms"` // age of the oldest that is
+	// The survivor's table: Missing are lost, Ghosts are over and it was not told yet.
+	After    Truth   `json:"after"`
+	WindowMS float64 `json:"window_ms"` // age of the oldest that is
 }
 
 // plan says what is measured.

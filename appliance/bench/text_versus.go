@@ -81,7 +81,7 @@ func (r *VersusReport) table(w io.Writer, n int) {
 		{"... sessions installed by it", func(s *PlaneSummary) Summary { return s.Installed }, false},
 		{"lost in a crash among those lives", func(s *PlaneSummary) Summary { return s.Lost }, true},
 		{"... age of the oldest, ms", func(s *PlaneSummary) Summary { return s.WindowMS }, false},
-		{"wrong entries and ghosts after it", func(s *PlaneSummary) Summary { return s.Faults }, true},
+		{"wrong entries after it", func(s *PlaneSummary) Summary { return s.Faults }, true},
 	} {
 		fmt.Fprintf(w, "    %-46s", line.what)
 		for _, row := range rows {

@@ -221,7 +221,7 @@ func (r *VersusReport) aim() {
 				limit, what = r.Limits[n].InsertMS, "inserting them"
 			}
 			add(at("resynchronisation to "+what+" by this kernel alone, "+x.install), ratio(a.Sum.ResyncMS.Median, limit), 1.5)
-			add(at("wrong entries and ghosts after crashes, "+x.install), a.Sum.Faults.Max, 0)
+			add(at("wrong entries after crashes, "+x.install), a.Sum.Faults.Max, 0)
 		}
 		if a := r.row(us, "hot", n); a != nil {
 			add(at("installed by a takeover, hot"), a.Sum.Installed.Max, 0)

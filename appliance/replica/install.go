@@ -19,7 +19,11 @@ type batch struct {
 	index   [conntrack.MaxBatch]int // of some, in recs
 	keys    [conntrack.MaxBatch]session.Key
 	results [conntrack.MaxBatch]error
+	unsaid  int // batches since the last that was acknowledged
 }
+
+// unsaidMost is how many batches one acknowledgement is for, at most: 1 ms of work.
+const unsaidMost = 4
 
 // upkeep is how often the installer looks after what nobody kicks it for.
 const upkeep = 100 * time.Millisecond
@@ -107,9 +111,13 @@ func (e *Engine) installBatch() (taken int, err error) {
 		e.log.Error("this kernel does not translate an entry as it was told; all of them are compared")
 	}
 	e.file(n, active)
+	// While there is more to install, not every batch is acknowledged.
+	if e.batch.unsaid++; e.table.Dirty(session.SinkKernel) == 0 || e.batch.unsaid >= unsaidMost {
+		e.batch.unsaid = 0
+	}
 	for _, p := range e.peers {
 		p.receiver.Applied(position)
-		if n > 0 {
+		if n > 0 && e.batch.unsaid == 0 {
 			kick(p.reply)
 		}
 	}

@@ -182,6 +182,7 @@ func (e *Engine) onAnswer(p *peer, t session.Type, b []byte) error {
 	h, knows := p.sender.Peer()
 	syncedNow, last := p.sender.Synced()
 	stats := p.sender.Stats()
+	more := !p.sender.Idle()
 	e.mu.Unlock()
 	if err == nil && knows && h.Node != p.Name {
 		err = errNotHim
@@ -197,6 +198,8 @@ func (e *Engine) onAnswer(p *peer, t session.Type, b []byte) error {
 		e.log.Info("peer has all sessions", "peer", p.Name, "transfers", stats.Transfers)
 		e.notify(Change{Kind: PeerSynced, Peer: p.Name})
 	}
-	kick(p.send)
+	if more { // most answers are acknowledgements, and there is nothing to say to them
+		kick(p.send)
+	}
 	return nil
 }
