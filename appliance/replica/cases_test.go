@@ -96,6 +96,7 @@ var cases = []struct {
 	{57, "rules that are loaded anew", "TestCase57RulesLoadedAnew", ""},
 	{58, "interfaces with other names", "TestCase58OtherInterfaceNames", ""},
 	{59, "a standby that lacks helper, label or NAT chain", "TestCase59StandbyIsNotReady", ""},
+	{59, "the same of a standby that installs at a takeover", "TestCase59ColdStandbyIsNotReady", ""},
 	{59, "what the kernel lacks is named", "TestCase59Probe", "nat/conntrack"},
 	{60, "a full transfer of many sessions", "TestCase60ManySessions", ""},
 	{61, "a transfer that is interrupted", "TestBothSidesAgreeAfterLossyReconnects", "nat/session"},

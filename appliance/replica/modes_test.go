@@ -393,7 +393,16 @@ func TestReconfigureChangesTheMode(t *testing.T) {
 				r := flow(n, 6)
 				n++
 				rs = append(rs, r)
+				known := w.a.engine.Status().Local
 				w.a.born(r)
+				switch m {
+				case session.ModeLogDependency, session.ModeLogOptimistic:
+					eventually(t, string(m+" holds back"), func() bool { return w.a.engine.Status().Held > 0 })
+				case session.ModePeriodic:
+					if within(50*time.Millisecond, func() bool { return w.a.engine.Status().Local > known }) {
+						t.Errorf("%s after %s listens to events", m, from)
+					}
+				}
 			}
 			reload(w.a, session.ModeIncremental, false)
 			w.b.has(string(from+" to "+to), rs...)

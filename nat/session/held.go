@@ -3,15 +3,15 @@ package session
 import "time"
 
 // What a sender holds back: the end of its queue, from the position open on. It is
-// let go as a whole, by the knobs' trigger; when everything has to go, as for a full
-// transfer and an audit, and while one mends; or on the word of the owner of the sender, [Sender.Release].
+// let go as a whole, by the knobs' trigger, for a full transfer and while an audit mends,
+// or on the word of the owner of the sender, [Sender.Release].
 // The queue keeps its order, so a flow never goes before one that it depends on.
 
 // Holds tells whether changes are held back at all.
 func (k *Knobs) Holds() bool { return k.Every > 0 || k.Batch > 0 }
 
-// Bound is how long a change is held back at most: where no clock says so, until the
-// next audit.
+// Bound is how long a change is held back at most. No longer than it is from one audit
+// to the next, whatever the trigger: while changes wait there is none.
 func (k *Knobs) Bound() time.Duration {
 	switch {
 	case !k.Holds():
@@ -66,7 +66,7 @@ func (s *Sender) trip(now time.Time) {
 	d, some := q.peek()
 	switch {
 	case !some || q.head < s.open && !s.flowing():
-	case s.flowing(), now.Sub(s.lastAudit) >= AuditEvery, s.table.since(now, d.at) >= s.knobs.Bound():
+	case s.flowing(), s.table.since(now, d.at) >= s.knobs.Bound():
 		s.open = q.tail
 	}
 }

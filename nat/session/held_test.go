@@ -178,11 +178,11 @@ func TestTriggers(t *testing.T) {
 			p.change(4)
 			has(3)
 		}},
-		{"at the latest with the audit", Knobs{Batch: 3}, func(p *teller, has func(int)) {
+		{"at the latest when an audit may be due", Knobs{Batch: 3}, func(p *teller, has func(int)) {
 			p.change(1)
 			p.pass(t, AuditEvery/2)
 			has(0)
-			p.pass(t, AuditEvery/2+PingEvery)
+			p.pass(t, AuditEvery/2+time.Millisecond)
 			has(1)
 		}},
 		{"whichever comes first", Knobs{Every: time.Second, Batch: 3}, func(p *teller, has func(int)) {
@@ -317,6 +317,12 @@ func TestNoAcknowledgementIsWaitedFor(t *testing.T) {
 	if got := p.s.Behind(p.now); got < (3*window-2)*time.Millisecond {
 		t.Errorf("behind %v", got)
 	}
+	if err := p.deliver(2 * window); err != nil {
+		t.Fatal(err)
+	}
+	if p.s.Behind(p.now) == 0 || p.tb.Len() == 3*window {
+		t.Errorf("behind %v when %d have arrived", p.s.Behind(p.now), p.tb.Len())
+	}
 	p.arrived(t)
 	if p.s.Behind(p.now) != 0 || p.tb.Len() != 3*window {
 		t.Errorf("behind %v, %d arrived", p.s.Behind(p.now), p.tb.Len())
@@ -368,5 +374,18 @@ func TestKnobsOf(t *testing.T) {
 	}
 	if k, _ := KnobsOf(ModeIncremental, 0, 0); k != (Knobs{}) {
 		t.Errorf("the zero value is not incremental: %+v", k)
+	}
+}
+
+func TestBound(t *testing.T) {
+	for _, row := range []struct {
+		knobs Knobs
+		want  time.Duration
+	}{
+		{Knobs{}, 0}, {Knobs{Every: time.Second, Batch: 9}, time.Second}, {Knobs{Batch: 9}, AuditEvery}, {Knobs{Every: time.Hour}, AuditEvery},
+	} {
+		if got := row.knobs.Bound(); got != row.want {
+			t.Errorf("%+v: %v, want %v", row.knobs, got, row.want)
+		}
 	}
 }

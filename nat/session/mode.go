@@ -14,8 +14,8 @@ const (
 	ModeIncremental Mode = "incremental"
 	// Time-line checkpointing. Lost: what was born since the last dump began.
 	ModePeriodic Mode = "periodic"
-	// Message logging by dependencies. Lost: less than Batch changes, however old; at
-	// most of the time since the last audit.
+	// Message logging by dependencies. Lost: less than Batch changes, of the time since
+	// an audit was possible at most ([Knobs.Bound]).
 	ModeLogDependency Mode = "log-dependency"
 	// Optimistic message logging. Lost: the changes of the last Every, or Batch of
 	// them, and what was on the link.

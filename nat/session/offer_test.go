@@ -166,22 +166,27 @@ func TestEarlyIncarnationReplacesTheKernels(t *testing.T) {
 	p := newPair()
 	p.ga.Activate(0, 1)
 	p.connect()
-	for _, n := range []uint32{1, 2} {
-		r := snat(n)
+	answered := unanswered(3)
+	answered.Status |= StatusSeenReply
+	for _, r := range []Record{snat(1), snat(2), answered} {
 		p.upsert(&r)
 	}
 	p.settle(t)
-	if len(p.kernel) != 2 {
+	if len(p.kernel) != 3 {
 		t.Fatalf("the kernel has %d", len(p.kernel))
 	}
 	again := snat(1)
 	again.TCP.State, again.ID, again.Status = TCPSynSent, 9, StatusConfirmed|StatusSrcNAT
 	moved := snat(2)
 	moved.ReplyDstPort++
+	mute := unanswered(3)
+	mute.ReplyDstPort += 2
 	p.upsert(&again)
 	p.upsert(&moved)
+	p.upsert(&mute)
 	p.settle(t)
-	if _, ok := p.kernel[again.Key]; ok || p.kernel[moved.Key].ReplyDstPort != moved.ReplyDstPort || p.tb.Len() != 2 {
+	if _, ok := p.kernel[again.Key]; ok || p.tb.Len() != 3 || p.kernel[moved.Key].ReplyDstPort != moved.ReplyDstPort ||
+		p.kernel[mute.Key].ReplyDstPort != mute.ReplyDstPort {
 		t.Errorf("the kernel has %v, the table %d", p.kernel, p.tb.Len())
 	}
 }
