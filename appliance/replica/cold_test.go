@@ -301,3 +301,34 @@ func (b *box) hasNone() bool {
 	b.engine.Sessions(func(s *sessionView) bool { none = !s.Installed; return none })
 	return none
 }
+
+// What a former owner's kernel had and has lost is not installed again before the next
+// takeover, even if the events that would have told of it were lost.
+func TestInstallAtTakeoverDoesNotRestoreWhatTheKernelLost(t *testing.T) {
+	w := newWorld(t)
+	w.a.cfg.Cold = true
+	w.a.cfg.RcvBuf = 4096 // a few events
+	w.a.cfg.Harvest = 20 * time.Millisecond
+	w.runMode()
+	rs := flows(2000)
+	w.a.born(rs...)
+	w.a.knows(len(rs))
+	w.handsOver(w.a, w.b, 2)
+	eventually(t, "a is in sync", func() bool { s := w.a.engine.Status(); return s.InSync && s.Foreign == len(rs) })
+	w.a.has("what it had", rs...)
+	before := w.a.engine.Status().Counters.Overruns
+	w.a.end(rs...)
+	eventually(t, "events are lost", func() bool { return w.a.engine.Status().Counters.Overruns > before })
+	if !within(settle, w.a.hasNone) {
+		t.Fatalf("it does not know that its kernel has nothing: %+v", w.a.engine.Status().Counters)
+	}
+	w.a.still("and leaves it so")
+	if n := w.a.engine.Status().Foreign; n != len(rs) {
+		t.Errorf("%d in its table", n)
+	}
+	w.b.stop()
+	w.a.activate(3)
+	if d := w.a.differs(rs); d != "" {
+		t.Errorf("after the takeover a %s", d)
+	}
+}

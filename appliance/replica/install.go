@@ -18,6 +18,7 @@ type batch struct {
 	some    [conntrack.MaxBatch]session.Record
 	index   [conntrack.MaxBatch]int // of some, in recs
 	keys    [conntrack.MaxBatch]session.Key
+	cold    session.GroupSet // not to be installed now
 	results [conntrack.MaxBatch]error
 	unsaid  int // batches since the last that was acknowledged
 }
@@ -92,6 +93,7 @@ func (e *Engine) installBatch() (taken int, err error) {
 	e.mu.Lock()
 	n, position := e.table.TakeKernel(b.recs[:], b.work[:])
 	active := e.groups.Active() &^ e.taking
+	b.cold = e.cold()
 	e.need(n)
 	e.mu.Unlock()
 	if n > 0 {
@@ -145,8 +147,9 @@ func (e *Engine) tellKernel(n int, active session.GroupSet) (err error) {
 	if k > 0 && err == nil {
 		err = e.kernel.Update(b.some[:k], conntrack.UpdateOptions{Hold: hold, Liberal: true}, b.results[:k])
 		for j := range k {
-			if b.done[b.index[j]] = b.results[j]; b.results[j] == conntrack.ErrNotFound {
-				b.work[b.index[j]].Installed = false // lost: install it
+			i := b.index[j]
+			if b.done[i] = b.results[j]; b.results[j] == conntrack.ErrNotFound && !b.cold.Has(b.work[i].Group) {
+				b.work[i].Installed = false // lost: install it
 			}
 		}
 	}
@@ -260,7 +263,8 @@ func (e *Engine) file(n int, active session.GroupSet) {
 	b := &e.batch
 	for i := range n {
 		w := b.work[i]
-		if w.Op == session.OpUpsert {
+		lost := b.done[i] == conntrack.ErrNotFound && w.Installed // and to be had again at a takeover only
+		if w.Op == session.OpUpsert && !lost {
 			e.filed(w.Group, &b.recs[i], b.done[i])
 			e.tellOwner(w.Group, &b.recs[i], b.done[i])
 		}
@@ -274,6 +278,7 @@ func (e *Engine) file(n int, active session.GroupSet) {
 		case err == nil:
 			e.counters.Installed++
 			continue
+		case lost:
 		case err == conntrack.ErrClash:
 			e.counters.Clashes++
 			e.notify(Change{Kind: Clash, Group: e.cfg.Groups[w.Group].Name})

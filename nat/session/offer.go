@@ -26,7 +26,7 @@ func (t *Table) Offer(s Slot, now time.Time) bool {
 		return false
 	}
 	t.Mark(s, Sink(SinkKernel), now)
-	return e.dirty&Sink(SinkKernel) != 0
+	return e.dirty&t.offered(e, Sink(SinkKernel)) != 0
 }
 
 // sort keeps apart what no standby's kernel can hold yet.

@@ -123,6 +123,30 @@ func TestColdGroupKeepsWhatIsInstalled(t *testing.T) {
 	}
 }
 
+// Of a cold group the kernel loses what it was to be told of, or what it has is another
+// flow by now: it is not given that, and what it may have of it is taken from it.
+func TestColdGroupIsNotGivenWhatChanged(t *testing.T) {
+	tb := NewTable(seed, t0, 0)
+	r := snat(1)
+	s, _, _ := tb.Upsert(&r, 0, 0)
+	tb.SetInstalled(s, true)
+	tb.SetCold(1)
+	tb.Offer(s, t0)
+	tb.SetInstalled(s, false)
+	if tb.Offer(s, t0) {
+		t.Error("offered what it has lost")
+	}
+	if _, ops := told(tb); len(ops) != 1 || ops[0] != OpDelete || tb.Installed(s) {
+		t.Errorf("told %v", ops)
+	}
+	if n, _ := tb.Muster(1, t0, 0, Hold); n != 1 {
+		t.Error("not mustered")
+	}
+	if _, ops := told(tb); len(ops) != 1 || ops[0] != OpUpsert || !tb.Installed(s) {
+		t.Errorf("told %v", ops)
+	}
+}
+
 // In a group that is not cold, those are mustered that no standby's kernel can hold.
 func TestMusterEarly(t *testing.T) {
 	tb := NewTable(seed, t0, 0)

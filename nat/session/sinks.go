@@ -68,7 +68,7 @@ type Op uint8
 
 const (
 	OpUpsert Op = iota // it is as the record says
-	OpDelete           // it is gone, or no kernel can be given what has become of it
+	OpDelete           // it is gone, or this kernel cannot, or must not, have what has become of it
 )
 
 // Work is a piece of work for a kernel.
@@ -93,7 +93,7 @@ func (t *Table) TakeKernel(recs []Record, work []Work) (n int, position uint64) 
 		}
 		w := Work{Slot: s, Group: int(e.group), Installed: e.bits&bitInstalled != 0, Restored: e.bits&bitRestored != 0}
 		e.unpack(&recs[n], t.wide.at(e.wide), t.aside.at(e.aside))
-		if e.bits&bitDead != 0 || !recs[n].Resumable() {
+		if e.bits&bitDead != 0 || !recs[n].Resumable() || t.offered(e, Sink(SinkKernel)) == 0 {
 			w.Op = OpDelete
 			e.bits &^= bitInstalled
 			t.bury(s, e)
