@@ -25,6 +25,9 @@ func (c *checker) checkMirror(raw *rawSessions, s *Sessions) {
 		}
 	}
 	const other = `use mode = "hybrid"`
+	if s.Install == InstallTakeover {
+		c.add("sessions.install", `with mode = "active" the packets make the flows in the kernel, whoever stands by`, `write install = "hot", or `+other)
+	}
 	if len(raw.Peers) > 1 {
 		c.add("sessions.mode", `"active" is for two nodes, and there are `+strconv.Itoa(1+len(raw.Peers)), other)
 	}
