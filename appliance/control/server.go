@@ -66,15 +66,20 @@ func Listen(path string, h Handler) (*Server, error) {
 
 // Serve answers until ctx ends; it removes the socket on return.
 func (s *Server) Serve(ctx context.Context) error {
+	answered := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
+		defer close(answered)
 		bound, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		if s.http.Shutdown(bound) != nil {
 			s.http.Close()
 		}
 	})
-	defer stop()
-	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+	err := s.http.Serve(s.listener) // ends as the shutdown begins
+	if !stop() {
+		<-answered // whoever asked for the end, an upgrade say, is told that it comes
+	}
+	if !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("control: %w", err)
 	}
 	return nil

@@ -67,6 +67,7 @@ type Engine struct {
 	gen         uint16                       // mark of the last dump
 	taking      session.GroupSet             // activation under way: events count already
 	kernelDone  uint64                       // position of the kernel's queue that is done
+	arrived     [session.MaxGroups]uint64    // its position behind what the last full transfer brought
 	distrusted  bool                         // an installed entry was found wrong
 	audits      session.GroupSet             // groups whose kernel entries must be compared
 	reconcile   time.Time                    // when the owner's dump is due

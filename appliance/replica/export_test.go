@@ -31,3 +31,17 @@ func (e *Engine) DiskDirty() int {
 	defer e.mu.Unlock()
 	return e.table.Dirty(session.SinkDisk)
 }
+
+// HoldInstalls keeps the kernel from being told anything until the returned function is
+// called.
+func (e *Engine) HoldInstalls() (release func()) {
+	e.kmu.Lock()
+	return e.kmu.Unlock
+}
+
+// Told tells whether all sessions of the first group are known.
+func (e *Engine) Told() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.told(0)
+}

@@ -186,6 +186,7 @@ func (e *Engine) heed(now time.Time, p *peer) (changes []Change) {
 			p.receiver.AcceptLate(n.Group, now.Add(e.cfg.Late))
 		case session.NoticeSynced:
 			p.synced = now
+			e.arrived[n.Group] = e.table.KernelQueue()
 			if e.cfg.Cold {
 				e.ready.due = time.Time{} // what they need is seen only now
 			}

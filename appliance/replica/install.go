@@ -105,7 +105,13 @@ func (e *Engine) installBatch() (taken int, err error) {
 	wrong := e.kernel.Distrusted()
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	before := e.kernelDone
 	e.kernelDone = position
+	for g := range e.cfg.Groups {
+		if at := e.arrived[g]; before < at && position >= at {
+			e.notify(Change{Kind: SyncChanged, Group: e.cfg.Groups[g].Name})
+		}
+	}
 	if wrong && !e.distrusted {
 		e.distrusted = true
 		e.audits = e.groups.All() // what was installed before may be wrong too

@@ -230,7 +230,7 @@ func (e *Engine) audit(groups session.GroupSet) error {
 // settled tells whether the table is the truth about group g, which is not
 // Active here. Held: e.mu.
 func (e *Engine) settled(g int) bool {
-	return !(e.groups.Active() | e.taking).Has(g) && e.inSync(g)
+	return !(e.groups.Active() | e.taking).Has(g) && e.told(g)
 }
 
 // remove deletes entries from the kernel that are still unknown.

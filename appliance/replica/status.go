@@ -153,10 +153,16 @@ func (e *Engine) Status() Status {
 	return s
 }
 
-// inSync tells whether all sessions of group g are here: it is Active here, or
+// inSync tells whether all sessions of group g are here, and in the kernel if they
+// are to be there: a takeover has nothing to do. Held: e.mu.
+func (e *Engine) inSync(g int) bool {
+	return e.told(g) && (e.groups.At(g).Active || e.kernelDone >= e.arrived[g])
+}
+
+// told tells whether all sessions of group g are known here: it is Active here, or
 // its owner sent them all and is still connected, or a connected peer says that
 // nobody owns it. Held: e.mu.
-func (e *Engine) inSync(g int) bool {
+func (e *Engine) told(g int) bool {
 	st := e.groups.At(g)
 	if st.Active {
 		return true
