@@ -64,12 +64,16 @@ func Listen(path string, h Handler) (*Server, error) {
 	return &Server{listener: l, http: &http.Server{Handler: mux(h), ReadHeaderTimeout: 5 * time.Second}}, nil
 }
 
-// Serve answers until ctx ends; it removes the socket on return.
+// lastWords is how long what is being answered may take, once the process is to end.
+const lastWords = 200 * time.Millisecond
+
+// Serve answers until ctx ends, and what it has begun to answer for a moment longer; it
+// removes the socket on return.
 func (s *Server) Serve(ctx context.Context) error {
 	answered := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(answered)
-		bound, cancel := context.WithTimeout(context.Background(), time.Second)
+		bound, cancel := context.WithTimeout(context.Background(), lastWords)
 		defer cancel()
 		if s.http.Shutdown(bound) != nil {
 			s.http.Close()

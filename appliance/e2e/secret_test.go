@@ -43,8 +43,10 @@ func TestSecretIsChangedWithoutAGap(t *testing.T) {
 						t.Errorf("the link did not stand: a resync at %v", now)
 					}
 					// A link that is made now is made with what is in the files.
-					pid := s.kill(s.gw2, "daemon")
-					s.wait("another daemon", replaced(s.gw2, pid, "daemon"))
+					list, err := processes(s.gw2)
+					s.must(err)
+					s.ok(s.gw2, "upgrade")
+					s.wait("another daemon", replaced(s.gw2, list["daemon"], "daemon"))
 					s.settled(s.gw1)
 				}
 			}
