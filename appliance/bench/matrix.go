@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"os/exec"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -149,7 +150,7 @@ func refused(o pair.Options) (why string, err error) {
 		return "", err
 	}
 	if err := p.Gateways[0].Check(); err != nil {
-		why = err.Error()
+		why, _, _ = strings.Cut(err.Error(), "\n")
 	}
 	return why, p.Close()
 }
@@ -382,8 +383,35 @@ func (m *matrix) cut(ctx context.Context, g *gathered) (one *Blow, err error) {
 	for _, k := range all {
 		seen = append(seen, sighting{class: k.class, what: k.String(), key: k.key, born: k.born, err: k.err, wrong: k.moved != ""})
 	}
-	one.judge(seen, frozen, said, held)
+	named, err := m.reported(ctx, one)
+	if err != nil {
+		return nil, err
+	}
+	one.judge(seen, frozen, said, held, named)
 	return one, nil
+}
+
+// reported reads what the survivor says of its takeover, after every flow was used, and
+// returns the sources of those that it calls lost.
+func (m *matrix) reported(ctx context.Context, one *Blow) (map[netip.AddrPort]bool, error) {
+	s, err := m.standby.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	one.Estimated = -1
+	named := map[netip.AddrPort]bool{}
+	if s.Sessions == nil || s.Sessions.LastTakeover == nil {
+		return named, nil
+	}
+	t := s.Sessions.LastTakeover
+	if t.LostEstimate != nil {
+		one.Estimated = *t.LostEstimate
+	}
+	one.Reported = t.LostCount
+	for _, l := range t.Lost {
+		named[l.Flow.Source] = true
+	}
+	return named, nil
 }
 
 // judgeLasting asks the flows of a kind of their own, all at the same time.

@@ -355,19 +355,19 @@ func (m *measurement) crash(ctx context.Context) error {
 }
 
 // written is what the active gateway's program has put on a disk.
-type written struct{ bytes, syncs uint64 }
+type written struct{ bytes, syncs int64 }
 
-// disk asks for it: by the counters of the program, where it keeps any.
+// disk asks for it: by what the program says of its journal, where it keeps one.
 func (m *measurement) disk() (w written, err error) {
 	p, ok := m.plane.(*oursPlane)
 	if !ok || p.off {
 		return w, nil
 	}
 	s, err := m.active.Status(context.Background())
-	if err != nil || s.Sessions == nil {
+	if err != nil || s.Sessions == nil || s.Sessions.Journal == nil {
 		return w, err
 	}
-	return written{s.Sessions.Counters["journal_bytes"], s.Sessions.Counters["journal_syncs"]}, nil
+	return written{s.Sessions.Journal.Bytes, int64(s.Sessions.Journal.Fsyncs)}, nil
 }
 
 // quantile is the value that a share of all is not above.

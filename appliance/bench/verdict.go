@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -20,14 +21,19 @@ type Blow struct {
 	WindowMS  float64 `json:"window_ms"`
 	Installed int     `json:"installed"` // by the takeover
 	// Held are the flows whose record the peer had applied, Young the others.
-	Held      int          `json:"held"`
-	HeldLost  int          `json:"held_lost"`
-	Young     int          `json:"young"`
-	YoungLost int          `json:"young_lost"`
-	Expected  float64      `json:"expected"` // flows a second times lag, of all classes
-	Wrong     int          `json:"wrong"`    // flows that went on by another translation than before, or as another one
-	Leaks     int          `json:"leaks"`    // packets on the outside with an inside source
-	Leaked    []string     `json:"leaked"`   // the first few
+	Held      int     `json:"held"`
+	HeldLost  int     `json:"held_lost"`
+	Young     int     `json:"young"`
+	YoungLost int     `json:"young_lost"`
+	Expected  float64 `json:"expected"` // flows a second times lag, of all classes
+	// What the survivor reports: its estimate of what was lost, -1 without one; the flows that
+	// it has found to be lost; and how many of those lost here are named there.
+	Estimated int          `json:"estimated"`
+	Reported  int          `json:"reported"`
+	Named     int          `json:"named"`
+	Wrong     int          `json:"wrong"`  // flows that went on by another translation than before, or as another one
+	Leaks     int          `json:"leaks"`  // packets on the outside with an inside source
+	Leaked    []string     `json:"leaked"` // the first few
 	Classes   []ClassCount `json:"classes"`
 	Lost      []string     `json:"lost"` // the first few that must not have been
 	Within    bool         `json:"within"`
@@ -99,7 +105,7 @@ func (h *horizon) holds(s *sighting, kernel map[session.Key]session.Record) bool
 }
 
 // judge counts what became of the flows that were there when the gateway stopped.
-func (b *Blow) judge(seen []sighting, stopped time.Time, h horizon, kernel map[session.Key]session.Record) {
+func (b *Blow) judge(seen []sighting, stopped time.Time, h horizon, kernel map[session.Key]session.Record, named map[netip.AddrPort]bool) {
 	counts := map[string]*ClassCount{}
 	recent := map[string]int{}
 	for _, c := range classes {
@@ -128,6 +134,9 @@ func (b *Blow) judge(seen []sighting, stopped time.Time, h horizon, kernel map[s
 			continue
 		}
 		b.WindowMS = max(b.WindowMS, ms(stopped.Sub(s.born)))
+		if named[netip.AddrPortFrom(s.key.Src.Netip(4), s.key.SrcPort)] {
+			b.Named++
+		}
 		if held {
 			c.HeldLost++
 			b.tell(s)
@@ -164,8 +173,8 @@ func (b *Blow) within(exact bool) bool {
 }
 
 func (b *Blow) String() string {
-	s := fmt.Sprintf("%.0f new a second, lag %.1f ms; of %d flows that the peer had %d lost, of %d others %d, %.1f expected; oldest %.1f ms; %d wrong, %d untranslated",
-		b.Rate, b.LagMS, b.Held, b.HeldLost, b.Young, b.YoungLost, b.Expected, b.WindowMS, b.Wrong, b.Leaks)
+	s := fmt.Sprintf("%.0f new a second, lag %.1f ms; of %d flows that the peer had %d lost, of %d others %d, %.1f expected; oldest %.1f ms; the survivor estimates %d, found %d, %d of these; %d wrong, %d untranslated",
+		b.Rate, b.LagMS, b.Held, b.HeldLost, b.Young, b.YoungLost, b.Expected, b.WindowMS, b.Estimated, b.Reported, b.Named, b.Wrong, b.Leaks)
 	for _, l := range b.Lost {
 		s += "\n  " + l
 	}

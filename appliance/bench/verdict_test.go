@@ -39,9 +39,12 @@ func TestVerdict(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var b Blow
-			b.judge(tc.seen, stopped, h, kernel)
+			b.judge(tc.seen, stopped, h, kernel, map[netip.AddrPort]bool{netip.AddrPortFrom(pair.InsideHost, 3): true})
 			b.Within = b.within(true)
 			b.Classes, b.Lost = nil, nil
+			if b.Named > 0 != (b.YoungLost > 0) { // the young ones alone are from port 3
+				t.Errorf("%d are named", b.Named)
+			}
 			if got := b; got.Held != tc.want.Held || got.HeldLost != tc.want.HeldLost || got.Young != tc.want.Young || got.YoungLost != tc.want.YoungLost ||
 				got.Expected != tc.want.Expected || got.Wrong != tc.want.Wrong || got.WindowMS != tc.want.WindowMS || got.Within != tc.want.Within {
 				t.Errorf("want %+v\ngot  %+v", tc.want, got)
