@@ -72,6 +72,7 @@ type Engine struct {
 	audits      session.GroupSet             // groups whose kernel entries must be compared
 	reconcile   time.Time                    // when the owner's dump is due
 	lost        bool                         // events were, since the last dump began
+	anew        bool                         // what counts is another than when the last dump began
 	dumped      time.Time                    // when it last was
 	dumpPause   time.Duration                // how long after that the next may come early
 	dumpTook    time.Duration                // how long it took

@@ -121,6 +121,9 @@ func (e *Engine) dumpOver(began, now time.Time, failed bool) {
 	if e.reconcile = began.Add(e.period()); e.reconcile.Before(now.Add(e.dumpTook)) {
 		e.reconcile = now.Add(e.dumpTook)
 	}
+	if e.anew {
+		e.reconcile = now
+	}
 	if !failed && !e.lost {
 		e.dumpPause = dumpPauseMin
 		return

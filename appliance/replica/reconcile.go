@@ -99,7 +99,7 @@ func (e *Engine) compare(ctx context.Context, groups session.GroupSet) error {
 	gen := e.gen
 	e.table.KeepTombstones(true)
 	e.counters.Dumps++
-	e.lost, e.passed = false, false
+	e.lost, e.passed, e.anew = false, false, false
 	e.seen = unworthy{}
 	goal := e.table.KernelQueue()
 	e.mu.Unlock()

@@ -54,7 +54,7 @@ func (e *Engine) Reconfigure(c Config) error {
 	}
 	e.setCold(now, c.Cold)
 	e.young = session.NewNursery(c.Classes)
-	e.reconcile, e.lost = now, true // a dump that has begun already is not enough
+	e.reconcile, e.anew = now, true // a dump that has begun already is not enough
 	kick(e.dump)
 	told := hash == e.cfg.Hash
 	e.cfg.Hash = hash

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"understudy/appliance/replica"
 	"understudy/nat/session"
@@ -100,6 +101,22 @@ func TestReconfigureKeepsTheGroups(t *testing.T) {
 	} {
 		if err := w.a.engine.Reconfigure(replica.Config{Groups: groups, Hash: 1}); err == nil {
 			t.Errorf("groups %v were taken", groups)
+		}
+	}
+}
+
+// A reload while a dump is under way is followed by another at once, however often that
+// happens: it is no overload that dumps must not add to.
+func TestReconfigureDuringDumpsIsNoOverload(t *testing.T) {
+	w := newWorld(t)
+	rs := flows(20000) // read within some 10 ms
+	w.a.born(rs...)
+	w.runMode()
+	for range 20 {
+		before := w.a.engine.Status().Counters.Dumps
+		w.a.reconfigure(1, vip) // the dump that the last one asked for has just begun
+		if !within(time.Second, func() bool { return w.a.engine.Status().Counters.Dumps > before }) {
+			t.Fatal("no dump follows a reload")
 		}
 	}
 }
