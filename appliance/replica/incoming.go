@@ -203,7 +203,11 @@ func (e *Engine) heed(now time.Time, p *peer) (changes []Change) {
 			e.log.Log(context.Background(), level, "sessions differ from the peer's", "peer", p.Name, "group", name)
 			c.Kind = SyncChanged
 		case session.NoticeMended:
-			e.log.Info("sessions are the peer's again", "peer", p.Name, "group", name, "swept", n.Swept)
+			level := slog.LevelInfo
+			if e.cfg.Knobs.Mirror {
+				level = slog.LevelDebug
+			}
+			e.log.Log(context.Background(), level, "sessions are the peer's again", "peer", p.Name, "group", name, "swept", n.Swept)
 			c.Kind = SyncChanged
 		default:
 			c.Kind = SyncChanged
