@@ -323,9 +323,16 @@ func TestMastersAreRestoredFirst(t *testing.T) {
 		c.Master = m.Key
 		masters, children = append(masters, m), append(children, c)
 	}
+	// Others leave their places in the table to the children, in front of the masters.
+	others := flows(1200)[1000:]
+	w.a.born(others...)
+	w.a.wrote(200)
 	w.a.born(masters...)
-	w.a.born(children...)
 	w.a.wrote(400)
+	w.a.end(others...)
+	w.a.wrote(600)
+	w.a.born(children...)
+	w.a.wrote(800)
 	w.a.powerCut("")
 	w.a.start()
 	w.a.activate(1)

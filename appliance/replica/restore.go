@@ -159,7 +159,9 @@ func (e *Engine) watchResting(now time.Time) {
 
 // forgetRestored removes the sessions of the groups that rest. Held: e.mu.
 func (e *Engine) forgetRestored(now time.Time, groups session.GroupSet) {
-	groups &= e.table.Resting()
+	if groups &= e.table.Resting(); groups == 0 {
+		return
+	}
 	e.table.Rouse(groups)
 	e.disk.book.Renew()
 	e.table.Each(groups, func(s session.Slot) bool {

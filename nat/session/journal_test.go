@@ -159,6 +159,14 @@ func TestJournalRestoresTheTable(t *testing.T) {
 	if tb.Record(s, &rec); rec.Timeout != 432000-60 || !tb.Restored(s) || !tb.Rests(s) || tb.Dirty(SinkKernel) != 0 {
 		t.Errorf("timeout %d, %d for the kernel", rec.Timeout, tb.Dirty(SinkKernel))
 	}
+	h := NewHolder(0)
+	h.Step(t0, tb, 1<<1)
+	if h.Step(t0.Add(HoldRenew), tb, 1<<1); tb.Offer(s, t0) || tb.Dirty(SinkKernel) != 0 {
+		t.Errorf("%d are for the kernel, and rest", tb.Dirty(SinkKernel))
+	}
+	if tb.Rouse(1 << 1); !tb.Offer(s, t0) {
+		t.Error("it rests for ever")
+	}
 	if same, _, err := tb.Upsert(&rec, 1, 1); err != nil || tb.Restored(same) {
 		t.Error("somebody vouches for it, and it is still from the journal")
 	}
@@ -223,6 +231,32 @@ func TestJournalUnderChange(t *testing.T) {
 			return true
 		})
 	})
+}
+
+// What is said to be complete is: all that there was when the snapshot began, be it
+// that it changes all the time.
+func TestJournalCompleteMeansAll(t *testing.T) {
+	b := newJournalled()
+	b.room = 4 << 10
+	for i := range uint32(1000) {
+		r := snat(i)
+		b.put(&r)
+	}
+	b.snapshot(0)
+	b.fill(true)
+	for i := range uint32(1000) { // the last first: the cursor is through long before the queue
+		r := snat(999 - i)
+		r.Mark = 1
+		b.put(&r)
+	}
+	b.snapshot(0)
+	for complete := false; !complete; {
+		_, complete = b.fill(false)
+	}
+	tb, _, _, _ := restored(t, b.bytes, b.at, b.rebooted(), testScope2())
+	if got, want := sum(tb, 1), sum(b.t, 0); got != want {
+		t.Errorf("restored %s, want %s", got, want)
+	}
 }
 
 // Time is reckoned by the kernel's clock within a boot, and else by that on the wall:
