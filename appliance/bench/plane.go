@@ -69,6 +69,10 @@ func measurePlane(ctx context.Context, c contender, p plan) (r *PlaneRun, err er
 	if err := b.paths(); err != nil {
 		return nil, err
 	}
+	// A program that has just started still has things to do.
+	if err := sleep(ctx, 2*p.calm); err != nil {
+		return nil, err
+	}
 	if m.rest, err = b.idle(ctx, 2*p.calm); err != nil {
 		return nil, err
 	}
@@ -173,6 +177,10 @@ func (m *measurement) lives(ctx context.Context) error {
 	defer l.close()
 	disk, err := m.disk()
 	if err != nil {
+		return err
+	}
+	// What it uses idle with all of the sessions is another thing than without.
+	if m.rest, err = m.idle(ctx, 2*m.plan.calm); err != nil {
 		return err
 	}
 	from, err := m.reckon()
