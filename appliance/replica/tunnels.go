@@ -51,14 +51,9 @@ func (e *Engine) watchTunnels(now time.Time) {
 // arm installs the tunnel's entry anew. Should a packet come in between, the kernel
 // makes an entry of its own, which needs none of this. Held: e.kmu.
 func (e *Engine) arm(r *session.Record) {
-	var res [1]error
-	err := e.kernel.Delete([]session.Key{r.Key}, res[:])
-	if err == nil {
-		o := conntrack.InstallOptions{Hold: uint32(e.cfg.Hold / time.Second), KeepLocal: true}
-		err = e.kernel.Install([]session.Record{*r}, o, res[:])
-	}
-	if err == nil && res[0] != conntrack.ErrClash {
-		err = res[0]
+	err := e.kernel.Anew(r, conntrack.InstallOptions{Hold: uint32(e.cfg.Hold / time.Second)})
+	if err == conntrack.ErrClash {
+		return
 	}
 	if err != nil {
 		e.log.Warn("tunnel not installed anew", "session", r.String(), "err", err)

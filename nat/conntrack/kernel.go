@@ -169,7 +169,7 @@ func (k *Kernel) answer(b []byte, recs []session.Record, echo *int) (done bool) 
 	}
 	if h.seq == 0 && recs != nil {
 		for ; *echo < k.n; *echo++ {
-			if s := &k.slots[*echo]; recs[s.index].Key == k.ev.Rec.Key {
+			if s := &k.slots[*echo]; s.check && recs[s.index].Key == k.ev.Rec.Key {
 				i = uint32(*echo)
 				*echo++
 				break
