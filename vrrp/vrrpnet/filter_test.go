@@ -1,6 +1,7 @@
 package vrrpnet
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/rand/v2"
 	"net"
@@ -275,7 +276,7 @@ func TestFilterKeepsAwayNothingThatCounts(t *testing.T) {
 					break
 				}
 			}
-			if len(p) == 0 || p[0]>>4 != family {
+			if len(p) == 0 || p[0]>>4 != family || bytes.Equal(p, mark) {
 				continue
 			}
 			dst := a.MAC
