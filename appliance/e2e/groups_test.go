@@ -71,6 +71,8 @@ func TestTwoGroupsOnDifferentNodes(t *testing.T) {
 func TestFlappingMemberMovesItsGroupOnceEachWay(t *testing.T) {
 	s := newScene(t, pair.Options{RouterKeys: "preempt = false"})
 	s.settle()
+	// Until then a silence means nothing to it, for as long as its links are new.
+	s.wait("gw2 hears gw1", hears(s.gw2))
 	s.load(s.gw1, 10)
 	before := [2]uint64{s.transitions(s.gw1), s.transitions(s.gw2)}
 	began := time.Now()

@@ -75,6 +75,22 @@ func (s *scene) settle() {
 	s.settled(s.gw1)
 }
 
+// hears is a condition: the gateway has had an advert for each of its routers.
+func hears(g *pair.Gateway) func(context.Context) error {
+	return func(ctx context.Context) error {
+		st, err := g.Status(ctx)
+		if err != nil {
+			return err
+		}
+		for _, r := range st.Routers {
+			if r.Adverts.Received == 0 {
+				return fmt.Errorf("%s has heard nobody for router %s", g.Name, r.Name)
+			}
+		}
+		return nil
+	}
+}
+
 // settled waits until active is Active, the other one Backup, and both in sync.
 func (s *scene) settled(active *pair.Gateway) {
 	s.t.Helper()
