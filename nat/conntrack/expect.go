@@ -47,28 +47,9 @@ func ParseExpect(nlmsg []byte, ev *ExpectEvent) error {
 		return ErrMalformed
 	}
 	*ev = ExpectEvent{}
-	switch {
-	case h.typ == msgExpectDelete:
-		ev.Kind = Destroy
-	case h.typ != msgExpectNew:
-		return ErrNotConntrack
-	case h.flags&flagMulti != 0:
-		ev.Kind = Entry
-	case h.flags&flagCreate != 0:
-		ev.Kind = New
-	default:
-		ev.Kind = Update
-	}
-	if h.len < headerLen {
-		return ErrMalformed
-	}
-	family := uint8(4)
-	switch nlmsg[nlHeaderLen] {
-	case afInet:
-	case afInet6:
-		family = 6
-	default:
-		return ErrNotConntrack
+	kind, family, err := subject(nlmsg, h, msgExpectNew, msgExpectDelete)
+	if ev.Kind = kind; err != nil {
+		return err
 	}
 	ev.Master.Family, ev.Expect.Family = family, family
 	return ev.parse(nlmsg[headerLen:h.len])

@@ -45,30 +45,39 @@ func ParseMessage(nlmsg []byte, ev *Event) error {
 	}
 	*ev = Event{}
 	ev.PortID = h.portID
+	kind, family, err := subject(nlmsg, h, msgNew, msgDelete)
+	ev.Kind, ev.Rec.Family = kind, family
+	if err != nil {
+		return err
+	}
+	return ev.parse(nlmsg[headerLen:h.len])
+}
+
+// subject reads from the headers of a message, of the two types of its subsystem, what
+// it tells and of which family.
+func subject(nlmsg []byte, h header, created, deleted uint16) (kind EventKind, family uint8, err error) {
 	switch {
-	case h.typ == msgDelete:
-		ev.Kind = Destroy
-	case h.typ != msgNew:
-		return ErrNotConntrack
+	case h.typ == deleted:
+		kind = Destroy
+	case h.typ != created:
+		return 0, 0, ErrNotConntrack
 	case h.flags&flagMulti != 0:
-		ev.Kind = Entry
+		kind = Entry
 	case h.flags&flagCreate != 0:
-		ev.Kind = New
+		kind = New
 	default:
-		ev.Kind = Update
+		kind = Update
 	}
 	if h.len < headerLen {
-		return ErrMalformed
+		return kind, 0, ErrMalformed
 	}
 	switch nlmsg[nlHeaderLen] {
 	case afInet:
-		ev.Rec.Family = 4
+		return kind, 4, nil
 	case afInet6:
-		ev.Rec.Family = 6
-	default:
-		return ErrNotConntrack
+		return kind, 6, nil
 	}
-	return ev.parse(nlmsg[headerLen:h.len])
+	return kind, 0, ErrNotConntrack
 }
 
 // parse walks the attributes of an entry.
