@@ -32,6 +32,16 @@ func newJournalled() *journalled {
 	return b
 }
 
+// journalOf has so many flows of one owner in its table, and nothing written yet.
+func journalOf(flows uint32) *journalled {
+	b := newJournalled()
+	for i := range flows {
+		r := snat(i)
+		b.put(&r)
+	}
+	return b
+}
+
 func (b *journalled) passes(d time.Duration) {
 	b.now = b.now.Add(d)
 	b.at.Wall += d.Milliseconds()
@@ -123,11 +133,7 @@ func sum(t *Table, g int) string {
 }
 
 func TestJournalRestoresTheTable(t *testing.T) {
-	b := newJournalled()
-	for i := range uint32(3000) {
-		r := snat(i)
-		b.put(&r)
-	}
+	b := journalOf(3000)
 	b.snapshot(0)
 	if n, complete := b.fill(true); n != 3000 || !complete {
 		t.Fatalf("%d records, complete %v", n, complete)
@@ -382,11 +388,7 @@ func TestJournalKeepsExpectations(t *testing.T) {
 
 // Any change of a bit in a frame is seen, and every cut of it.
 func TestJournalFrameDamage(t *testing.T) {
-	b := newJournalled()
-	for i := range uint32(3) {
-		r := snat(i)
-		b.put(&r)
-	}
+	b := journalOf(3)
 	b.snapshot(0)
 	b.fill(true)
 	frames(t, b.bytes, func(JournalFrame, []byte) {})
@@ -628,155 +630,4 @@ func TestKeptReplacesWhatRests(t *testing.T) {
 			t.Errorf("%s: port %d, want %d; from the journal %v", tt.name, got.ReplyDstPort, tt.want, tb.Restored(s))
 		}
 	}
-}
-
-func TestJournalAllocatesNothing(t *testing.T) {
-	b := newJournalled()
-	for i := range uint32(1000) {
-		r := snat(i)
-		b.put(&r)
-	}
-	b.snapshot(0)
-	b.fill(true)
-	buf := make([]byte, 0, 64<<10)
-	slot := Slot(0)
-	n := testing.AllocsPerRun(100, func() {
-		for range 400 {
-			b.t.Mark(slot, Sink(SinkDisk), b.now)
-			slot = (slot + 1) % 1000
-		}
-		if _, records, _ := b.j.Fill(b.at, buf); records != 400 {
-			t.Fatalf("%d records", records)
-		}
-	})
-	if n != 0 {
-		t.Errorf("%v allocations", n)
-	}
-}
-
-// FuzzJournal: no bytes make a reader panic, and it takes no frame whose checksum is
-// wrong, and no record that is not ours.
-func FuzzJournal(f *testing.F) {
-	b := newJournalled()
-	for i := range uint32(3) {
-		r := snat(i)
-		b.put(&r)
-	}
-	b.snapshot(1)
-	b.fill(true)
-	r := snat(1)
-	b.end(&r.Key)
-	b.fill(true)
-	f.Add(b.bytes, false)
-	var bodies []byte // bodies without checksums, so that the fuzzer gets behind them
-	frames(f, b.bytes, func(typ JournalFrame, body []byte) {
-		bodies = append(append(append(bodies, byte(typ)), byte(len(body)>>8), byte(len(body))), body...)
-	})
-	f.Add(bodies, true)
-	scope := testScope2()
-	f.Fuzz(func(t *testing.T, in []byte, bare bool) {
-		tb, g := NewTable(seed, t0, 100), NewGroups("a", "other", "gw")
-		res := NewRestore(tb, g, scope, b.at, JournalHead{Node: "a"})
-		take := func(typ JournalFrame, body []byte) {
-			switch typ {
-			case FrameHead:
-				if h, err := ParseJournalHead(body); err == nil {
-					res.Head(h)
-				}
-			case FrameRecords:
-				res.Records(body)
-			case FrameComplete:
-				ParseComplete(body)
-			}
-		}
-		for len(in) > 0 && bare {
-			if len(in) < 3 {
-				break
-			}
-			n := min(int(in[1])<<8|int(in[2]), len(in)-3)
-			take(JournalFrame(in[0]), in[3:3+n])
-			in = in[3+n:]
-		}
-		for len(in) > 0 && !bare {
-			n, err := JournalLength(in)
-			if err != nil || n > len(in) {
-				break
-			}
-			typ, body, err := ParseJournal(in[:n])
-			if err != nil {
-				break
-			}
-			if again := closeJournal(append(append([]byte{0, 0, 0, 0, 0, 0, 0, 0}, byte(typ)), body...), 0); !bytes.Equal(again, in[:n]) {
-				t.Fatalf("taken for a frame: %x", in[:n])
-			}
-			take(typ, body)
-			in = in[n:]
-		}
-		res.Done()
-		n := 0
-		tb.Each(^GroupSet(0), func(s Slot) bool {
-			var r Record
-			if tb.Record(s, &r); !scope.Groups(&r).Has(tb.Group(s)) || !tb.Rests(s) || r.Timeout == 0 {
-				t.Fatalf("restored %s", r.String())
-			}
-			n++
-			return true
-		})
-		if n != tb.Len() || tb.Tombstones() != 0 || tb.Dirty(SinkKernel) != 0 {
-			t.Fatalf("%d of %d sessions, %d tombstones", n, tb.Len(), tb.Tombstones())
-		}
-	})
-}
-
-// BenchmarkJournalFill: a table of 100k flows of which each in turn changes.
-func BenchmarkJournalFill(b *testing.B) {
-	j := newJournalled()
-	for i := range uint32(100_000) {
-		r := snat(i)
-		j.put(&r)
-	}
-	j.snapshot(0)
-	j.fill(true)
-	buf := make([]byte, 0, 64<<10)
-	slot := Slot(0)
-	b.ReportAllocs()
-	size := 0
-	for b.Loop() {
-		for range 1000 {
-			j.t.Mark(slot, Sink(SinkDisk), j.now)
-			slot = (slot + 1) % 100_000
-		}
-		for {
-			out, n, _ := j.j.Fill(j.at, buf)
-			if size += len(out); n == 0 {
-				break
-			}
-		}
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/record")
-	b.ReportMetric(float64(size)/float64(b.N)/1000, "bytes/record")
-}
-
-// BenchmarkJournalSnapshot: all of a table, again and again.
-func BenchmarkJournalSnapshot(b *testing.B) {
-	const flows = 100_000
-	j := newJournalled()
-	for i := range uint32(flows) {
-		r := snat(i)
-		j.put(&r)
-	}
-	buf := make([]byte, 0, 64<<10)
-	b.ReportAllocs()
-	size := 0
-	for b.Loop() {
-		j.j.Snapshot(j.now, 1)
-		for {
-			out, n, _ := j.j.Fill(j.at, buf)
-			if size += len(out); n == 0 {
-				break
-			}
-		}
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/flows, "ns/record")
-	b.ReportMetric(float64(size)/float64(b.N)/flows, "bytes/record")
 }
