@@ -36,16 +36,22 @@ type besideFlags struct {
 	bench.Beside
 }
 
-func (f *besideFlags) add(c *cobra.Command, runs int) {
-	f.benchFlags.add(c)
+// newBeside makes the command of such a measurement, which is made so many times.
+func newBeside(use, short string, runs int, measure func(context.Context, bench.Beside) (benchReport, error)) *cobra.Command {
+	var f besideFlags
+	c := &cobra.Command{
+		Use:   use,
+		Short: short,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return f.run(cmd, func(ctx context.Context, progress, log io.Writer) (benchReport, error) {
+				f.Progress, f.Log = progress, log
+				return measure(ctx, f.Beside)
+			})
+		},
+	}
+	f.add(c)
 	c.Flags().IntVar(&f.Runs, "runs", runs, "measurements of each")
-}
-
-func (f *besideFlags) run(cmd *cobra.Command, measure func(context.Context, bench.Beside) (benchReport, error)) error {
-	return f.benchFlags.run(cmd, func(ctx context.Context, progress, log io.Writer) (benchReport, error) {
-		f.Progress, f.Log = progress, log
-		return measure(ctx, f.Beside)
-	})
+	return c
 }
 
 // macsFlag reads kinds of hardware addresses.
@@ -61,24 +67,17 @@ func macsFlag(names []string) (virtual []bool, err error) {
 
 func newBenchOutage() *cobra.Command {
 	var (
-		f    besideFlags
 		o    bench.OutageOptions
 		macs []string
 	)
-	c := &cobra.Command{
-		Use:   "outage",
-		Short: "the outage of a crash, 1 ms after an advert",
-		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			if o.MACs, err = macsFlag(macs); err != nil {
-				return err
-			}
-			return f.run(cmd, func(ctx context.Context, b bench.Beside) (benchReport, error) {
-				o.Beside = b
-				return bench.RunOutage(ctx, o)
-			})
-		},
+	c := newBeside("outage", "the outage of a crash, 1 ms after an advert", 20, func(ctx context.Context, b bench.Beside) (benchReport, error) {
+		o.Beside = b
+		return bench.RunOutage(ctx, o)
+	})
+	c.PreRunE = func(*cobra.Command, []string) (err error) {
+		o.MACs, err = macsFlag(macs)
+		return err
 	}
-	f.add(c, 20)
 	c.Flags().DurationSliceVar(&o.Intervals, "interval", []time.Duration{time.Second, 100 * time.Millisecond, 10 * time.Millisecond}, "advert intervals")
 	c.Flags().StringSliceVar(&macs, "mac", []string{"interface"}, "hardware address of the virtual addresses: interface, virtual")
 	return c
@@ -86,65 +85,38 @@ func newBenchOutage() *cobra.Command {
 
 func newBenchRelease() *cobra.Command {
 	var (
-		f    besideFlags
 		o    bench.ReleaseOptions
 		macs []string
 	)
-	c := &cobra.Command{
-		Use:   "release",
-		Short: "what is lost when the active gateway gives up in good order",
-		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			if o.MACs, err = macsFlag(macs); err != nil {
-				return err
-			}
-			return f.run(cmd, func(ctx context.Context, b bench.Beside) (benchReport, error) {
-				o.Beside = b
-				return bench.RunRelease(ctx, o)
-			})
-		},
+	c := newBeside("release", "what is lost when the active gateway gives up in good order", 20, func(ctx context.Context, b bench.Beside) (benchReport, error) {
+		o.Beside = b
+		return bench.RunRelease(ctx, o)
+	})
+	c.PreRunE = func(*cobra.Command, []string) (err error) {
+		o.MACs, err = macsFlag(macs)
+		return err
 	}
-	f.add(c, 20)
 	c.Flags().DurationVar(&o.Interval, "interval", 100*time.Millisecond, "advert interval")
 	c.Flags().StringSliceVar(&macs, "mac", []string{"interface", "virtual"}, "hardware address of the virtual addresses: interface, virtual")
 	return c
 }
 
 func newBenchShut() *cobra.Command {
-	var (
-		f besideFlags
-		o bench.ShutOptions
-	)
-	c := &cobra.Command{
-		Use:   "shut",
-		Short: "how long many virtual MACs take to be shut",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return f.run(cmd, func(ctx context.Context, b bench.Beside) (benchReport, error) {
-				o.Beside = b
-				return bench.RunShut(ctx, o)
-			})
-		},
-	}
-	f.add(c, 5)
+	var o bench.ShutOptions
+	c := newBeside("shut", "how long many virtual MACs take to be shut", 5, func(ctx context.Context, b bench.Beside) (benchReport, error) {
+		o.Beside = b
+		return bench.RunShut(ctx, o)
+	})
 	c.Flags().IntVar(&o.MACs, "macs", 250, "virtual MACs, at most 250")
 	return c
 }
 
 func newBenchScale() *cobra.Command {
-	var (
-		f besideFlags
-		o bench.ScaleOptions
-	)
-	c := &cobra.Command{
-		Use:   "scale",
-		Short: "processor time and memory by the number of virtual routers",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return f.run(cmd, func(ctx context.Context, b bench.Beside) (benchReport, error) {
-				o.Beside = b
-				return bench.RunScale(ctx, o)
-			})
-		},
-	}
-	f.add(c, 5)
+	var o bench.ScaleOptions
+	c := newBeside("scale", "processor time and memory by the number of virtual routers", 5, func(ctx context.Context, b bench.Beside) (benchReport, error) {
+		o.Beside = b
+		return bench.RunScale(ctx, o)
+	})
 	c.Flags().IntSliceVar(&o.Routers, "routers", []int{1, 100, 1000}, "numbers of virtual routers")
 	c.Flags().DurationVar(&o.Interval, "interval", time.Second, "advert interval")
 	c.Flags().DurationVar(&o.Window, "window", 10*time.Second, "how long each is looked at")
@@ -152,43 +124,23 @@ func newBenchScale() *cobra.Command {
 }
 
 func newBenchMass() *cobra.Command {
-	var (
-		f besideFlags
-		o bench.MassOptions
-	)
-	c := &cobra.Command{
-		Use:   "mass",
-		Short: "takeover of many addresses: in the kernel, on the wire",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return f.run(cmd, func(ctx context.Context, b bench.Beside) (benchReport, error) {
-				o.Beside = b
-				return bench.RunMass(ctx, o)
-			})
-		},
-	}
-	f.add(c, 9)
+	var o bench.MassOptions
+	c := newBeside("mass", "takeover of many addresses: in the kernel, on the wire", 9, func(ctx context.Context, b bench.Beside) (benchReport, error) {
+		o.Beside = b
+		return bench.RunMass(ctx, o)
+	})
 	c.Flags().IntVar(&o.Addresses, "addresses", 1000, "in routers of 250")
 	return c
 }
 
 func newBenchLoad() *cobra.Command {
-	var (
-		f besideFlags
-		o bench.LoadOptions
-	)
-	c := &cobra.Command{
-		Use:   "load",
-		Short: "false takeovers on a machine that is too busy",
-		Long: "Ours has sessions that are being resynchronised; keepalived has none. For that many sessions the\n" +
-			"limits of this machine's connection table are raised, and put back at the end, whatever ends it.",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return f.run(cmd, func(ctx context.Context, b bench.Beside) (benchReport, error) {
-				o.Beside = b
-				return bench.RunLoad(ctx, o)
-			})
-		},
-	}
-	f.add(c, 1)
+	var o bench.LoadOptions
+	c := newBeside("load", "false takeovers on a machine that is too busy", 1, func(ctx context.Context, b bench.Beside) (benchReport, error) {
+		o.Beside = b
+		return bench.RunLoad(ctx, o)
+	})
+	c.Long = "Ours has sessions that are being resynchronised; keepalived has none. For that many sessions the\n" +
+		"limits of this machine's connection table are raised, and put back at the end, whatever ends it."
 	c.Flags().DurationVar(&o.Interval, "interval", 10*time.Millisecond, "advert interval")
 	c.Flags().DurationVar(&o.Window, "window", time.Minute, "how long each is looked at")
 	c.Flags().IntVar(&o.Loops, "loops", 64, "busy loops")
@@ -198,21 +150,11 @@ func newBenchLoad() *cobra.Command {
 }
 
 func newBenchFlood() *cobra.Command {
-	var (
-		f besideFlags
-		o bench.FloodOptions
-	)
-	c := &cobra.Command{
-		Use:   "flood",
-		Short: "forged and malformed adverts by the thousand",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return f.run(cmd, func(ctx context.Context, b bench.Beside) (benchReport, error) {
-				o.Beside = b
-				return bench.RunFlood(ctx, o)
-			})
-		},
-	}
-	f.add(c, 5)
+	var o bench.FloodOptions
+	c := newBeside("flood", "forged and malformed adverts by the thousand", 5, func(ctx context.Context, b bench.Beside) (benchReport, error) {
+		o.Beside = b
+		return bench.RunFlood(ctx, o)
+	})
 	c.Flags().IntVar(&o.Rate, "rate", 100_000, "adverts a second")
 	c.Flags().DurationVar(&o.Window, "window", 10*time.Second, "how long each flood lasts")
 	return c
