@@ -150,10 +150,10 @@ func (t *Table) find(p *packed, h uint64) (Slot, bool) {
 		if w == 0 {
 			break
 		}
-		if w>>24 != tag(h) {
+		if !alike(w, h) {
 			continue
 		}
-		s := Slot(w&MaxRecords - 1)
+		s := slotOf(w)
 		if e := t.at(s); p.sameKey(e, t.wide.at(e.wide)) {
 			return s, true
 		}
@@ -207,7 +207,7 @@ func (t *Table) insert(p *packed, h uint64, g int, gen uint16) (Slot, Change, er
 	if p.rare != nil {
 		e.aside = t.aside.take(p.aside())
 	}
-	t.index.add(t, h, s)
+	t.index.add(h, s)
 	t.enlist(e)
 	t.sort(s, e)
 	return s, ChangeWire, nil
@@ -365,7 +365,7 @@ func (t *Table) bury(s Slot, e *entry) {
 	if e.bits&bitDead == 0 || e.dirty != 0 || t.keepDead {
 		return
 	}
-	t.index.remove(t, e.hashKey(t.seed, t.wide.at(e.wide)), s)
+	t.index.remove(e.hashKey(t.seed, t.wide.at(e.wide)), s)
 	t.wide.put(e.wide)
 	t.aside.put(e.aside)
 	*e = entry{id: t.free}
