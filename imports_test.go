@@ -48,6 +48,8 @@ var layers = map[string][]string{
 	"appliance/replica/journal": {"nat/session"},
 	"appliance/config":          {"vrrp", "garp/ra", "vrrp/witness", "nat", "nat/session", "health", "appliance/identity"},
 	"appliance/control":         {"appliance"},
+	"appliance/metrics":         {"appliance"},
+	"appliance/web":             nil,
 	"appliance/decode":          {"vrrp", "garp", "lacp"},
 	"appliance/replay":          {"vrrp/record", "vrrp", "appliance"},
 	"appliance/runner":          {"appliance", "appliance/identity", "health"},

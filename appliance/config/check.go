@@ -46,6 +46,7 @@ func (c *checker) check(raw *rawFile) {
 	c.checkSessions(raw.Sessions)
 	c.checkPorts()
 	c.checkGuard(raw)
+	c.checkWeb(raw.Web)
 	if len(c.problems) == 0 {
 		c.askNAT()
 	}

@@ -130,24 +130,8 @@ func (c *checker) secret(v *string) (string, Secret) {
 		c.add(path, "missing", "make a secret with `understudy keygen`, put the same file on all nodes and name it here")
 		return "", nil
 	}
-	file := *v
-	if !filepath.IsAbs(file) {
-		file = filepath.Join(c.dir, file)
-	}
-	if c.options.ReadSecret == nil {
-		return file, nil
-	}
-	content, mode, err := c.options.ReadSecret(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		c.add(path, file+" does not exist", "copy it from the other node, or make it there and here with `understudy keygen`")
-		return file, nil
-	}
-	if err != nil {
-		c.add(path, "cannot be read: "+err.Error(), "make it a file that the user who runs understudy can read")
-		return file, nil
-	}
-	if mode.Perm()&0o077 != 0 {
-		c.add(path, fmt.Sprintf("%s has mode %04o: others than its owner can use it", file, mode.Perm()), "chmod 600 "+file)
+	file, content, ok := c.private(path, *v, "copy it from the other node, or make it there and here with `understudy keygen`")
+	if !ok {
 		return file, nil
 	}
 	secret, err := ParseSecret(content)
@@ -156,4 +140,27 @@ func (c *checker) secret(v *string) (string, Secret) {
 		return file, nil
 	}
 	return file, secret
+}
+
+// private reads a file that only its owner may read, and returns its whole path. Not ok:
+// it was refused, or the options say to leave such files alone.
+func (c *checker) private(path, file, missing string) (_ string, content []byte, ok bool) {
+	if !filepath.IsAbs(file) {
+		file = filepath.Join(c.dir, file)
+	}
+	if c.options.ReadSecret == nil {
+		return file, nil, false
+	}
+	content, mode, err := c.options.ReadSecret(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		c.add(path, file+" does not exist", missing)
+	case err != nil:
+		c.add(path, "cannot be read: "+err.Error(), "make it a file that the user who runs understudy can read")
+	case mode.Perm()&0o077 != 0:
+		c.add(path, fmt.Sprintf("%s has mode %04o: others than its owner can use it", file, mode.Perm()), "chmod 600 "+file)
+	default:
+		return file, content, true
+	}
+	return file, nil, false
 }

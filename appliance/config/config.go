@@ -22,7 +22,20 @@ type Config struct {
 	Checks   []Check
 	Sessions *Sessions // nil: no session checkpointing
 	Guard    Guard
+	Web      Web
 }
+
+// Web is where the node shows itself to browsers and to Prometheus.
+type Web struct {
+	Listen netip.AddrPort // invalid: nowhere
+	Token  string         // that has to be known; empty: none
+}
+
+// String keeps the token out of logs.
+func (w Web) String() string { return w.Listen.String() }
+
+// GoString keeps the token out of %#v.
+func (w Web) GoString() string { return w.String() }
 
 // Router is one VRRP virtual router of one address family.
 type Router struct {
@@ -308,6 +321,7 @@ type Defaults struct {
 	Sessions Sessions
 	Class    FlowClass
 	Guard    Guard
+	Web      Web
 }
 
 // Default returns the defaults. There is no other place for them;
@@ -336,6 +350,7 @@ func Default() Defaults {
 		Sessions: Sessions{Mode: session.ModeHybrid, Install: InstallHot, Filter: FilterAuto, Journal: JournalAuto, JournalDir: "/var/lib/understudy/sessions", Routed: true},
 		Class:    FlowClass{Replicate: true},
 		Guard:    Guard{Mode: GuardAlarm, Limit: 10 * time.Second},
+		Web:      Web{Listen: netip.MustParseAddrPort("127.0.0.1:7790")},
 	}
 }
 

@@ -25,8 +25,14 @@ type (
 		NAT      *rawNAT      `toml:"nat"`
 		Checks   []*rawCheck  `toml:"check"`
 		Sessions *rawSessions `toml:"sessions"`
+		Web      *rawWeb      `toml:"web"`
 
 		Bonds any `toml:"bond" later:"bond monitoring"`
+	}
+
+	rawWeb struct {
+		Listen    *string `toml:"listen" like:"\"127.0.0.1:7790\""`
+		TokenFile *string `toml:"token_file" like:"\"/etc/understudy/token\""`
 	}
 
 	rawRouter struct {

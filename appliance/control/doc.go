@@ -5,6 +5,7 @@
 //	GET  /v1/sessions          an appliance.Flow a line; ?group= and ?protocol= select
 //	GET  /v1/sessions/diff     appliance.FlowsDiff; ?peer= names one
 //	GET  /v1/takeovers         the last ones, the latest first
+//	GET  /metrics              for Prometheus
 //	POST /v1/failover          {"group": "", "force": false}
 //	POST /v1/reload            load the configuration file again
 //	POST /v1/upgrade           start the daemon anew, from the file that the program is in now

@@ -64,6 +64,11 @@ func Listen(path string, h Handler) (*Server, error) {
 	return &Server{listener: l, http: &http.Server{Handler: mux(h), ReadHeaderTimeout: 5 * time.Second}}, nil
 }
 
+// Handle adds what else is answered, before Serve.
+func (s *Server) Handle(pattern string, h http.Handler) {
+	s.http.Handler.(*http.ServeMux).Handle(pattern, h)
+}
+
 // lastWords is how long what is being answered may take, once the process is to end.
 const lastWords = 200 * time.Millisecond
 

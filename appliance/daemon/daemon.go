@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"slices"
 	"sync"
@@ -17,6 +18,7 @@ import (
 	"understudy/appliance/control"
 	"understudy/appliance/identity"
 	"understudy/appliance/kernel"
+	"understudy/appliance/metrics"
 	"understudy/appliance/notify"
 	"understudy/appliance/replay"
 	"understudy/appliance/runner"
@@ -81,6 +83,7 @@ type node struct {
 	fences     *fences
 	runner     *runner.Runner
 	control    *control.Server
+	shown      *shown
 
 	respawned  chan error // of one, which readElection takes: there is one death at a time
 	stats      *asker[election.Stats]
@@ -149,6 +152,7 @@ func open(o Options, cfg *config.Config) (_ *node, err error) {
 	if n.control, err = control.Listen(o.Control, n); err != nil {
 		return nil, err
 	}
+	n.shown = newShown(cfg.Web)
 	return n, nil
 }
 
@@ -248,7 +252,15 @@ func (n *node) run(ctx context.Context) error {
 	g.Go(func() error { n.watchAlarm(ctx, appliance.AlarmMirrorDown, n.mirrorDown); return nil })
 	g.Go(func() error { n.watchAlarm(ctx, appliance.AlarmNotifyFailed, n.notify.Failing); return nil })
 	g.Go(func() error { return n.readElection(ctx) })
+	scraped := metrics.Handler(n)
+	n.control.Handle("GET /metrics", scraped)
 	g.Go(func() error { return n.control.Serve(ctx) })
+	g.Go(func() error {
+		pages := http.NewServeMux()
+		pages.Handle("GET /metrics", scraped)
+		n.show(ctx, pages)
+		return nil
+	})
 	g.Go(func() error { n.beat(ctx); return nil })
 	g.Go(func() error { return n.awaitUpgrade(ctx) })
 	if n.sessions != nil {

@@ -93,6 +93,7 @@ func (n *node) reload(ctx context.Context) error {
 	n.checks.set(cfg) // what they say is of the new configuration
 	n.advertise(cfg)
 	n.tellLinks()
+	n.shown.set(cfg.Web)
 	return nil
 }
 
