@@ -84,7 +84,7 @@ func TestFieldsOf(t *testing.T) {
 		{"ip_header_cut", `"eth_destination":"01:00:5e:00:00:12"}`},
 		{"vlan_stacked", `"eth_source":"00:00:5e:00:01:35","eth_destination":"01:00:5e:00:00:12","vlan":[200,10],`},
 		{"lacp_up_fast_insync", `"subtype":1,"version":1,"actor":{"system_priority":32768,"system":"00:1c:73:aa:00:01","key":17,"port_priority":32768,"port":1,"state":"0x3f","state_bits":{"activity":true,"timeout_short":true,"aggregation":true,"synchronization":true,"collecting":true,"distributing":true,"defaulted":false,"expired":false}},"partner":`},
-		{"lacp_version_2", `"collector_max_delay":0,"extensions":[4,5]}`},
+		{"lacp_version_2", `"collector_max_delay":0,"extensions":[4,5],"port_algorithm":"00-01-00-01","link_number":0,"link_list_digest":"00000000000000000000000000000000"}`},
 		{"lacp_wrong_dmac_broadcast", `"subtype":1,"version":1,"actor":`},
 		{"lacp_bad_actor_tlv_len", `"subtype":1,"version":1}`},
 		{"marker_dmac", `"subtype":2,"version":1,"tlv":1,"requester_port":1,"requester_system":"00:1c:73:aa:00:01","transaction_id":16909060}`},

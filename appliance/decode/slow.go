@@ -57,13 +57,29 @@ func judgeLACPDU(r *Result, e ethernet, reason lacp.Reason) {
 	r.Fields.add("partner", infoFields(p.Partner))
 	r.Fields.add("collector_max_delay", p.CollectorMaxDelay)
 	if p.Version >= 2 {
-		types := []int{}
-		for x := p.Extensions; len(x) > 0; x = x[x[1]:] {
-			types = append(types, int(x[0]))
-		}
-		r.Fields.add("extensions", types)
+		r.extensions(&p)
 	}
 	r.Summary = fmt.Sprintf("version %d, actor %s, partner %s", p.Version, infoText(p.Actor), infoText(p.Partner))
+}
+
+// extensions says what version 2 adds: the types of all TLVs, and what those that
+// are known say.
+func (r *Result) extensions(p *lacp.PDU) {
+	types := []int{}
+	for tlv := range p.TLVs() {
+		types = append(types, int(tlv.Type))
+	}
+	r.Fields.add("extensions", types)
+	if a, ok := p.Algorithm(); ok {
+		r.Fields.add("port_algorithm", fmt.Sprintf("%02x-%02x-%02x-%02x", byte(a>>24), byte(a>>16), byte(a>>8), byte(a)))
+	}
+	if link, digest, ok := p.ConversationDigest(); ok {
+		r.Fields.add("link_number", link)
+		r.Fields.add("link_list_digest", fmt.Sprintf("%x", digest))
+	}
+	if digest, ok := p.ServiceMapping(); ok {
+		r.Fields.add("service_mapping_digest", fmt.Sprintf("%x", digest))
+	}
 }
 
 func slowFigures(reason lacp.Reason, e ethernet) string {
