@@ -15,10 +15,10 @@ import (
 
 // vector is one stanza of testdata/vectors.txt.
 type vector struct {
-	name, reason string
-	frame        []byte
-	pdu          *PDU
-	marker       *Marker
+	name, reason, finding string
+	frame                 []byte
+	pdu                   *PDU
+	marker                *Marker
 }
 
 func vectors(t testing.TB) []vector {
@@ -41,7 +41,7 @@ func vectors(t testing.TB) []vector {
 			t.Fatalf("vectors.txt:%d: %v", i+1, err)
 		}
 	}
-	if len(all) < 30 {
+	if len(all) < 48 {
 		t.Fatalf("vectors.txt holds %d vectors only", len(all))
 	}
 	return all
@@ -59,6 +59,8 @@ func (v *vector) set(word, rest string) (err error) {
 		v.frame, err = hex.DecodeString(rest)
 	case "reason":
 		v.reason = strings.TrimPrefix(rest, "-")
+	case "finding":
+		v.finding = strings.TrimPrefix(rest, "-")
 	case "version":
 		v.pdu, v.marker = &PDU{}, &Marker{}
 		_, err = fmt.Sscan(rest, &v.pdu.Version)

@@ -1,0 +1,466 @@
+package lacp
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// far sets the far end's state on a member.
+func (w *watcher) far(i int, s State) { w.wires[i].far.State = s }
+
+// own sets our end's.
+func (w *watcher) own(i int, s State) { w.wires[i].own.State = s }
+
+// TestFindings: a healthy bond of two, what happens to it, and everything that is
+// said of it: when it is raised (+), cleared (-), and how the bond is.
+func TestFindings(t *testing.T) {
+	const s = time.Second
+	for _, tt := range []struct {
+		name string
+		do   func(w *watcher)
+		want []string
+	}{
+		{"nothing happens", func(w *watcher) { w.run(300 * s) }, nil},
+
+		{"a cable is pulled and put back", func(w *watcher) {
+			w.wires[1].member.Carrier = false
+			w.run(3 * s)
+			w.wires[1].member.Carrier = true
+			w.run(5 * s)
+		}, []string{"0s +link_down eth1", "0s degraded", "2s +at_min_links", "3s -link_down eth1", "3s -at_min_links", "3s ok"}},
+
+		{"the driver's monitor calls a link down that has carrier", func(w *watcher) {
+			w.wires[1].member.MII = MIIDown
+			w.run(s)
+		}, []string{"0s +link_down eth1", "0s degraded"}},
+
+		{"both cables are pulled", func(w *watcher) {
+			w.wires[0].member.Carrier = false
+			w.run(s)
+			w.wires[1].member.Carrier, w.bond.Carrier = false, false
+			w.run(s)
+			w.wires[1].member.Carrier, w.bond.Carrier = true, true
+			w.run(s)
+		}, []string{"0s +link_down eth0", "0s degraded", "1s +link_down eth1", "1s +below_min_links", "1s failed",
+			"2s -link_down eth1", "2s -below_min_links", "2s degraded"}},
+
+		{"the far end falls silent: expired after 3 s, defaulted after 6 s", func(w *watcher) {
+			far := w.wires[1].far
+			w.wires[1].far = Info{}
+			w.run(2 * s)
+			w.own(1, expired)
+			w.run(3 * s)
+			w.own(1, defaulted)
+			w.run(2 * s)
+			w.wires[1].far = far
+			w.own(1, good)
+			w.run(s)
+		}, []string{"2s +expired eth1", "2s degraded", "4s +at_min_links", "5s -expired eth1", "5s +defaulted eth1",
+			"7s -at_min_links", "7s -defaulted eth1", "7s ok"}},
+
+		{"the far end falls silent at the slow rate: 90 s and 3 s", func(w *watcher) {
+			for i := range w.wires {
+				w.far(i, goodSlow)
+				w.own(i, goodSlow)
+			}
+			w.run(s)
+			w.wires[1].far = Info{}
+			w.run(100 * s)
+		}, []string{"1m30s +expired eth1", "1m30s degraded", "1m33s -expired eth1", "1m33s +defaulted eth1"}},
+
+		{"the far end has not heard us in time", func(w *watcher) {
+			w.far(1, expired)
+			w.own(1, attached)
+			w.run(3 * s)
+			w.far(1, good)
+			w.own(1, good)
+			w.run(5 * s)
+		}, []string{"0s degraded", "0s +partner_expired eth1", "2s +at_min_links", "3s -at_min_links", "5s -partner_expired eth1", "5s ok"}},
+
+		{"the link works in one direction only", func(w *watcher) {
+			w.far(1, expired)
+			w.own(1, attached)
+			w.run(3 * s)
+			w.far(1, defaulted)
+			w.run(8 * s)
+			w.far(1, good)
+			w.own(1, good)
+			w.run(5 * s)
+		}, []string{"0s degraded", "0s +partner_expired eth1", "2s +at_min_links", "3s +partner_defaulted eth1",
+			"5s -partner_expired eth1", "10s +unidirectional eth1", "11s -at_min_links",
+			"13s -partner_defaulted eth1", "13s -unidirectional eth1", "13s ok"}},
+
+		{"the two directions go to different ports", func(w *watcher) {
+			w.wires[0].view, w.wires[1].view = w.wires[1].own, w.wires[0].own
+			w.run(11 * s)
+			w.wires[0].view, w.wires[1].view = Info{}, Info{}
+			w.run(3 * s)
+		}, []string{"10s +unidirectional eth0", "10s +unidirectional eth1", "10s degraded", "13s -unidirectional eth0", "13s -unidirectional eth1", "13s ok"}},
+
+		{"the far end says that the link is an individual one", func(w *watcher) {
+			w.far(1, good&^Aggregation)
+			w.run(4 * s)
+			w.far(1, good)
+			w.run(4 * s)
+		}, []string{"2s +individual_link eth1", "2s degraded", "6s -individual_link eth1", "6s ok"}},
+
+		{"our end says so", func(w *watcher) {
+			w.own(1, good&^Aggregation)
+			w.run(3 * s)
+		}, []string{"2s +individual_link eth1", "2s degraded"}},
+
+		{"a cable is moved to another switch", func(w *watcher) {
+			w.wires[1].far.System = switch2
+			w.run(4 * s)
+			w.wires[1].far.System = switch1
+			w.run(4 * s)
+		}, []string{"0s +partner_changed eth1", "2s +different_partner_system eth1", "2s degraded",
+			"6s -different_partner_system eth1", "6s ok"}},
+
+		{"all cables go to another switch", func(w *watcher) {
+			w.wires[0].far.System, w.wires[1].far.System = switch2, switch2
+			w.run(301 * s)
+		}, []string{"0s +partner_changed eth0", "0s +partner_changed eth1", "5m0s -partner_changed eth0", "5m0s -partner_changed eth1"}},
+
+		{"the far end's port is in another port channel", func(w *watcher) {
+			w.wires[1].far.Key = 34
+			w.run(4 * s)
+			w.wires[1].far.Key = 17
+			w.run(4 * s)
+		}, []string{"2s +different_partner_key eth1", "2s degraded", "6s -different_partner_key eth1", "6s ok"}},
+
+		{"the driver splits the members", func(w *watcher) {
+			w.bond.Aggregator, w.wires[0].member.Aggregator, w.wires[1].member.Aggregator = 1, 1, 2
+			w.run(7 * s)
+			w.wires[1].member.Aggregator = 1
+			w.run(3 * s)
+		}, []string{"0s degraded", "2s +at_min_links", "5s +aggregator_split eth1", "7s -at_min_links", "9s -aggregator_split eth1", "9s ok"}},
+
+		{"the far end does not collect", func(w *watcher) {
+			w.far(1, attached)
+			w.run(6 * s)
+			w.far(1, good)
+			w.run(3 * s)
+		}, []string{"5s +sync_but_not_collecting eth1", "5s degraded", "8s -sync_but_not_collecting eth1", "8s ok"}},
+
+		{"the far end does not collect, for we are not in sync", func(w *watcher) {
+			w.far(1, attached)
+			w.own(1, detached)
+			w.run(10 * s)
+		}, []string{"0s degraded", "2s +at_min_links"}},
+
+		{"we do not distribute", func(w *watcher) {
+			w.own(1, good&^Distributing)
+			w.run(6 * s)
+			w.own(1, good)
+			w.run(3 * s)
+		}, []string{"0s degraded", "2s +at_min_links", "5s +not_distributing eth1", "6s -at_min_links", "8s -not_distributing eth1", "8s ok"}},
+
+		{"the far end does not distribute", func(w *watcher) {
+			w.far(1, good&^Distributing)
+			w.run(6 * s)
+		}, []string{"5s +not_distributing eth1", "5s degraded"}},
+
+		{"the far end lets the link stand by; then it churns", func(w *watcher) {
+			w.far(1, detached)
+			w.own(1, attached)
+			w.run(61 * s)
+			w.far(1, good)
+			w.own(1, good)
+			w.run(3 * s)
+		}, []string{"0s degraded", "2s +at_min_links", "5s +standby eth1", "1m0s +partner_churned eth1",
+			"1m1s -at_min_links", "1m1s -partner_churned eth1", "1m1s ok", "1m3s -standby eth1"}},
+
+		{"our end finds no aggregate", func(w *watcher) {
+			w.own(1, detached)
+			w.run(61 * s)
+			w.own(1, good)
+			w.run(s)
+		}, []string{"0s degraded", "2s +at_min_links", "1m0s +actor_churned eth1", "1m1s -actor_churned eth1", "1m1s -at_min_links", "1m1s ok"}},
+
+		{"the ends ask for different rates", func(w *watcher) {
+			w.far(1, goodSlow)
+			w.run(3 * s)
+			w.far(1, good)
+			w.run(3 * s)
+		}, []string{"2s +timeout_mismatch eth1", "5s -timeout_mismatch eth1"}},
+
+		{"both ends are passive", func(w *watcher) {
+			for i := range w.wires {
+				w.far(i, good&^Activity)
+				w.own(i, good&^Activity)
+			}
+			w.run(s)
+			w.far(0, good)
+			w.own(1, good)
+			w.run(3 * s)
+		}, []string{"0s +passive_both eth0", "0s degraded", "0s +passive_both eth1", "3s -passive_both eth0", "3s -passive_both eth1", "3s ok"}},
+
+		{"our own PDUs come back", func(w *watcher) {
+			w.wires[1].far, w.wires[1].own.State = w.wires[1].own, detached
+			w.run(10 * s)
+		}, []string{"0s degraded", "0s +loopback eth1", "2s +at_min_links"}},
+
+		{"members of different speed", func(w *watcher) {
+			w.wires[0].member.Speed, w.wires[1].member.Speed = 10000, 1000
+			w.run(6 * s)
+			w.wires[1].member.Speed = 10000
+			w.run(3 * s)
+		}, []string{"5s +speed_mismatch eth1", "5s degraded", "8s -speed_mismatch eth1", "8s ok"}},
+
+		{"half duplex", func(w *watcher) {
+			w.wires[0].member.Speed, w.wires[1].member.Speed, w.wires[1].member.HalfDuplex = 100, 100, true
+			w.run(6 * s)
+		}, []string{"5s +speed_mismatch eth1", "5s degraded"}},
+
+		{"a link goes down and up", func(w *watcher) {
+			for range 4 {
+				w.wires[1].member.Carrier = false
+				w.poll()
+				w.advance(s)
+				w.wires[1].member.Carrier = true
+				w.run(s)
+			}
+			w.run(61 * s)
+		}, []string{
+			"0s +link_down eth1", "0s degraded", "1s -link_down eth1", "1s ok",
+			"2s +link_down eth1", "2s degraded", "3s -link_down eth1", "3s ok",
+			"4s +link_down eth1", "4s degraded", "5s -link_down eth1", "5s ok",
+			"6s +link_down eth1", "6s +flapping eth1", "6s degraded", "7s -link_down eth1",
+			"1m6s -flapping eth1", "1m6s ok"}},
+
+		{"the kernel counts failures that nobody saw", func(w *watcher) {
+			w.wires[1].member.LinkFailures = 4
+			w.run(s)
+		}, []string{"0s +flapping eth1", "0s degraded"}},
+
+		{"four changes in more than a minute are no flapping", func(w *watcher) {
+			for range 4 {
+				w.wires[1].member.LinkFailures++
+				w.run(21 * s)
+			}
+		}, nil},
+
+		{"a flood", func(w *watcher) {
+			for range 11 {
+				w.speak()
+			}
+			w.run(7 * s)
+		}, []string{"0s +flood eth0", "0s degraded", "0s +flood eth1", "5s -flood eth0", "5s -flood eth1", "5s ok"}},
+
+		{"min_links of the driver", func(w *watcher) {
+			w.bond.MinLinks = 2
+			w.run(s)
+			w.wires[1].member.Carrier, w.bond.Carrier = false, false
+			w.run(s)
+		}, []string{"1s +link_down eth1", "1s +below_min_links", "1s failed"}},
+
+		{"the bond is down though its members would do", func(w *watcher) {
+			w.bond.Carrier = false
+			w.run(s)
+			w.bond.Carrier = true
+			w.run(s)
+		}, []string{"0s +bond_down", "0s failed", "1s -bond_down", "1s ok"}},
+
+		{"a member with a finding leaves the bond", func(w *watcher) {
+			w.wires[1].member.Carrier = false
+			w.run(s)
+			w.wires = w.wires[:1]
+			w.run(s)
+		}, []string{"0s +link_down eth1", "0s degraded", "1s -link_down eth1", "1s ok"}},
+
+		{"the bond goes", func(w *watcher) {
+			w.wires[1].member.Carrier = false
+			w.run(s)
+			w.step(Input{Kind: InGone})
+		}, []string{"0s +link_down eth1", "0s degraded", "1s -link_down eth1", "1s unknown"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := healthy(t, ModeLACP, 2)
+			tt.do(w)
+			w.want(tt.want...)
+			if len(w.m.Status().Findings) != len(w.is) {
+				t.Errorf("the status has %v, raised are %v", w.m.Status().Findings, w.is)
+			}
+		})
+	}
+}
+
+// A bond that comes up is not failed for it.
+func TestBondComesUp(t *testing.T) {
+	const s = time.Second
+	for _, tt := range []struct {
+		name string
+		do   func(w *watcher)
+		want []string
+	}{
+		{"all is well at once", func(w *watcher) { w.run(s) }, []string{"0s degraded", "0s ok"}},
+		{"the far ends take their time", func(w *watcher) {
+			for i := range w.wires {
+				w.far(i, expired)
+				w.own(i, expired)
+			}
+			w.run(s)
+			for i := range w.wires {
+				w.far(i, attached)
+				w.own(i, attached)
+			}
+			w.run(2 * s)
+			for i := range w.wires {
+				w.far(i, good)
+				w.own(i, good)
+			}
+			w.run(10 * s)
+		}, []string{"3s degraded", "3s ok"}},
+		{"nobody speaks LACP", func(w *watcher) {
+			for i := range w.wires {
+				w.wires[i].far = Info{}
+				w.own(i, defaulted)
+			}
+			w.run(8 * s)
+		}, []string{"6s +defaulted eth0", "6s +defaulted eth1", "6s +below_min_links", "6s failed"}},
+		{"nobody speaks LACP, not even we", func(w *watcher) {
+			for i := range w.wires {
+				w.wires[i].far, w.wires[i].own = Info{}, Info{}
+				w.wires[i].member.HasStates, w.wires[i].member.Actor.State = true, defaulted&^Activity
+			}
+			w.run(8 * s)
+		}, []string{"6s +passive_both eth0", "6s +passive_both eth1", "6s +below_min_links", "6s failed"}},
+		{"there is no carrier", func(w *watcher) {
+			w.wires[0].member.Carrier, w.wires[1].member.Carrier, w.bond.Carrier = false, false, false
+			w.run(8 * s)
+		}, []string{"0s +link_down eth0", "0s +link_down eth1", "6s +below_min_links", "6s failed"}},
+		{"the capture does not work, and the kernel says that all is well", func(w *watcher) {
+			for i, x := range w.wires {
+				x.member.HasStates, x.member.Actor.State, x.member.Partner.State = true, good, good
+				w.wires[i].far, w.wires[i].own = Info{}, Info{}
+			}
+			w.run(100 * s)
+		}, []string{"0s ok"}},
+		{"the capture does not work, and the kernel says that one is not", func(w *watcher) {
+			for i, x := range w.wires {
+				x.member.HasStates, x.member.Actor.State, x.member.Partner.State = true, good, good
+				w.wires[i].far, w.wires[i].own = Info{}, Info{}
+			}
+			w.wires[1].member.Partner.State = expired
+			w.wires[1].member.Actor.State = attached
+			w.run(4 * s)
+			w.wires[1].member.Actor.State = defaulted
+			w.run(4 * s)
+		}, []string{"0s degraded", "2s +partner_expired eth1", "2s +at_min_links", "6s -partner_expired eth1", "6s +defaulted eth1"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWatcher(t, ModeLACP, 2)
+			for _, x := range w.wires {
+				x.member.Active = false
+			}
+			tt.do(w)
+			w.want(tt.want...)
+		})
+	}
+}
+
+// Bonds that do not speak LACP are judged by their links; what a switch says is
+// nothing to them.
+func TestOtherModes(t *testing.T) {
+	for _, mode := range []Mode{ModeActiveBackup, ModeBalance, ModeUnknown} {
+		t.Run(mode.String(), func(t *testing.T) {
+			w := healthy(t, mode, 3)
+			w.frame("eth0", false, &PDU{Version: 1, Actor: Info{System: switch1, State: expired}})
+			w.wires[0].member.MII = MIIDown
+			w.run(time.Second)
+			w.wires[1].member.Carrier = false
+			w.run(time.Second)
+			w.wires[2].member.Carrier, w.bond.Carrier = false, false
+			w.run(time.Second)
+			w.want("0s +link_down eth0", "0s degraded", "1s +link_down eth1", "2s +link_down eth2", "2s +below_min_links", "2s failed")
+		})
+	}
+	t.Run("speed does not matter to active-backup", func(t *testing.T) {
+		w := healthy(t, ModeActiveBackup, 2)
+		w.wires[0].member.Speed, w.wires[1].member.Speed = 10000, 1000
+		w.run(10 * time.Second)
+		w.want()
+	})
+	t.Run("active-backup without an active member", func(t *testing.T) {
+		w := healthy(t, ModeActiveBackup, 2)
+		w.bond.Carrier = false
+		w.run(time.Second)
+		w.want("0s +bond_down", "0s failed")
+	})
+}
+
+// Which of two partners is the wrong one: the kernel knows, else the most, else
+// time.
+func TestWhoIsWrong(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		members int
+		prepare func(w *watcher)
+		want    string
+	}{
+		{"of two the later one", 2, func(w *watcher) { w.wires[1].far.System = switch2 }, "eth1"},
+		{"of two the later one, the first", 2, func(w *watcher) { w.wires[0].far.System = switch2 }, "eth0"},
+		{"the few", 3, func(w *watcher) { w.wires[0].far.System, w.wires[1].far.System = switch2, switch2 }, "eth2"},
+		{"whom the kernel does not use", 2, func(w *watcher) {
+			w.wires[1].far.System, w.bond.PartnerMAC = switch2, switch2
+		}, "eth0"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := healthy(t, ModeLACP, tt.members)
+			tt.prepare(w)
+			w.run(3 * time.Second)
+			for i := range w.wires {
+				name := w.wires[i].member.Interface
+				if got := strings.Contains(strings.Join(w.of(name), " "), "different_partner_system"); got != (name == tt.want) {
+					t.Errorf("%s: %v, and the wrong one is %s", name, w.of(name), tt.want)
+				}
+			}
+		})
+	}
+}
+
+// TestEvidence: the bits and values that a person needs.
+func TestEvidence(t *testing.T) {
+	for _, tt := range []struct {
+		kind Kind
+		do   func(w *watcher)
+		want []string
+	}{
+		{KindOtherSystem, func(w *watcher) { w.wires[1].far.System = switch2 }, []string{"00:1c:73:bb:00:02 port 2 key 17", "eth0 lead to 00:1c:73:aa:00:01"}},
+		{KindOtherKey, func(w *watcher) { w.wires[1].far.Key = 34 }, []string{"key 34", "eth0 lead to key 17"}},
+		{KindPartnerExpired, func(w *watcher) { w.far(1, expired) }, []string{"00:1c:73:aa:00:01 port 2", "0x87 (activity|timeout_short|aggregation|expired)"}},
+		{KindUnidirectional, func(w *watcher) { w.far(1, defaulted) }, []string{"we hear 00:1c:73:aa:00:01", "0x47"}},
+		{KindUnidirectional, func(w *watcher) { w.wires[1].view = w.wires[0].own }, []string{"hears 52:54:00:10:00:01 port 1", "this is 52:54:00:10:00:01 port 2"}},
+		{KindTimeoutMismatch, func(w *watcher) { w.far(1, goodSlow) }, []string{"each second", "each 30 s"}},
+		{KindPartnerChanged, func(w *watcher) { w.wires[1].far.System = switch2 }, []string{"from 00:1c:73:aa:00:01 to 00:1c:73:bb:00:02"}},
+		{KindDefaulted, func(w *watcher) { w.wires[1].far = Info{} }, []string{"no PDU for 6s; 00:1c:73:aa:00:01 was there before"}},
+		{KindSplit, func(w *watcher) {
+			w.bond.Aggregator, w.wires[1].member.Aggregator = 1, 2
+		}, []string{"aggregator 2, and 1 is the active one"}},
+		{KindBelowMinLinks, func(w *watcher) {
+			w.bond.MinLinks, w.wires[1].member.Carrier = 2, false
+		}, []string{"1 of 2 members carry, 2 have to; not eth1"}},
+		{KindFlapping, func(w *watcher) { w.wires[1].member.LinkFailures = 9 }, []string{"4 changes in 0s"}},
+		{KindLoopback, func(w *watcher) { w.wires[1].far = w.wires[1].own }, []string{"our own system 52:54:00:10:00:01"}},
+	} {
+		t.Run(tt.kind.String(), func(t *testing.T) {
+			w := healthy(t, ModeLACP, 2)
+			tt.do(w)
+			w.run(11 * time.Second)
+			for _, f := range w.m.Status().Findings {
+				if f.Kind != tt.kind {
+					continue
+				}
+				for _, want := range tt.want {
+					if !strings.Contains(f.Detail(), want) {
+						t.Errorf("%s\nlacks %q", f.Detail(), want)
+					}
+				}
+				return
+			}
+			t.Errorf("not found: %v", w.is)
+		})
+	}
+}
