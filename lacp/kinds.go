@@ -7,7 +7,7 @@ import "time"
 const (
 	linkSettle = 2 * time.Second  // the first PDUs have gone both ways
 	noPartner  = 2 * ShortTimeout // both ends have given up waiting
-	fewSeconds = 5 * time.Second  // AggregateWait on both sides, and a PDU each
+	bothJoined = 5 * time.Second  // AggregateWait on both sides, and a PDU each
 	lasting    = 2 * time.Second  // no matter of one PDU
 )
 
@@ -54,16 +54,16 @@ var kinds = [numKinds]struct {
 	KindOtherKey: {"different_partner_key", SeverityWarning, lasting, 0, lasting,
 		"this member leads to the right system, but to another of its aggregates",
 		"put the far end's port into the same port channel as the others; ports of different speed have different keys, too"},
-	KindSplit: {"aggregator_split", SeverityWarning, fewSeconds, 0, lasting,
+	KindSplit: {"aggregator_split", SeverityWarning, bothJoined, 0, lasting,
 		"the driver has put this member into another aggregator than the one that carries",
 		"see the other findings of this member; all members need the same partner, keys, speed and duplex"},
-	KindNotCollecting: {"sync_but_not_collecting", SeverityWarning, fewSeconds, 0, lasting,
+	KindNotCollecting: {"sync_but_not_collecting", SeverityWarning, bothJoined, 0, lasting,
 		"the far end says that the link is in its aggregate, and does not take frames from it",
 		"the far end is stuck or holds the aggregate down: look at its port channel (minimum links, a failed line card), and take the port down and up there"},
-	KindNotDistributing: {"not_distributing", SeverityWarning, fewSeconds, 0, lasting,
+	KindNotDistributing: {"not_distributing", SeverityWarning, bothJoined, 0, lasting,
 		"both ends take frames from the link, and one of them does not put any on it",
 		"take the port down and up at the end that does not distribute"},
-	KindStandby: {"standby", SeverityInfo, fewSeconds, 0, lasting,
+	KindStandby: {"standby", SeverityInfo, bothJoined, 0, lasting,
 		"the far end does not take this link into its aggregate for now",
 		"nothing, if the far end allows fewer links than there are; else see whether its port channel has all ports"},
 	KindActorChurn: {"actor_churned", SeverityWarning, ChurnDetection, 0, 0,
@@ -78,13 +78,13 @@ var kinds = [numKinds]struct {
 	KindPartnerChanged: {"partner_changed", SeverityInfo, 0, 0, 5 * time.Minute,
 		"the system at the other end is another one than before",
 		"nothing, if a cable was moved or the far end's pair of switches has changed roles"},
-	KindSpeedMismatch: {"speed_mismatch", SeverityWarning, fewSeconds, 0, lasting,
+	KindSpeedMismatch: {"speed_mismatch", SeverityWarning, bothJoined, 0, lasting,
 		"members run at different speed or duplex, which LACP does not aggregate",
 		"see what the slower port negotiates, and with what cable"},
 	KindFlapping: {"flapping", SeverityWarning, 0, 0, time.Minute,
 		"the link, or what it belongs to, has changed again and again within a minute",
 		"take the member out of use until its cable, transceiver or far port has been changed"},
-	KindFlood: {"flood", SeverityWarning, 0, 0, fewSeconds,
+	KindFlood: {"flood", SeverityWarning, 0, 0, bothJoined,
 		"more Slow Protocols frames come than any conformant system sends",
 		"find out who sends them: a loop, a broken switch, or somebody with access to the link"},
 	KindBelowMinLinks: {"below_min_links", SeverityCritical, 0, noPartner, 0,
