@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"net"
 	"net/netip"
@@ -27,6 +26,8 @@ type lasting struct {
 	class string
 	born  time.Time
 	key   session.Key // zero: nobody asks for it
+	// speaks tells whether check has the end that began the flow say something.
+	speaks bool
 	// check tells whether it goes on through the gateway that has taken over at
 	// since: nil, or what is wrong.
 	check func(since, deadline time.Time) error
@@ -47,7 +48,8 @@ func transfer(ctx context.Context, p *pair.Pair, port uint16, down bool) (*lasti
 	if down {
 		class = "bulk-down"
 	}
-	return &lasting{class: class, born: s.Started(), stop: s.Stop, check: func(since, deadline time.Time) error {
+	k := key(s.Caller().Addr(), s.Caller().Port(), at.Addr(), at.Port())
+	return &lasting{class: class, born: s.Started(), key: k, speaks: !down, stop: s.Stop, check: func(since, deadline time.Time) error {
 		if err := moves(deadline, func() (int, error) { return s.Since(since), s.Err() }); err != nil {
 			return err
 		}
@@ -150,48 +152,6 @@ func (r rawEnd) passes(to netip.Addr, packet []byte, other rawEnd, want func([]b
 	return netip.Addr{}, nil, errNoAnswer
 }
 
-// SCTP chunk types (RFC 9260 section 3.2).
-const (
-	sctpData       = 0
-	sctpInit       = 1
-	sctpInitAck    = 2
-	sctpCookieEcho = 10
-	sctpCookieAck  = 11
-)
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-// sctpPacket is one chunk with its common header and checksum.
-func sctpPacket(src, dst uint16, tag uint32, chunk byte, value []byte) []byte {
-	b := binary.BigEndian.AppendUint16(nil, src)
-	b = binary.BigEndian.AppendUint16(b, dst)
-	b = binary.BigEndian.AppendUint32(b, tag)
-	flags := byte(0)
-	if chunk == sctpData {
-		flags = 3 // not in fragments
-	}
-	b = append(b, 0, 0, 0, 0, chunk, flags)
-	b = binary.BigEndian.AppendUint16(b, uint16(4+len(value)))
-	b = append(b, value...)
-	for len(b)%4 != 0 {
-		b = append(b, 0)
-	}
-	binary.LittleEndian.PutUint32(b[8:], crc32.Checksum(b, castagnoli))
-	return b
-}
-
-// sctpInitValue is what INIT and INIT ACK say: the tag that the other end must
-// use, a window, streams, the first sequence number; and a cookie of INIT ACK.
-func sctpInitValue(tag uint32, cookie bool) []byte {
-	b := binary.BigEndian.AppendUint32(nil, tag)
-	b = binary.BigEndian.AppendUint32(b, 65536)
-	b = append(b, 0, 1, 0, 1, 0, 0, 0, 1)
-	if cookie {
-		b = append(b, 0, 7, 0, 8, 1, 2, 3, 4)
-	}
-	return b
-}
-
 // association is an SCTP association outwards, its packets made by hand.
 func association(p *pair.Pair, port uint16) (_ *lasting, err error) {
 	inner, err := openRaw(p.Inside, pair.InsideHost, unix.IPPROTO_SCTP)
@@ -206,7 +166,7 @@ func association(p *pair.Pair, port uint16) (_ *lasting, err error) {
 	const ours, theirs, service = 0x11111111, 0x22222222, 3868 // tags of both ends, and the port that is called
 	var seen [2]uint16                                         // the caller's port, as the far end saw it first, and last
 	up := func(tag uint32, chunk byte, value []byte, deadline time.Time) error {
-		_, b, err := inner.passes(pair.Outside, sctpPacket(port, service, tag, chunk, value), outer, func(b []byte) bool {
+		_, b, err := inner.passes(pair.Outside, probe.SCTPPacket(port, service, tag, chunk, value), outer, func(b []byte) bool {
 			return len(b) >= 16 && b[12] == chunk && binary.BigEndian.Uint16(b[2:]) == service
 		}, deadline)
 		if err == nil {
@@ -215,7 +175,7 @@ func association(p *pair.Pair, port uint16) (_ *lasting, err error) {
 		return err
 	}
 	down := func(tag uint32, chunk byte, value []byte, deadline time.Time) error {
-		_, _, err := outer.passes(pair.WANAddress.Addr(), sctpPacket(service, seen[1], tag, chunk, value), inner, func(b []byte) bool {
+		_, _, err := outer.passes(pair.WANAddress.Addr(), probe.SCTPPacket(service, seen[1], tag, chunk, value), inner, func(b []byte) bool {
 			return len(b) >= 16 && b[12] == chunk && binary.BigEndian.Uint16(b[2:]) == port
 		}, deadline)
 		return err
@@ -223,11 +183,11 @@ func association(p *pair.Pair, port uint16) (_ *lasting, err error) {
 	data := []byte{0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 'h', 'i', '!', '!'}
 	soon := time.Now().Add(5 * time.Second)
 	for _, step := range []func() error{
-		func() error { return up(0, sctpInit, sctpInitValue(ours, false), soon) },
-		func() error { return down(ours, sctpInitAck, sctpInitValue(theirs, true), soon) },
-		func() error { return up(theirs, sctpCookieEcho, []byte{1, 2, 3, 4}, soon) },
-		func() error { return down(ours, sctpCookieAck, nil, soon) },
-		func() error { return up(theirs, sctpData, data, soon) },
+		func() error { return up(0, probe.SCTPInit, probe.SCTPInitValue(ours, false), soon) },
+		func() error { return down(ours, probe.SCTPInitAck, probe.SCTPInitValue(theirs, true), soon) },
+		func() error { return up(theirs, probe.SCTPCookieEcho, []byte{1, 2, 3, 4}, soon) },
+		func() error { return down(ours, probe.SCTPCookieAck, nil, soon) },
+		func() error { return up(theirs, probe.SCTPData, data, soon) },
 	} {
 		if err := step(); err != nil {
 			inner.close()
@@ -240,7 +200,7 @@ func association(p *pair.Pair, port uint16) (_ *lasting, err error) {
 	k.Proto = unix.IPPROTO_SCTP
 	return &lasting{class: "sctp", born: time.Now(), key: k, stop: func() { inner.close(); outer.close() },
 		check: func(_, deadline time.Time) error {
-			if err := errors.Join(up(theirs, sctpData, data, deadline), down(ours, sctpData, data, deadline)); err != nil {
+			if err := errors.Join(up(theirs, probe.SCTPData, data, deadline), down(ours, probe.SCTPData, data, deadline)); err != nil {
 				return err
 			}
 			if seen[0] != seen[1] {
@@ -382,7 +342,7 @@ func ftp(p *pair.Pair) (_ []*lasting, err error) {
 		return nil, err
 	}
 	return []*lasting{
-		{class: "ftp", born: time.Now(), key: keyOf(control), stop: stop, check: func(_, deadline time.Time) error {
+		{class: "ftp", born: time.Now(), key: keyOf(control), speaks: true, stop: stop, check: func(_, deadline time.Time) error {
 			_, err1 := said(control, controlled, words, "NOOP\r\n", deadline)
 			_, err2 := said(controlled, control, back, "200 still here\r\n", deadline)
 			return errors.Join(err1, err2)

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"understudy/appliance/lab/probe"
 	"understudy/nat/conntrack"
 	"understudy/nat/session"
 )
@@ -480,19 +481,19 @@ func TestCase37SCTP(t *testing.T) {
 	var port uint16                             // of the client, as the server sees it
 	up := func(tag uint32, chunk byte, value []byte) bool {
 		t.Helper()
-		c.send(serverIP, sctpPacket(3000, 3868, tag, chunk, value))
+		c.send(serverIP, probe.SCTPPacket(3000, 3868, tag, chunk, value))
 		_, ok := s.receive(func(b []byte) bool { port = binary.BigEndian.Uint16(b); return isChunk(chunk)(b) })
 		return ok
 	}
 	down := func(tag uint32, chunk byte, value []byte) bool {
 		t.Helper()
-		s.send(vip.String(), sctpPacket(3868, port, tag, chunk, value))
+		s.send(vip.String(), probe.SCTPPacket(3868, port, tag, chunk, value))
 		_, ok := c.receive(isChunk(chunk))
 		return ok
 	}
 	data := []byte{0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 'h', 'i', '!', '!'}
-	if !up(0, sctpInit, sctpInitValue(ours, false)) || !down(ours, sctpInitAck, sctpInitValue(theirs, true)) ||
-		!up(theirs, sctpCookieEcho, []byte{1, 2, 3, 4}) || !down(ours, sctpCookieAck, nil) || !up(theirs, sctpData, data) {
+	if !up(0, probe.SCTPInit, probe.SCTPInitValue(ours, false)) || !down(ours, probe.SCTPInitAck, probe.SCTPInitValue(theirs, true)) ||
+		!up(theirs, probe.SCTPCookieEcho, []byte{1, 2, 3, 4}) || !down(ours, probe.SCTPCookieAck, nil) || !up(theirs, probe.SCTPData, data) {
 		t.Fatal("no association through a")
 	}
 	if port < 20000 || port > 20999 {
@@ -503,15 +504,15 @@ func TestCase37SCTP(t *testing.T) {
 		t.Errorf("replicated as %s", has.String())
 	}
 	g.dies()
-	if !up(theirs, sctpData, data) || !down(ours, sctpData, data) {
+	if !up(theirs, probe.SCTPData, data) || !down(ours, probe.SCTPData, data) {
 		t.Error("the association does not go on")
 	}
 	must(t, setTimeout(c, 0.3))
-	if down(ours+1, sctpData, data) {
+	if down(ours+1, probe.SCTPData, data) {
 		t.Error("a packet with another tag is let through")
 	}
 	must(t, setTimeout(c, 3))
-	if !down(ours, sctpShutdown, []byte{0, 0, 0, 1}) || !up(theirs, sctpShutdownAck, nil) || !down(ours, sctpShutdownComplete, nil) {
+	if !down(ours, probe.SCTPShutdown, []byte{0, 0, 0, 1}) || !up(theirs, probe.SCTPShutdownAck, nil) || !down(ours, probe.SCTPShutdownComplete, nil) {
 		t.Error("the association does not end")
 	}
 	eventually(t, "it is over", func() bool { return len(g.b.sessionsOf(called(132, 3868))) == 0 })

@@ -2,7 +2,6 @@ package replica_test
 
 import (
 	"encoding/binary"
-	"hash/crc32"
 	"net"
 	"net/netip"
 	"testing"
@@ -103,49 +102,6 @@ func isEchoReply(id, seq uint16) func([]byte) bool {
 
 // grePacket is GRE version 0 (RFC 2784) with nothing of an IPv4 packet in it but room.
 func grePacket() []byte { return append([]byte{0, 0, 8, 0}, make([]byte, 20)...) }
-
-// SCTP chunk types (RFC 9260 section 3.2).
-const (
-	sctpData             = 0
-	sctpInit             = 1
-	sctpInitAck          = 2
-	sctpShutdown         = 7
-	sctpShutdownAck      = 8
-	sctpCookieEcho       = 10
-	sctpCookieAck        = 11
-	sctpShutdownComplete = 14
-)
-
-// sctpPacket is one chunk with its common header and checksum.
-func sctpPacket(src, dst uint16, tag uint32, chunk byte, value []byte) []byte {
-	b := binary.BigEndian.AppendUint16(nil, src)
-	b = binary.BigEndian.AppendUint16(b, dst)
-	b = binary.BigEndian.AppendUint32(b, tag)
-	flags := byte(0)
-	if chunk == sctpData {
-		flags = 3 // not in fragments
-	}
-	b = append(b, 0, 0, 0, 0, chunk, flags)
-	b = binary.BigEndian.AppendUint16(b, uint16(4+len(value)))
-	b = append(b, value...)
-	for len(b)%4 != 0 {
-		b = append(b, 0)
-	}
-	binary.LittleEndian.PutUint32(b[8:], crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)))
-	return b
-}
-
-// sctpInitValue is what INIT and INIT ACK say: the tag that the other end must
-// use, a window, streams, the first sequence number; and a cookie of INIT ACK.
-func sctpInitValue(tag uint32, cookie bool) []byte {
-	b := binary.BigEndian.AppendUint32(nil, tag)
-	b = binary.BigEndian.AppendUint32(b, 65536)
-	b = append(b, 0, 1, 0, 1, 0, 0, 0, 1)
-	if cookie {
-		b = append(b, 0, 7, 0, 8, 1, 2, 3, 4)
-	}
-	return b
-}
 
 func isChunk(chunk byte) func([]byte) bool {
 	return func(b []byte) bool { return len(b) >= 16 && b[12] == chunk }

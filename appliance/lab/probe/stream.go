@@ -25,6 +25,7 @@ type StreamOptions struct {
 type Stream struct {
 	arrived    *arrivals
 	from, to   net.Conn
+	caller     netip.AddrPort
 	started    time.Time
 	stop       atomic.Bool
 	sendDone   chan struct{}
@@ -63,6 +64,7 @@ func StartStream(ctx context.Context, o StreamOptions) (*Stream, error) {
 	now := time.Now()
 	s := &Stream{
 		arrived: newArrivals(now), from: client, to: server, started: now,
+		caller:   client.LocalAddr().(*net.TCPAddr).AddrPort(),
 		sendDone: make(chan struct{}), recvDone: make(chan struct{}),
 	}
 	if o.Down {
@@ -158,6 +160,9 @@ func (s *Stream) Since(t time.Time) int { return s.arrived.since(t) }
 
 // Started is when the connection stood.
 func (s *Stream) Started() time.Time { return s.started }
+
+// Caller is the address that the client has called from.
+func (s *Stream) Caller() netip.AddrPort { return s.caller }
 
 // Err is the first thing that went wrong, nil while all is well.
 func (s *Stream) Err() error {
