@@ -222,7 +222,7 @@ type TakeoverStatus struct {
 	HeardSeconds float64      `json:"heard_seconds"` // how long ago the owner before was heard
 	Late         int          `json:"late"`          // flows of it that came after the takeover, and were taken
 	LostCount    int          `json:"lost_count"`    // flows that are known to be lost
-	Lost         []LostFlow   `json:"lost"`          // some of these, by name
+	Lost         []LostFlow   `json:"lost"`          // of these, by name: the first 256 in a status, 4096 in a report
 	Phases       PhasesStatus `json:"phases"`
 }
 

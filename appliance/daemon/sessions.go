@@ -199,12 +199,16 @@ func (s *sessions) status(cfg *config.Sessions) *appliance.SessionsStatus {
 	}
 	if t := st.LastTakeover; t != nil {
 		last := takeoverStatus(t)
+		last.Lost = last.Lost[:min(len(last.Lost), statusLost)] // the report has them all
 		out.LastTakeover = &last
 	}
 	out.Unprotected = unprotectedStatus(s.Engine.Unprotected())
 	out.Journal = journalStatus(st.Journal)
 	return out
 }
+
+// statusLost is how many lost flows the status names: it is asked for often.
+const statusLost = 256
 
 func journalStatus(j replica.JournalStatus) *appliance.JournalStatus {
 	return &appliance.JournalStatus{State: string(j.State), Bytes: j.Bytes, Records: j.Records, Fsyncs: j.Fsyncs, Failures: j.Failures,

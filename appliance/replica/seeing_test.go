@@ -218,3 +218,20 @@ func TestTakeoverReportNamesTheLost(t *testing.T) {
 		t.Errorf("lost: %+v", l)
 	}
 }
+
+// However many connections are met in their middle, each is named, and once.
+func TestTakeoverReportNamesEachOnce(t *testing.T) {
+	w := newWorld(t)
+	w.a.start()
+	w.a.activate(1)
+	var keys []session.Key
+	for i := range uint32(1000) {
+		keys = append(keys, flow(i, 6).Key)
+	}
+	w.a.engine.NoteUnknown(keys[:600])
+	w.a.engine.NoteUnknown(keys) // what was met stays known for a while
+	lost := w.a.engine.Takeovers()[0]
+	if lost.LostCount != 1000 || len(lost.Lost) != 1000 {
+		t.Errorf("%d are lost, %d named", lost.LostCount, len(lost.Lost))
+	}
+}

@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"slices"
 	"time"
 
 	"understudy/nat/conntrack"
@@ -11,7 +10,7 @@ import (
 // takeovers is how many are remembered; lostFlows bounds the flows that one names.
 const (
 	takeovers = 16
-	lostFlows = 256
+	lostFlows = 4096
 )
 
 // Takeover is an activation, as it is remembered.
@@ -146,14 +145,18 @@ func (e *Engine) NoteUnknown(keys []session.Key) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	n := len(e.takeovers)
-	if n == 0 || time.Since(e.takeovers[n-1].At) > pickups {
+	if len(keys) == 0 || n == 0 || time.Since(e.takeovers[n-1].At) > pickups {
 		return
 	}
 	t := e.takeovers[n-1]
+	named := make(map[session.Key]bool, len(t.Lost))
+	for i := range t.Lost {
+		named[t.Lost[i].Key] = true
+	}
 	for i := range keys {
 		k := &keys[i]
 		_, known := e.table.Lookup(k)
-		if !known && !slices.ContainsFunc(t.Lost, func(l LostFlow) bool { return l.Key == *k }) && len(t.Lost) < lostFlows {
+		if !known && !named[*k] && len(t.Lost) < lostFlows { // beyond that they cannot be told apart
 			t.lose(k, "met in its middle, and refused: no record of it had come")
 		}
 	}

@@ -238,6 +238,10 @@ func TestUnknownConnectionThroughAForward(t *testing.T) {
 	if flows := l.flows(unix.IPPROTO_TCP); len(flows) > 0 {
 		t.Errorf("want no entry, got %v", flows)
 	}
+	want := []UnknownFlow{{netip.AddrPortFrom(outside, 999), netip.AddrPortFrom(vip, 443)}}
+	if flows, err := l.a.UnknownFlows(); err != nil || !slices.Equal(flows, want) {
+		t.Errorf("its name: %v, %v, want %v", flows, err, want)
+	}
 }
 
 // The answers of a server inside, when their flow is lost, are the middle of a

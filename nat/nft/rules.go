@@ -214,6 +214,8 @@ func strayChain() chain {
 func (f family) strayRules() []rule {
 	return []rule{
 		say("invalid, to a forwarded port", f.is(), ctState(expr.CtStateBitINVALID), f.forwardKey(), do(within(f.name(setForwarded)), count(counterStray), drop())),
+		say("its name, for who asks what a takeover has lost", f.is(), protocol(protoTCP),
+			ctState(expr.CtStateBitNEW), notSYN(), f.forwardKey(), do(within(f.name(setForwarded))), f.remember()),
 		say("in the middle of a connection through a forward that is not known", f.is(), protocol(protoTCP),
 			ctState(expr.CtStateBitNEW), notSYN(), f.forwardKey(), do(within(f.name(setForwarded)), count(counterUnknown), jump(chainUnknown))),
 	}

@@ -13,10 +13,11 @@ import (
 )
 
 // The kernel remembers, for a minute, the names of connections that were met in
-// their middle on their way out through source NAT, and that nobody knows: after a
-// takeover, those that are lost. There are at most unknownFlows of them.
+// their middle, on their way out through source NAT or in through a forward, and that
+// nobody knows: after a takeover, those that are lost. There are at most unknownFlows
+// of them, each family.
 const (
-	unknownFlows = 1024
+	unknownFlows = 4096
 	unknownKept  = time.Minute
 )
 
