@@ -32,6 +32,9 @@ func (g *Gateway) Config() string {
 		if opt.IPv6 {
 			addresses += fmt.Sprintf(", %q, %q", r.address6, LinkLocal)
 		}
+		if opt.mirrors() && r.name == "wan" {
+			addresses += fmt.Sprintf(", %q", ServerAddress)
+		}
 		fmt.Fprintf(&b, "\n[[router]]\nname = %q\ninterface = %q\nvrid = %d\npriority = %d\nadvertise = %q\naddresses = [%s]\n",
 			r.name, r.iface, r.vrid, opt.Priorities[g.index], opt.Interval.String(), addresses)
 		if opt.Unicast {
@@ -48,7 +51,7 @@ func (g *Gateway) Config() string {
 	fmt.Fprintf(&b, "\n[[group]]\nname = %q\nrouters = [\"lan\", \"wan\"]\n", Group)
 	if !opt.NoNAT {
 		wan := WANAddress.Addr()
-		fmt.Fprintf(&b, "\n[nat]\nsource = [{ from = %q, out = \"wan0\", to = %q }]\nforward = [\n", InsideNet, wan)
+		fmt.Fprintf(&b, "\n[nat]\nsource = [%s]\nforward = [\n", strings.Join(opt.sources(), ", "))
 		for _, f := range []struct {
 			name, proto string
 			port        int
@@ -61,6 +64,9 @@ func (g *Gateway) Config() string {
 		peer := g.pair.Other(g)
 		fmt.Fprintf(&b, "\n[sessions]\nlisten = \"10.255.0.%d:7788\"\npeers = [{ name = %q, address = \"10.255.0.%d:7788\" }]\nsecret_file = %q\nmode = %q\n",
 			g.index+1, peer.Name, peer.index+1, secretPath, opt.Mode)
+		if opt.mirrors() {
+			fmt.Fprintf(&b, "mirror = %q\n", MirrorLink)
+		}
 		fmt.Fprintf(&b, "journal_dir = %q\n", g.JournalDir())
 		if opt.Journal != "" {
 			fmt.Fprintf(&b, "journal = %q\n", opt.Journal)
@@ -73,6 +79,21 @@ func (g *Gateway) Config() string {
 		b.WriteString("\n" + strings.TrimSpace(opt.Extra) + "\n")
 	}
 	return b.String()
+}
+
+// sources are the elements of nat.source: all hosts share the address of the WAN, or, where
+// both gateways must translate alike without asking, each has one for itself.
+func (o *Options) sources() (all []string) {
+	one := func(from netip.Prefix, to netip.Addr) {
+		all = append(all, fmt.Sprintf("{ from = %q, out = \"wan0\", to = %q }", from, to))
+	}
+	if !o.mirrors() {
+		one(InsideNet, WANAddress.Addr())
+		return all
+	}
+	one(netip.PrefixFrom(InsideHost, 32), WANAddress.Addr())
+	one(netip.PrefixFrom(Server, 32), ServerAddress.Addr())
+	return all
 }
 
 // JournalDir is where the gateway writes its sessions.

@@ -20,10 +20,14 @@ func TestConfigIsValid(t *testing.T) {
 		{"routed, without sessions", pair.Options{NoNAT: true, NoSessions: true}, false, false},
 		{"unicast", pair.Options{Unicast: true}, true, true},
 		{"with a journal", pair.Options{Journal: "always", Disk: "/nowhere"}, true, true},
+		{"both see all packets", pair.Options{Mode: "active"}, true, true},
 		{"with more keys", pair.Options{RouterKeys: "preempt = false"}, true, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p := pair.NewT(t, tc.opt)
+			if copies := tc.opt.Mode == "active"; (p.Mirror != nil) != copies || (p.Gateways[0].Link(pair.MirrorLink) != nil) != copies {
+				t.Errorf("a segment for copies: %v", p.Mirror)
+			}
 			for _, g := range p.Gateways {
 				c, err := config.Parse("understudy.toml", []byte(g.Config()), config.Options{})
 				if err != nil {

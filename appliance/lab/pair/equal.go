@@ -47,7 +47,8 @@ func (g *Gateway) Entries() (Entries, error) {
 
 // own are the addresses that make a flow one of the gateway itself.
 func (g *Gateway) own() (map[netip.Addr]bool, error) {
-	own := map[netip.Addr]bool{LANAddress.Addr(): true, WANAddress.Addr(): true, LANAddress6.Addr(): true, WANAddress6.Addr(): true}
+	own := map[netip.Addr]bool{LANAddress.Addr(): true, WANAddress.Addr(): true, ServerAddress.Addr(): true,
+		LANAddress6.Addr(): true, WANAddress6.Addr(): true}
 	for _, l := range g.Links() {
 		addrs, err := l.Addrs()
 		if err != nil {

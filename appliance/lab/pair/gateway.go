@@ -95,6 +95,15 @@ func (g *Gateway) Status(ctx context.Context) (appliance.Status, error) {
 	return c.Status(ctx)
 }
 
+// Takeovers asks the program for the reports of its last takeovers, the latest first.
+func (g *Gateway) Takeovers(ctx context.Context) ([]appliance.TakeoverStatus, error) {
+	c, err := g.connected()
+	if err != nil {
+		return nil, err
+	}
+	return c.Takeovers(ctx)
+}
+
 // Failover asks the program to hand over.
 func (g *Gateway) Failover(ctx context.Context) error {
 	c, err := g.connected()

@@ -21,6 +21,9 @@ var (
 	Outside    = netip.MustParseAddr("203.0.113.254")
 	LANAddress = netip.MustParsePrefix("10.0.0.1/24")    // of the active gateway
 	WANAddress = netip.MustParsePrefix("203.0.113.1/24") // of the active gateway
+	// ServerAddress is of the active gateway too, where Server has a public address of
+	// its own: with mode "active", see [Options].
+	ServerAddress = netip.MustParsePrefix("203.0.113.20/24")
 )
 
 // The same for IPv6, with [Options].IPv6. It is routed, not translated. On the LAN
@@ -62,7 +65,10 @@ type Options struct {
 	// journal; "": that is in the gateway, and gone when it reboots.
 	Disk string
 
-	Mode string // of sessions; "": incremental
+	// Mode is that of sessions; "": incremental. With "active" the gateways copy packets
+	// to each other by a segment of its own, and each host inside has a public address of
+	// its own: InsideHost that of the WAN, Server another one.
+	Mode string
 
 	Top         string   // lines for the beginning of both configuration files
 	RouterKeys  string   // lines for both [[router]] tables of both gateways
@@ -81,11 +87,18 @@ type Pair struct {
 	Net             *lab.Net
 	Inside, Outside *lab.Node
 	LAN, WAN, Sync  *lab.Segment
-	Gateways        [2]*Gateway // gw1, gw2
+	Mirror          *lab.Segment // of packets in copy; nil but with mode "active"
+	Gateways        [2]*Gateway  // gw1, gw2
 
 	opt    Options
 	secret string
 }
+
+// MirrorLink is the interface that a gateway copies packets by, where it does.
+const MirrorLink = "mirror0"
+
+// mirrors tells whether the gateways copy packets to each other.
+func (o *Options) mirrors() bool { return o.Mode == "active" && !o.NoSessions }
 
 // New builds the network.
 func New(opt Options) (*Pair, error) {
@@ -117,10 +130,15 @@ func New(opt Options) (*Pair, error) {
 }
 
 func (p *Pair) build() (err error) {
-	for _, s := range []struct {
+	type segment struct {
 		name string
 		seg  **lab.Segment
-	}{{"lan", &p.LAN}, {"wan", &p.WAN}, {"sync", &p.Sync}} {
+	}
+	segments := []segment{{"lan", &p.LAN}, {"wan", &p.WAN}, {"sync", &p.Sync}}
+	if p.opt.mirrors() {
+		segments = append(segments, segment{"mirror", &p.Mirror})
+	}
+	for _, s := range segments {
 		if *s.seg, err = p.Net.Segment(s.name); err != nil {
 			return err
 		}
@@ -188,15 +206,21 @@ func (p *Pair) gateway(i int) (*Gateway, error) {
 	if p.opt.IPv6 {
 		wan = append(wan, fmt.Sprintf("2001:db8:2::%d/64", i+2))
 	}
-	for _, l := range []struct {
+	type link struct {
 		seg  *lab.Segment
 		name string
 		ip   []string
-	}{
+	}
+	links := []link{
 		{p.LAN, "lan0", []string{fmt.Sprintf("10.0.0.%d/24", i+2)}},
 		{p.WAN, "wan0", wan},
 		{p.Sync, "sync0", []string{fmt.Sprintf("10.255.0.%d/30", i+1)}},
-	} {
+	}
+	if p.Mirror != nil {
+		// Where net.ipv4.conf.all.rp_filter is on it needs an address, whichever.
+		links = append(links, link{p.Mirror, MirrorLink, []string{fmt.Sprintf("10.255.1.%d/30", i+1)}})
+	}
+	for _, l := range links {
 		if _, err := n.Join(l.seg, l.name, l.ip...); err != nil {
 			return nil, err
 		}
