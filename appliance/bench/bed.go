@@ -15,6 +15,9 @@ type bed struct {
 	plane
 	net             *pair.Pair
 	active, standby *pair.Gateway
+	// copies tells that the standby learns of flows by copies of their packets, and so
+	// of none that nobody sends a packet of.
+	copies bool
 }
 
 // plane is what a program that replicates sessions can be asked for, whichever it is.
@@ -69,17 +72,25 @@ func waitUntil(ctx context.Context, most time.Duration, what string, met func(co
 }
 
 // linkBytes is what has passed over the link between the gateways, both ways, with
-// Ethernet headers: by the counters of the active one's interface.
-func (b *bed) linkBytes() (uint64, error) {
-	l, err := b.active.Netlink().LinkByName("sync0")
-	if err != nil {
-		return 0, fmt.Errorf("bench: sync link: %w", err)
+// Ethernet headers, and over that of copies where there is one: by the counters of the
+// active one's interfaces.
+func (b *bed) linkBytes() (all uint64, err error) {
+	links := []string{"sync0"}
+	if b.copies {
+		links = append(links, pair.MirrorLink)
 	}
-	s := l.Attrs().Statistics
-	if s == nil {
-		return 0, errors.New("bench: sync link without counters")
+	for _, name := range links {
+		l, err := b.active.Netlink().LinkByName(name)
+		if err != nil {
+			return 0, fmt.Errorf("bench: %s: %w", name, err)
+		}
+		s := l.Attrs().Statistics
+		if s == nil {
+			return 0, fmt.Errorf("bench: %s has no counters", name)
+		}
+		all += s.RxBytes + s.TxBytes
 	}
-	return s.RxBytes + s.TxBytes, nil
+	return all, nil
 }
 
 // reckoning is what a bed has used so far.

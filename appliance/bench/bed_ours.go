@@ -32,13 +32,18 @@ func oursIn(binary, mode, setting, keys string, log io.Writer) contender {
 		if err != nil {
 			return nil, errors.Join(err, removeDisk(o.Disk))
 		}
-		b := &bed{net: d.Pair, active: d.active, standby: d.standby}
+		b := &bed{net: d.Pair, active: d.active, standby: d.standby, copies: d.Mirror != nil}
 		b.plane = &oursPlane{bed: b, duo: d, disk: o.Disk, off: o.NoSessions, inKernel: !strings.Contains(keys, "takeover")}
 		return b, nil
 	}}
 }
 
-const modeOff = "off"
+// Modes that measurements make a difference of: without any replication, and the one in
+// which the standby is not told of flows, but sees their packets.
+const (
+	modeOff    = "off"
+	modeActive = "active"
+)
 
 // patientUDP has flows of a single question and answer stay for as long as a
 // measurement needs them.
@@ -68,6 +73,13 @@ func (p *oursPlane) told(n int) func(context.Context) error {
 		if p.off {
 			return nil
 		}
+		if p.copies { // its program is not told of what its kernel sees
+			in, err := passing(p.standby)
+			if err == nil && in != n {
+				err = fmt.Errorf("%d of %d in the standby's kernel", in, n)
+			}
+			return err
+		}
 		s, err := p.standby.Status(ctx)
 		if err != nil {
 			return err
@@ -87,6 +99,9 @@ func (p *oursPlane) told(n int) func(context.Context) error {
 }
 
 func (p *oursPlane) knows(ctx context.Context) (int, error) {
+	if p.copies {
+		return passing(p.standby)
+	}
 	s, err := p.standby.Status(ctx)
 	if err != nil || s.Sessions == nil {
 		return 0, err

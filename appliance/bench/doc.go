@@ -21,11 +21,11 @@
 //	matrix.go    crashes at random moments, and what became of flows of every class:
 //	             many calls (calls.go) to one far end (far.go), new ones in an open
 //	             loop (storm.go), flows of kinds of their own (lasting.go); verdict.go
-//	             decides
+//	             decides, named.go reads the survivor's report
 //	modes.go     what each mode of replication costs, takes and loses (plane.go)
 //	versus.go    the same beside conntrackd; truths.go compares tables
 //	bed.go       two gateways and a program that replicates: bed_ours.go,
-//	             bed_conntrackd.go; lives.go and packets.go make sessions
+//	             bed_conntrackd.go; lives.go, packets.go and connections.go make sessions
 //	stats.go, proc.go, machine.go, flows.go, text.go
 //
 // # What is measured
@@ -43,7 +43,8 @@
 // time that of utime and stime less what the idle daemon uses. Sessions are put
 // into the active gateway's kernel by ctnetlink, as established flows: to whoever
 // listens for events that is what traffic looks like, and it costs the shared
-// processors little.
+// processors little. A standby that sees packets, and is told of nothing, does not see
+// that: for mode active connections of real packets are made by hand (connections.go).
 //
 // A flow that a crash must not lose is one that the standby's kernel had when the
 // active gateway's processes stopped, all by one system call; or one that is so old

@@ -66,6 +66,8 @@ func handOf(g *pair.Gateway, first, n int) (*hand, error) {
 
 func (h *hand) close() { _ = h.kernel.Close() } // nothing is under way
 
+func (h *hand) names() []session.Key { return h.keys }
+
 func (h *hand) begin() error {
 	return h.check("create", h.kernel.Install(h.recs, conntrack.InstallOptions{NoVerify: true}, h.results))
 }

@@ -4,29 +4,64 @@ import (
 	"context"
 	"time"
 
-	"understudy/appliance/lab/pair"
-	"understudy/nat/conntrack"
 	"understudy/nat/session"
 )
 
 // part is how many flows are prepared at a time.
 const part = 50_000
 
+// batch is some sessions that are made, changed and ended together.
+type batch interface {
+	begin() error
+	state(session.TCPState) error
+	end() error
+	names() []session.Key
+}
+
+// batches prepares n sessions, from the first-th on, so many in each batch: by ctnetlink,
+// or by packets where the standby learns by them alone.
+func (b *bed) batches(first, n, each int) (all []batch, done func(), err error) {
+	if b.copies {
+		c, err := b.connections(first, n)
+		if err != nil {
+			return nil, nil, err
+		}
+		for i := 0; i < n; i += each {
+			t := &talk{connections: c}
+			for j := i; j < min(i+each, n); j++ {
+				t.keys = append(t.keys, connectionKey(first+j))
+			}
+			all = append(all, t)
+		}
+		return all, c.close, nil
+	}
+	h, err := handOf(b.active, first, n)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i := 0; i < n; i += each {
+		j := min(i+each, n)
+		all = append(all, &hand{kernel: h.kernel, recs: h.recs[i:j], keys: h.keys[i:j], results: h.results[i:j]})
+	}
+	return all, h.close, nil
+}
+
 // begin puts flows into the active gateway's table, from the first-th on, as fast
-// as ctnetlink takes them.
-func (b *bed) begin(first, n int) error { return b.parts(first, n, (*hand).begin) }
+// as it takes them.
+func (b *bed) begin(first, n int) error { return b.parts(first, n, batch.begin) }
 
 // finish takes them out of it.
-func (b *bed) finish(first, n int) error { return b.parts(first, n, (*hand).end) }
+func (b *bed) finish(first, n int) error { return b.parts(first, n, batch.end) }
 
-func (b *bed) parts(first, n int, do func(*hand) error) error {
+func (b *bed) parts(first, n int, do func(batch) error) error {
 	for at := first; at < first+n; at += part {
-		h, err := handOf(b.active, at, min(part, first+n-at))
+		some := min(part, first+n-at)
+		all, done, err := b.batches(at, some, some)
 		if err != nil {
 			return err
 		}
-		err = do(h)
-		h.close()
+		err = do(all[0])
+		done()
 		if err != nil {
 			return err
 		}
@@ -40,9 +75,9 @@ func (b *bed) parts(first, n int, do func(*hand) error) error {
 //
 // To whoever listens for events it looks like traffic, and is five of them.
 type lives struct {
-	kernel  *conntrack.Kernel
-	batches []*hand
+	batches []batch
 	began   []time.Time // of each batch; zero: not yet
+	close   func()
 }
 
 // The steps of a life, each at so many ticks after the beginning.
@@ -52,22 +87,12 @@ const (
 )
 
 // livesOf prepares n lives at a rate a second, on flows from the first-th on.
-func livesOf(g *pair.Gateway, first, rate, n int) (*lives, error) {
-	each := max(1, rate/int(time.Second/livesTick))
-	h, err := handOf(g, first, n)
-	if err != nil {
-		return nil, err
-	}
-	l := &lives{kernel: h.kernel}
-	for i := 0; i < n; i += each {
-		j := min(i+each, n)
-		l.batches = append(l.batches, &hand{kernel: h.kernel, recs: h.recs[i:j], keys: h.keys[i:j], results: h.results[i:j]})
-	}
+func (b *bed) livesOf(first, rate, n int) (l *lives, err error) {
+	l = &lives{}
+	l.batches, l.close, err = b.batches(first, n, max(1, rate/int(time.Second/livesTick)))
 	l.began = make([]time.Time, len(l.batches))
-	return l, nil
+	return l, err
 }
-
-func (l *lives) close() { _ = l.kernel.Close() }
 
 // run lives all of them, or until over says so; those that have begun by then are
 // left as they are.
@@ -82,13 +107,13 @@ func (l *lives) run(ctx context.Context, over func() bool) error {
 		}
 		for _, step := range []struct {
 			at int
-			do func(*hand) error
+			do func(batch) error
 		}{
-			{atEnd, (*hand).end},
-			{atTimeWait, func(h *hand) error { return h.state(session.TCPTimeWait) }},
-			{atLastAck, func(h *hand) error { return h.state(session.TCPLastAck) }},
-			{atFin, func(h *hand) error { return h.state(session.TCPFinWait) }},
-			{0, (*hand).begin},
+			{atEnd, batch.end},
+			{atTimeWait, func(b batch) error { return b.state(session.TCPTimeWait) }},
+			{atLastAck, func(b batch) error { return b.state(session.TCPLastAck) }},
+			{atFin, func(b batch) error { return b.state(session.TCPFinWait) }},
+			{0, batch.begin},
 		} {
 			i := tick - step.at
 			if i < 0 || i >= len(l.batches) {
@@ -114,7 +139,7 @@ func (l *lives) born() map[session.Key]time.Time {
 		if at.IsZero() {
 			continue
 		}
-		for _, k := range l.batches[i].keys {
+		for _, k := range l.batches[i].names() {
 			all[k] = at
 		}
 	}

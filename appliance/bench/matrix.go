@@ -20,7 +20,7 @@ import (
 
 // Modes lists what `sessions.mode` can be, in the order of the survey's table.
 func Modes() []string {
-	return []string{"leader-follower", "active", "periodic", "incremental", "log-dependency", "log-optimistic", "hybrid"}
+	return []string{"leader-follower", modeActive, "periodic", "incremental", "log-dependency", "log-optimistic", "hybrid"}
 }
 
 // exact tells whether a mode promises that no flow is lost whose record the peer
@@ -381,37 +381,14 @@ func (m *matrix) cut(ctx context.Context, g *gathered) (one *Blow, err error) {
 		return nil, err
 	}
 	for _, k := range all {
-		seen = append(seen, sighting{class: k.class, what: k.String(), key: k.key, born: k.born, err: k.err, wrong: k.moved != ""})
+		seen = append(seen, sighting{class: k.class, what: k.String(), key: k.key, born: k.born, err: k.err, wrong: k.moved != "", spoke: !k.mute})
 	}
-	named, err := m.reported(ctx, one)
+	report, err := m.reported(ctx, seen, frozen)
 	if err != nil {
 		return nil, err
 	}
-	one.judge(seen, frozen, said, held, named)
+	one.judge(seen, frozen, said, held, report)
 	return one, nil
-}
-
-// reported reads what the survivor says of its takeover, after every flow was used, and
-// returns the sources of those that it calls lost.
-func (m *matrix) reported(ctx context.Context, one *Blow) (map[netip.AddrPort]bool, error) {
-	s, err := m.standby.Status(ctx)
-	if err != nil {
-		return nil, err
-	}
-	one.Estimated = -1
-	named := map[netip.AddrPort]bool{}
-	if s.Sessions == nil || s.Sessions.LastTakeover == nil {
-		return named, nil
-	}
-	t := s.Sessions.LastTakeover
-	if t.LostEstimate != nil {
-		one.Estimated = *t.LostEstimate
-	}
-	one.Reported = t.LostCount
-	for _, l := range t.Lost {
-		named[l.Flow.Source] = true
-	}
-	return named, nil
 }
 
 // judgeLasting asks the flows of a kind of their own, all at the same time.
@@ -422,7 +399,7 @@ func judgeLasting(flows []*lasting, since, deadline time.Time) []sighting {
 		go func() {
 			err := l.check(since, deadline)
 			var wrong wrongly
-			seen[i] = sighting{class: l.class, what: l.class, key: l.key, born: l.born, err: err, wrong: errors.As(err, &wrong)}
+			seen[i] = sighting{class: l.class, what: l.class, key: l.key, born: l.born, err: err, wrong: errors.As(err, &wrong), spoke: l.speaks}
 			done <- struct{}{}
 		}()
 	}

@@ -24,7 +24,8 @@ type SessionsOptions struct {
 	Progress io.Writer // a line for each result; nil: nobody
 	Log      io.Writer // what our gateways write; nil: only with an error
 
-	calm time.Duration // before each measurement; 0: 1 s
+	calm      time.Duration // before each measurement; 0: 1 s
+	unaudited bool          // see [plan]
 }
 
 func (o SessionsOptions) withDefaults(runs int, sessions ...int) SessionsOptions {
@@ -78,11 +79,14 @@ type ModesReport struct {
 // ModeRow is one mode with one number of sessions. Mode "off" is without any
 // replication.
 type ModeRow struct {
-	Mode     string       `json:"mode"`
-	Sessions int          `json:"sessions"`
-	Refused  string       `json:"refused,omitempty"` // why this program does not run in the mode
-	Runs     []PlaneRun   `json:"runs"`
-	Sum      PlaneSummary `json:"summary"`
+	Mode     string `json:"mode"`
+	Sessions int    `json:"sessions"`
+	Refused  string `json:"refused,omitempty"` // why this program does not run in the mode
+	// Packets says that the sessions are connections of real packets, as the standby learns of
+	// no others, where those of other rows are made by ctnetlink.
+	Packets bool         `json:"packets,omitempty"`
+	Runs    []PlaneRun   `json:"runs"`
+	Sum     PlaneSummary `json:"summary"`
 }
 
 // RunModes measures every mode with every number of sessions, in turn. The limits of
@@ -118,6 +122,7 @@ func RunModes(ctx context.Context, opt SessionsOptions) (_ *ModesReport, err err
 					return nil, fmt.Errorf("bench: mode %s, %d sessions: %w", rows[i].Mode, n, err)
 				}
 				rows[i].Runs = append(rows[i].Runs, *one)
+				rows[i].Packets = rows[i].Mode == modeActive
 			}
 		}
 		for i := range rows {
@@ -131,7 +136,7 @@ func RunModes(ctx context.Context, opt SessionsOptions) (_ *ModesReport, err err
 
 // plan is everything that the survey's table has a column for.
 func (o SessionsOptions) plan(n int) plan {
-	return plan{sessions: n, rate: o.Rate, lives: 4 * o.Rate, flood: min(100_000, 20*o.Rate), first: 3000, crash: true, calm: o.calm, say: o.say}
+	return plan{sessions: n, rate: o.Rate, lives: 4 * o.Rate, flood: min(100_000, 20*o.Rate), first: 3000, crash: true, calm: o.calm, unaudited: o.unaudited, say: o.say}
 }
 
 // off is the row without replication for the same number of sessions.

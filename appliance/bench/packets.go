@@ -9,6 +9,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"understudy/appliance/lab/pair"
 	"understudy/nat/session"
 )
 
@@ -40,32 +41,47 @@ func floodKey(n int) session.Key {
 	return k
 }
 
-// paths teaches the active gateway the way to those hosts.
+// paths teaches the gateways that forward for those hosts, if only in copy, the way to
+// them.
 func (b *bed) paths() error {
-	if err := b.active.Route(floodNet.String(), floodInside.String()); err != nil {
+	for _, g := range b.gateways() {
+		if err := pathsOf(g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func pathsOf(g *pair.Gateway) error {
+	if err := g.Route(floodNet.String(), floodInside.String()); err != nil {
 		return err
 	}
 	for i, iface := range []string{"lan0", "wan0"} {
-		l, err := b.active.Netlink().LinkByName(iface)
+		l, err := g.Netlink().LinkByName(iface)
 		if err != nil {
 			return fmt.Errorf("bench: %s: %w", iface, err)
 		}
 		ip := []netip.Addr{floodInside, floodThere}[i]
-		if err := b.active.Netlink().NeighSet(&netlink.Neigh{LinkIndex: l.Attrs().Index, IP: ip.AsSlice(), HardwareAddr: floodMACs[i][:], State: netlink.NUD_PERMANENT}); err != nil {
+		if err := g.Netlink().NeighSet(&netlink.Neigh{LinkIndex: l.Attrs().Index, IP: ip.AsSlice(), HardwareAddr: floodMACs[i][:], State: netlink.NUD_PERMANENT}); err != nil {
 			return fmt.Errorf("bench: neighbour %s: %w", ip, err)
 		}
 	}
 	return nil
 }
 
+// macs are those of the active gateway, inside and outside.
+func (b *bed) macs() (macs [2][6]byte) {
+	for i, iface := range []string{"lan0", "wan0"} {
+		copy(macs[i][:], b.active.Link(iface).MAC)
+	}
+	return macs
+}
+
 // packets are the frames of flows from the first-th on: questions and answers.
 type packets struct{ ask, answer *volley }
 
 func (b *bed) packets(first, n int) (*packets, error) {
-	macs := [2][6]byte{}
-	for i, iface := range []string{"lan0", "wan0"} {
-		copy(macs[i][:], b.active.Link(iface).MAC)
-	}
+	macs := b.macs()
 	var out, in [][]byte
 	for i := range n {
 		src, port := floodFlow(first + i)

@@ -12,11 +12,12 @@ import (
 
 	"understudy/appliance/lab/pair"
 	"understudy/nat/conntrack"
+	"understudy/nat/session"
 )
 
 // PlaneRun is one measurement of a program that replicates sessions.
 type PlaneRun struct {
-	// Made as fast as ctnetlink takes them, until the standby knew all.
+	// Made as fast as ctnetlink takes them, or packets pass, until the standby knew all.
 	Rate    float64 `json:"rate"` // sessions a second
 	Missing int     `json:"missing"`
 	Full    Price   `json:"full"`
@@ -54,6 +55,9 @@ type plan struct {
 	resync   bool
 	crash    bool
 	calm     time.Duration
+	// unaudited: memory is measured before the standby's program has been told of what its
+	// kernel saw.
+	unaudited bool
 
 	say func(string, ...any)
 }
@@ -154,6 +158,9 @@ func (m *measurement) fill(ctx context.Context) error {
 	}
 	m.run.Rate = round(float64(n) / to.at.Sub(from.at).Seconds())
 	m.run.Full = price(from, to, m.rest, n)
+	if err := m.audited(ctx, n); err != nil {
+		return err
+	}
 	if err := sleep(ctx, 2*m.plan.calm); err != nil {
 		return err
 	}
@@ -168,9 +175,24 @@ func (m *measurement) fill(ctx context.Context) error {
 	return nil
 }
 
+// audited waits until the standby's program has been told of n sessions, where it is told of
+// those only that are there when it compares tables: each minute.
+func (m *measurement) audited(ctx context.Context, n int) error {
+	if !m.copies || m.plan.unaudited {
+		return nil
+	}
+	return m.wait(ctx, fmt.Sprintf("an audit to tell of %d sessions", n), func(ctx context.Context) error {
+		s, err := m.standby.Status(ctx)
+		if err == nil && (s.Sessions == nil || s.Sessions.Foreign < n) {
+			err = fmt.Errorf("the standby's program knows %+v", s.Sessions)
+		}
+		return err
+	})
+}
+
 func (m *measurement) lives(ctx context.Context) error {
 	n, rate := m.plan.lives, m.plan.rate
-	l, err := livesOf(m.active, m.plan.sessions, rate, n)
+	l, err := m.livesOf(m.plan.sessions, rate, n)
 	if err != nil {
 		return err
 	}
@@ -237,20 +259,16 @@ func (m *measurement) flood(ctx context.Context) error {
 	return m.unflood(ctx, n)
 }
 
-// unflood takes the flood's flows out of the active gateway's table.
+// unflood has gateways forget the flood's flows.
 func (m *measurement) unflood(ctx context.Context, n int) error {
-	h, err := handOf(m.active, 0, 0)
-	if err != nil {
+	keys := make([]session.Key, n)
+	for i := range keys {
+		keys[i] = floodKey(i)
+	}
+	if err := m.forget(keys); err != nil {
 		return err
 	}
-	defer h.close()
-	for i := range n {
-		h.keys = append(h.keys, floodKey(i))
-	}
-	if err := h.kernel.Delete(h.keys, make([]error, n)); err != nil {
-		return err
-	}
-	_, err = m.settled(ctx, m.plan.sessions)
+	_, err := m.settled(ctx, m.plan.sessions)
 	return err
 }
 
@@ -281,15 +299,11 @@ func (m *measurement) first(ctx context.Context) error {
 	}
 	m.run.FirstP50, m.run.FirstP99 = quantile(took, 0.5), quantile(took, 0.99)
 	m.plan.say("  first packet of a flow and its answer: %.0f us, 99 %% within %.0f", m.run.FirstP50, m.run.FirstP99)
-	h, err := handOf(m.active, 0, 0)
-	if err != nil {
-		return err
+	keys := make([]session.Key, len(calls))
+	for i, k := range calls {
+		keys[i] = k.key
 	}
-	defer h.close()
-	for _, k := range calls {
-		h.keys = append(h.keys, k.key)
-	}
-	if err := h.kernel.Delete(h.keys, make([]error, len(h.keys))); err != nil {
+	if err := m.forget(keys); err != nil {
 		return err
 	}
 	_, err = m.settled(ctx, m.plan.sessions)
@@ -305,7 +319,7 @@ func (m *measurement) resync(ctx context.Context) error {
 
 // crash cuts the power while connections come and go, and compares the tables.
 func (m *measurement) crash(ctx context.Context) error {
-	l, err := livesOf(m.active, m.plan.sessions+m.plan.lives, m.plan.rate, 10*m.plan.rate)
+	l, err := m.livesOf(m.plan.sessions+m.plan.lives, m.plan.rate, 10*m.plan.rate)
 	if err != nil {
 		return err
 	}

@@ -68,18 +68,45 @@ func TestCrashesLoseNothingThatThePeerHad(t *testing.T) {
 		if b.Rate < 100 || b.YoungLost > b.Young {
 			t.Errorf("crash %d: got %+v", i+1, b)
 		}
+		if b.Named != b.Met {
+			t.Errorf("crash %d: the survivor names %d of %d lost connections that it has met: %q", i+1, b.Named, b.Met, b.Unnamed)
+		}
+	}
+}
+
+// The same where the standby is told of next to nothing, but sees the packets. What was in
+// copy at that moment may be lost.
+func TestCrashInModeActive(t *testing.T) {
+	binary := built(t)
+	conntrackdT(t)
+	r, err := RunMatrix(minutes(t), MatrixOptions{Binary: binary, Modes: []string{modeActive}, Crashes: 1, Progress: t.Output()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := r.Rows[0]
+	if row.Refused != "" || len(row.Crashes) != 1 {
+		t.Fatalf("got %+v", row)
+	}
+	for _, c := range row.Classes {
+		if c.Held == 0 || c.HeldLost > c.Held/10 {
+			t.Errorf("of class %s there were %d flows, and %d are lost", c.Class, c.Held, c.HeldLost)
+		}
+	}
+	if b := row.Crashes[0]; b.Wrong+b.Leaks > 0 || b.Named != b.Met || b.Rate < 100 {
+		t.Errorf("got %s", &b)
 	}
 }
 
 func TestRunModes(t *testing.T) {
 	binary := built(t)
 	r, err := RunModes(minutes(t), SessionsOptions{
-		Binary: binary, Modes: []string{bestMode(t, binary)}, Sessions: []int{1000}, Runs: 1, Rate: 1000, Progress: t.Output(), calm: 100 * time.Millisecond,
+		Binary: binary, Modes: []string{bestMode(t, binary), modeActive}, Sessions: []int{1000}, Runs: 1, Rate: 1000, Progress: t.Output(),
+		calm: 100 * time.Millisecond, unaudited: true,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Rows) != 2 || r.Rows[0].Mode != modeOff {
+	if len(r.Rows) != 3 || r.Rows[0].Mode != modeOff {
 		t.Fatalf("got %+v", r.Rows)
 	}
 	off, on := r.Rows[0].Runs[0], r.Rows[1].Runs[0]
@@ -89,6 +116,17 @@ func TestRunModes(t *testing.T) {
 	if on.Life.Link <= 0 || on.Life.ActiveUS <= 0 || on.Life.StandbyUS <= 0 || on.Rate <= 0 || on.Flood <= 0 || on.FirstP50 <= 0 ||
 		on.Missing+on.FloodMissing > 0 || on.After.Sessions < 1000 || on.After.Missing > 500 || on.After.Wrong > 0 || on.Takeover.MS <= 0 || on.Takeover.Installed > 0 {
 		t.Errorf("with replication: got %+v", on)
+	}
+	if r.Rows[1].Packets || !r.Rows[2].Packets {
+		t.Error("how the sessions were made is not said")
+	}
+	// Six frames of a connection's life, each on the link at least once, and little else; the
+	// standby has all, without having been told.
+	seen := r.Rows[2].Runs[0]
+	if frames := 6 * 60.0; seen.Life.Link < frames || seen.Life.Link > 4*frames || seen.Life.ActiveUS <= 0 || seen.LifeRate <= 0 || seen.Rate <= 0 ||
+		seen.Flood <= 0 || seen.FirstP50 <= 0 || seen.Missing+seen.FloodMissing > 10 || seen.After.Sessions < 1000 || seen.After.Missing > 100 ||
+		seen.After.Wrong > 0 || seen.Takeover.MS <= 0 || seen.Takeover.Installed > 0 {
+		t.Errorf("with copies of packets: got %+v", seen)
 	}
 	if err := r.WriteText(io.Discard); err != nil {
 		t.Error(err)

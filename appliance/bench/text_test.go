@@ -93,14 +93,15 @@ func floodReport() *FloodReport {
 }
 
 func matrixReport() *MatrixReport {
-	blow := Blow{AfterMS: 1500, Rate: 580.4, LagMS: 3.2, WindowMS: 2.9, Held: 900, Young: 3, YoungLost: 2, Expected: 1.9, Within: true,
+	blow := Blow{AfterMS: 1500, Rate: 580.4, LagMS: 3.2, WindowMS: 2.9, Held: 900, Young: 3, YoungLost: 2, Expected: 1.9, Met: 2, Named: 2, Within: true,
 		Classes: make([]ClassCount, len(classes))}
 	for i, c := range classes {
 		blow.Classes[i] = ClassCount{Class: c, Held: 60}
 	}
 	blow.Classes[0] = ClassCount{Class: "tcp", Held: 60, Young: 3, YoungLost: 2, Expected: 1.9}
 	bad := blow
-	bad.Within, bad.Wrong, bad.Leaks = false, 1, 1
+	bad.Within, bad.Wrong, bad.Leaks, bad.Named = false, 1, 1, 1
+	bad.Unnamed = []string{"tcp 10.0.0.10:40001 > 203.0.113.254:7001: no answer"}
 	bad.Lost, bad.Leaked = []string{"idle 10.0.0.10:40000 > 203.0.113.254:7001: no answer"}, []string{"wan tcp 10.0.0.10:40000 > 203.0.113.254:7001 ACK"}
 	good := MatrixRow{Mode: "hybrid", Crashes: []Blow{blow, blow}}
 	worse := MatrixRow{Mode: "log-optimistic", Crashes: []Blow{blow, bad}}
@@ -121,7 +122,9 @@ func modesReport() *ModesReport {
 		return ModeRow{Mode: mode, Sessions: 100000, Runs: all, Sum: sumPlane(all)}
 	}
 	off := row(modeOff, 1)
-	return &ModesReport{Machine: somewhere, Rate: 10000, Rows: []ModeRow{off, row("incremental", 1), row("hybrid", 1.5), {Mode: "active", Sessions: 100000, Refused: "it is not known"}}}
+	seen := row("active", 1.7)
+	seen.Packets = true
+	return &ModesReport{Machine: somewhere, Rate: 10000, Rows: []ModeRow{off, row("incremental", 1), row("hybrid", 1.5), seen, {Mode: "periodic", Sessions: 100000, Refused: "it is not known"}}}
 }
 
 func versusReport() *VersusReport {

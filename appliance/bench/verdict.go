@@ -2,9 +2,10 @@ package bench
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"understudy/nat/session"
 )
@@ -26,14 +27,17 @@ type Blow struct {
 	Young     int     `json:"young"`
 	YoungLost int     `json:"young_lost"`
 	Expected  float64 `json:"expected"` // flows a second times lag, of all classes
-	// What the survivor reports: its estimate of what was lost, -1 without one; the flows that
-	// it has found to be lost; and how many of those lost here are named there.
+	// What the survivor reports: its estimate of what was lost, -1 without one, and the flows
+	// that it has found to be lost. Met are the lost connections that have sent again, so
+	// that it could meet them; Named are those of them that it names.
 	Estimated int          `json:"estimated"`
 	Reported  int          `json:"reported"`
+	Met       int          `json:"met"`
 	Named     int          `json:"named"`
-	Wrong     int          `json:"wrong"`  // flows that went on by another translation than before, or as another one
-	Leaks     int          `json:"leaks"`  // packets on the outside with an inside source
-	Leaked    []string     `json:"leaked"` // the first few
+	Unnamed   []string     `json:"unnamed"` // the first few that it does not
+	Wrong     int          `json:"wrong"`   // flows that went on by another translation than before, or as another one
+	Leaks     int          `json:"leaks"`   // packets on the outside with an inside source
+	Leaked    []string     `json:"leaked"`  // the first few
 	Classes   []ClassCount `json:"classes"`
 	Lost      []string     `json:"lost"` // the first few that must not have been
 	Within    bool         `json:"within"`
@@ -59,6 +63,15 @@ type sighting struct {
 	born        time.Time
 	err         error // it does not
 	wrong       bool  // it does, or not, as something else than it was
+	spoke       bool  // the end that began it has sent again since
+}
+
+// met tells whether the flow is one that a survivor must have noticed to be lost: a
+// connection of which it was sent a segment. The datagram of a flow that nobody knows
+// is the first one of a new flow, and what comes to a translated port tells of
+// no flow at all.
+func (s *sighting) met() bool {
+	return (s.err != nil || s.wrong) && s.spoke && s.key.Proto == unix.IPPROTO_TCP
 }
 
 // horizon is what the active gateway said of its peer: until when that had
@@ -105,7 +118,8 @@ func (h *horizon) holds(s *sighting, kernel map[session.Key]session.Record) bool
 }
 
 // judge counts what became of the flows that were there when the gateway stopped.
-func (b *Blow) judge(seen []sighting, stopped time.Time, h horizon, kernel map[session.Key]session.Record, named map[netip.AddrPort]bool) {
+func (b *Blow) judge(seen []sighting, stopped time.Time, h horizon, kernel map[session.Key]session.Record, report *lossReport) {
+	b.Estimated, b.Reported = report.estimated, report.found
 	counts := map[string]*ClassCount{}
 	recent := map[string]int{}
 	for _, c := range classes {
@@ -128,18 +142,23 @@ func (b *Blow) judge(seen []sighting, stopped time.Time, h horizon, kernel map[s
 		}
 		if s.wrong && (held || s.err == nil && s.class != "udp") {
 			b.Wrong++ // a datagram of a flow that nobody knew gets a translation anew, and that is that
-			b.tell(s)
+			b.Lost = note(b.Lost, s)
 		}
 		if s.err == nil && !s.wrong {
 			continue
 		}
 		b.WindowMS = max(b.WindowMS, ms(stopped.Sub(s.born)))
-		if named[netip.AddrPortFrom(s.key.Src.Netip(4), s.key.SrcPort)] {
-			b.Named++
+		switch {
+		case !s.met():
+		case report.names[nameOf(&s.key)]:
+			b.Met, b.Named = b.Met+1, b.Named+1
+		default:
+			b.Met++
+			b.Unnamed = note(b.Unnamed, s)
 		}
 		if held {
 			c.HeldLost++
-			b.tell(s)
+			b.Lost = note(b.Lost, s)
 		} else {
 			c.YoungLost++
 		}
@@ -155,28 +174,33 @@ func (b *Blow) judge(seen []sighting, stopped time.Time, h horizon, kernel map[s
 	}
 }
 
-func (b *Blow) tell(s *sighting) {
+// note adds a flow to a list of the first few.
+func note(list []string, s *sighting) []string {
 	line := s.what
 	if s.err != nil {
 		line = fmt.Sprintf("%s: %v", s.what, s.err)
 	}
-	if len(b.Lost) < 10 && !slices.Contains(b.Lost, line) {
-		b.Lost = append(b.Lost, line)
+	if len(list) < 10 && !slices.Contains(list, line) {
+		list = append(list, line)
 	}
+	return list
 }
 
 // within is the aim: nothing lost that the peer had, of the others no more than
 // three times what was to be expected and three, nothing wrong, nothing
-// untranslated.
+// untranslated, and everything named that was met.
 func (b *Blow) within(exact bool) bool {
-	return (!exact || b.HeldLost == 0) && float64(b.HeldLost+b.YoungLost) <= 3*b.Expected+3 && b.Wrong == 0 && b.Leaks == 0
+	return (!exact || b.HeldLost == 0) && float64(b.HeldLost+b.YoungLost) <= 3*b.Expected+3 && b.Wrong == 0 && b.Leaks == 0 && b.Named == b.Met
 }
 
 func (b *Blow) String() string {
-	s := fmt.Sprintf("%.0f new a second, lag %.1f ms; of %d flows that the peer had %d lost, of %d others %d, %.1f expected; oldest %.1f ms; the survivor estimates %d, found %d, %d of these; %d wrong, %d untranslated",
-		b.Rate, b.LagMS, b.Held, b.HeldLost, b.Young, b.YoungLost, b.Expected, b.WindowMS, b.Estimated, b.Reported, b.Named, b.Wrong, b.Leaks)
+	s := fmt.Sprintf("%.0f new a second, lag %.1f ms; of %d flows that the peer had %d lost, of %d others %d, %.1f expected; oldest %.1f ms; the survivor estimates %d, found %d, names %d of the %d of these that it met; %d wrong, %d untranslated",
+		b.Rate, b.LagMS, b.Held, b.HeldLost, b.Young, b.YoungLost, b.Expected, b.WindowMS, b.Estimated, b.Reported, b.Named, b.Met, b.Wrong, b.Leaks)
 	for _, l := range b.Lost {
 		s += "\n  " + l
+	}
+	for _, l := range b.Unnamed {
+		s += "\n  not named: " + l
 	}
 	return s
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"understudy/appliance/lab/pair"
 	"understudy/nat/session"
 )
@@ -15,7 +17,15 @@ func TestVerdict(t *testing.T) {
 	ago := func(d time.Duration) time.Time { return stopped.Add(-d) }
 	gone := errors.New("gone")
 	had, other := key(pair.InsideHost, 1, pair.Outside, 2), key(pair.InsideHost, 3, pair.Outside, 2)
+	third := key(pair.InsideHost, 4, pair.Outside, 2)
+	datagram := third
+	datagram.Proto = unix.IPPROTO_UDP
 	kernel := map[session.Key]session.Record{had: {}}
+	report := &lossReport{estimated: 5, found: 9, names: map[flowName]bool{
+		{"tcp", netip.AddrPortFrom(pair.InsideHost, 3), netip.AddrPortFrom(pair.Outside, 2)}: true,
+		// The same source may have called another one.
+		{"tcp", netip.AddrPortFrom(pair.InsideHost, 4), netip.AddrPortFrom(pair.Outside, 5)}: true,
+	}}
 	var h horizon
 	h.say(ago(1400*time.Millisecond), 300*time.Millisecond) // out of the mean by now
 	h.say(ago(200*time.Millisecond), 10*time.Millisecond)
@@ -29,24 +39,27 @@ func TestVerdict(t *testing.T) {
 		want Blow // its numbers
 	}{
 		{"goes on", []sighting{{class: "tcp", key: had, born: ago(time.Millisecond)}}, Blow{Held: 1, Expected: .007, Within: true}},
-		{"the peer had it", []sighting{{class: "tcp", key: had, born: ago(time.Millisecond), err: gone}}, Blow{Held: 1, HeldLost: 1, WindowMS: 1, Expected: .007}},
+		{"the peer had it", []sighting{{class: "tcp", key: had, born: ago(time.Millisecond), err: gone, spoke: true}}, Blow{Held: 1, HeldLost: 1, WindowMS: 1, Expected: .007, Met: 1}},
 		{"its record was acknowledged", []sighting{{class: "idle", born: ago(300 * time.Millisecond), err: gone}}, Blow{Held: 1, HeldLost: 1, WindowMS: 300, Expected: .007}},
-		{"too young to say", []sighting{{class: "tcp", key: other, born: ago(30 * time.Millisecond), err: gone}}, Blow{Young: 1, YoungLost: 1, WindowMS: 30, Expected: .007, Within: true}},
-		{"after the crash", []sighting{{class: "tcp", key: other, born: stopped.Add(1), err: gone}}, Blow{Within: true}},
+		{"too young to say", []sighting{{class: "tcp", key: other, born: ago(30 * time.Millisecond), err: gone, spoke: true}}, Blow{Young: 1, YoungLost: 1, WindowMS: 30, Expected: .007, Met: 1, Named: 1, Within: true}},
+		{"not named", []sighting{{class: "tcp", key: third, born: ago(30 * time.Millisecond), err: gone, spoke: true}}, Blow{Young: 1, YoungLost: 1, WindowMS: 30, Expected: .007, Met: 1}},
+		{"not met", []sighting{{class: "tcp", key: third, born: ago(30 * time.Millisecond), err: gone}}, Blow{Young: 1, YoungLost: 1, WindowMS: 30, Expected: .007, Within: true}},
+		{"a datagram is met by nobody", []sighting{{class: "udp", key: datagram, born: ago(30 * time.Millisecond), err: gone, spoke: true}}, Blow{Young: 1, YoungLost: 1, WindowMS: 30, Expected: .007, Within: true}},
+		{"after the crash", []sighting{{class: "tcp", key: third, born: stopped.Add(1), err: gone, spoke: true}}, Blow{Within: true}},
 		{"another translation", []sighting{{class: "udp-stream", born: ago(time.Minute), wrong: true}}, Blow{Held: 1, HeldLost: 1, Wrong: 1, WindowMS: 60000}},
 		{"of a datagram that nobody knew", []sighting{{class: "udp", key: other, born: ago(5 * time.Millisecond), wrong: true}}, Blow{Young: 1, YoungLost: 1, WindowMS: 5, Expected: .007, Within: true}},
 		{"of a connection that nobody knew", []sighting{{class: "tcp", key: other, born: ago(5 * time.Millisecond), wrong: true}}, Blow{Young: 1, YoungLost: 1, Wrong: 1, WindowMS: 5, Expected: .007}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var b Blow
-			b.judge(tc.seen, stopped, h, kernel, map[netip.AddrPort]bool{netip.AddrPortFrom(pair.InsideHost, 3): true})
+			b.judge(tc.seen, stopped, h, kernel, report)
 			b.Within = b.within(true)
 			b.Classes, b.Lost = nil, nil
-			if b.Named > 0 != (b.YoungLost > 0) { // the young ones alone are from port 3
-				t.Errorf("%d are named", b.Named)
+			if len(b.Unnamed) != b.Met-b.Named || report.lacks(tc.seen, stopped) != b.Met-b.Named || b.Estimated != 5 || b.Reported != 9 {
+				t.Errorf("of the report: got %+v", b)
 			}
 			if got := b; got.Held != tc.want.Held || got.HeldLost != tc.want.HeldLost || got.Young != tc.want.Young || got.YoungLost != tc.want.YoungLost ||
-				got.Expected != tc.want.Expected || got.Wrong != tc.want.Wrong || got.WindowMS != tc.want.WindowMS || got.Within != tc.want.Within {
+				got.Expected != tc.want.Expected || got.Met != tc.want.Met || got.Named != tc.want.Named || got.Wrong != tc.want.Wrong || got.WindowMS != tc.want.WindowMS || got.Within != tc.want.Within {
 				t.Errorf("want %+v\ngot  %+v", tc.want, got)
 			}
 		})
@@ -64,6 +77,8 @@ func TestVerdictBound(t *testing.T) {
 		{Blow{Leaks: 1}, false},
 		{Blow{Wrong: 1}, false},
 		{Blow{HeldLost: 1}, false},
+		{Blow{Met: 2, Named: 2}, true},
+		{Blow{Met: 2, Named: 1}, false},
 	} {
 		if got := tc.b.within(true); got != tc.want {
 			t.Errorf("%+v: got %v", tc.b, got)

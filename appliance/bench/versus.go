@@ -118,6 +118,10 @@ func (o VersusOptions) taken() (string, error) {
 	why := ""
 	for _, m := range modes {
 		var err error
+		if m == modeActive {
+			why = "mode active: what is made by ctnetlink, as for conntrackd, its standby does not see"
+			continue
+		}
 		if why, err = refused(pair.Options{Binary: o.Binary, Mode: m}); err != nil || why == "" {
 			return m, err
 		}
