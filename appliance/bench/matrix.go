@@ -350,6 +350,7 @@ func (m *matrix) cut(ctx context.Context, g *gathered) (one *Blow, err error) {
 		from, err = m.active.Crash()
 	}
 	said := heard()
+	said.copies = m.mode == modeActive
 	held := map[session.Key]session.Record{}
 	if err == nil {
 		held, err = entries(m.standby)

@@ -80,6 +80,8 @@ type horizon struct {
 	until time.Time
 	lag   time.Duration // for the expectation
 	said  []lagSaid     // of the last second
+	// copies says that the peer is not told of flows: what it has its kernel alone tells.
+	copies bool
 }
 
 type lagSaid struct {
@@ -109,10 +111,14 @@ func (h *horizon) say(at time.Time, lag time.Duration) {
 const unread = 250 * time.Millisecond
 
 // holds tells whether the peer had applied a flow: its kernel had it when the
-// active gateway stopped, or the active gateway had said so.
+// active gateway stopped, or the active gateway had said so. Of a flow that has no key
+// only the latter is known.
 func (h *horizon) holds(s *sighting, kernel map[session.Key]session.Record) bool {
 	if _, ok := kernel[s.key]; ok && s.key.Family != 0 {
 		return true
+	}
+	if h.copies && s.key.Family != 0 {
+		return false
 	}
 	return s.born.Before(h.until.Add(-unread))
 }

@@ -66,6 +66,31 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
+// A peer that is told of nothing has what its kernel has, however old a flow is.
+func TestVerdictOfCopies(t *testing.T) {
+	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+	h := horizon{copies: true}
+	h.say(now, 0)
+	had, other := key(pair.InsideHost, 1, pair.Outside, 2), key(pair.InsideHost, 3, pair.Outside, 2)
+	kernel := map[session.Key]session.Record{had: {}}
+	for _, tc := range []struct {
+		s    sighting
+		want bool
+	}{
+		{sighting{key: had, born: now}, true},
+		{sighting{key: other, born: now.Add(-time.Minute)}, false},
+		{sighting{born: now.Add(-time.Minute)}, true},
+	} {
+		if got := h.holds(&tc.s, kernel); got != tc.want {
+			t.Errorf("%+v: got %v", tc.s, got)
+		}
+	}
+	h.copies = false
+	if s := (sighting{key: other, born: now.Add(-time.Minute)}); !h.holds(&s, kernel) {
+		t.Error("one that was acknowledged")
+	}
+}
+
 // What may be lost of the young: three times what is to be expected, and three.
 func TestVerdictBound(t *testing.T) {
 	for _, tc := range []struct {
