@@ -11,10 +11,13 @@ KERNEL  := ./vrrp/vrrpnet/... ./vrrp/election/... ./garp/garpnet/... ./garp/rane
            ./appliance/e2e/... ./appliance/daemon/... ./health/probe/...
 # The election beside other people's routers. They mostly wait: several at a time.
 INTEROP := ./appliance/interop/...
+# What needs Debian's kernel: in a machine of its own (appliance/lab/guest).
+GUEST   := ./appliance/lab/guest
+GUESTDIR := $(or $(UNDERSTUDY_GUEST_DIR),/var/cache/understudy-guest)
 TOTAL   := $(or $(TEST_TOTAL),/tmp/understudy-test-total.$(shell id -u))
 SUM     := $(GO) run ./.ci/testsum -total $(TOTAL)
 
-.PHONY: help build demo test test-unit test-sim test-kernel test-interop mutations verify bench bench-vrrp bench-sessions fuzz soak soak-sim soak-sessions clean tools
+.PHONY: help build demo test test-unit test-sim test-kernel test-interop test-guest mutations verify bench bench-vrrp bench-sessions fuzz soak soak-sim soak-sessions clean tools
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -28,12 +31,13 @@ demo: build ## two gateways in namespaces, one crash, flows survive (root)
 tools: ## install what the tests need (Debian, root)
 	@.ci/tools
 
-test: tools ## everything: unit, then kernel, then interoperation (root)
+test: tools ## everything: unit, then kernel, then interoperation, then the guest (root)
 	@rm -f $(TOTAL)
 	@ok=0; $(MAKE) --no-print-directory test-unit || ok=1; \
 	$(MAKE) --no-print-directory test-sim || ok=1; \
 	$(MAKE) --no-print-directory test-kernel || ok=1; \
 	$(MAKE) --no-print-directory test-interop || ok=1; \
+	$(MAKE) --no-print-directory test-guest || ok=1; \
 	awk '{p+=$$1; f+=$$2; s+=$$3} END {printf "%d passed, %d failed, %d skipped\n", p, f, s; exit p==0}' $(TOTAL) || ok=1; \
 	rm -f $(TOTAL); exit $$ok
 
@@ -70,10 +74,14 @@ test-interop: build ## beside keepalived and FRR, in network namespaces (root)
 	@UNDERSTUDY_REQUIRE_NETNS=$(if $(CI),1,$(UNDERSTUDY_REQUIRE_NETNS)) UNDERSTUDY_BINARY=$(CURDIR)/$(BIN) \
 		$(GO) test -p 1 -parallel 6 -timeout 20m -json $(INTEROP) | $(SUM) -part interop $(if $(CI),-no-skip)
 
+test-guest: build ## under Debian's kernel, in an emulated machine
+	@$(GO) run ./.ci/guest -kernel $(GUESTDIR)/kernel -busybox $(GUESTDIR)/busybox/bin/busybox -program $(BIN) \
+		$(if $(CI),-require) $(if $(GUEST_RUN),-run '$(GUEST_RUN)') $(GUEST) | $(SUM) -part guest $(if $(CI),-no-skip)
+
 verify: ## gofmt, vet, staticcheck, tidy, import rules, docs in step
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
-	$(GO) vet ./...
-	$(GO) tool staticcheck ./...
+	$(GO) vet -tags guest ./...
+	$(GO) tool staticcheck -tags guest ./...
 	$(GO) mod tidy -diff
 	$(GO) test -count=1 -run 'TestImports|TestDocs|TestReference' . ./appliance/config ./cmd/understudy
 

@@ -61,6 +61,7 @@ var layers = map[string][]string{
 	"appliance/lab":         nil,
 	"appliance/lab/capture": {"appliance/lab"},
 	"appliance/lab/probe":   {"appliance/lab"},
+	"appliance/lab/guest":   nil,
 	"appliance/lab/pair":    {"appliance", "appliance/config", "appliance/control", "appliance/lab", "appliance/lab/capture", "appliance/lab/probe", "nat/conntrack", "nat/session"},
 	"appliance/demo":        {"appliance", "appliance/lab", "appliance/lab/capture", "appliance/lab/pair", "appliance/lab/probe"},
 	"appliance/bench":       {"appliance/lab", "appliance/lab/capture", "appliance/lab/pair", "appliance/lab/probe", "nat/conntrack", "nat/session"},

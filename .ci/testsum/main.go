@@ -5,7 +5,7 @@
 //	go test -json ./... | go run ./.ci/testsum -part unit -total FILE
 //
 // The counts are added to FILE, so that the last part can print the sum. It
-// exits 1 if a test or a build failed, or if nothing ran at all; with
+// exits 1 if a test or a build failed, or if there was no test at all; with
 // -no-skip also if a test was skipped.
 package main
 
@@ -109,7 +109,7 @@ func run(part, total string, noSkip bool, slow int) int {
 		}
 	}
 	switch {
-	case failed > 0, passed == 0, noSkip && len(skipped) > 0:
+	case failed > 0, passed+len(skipped) == 0, noSkip && len(skipped) > 0:
 		return 1
 	}
 	return 0
