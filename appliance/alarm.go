@@ -27,6 +27,7 @@ const (
 	AlarmDuplicate        = "duplicate-address"
 	AlarmRouteWaiting     = "route-waiting"
 	AlarmNotifyFailed     = "notify-failed"
+	AlarmBond             = "bond"           // an aggregate of links is not as it should be
 	AlarmMirrorDown       = "mirror-down"    // packets are not copied to the standby
 	AlarmJournal          = "journal-failed" // sessions are not written to disk, but should be
 )

@@ -203,6 +203,8 @@ func (c *Core) Step(now time.Time, ev Event) []Action {
 		c.onCheckChanged(now, ev)
 	case LinkChanged:
 		c.onLinkChanged(now, ev)
+	case BondChanged:
+		c.onBondChanged(now, ev)
 	case Guarded:
 		c.onGuarded(ev)
 	case Reclaimed:

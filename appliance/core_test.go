@@ -24,6 +24,7 @@ import (
 //	  notify [prepare=1s]                       … and have programs told, and wait for some
 //	check uplink up|down [value=3]              a check says so
 //	link up0 up|down                            an interface is so
+//	bond bond0 up|down|unknown [lost=1]         a bond is so (track=bond:bond0:-20)
 //	  guard=uplink                              … with a check of the common neighbour (of node, reload)
 //	guarded split-brain=(gateway,2s,detail) …   all that the guard finds: alarm, group, since when, what
 //	reclaimed gateway                           another node was active too
@@ -172,6 +173,14 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		return s.step(ev)
 	case "link":
 		return s.step(LinkChanged{Name: first, Up: d.CmdArgs[1].Key == "up"})
+	case "bond":
+		ev := BondChanged{Name: first}
+		fmt.Sscan(arg("lost"), &ev.Lost)
+		ev.State = map[string]health.State{"up": health.Up, "down": health.Down}[d.CmdArgs[1].Key]
+		if ev.Lost > 0 {
+			ev.Why = "eth1 link_down"
+		}
+		return s.step(ev)
 	case "tracked":
 		return s.core.Tracked(first) + "\n"
 	case "election-lost":
@@ -244,6 +253,9 @@ func testTracks(cfg *Config, list string) (out []health.Track) {
 		if name, ok := strings.CutPrefix(item, "interface:"); ok {
 			item, sc.Kind, sc.Grace = name, health.KindInterface, time.Second
 		}
+		if name, ok := strings.CutPrefix(item, "bond:"); ok {
+			item, sc.Kind, sc.Counts, sc.UpAfter = name, health.KindBond, true, time.Second
+		}
 		if name, ok := strings.CutPrefix(item, "value:"); ok {
 			item, sc.Measures = name, true
 		}
@@ -298,6 +310,7 @@ func TestCoreTotal(t *testing.T) {
 		Prepared{Group: "a", Term: 3}, Prepared{Group: "nobody"},
 		CheckChanged{Name: "uplink", State: health.Down, Why: "x"}, CheckChanged{Name: "web", State: health.Down}, CheckChanged{Name: "web", State: health.Up},
 		CheckChanged{Name: "nobody", State: health.Down}, LinkChanged{Name: "up0"}, LinkChanged{Name: "up0", Up: true},
+		BondChanged{Name: "bond0", State: health.Down, Lost: 2}, BondChanged{Name: "bond0", State: health.Up, Lost: 1}, BondChanged{Name: "nobody"},
 		Guarded{}, Guarded{Findings: []Finding{{Alarm: AlarmSplitBrain, Group: "a"}, {Alarm: "nothing"}}}, Reclaimed{Group: "a"}, Reclaimed{Group: "nobody"},
 		Reloaded{Config: testConfig("b", true, "uplink")}, Stop{},
 	}
@@ -305,7 +318,7 @@ func TestCoreTotal(t *testing.T) {
 	var walk func(path []Event, depth int)
 	walk = func(path []Event, depth int) {
 		for _, ev := range events {
-			cfg := testConfig("a,b", true, "uplink:-50,web,interface:up0:-20")
+			cfg := testConfig("a,b", true, "uplink:-50,web,interface:up0:-20,bond:bond0:-10")
 			notifies(&cfg, true, "3s")
 			c := NewCore(time.Unix(0, 0), cfg)
 			now := time.Unix(0, 0)

@@ -63,6 +63,11 @@ func (c *Core) onLinkChanged(now time.Time, ev LinkChanged) {
 	c.weigh(c.tracker.Step(now, in))
 }
 
+func (c *Core) onBondChanged(now time.Time, ev BondChanged) {
+	c.weigh(c.tracker.Step(now, health.TrackerInput{Kind: health.InState,
+		Source: health.Source{Kind: health.KindBond, Name: ev.Name}, State: ev.State, Value: ev.Lost, Why: ev.Why}))
+}
+
 // alarmChecks keeps the alarm in step: all that is down, in one.
 func (c *Core) alarmChecks(now time.Time) {
 	var detail []string

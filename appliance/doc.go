@@ -9,6 +9,7 @@
 //	replica  ──Synced──────▶ │ Core │ ──Elect…──────▶ election process
 //	kernel   ──Drifted─────▶ │      │ ──Announce────▶ gratuitous ARP schedule
 //	probes   ──CheckChanged▶ │      │
+//	bonds    ──BondChanged─▶ │      │
 //	operator ──Failover────▶ └──────┘ ──Reply───────▶ control socket
 //	                            ▲─────────Applied{Gen, Err}──────────┘
 //

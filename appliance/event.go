@@ -84,6 +84,14 @@ type (
 		Why   string // it is down
 	}
 
+	// BondChanged is what an aggregate of links is now; the same may be said again.
+	BondChanged struct {
+		Name  string
+		State health.State
+		Lost  int    // members that do not carry
+		Why   string // something is lost, or it is down
+	}
+
 	// Guarded is all that the guard against split brain finds, in place of what it
 	// found before.
 	Guarded struct{ Findings []Finding }
@@ -158,6 +166,7 @@ func (Synced) event()       {}
 func (TermHeard) event()    {}
 func (Claimed) event()      {}
 func (CheckChanged) event() {}
+func (BondChanged) event()  {}
 func (Guarded) event()      {}
 func (Reclaimed) event()    {}
 func (LinkChanged) event()  {}

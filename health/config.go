@@ -14,9 +14,10 @@ type Kind uint8
 const (
 	KindCheck Kind = iota
 	KindInterface
+	KindBond
 )
 
-var kindNames = [...]string{"check", "interface"}
+var kindNames = [...]string{"check", "interface", "bond"}
 
 // String is the word before the colon in the configuration file.
 func (k Kind) String() string {
@@ -46,6 +47,10 @@ type SourceConfig struct {
 	Grace time.Duration
 	// Measures says that not its state counts but its value.
 	Measures bool
+	// Counts says that its value is how many parts of it are lost: a weight is that
+	// of each, a fault that it is Down. More lost counts at once; fewer has to last
+	// for UpAfter.
+	Counts bool
 }
 
 // Track is one source tracked by a router.

@@ -30,6 +30,8 @@
 //	weight +50                 Up: priority 50 higher
 //	a value, weight W          value times W; -254 and less: fault
 //	a value, no weight         anything but 0, or unreadable: fault
+//	a count, weight -20        priority 20 lower for each part that is lost
+//	a count, no weight         Down: fault
 //
 // Unknown moves nothing: no fault, no weight in either direction. A group that
 // waits for the first word of something that could put it in fault is Pending:

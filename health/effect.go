@@ -35,9 +35,11 @@ type part struct {
 func (t Track) part(s *source) part {
 	switch {
 	case s.state == Unknown:
-		return part{pending: t.Weight == 0, missing: t.Weight > 0 && !s.cfg.Measures}
+		return part{pending: t.Weight == 0, missing: t.Weight > 0 && !s.cfg.Measures && !s.cfg.Counts}
 	case s.cfg.Measures:
 		return t.measured(s)
+	case s.cfg.Counts:
+		return t.counted(s)
 	}
 	down := (s.state == Down) != t.Reverse
 	switch {
@@ -108,6 +110,9 @@ func (t Track) appendWord(b []byte, s *source, p part) []byte {
 	b = append(b, ' ')
 	b = append(b, s.cfg.Name...)
 	b = append(b, ' ')
+	if s.cfg.Counts && s.state != Unknown {
+		return t.appendCounted(b, s, p)
+	}
 	if s.cfg.Measures && s.state == Up {
 		b = append(b, "is "...)
 		b = strconv.AppendInt(b, int64(s.value), 10)

@@ -20,8 +20,8 @@ type TrackerInput struct {
 	Kind   TrackerInputKind
 	Source Source
 	State  State
-	Value  int    // of a source that measures, while Up
-	Why    string // it is Down, for people
+	Value  int    // of a source that measures, while Up, or of one that counts
+	Why    string // it is Down, for people; of a source that counts: what is lost
 }
 
 // TrackerOutput has the effect of every group in which a tracked source changed:
@@ -42,13 +42,17 @@ type Tracker struct {
 // source is one tracked thing. state is what counts; said is its own last word,
 // which becomes state at due if it is not taken back before.
 type source struct {
-	cfg    SourceConfig
-	state  State
-	said   State
-	value  int
-	why    string
-	due    time.Time // zero: nothing is waited for
-	groups []int     // that track it
+	cfg   SourceConfig
+	state State
+	said  State
+	value int
+	why   string
+	due   time.Time // zero: nothing is waited for
+
+	saidValue int    // with said, of a source that counts
+	saidWhy   string // likewise
+
+	groups []int // that track it
 }
 
 type group struct {
@@ -90,9 +94,10 @@ func (t *Tracker) build(now time.Time, cfg Config, old *Tracker) error {
 		s := source{cfg: sc}
 		s.wait(now)
 		if old != nil {
-			if k, ok := old.index[sc.Source]; ok && old.sources[k].cfg.Measures == sc.Measures {
+			if k, ok := old.index[sc.Source]; ok && old.sources[k].cfg.Measures == sc.Measures && old.sources[k].cfg.Counts == sc.Counts {
 				was := old.sources[k]
 				s.state, s.said, s.value, s.why = was.state, was.said, was.value, was.why
+				s.saidValue, s.saidWhy = was.saidValue, was.saidWhy
 				if s.state != Unknown {
 					s.due = was.due
 				}
@@ -159,6 +164,9 @@ func (t *Tracker) Step(now time.Time, in TrackerInput) TrackerOutput {
 
 // hear takes the word of a source and tells whether anything that counts changed.
 func (s *source) hear(now time.Time, in TrackerInput) bool {
+	if s.cfg.Counts {
+		return s.hearCount(now, in)
+	}
 	changed := false
 	switch in.State {
 	case Up:
@@ -203,13 +211,18 @@ func (s *source) expire(now time.Time) bool {
 		return false
 	}
 	if s.said == Unknown {
-		s.said, s.why = Down, "not heard of"
+		s.said, s.why, s.saidWhy = Down, "not heard of", "not heard of"
 	}
 	s.settle()
 	return true
 }
 
-func (s *source) settle() { s.state, s.due = s.said, time.Time{} }
+func (s *source) settle() {
+	s.state, s.due = s.said, time.Time{}
+	if s.cfg.Counts {
+		s.value, s.why = s.saidValue, s.saidWhy
+	}
+}
 
 func (t *Tracker) affected(source int) {
 	for _, i := range t.sources[source].groups {
@@ -289,11 +302,14 @@ func (t *Tracker) String() string {
 	for i := range t.sources {
 		s := &t.sources[i]
 		fmt.Fprintf(&b, "%v %v", s.cfg.Source, s.state)
-		if s.cfg.Measures && s.state == Up {
+		if s.cfg.Measures && s.state == Up || s.cfg.Counts && s.state != Unknown {
 			fmt.Fprintf(&b, " %d", s.value)
 		}
-		if s.said != s.state {
+		if s.said != s.state || s.cfg.Counts && s.said != Unknown && s.saidValue != s.value {
 			fmt.Fprintf(&b, ", says %v", s.said)
+			if s.cfg.Counts {
+				fmt.Fprintf(&b, " %d", s.saidValue)
+			}
 		}
 		b.WriteByte('\n')
 	}

@@ -15,7 +15,7 @@ import (
 // TestTrackerTranscripts runs the files of testdata/tracker; -rewrite writes
 // what happened into them. The commands:
 //
-//	config, reload      source check NAME [measures] [down-after=D] [up-after=D] [grace=D]
+//	config, reload      source check NAME [measures] [counts] [down-after=D] [up-after=D] [grace=D]
 //	                    group NAME
 //	                    router NAME PRIORITY [KIND:NAME[:WEIGHT][!]]...      ! is reverse
 //	up|down|unknown KIND:NAME [value=N] [why=TEXT]
@@ -106,6 +106,8 @@ func (w *transcript) configure(t *testing.T, d *datadriven.TestData) {
 				switch key {
 				case "measures":
 					s.Measures = true
+				case "counts":
+					s.Counts = true
 				case "down-after":
 					s.DownAfter = span
 				case "up-after":
@@ -150,8 +152,11 @@ func (w *transcript) configure(t *testing.T, d *datadriven.TestData) {
 
 func source(s string) health.Source {
 	kind, name, _ := strings.Cut(s, ":")
-	if kind == "interface" {
+	switch kind {
+	case "interface":
 		return health.Source{Kind: health.KindInterface, Name: name}
+	case "bond":
+		return health.Source{Kind: health.KindBond, Name: name}
 	}
 	return health.Source{Kind: health.KindCheck, Name: name}
 }

@@ -14,7 +14,7 @@ func Types() map[string]reflect.Type {
 	for _, v := range []any{
 		appliance.Tick{}, appliance.Attached{}, appliance.Transition{}, appliance.Fenced{}, appliance.ElectionLost{},
 		appliance.Applied{}, appliance.Synced{}, appliance.TermHeard{}, appliance.Claimed{}, appliance.Guarded{}, appliance.Reclaimed{},
-		appliance.CheckChanged{}, appliance.LinkChanged{}, appliance.Drifted{}, appliance.Prepared{}, appliance.Drained{},
+		appliance.CheckChanged{}, appliance.LinkChanged{}, appliance.BondChanged{}, appliance.Drifted{}, appliance.Prepared{}, appliance.Drained{},
 		appliance.Failover{}, appliance.Reloaded{}, appliance.Stop{},
 
 		appliance.Hold{}, appliance.Announce{}, appliance.Withdraw{}, appliance.ElectReady{}, appliance.ElectEligible{},

@@ -277,6 +277,8 @@ func (r *Runner) logEvent(ev appliance.Event) {
 		r.log.Info("check", "check", ev.Name, "state", ev.State.String(), "value", ev.Value, "why", ev.Why)
 	case appliance.Reclaimed:
 		r.log.Info("another node was active too; announcing again", "group", ev.Group)
+	case appliance.BondChanged:
+		r.log.Info("bond", "bond", ev.Name, "state", ev.State.String(), "lost", ev.Lost, "why", ev.Why)
 	case appliance.LinkChanged:
 		r.log.Debug("interface", "iface", ev.Name, "up", ev.Up)
 	case appliance.Drifted:

@@ -308,7 +308,7 @@ func (c *checker) announce(n *node, g int) {
 func (d *daemon) racing() bool {
 	for _, ev := range d.events {
 		switch ev.(type) {
-		case appliance.Synced, appliance.Claimed, appliance.TermHeard, appliance.CheckChanged, appliance.LinkChanged, appliance.Tick:
+		case appliance.Synced, appliance.Claimed, appliance.TermHeard, appliance.CheckChanged, appliance.LinkChanged, appliance.BondChanged, appliance.Tick:
 		default:
 			return true
 		}

@@ -84,6 +84,7 @@ const (
 	coStop
 	coCheck
 	coLink
+	coBond
 	coGuarded
 	coReclaimed
 	coPrepared
@@ -92,7 +93,7 @@ const (
 
 var eventNames = [numEvents]string{"tick", "attached", "transition", "fenced", "election-lost", "applied", "refused", "stale", "synced",
 	"not-synced", "term", "claimed", "unclaimed", "drifted", "drained", "not-drained", "failover", "reloaded", "stop", "check", "link",
-	"guarded", "reclaimed", "prepared"}
+	"bond", "guarded", "reclaimed", "prepared"}
 
 // Coverage counts what met what.
 type Coverage struct {
@@ -254,6 +255,8 @@ func classifyEvent(ev appliance.Event, gen uint64) (kind int, ok bool) {
 		return coCheck, true
 	case appliance.LinkChanged:
 		return coLink, true
+	case appliance.BondChanged:
+		return coBond, true
 	case appliance.Guarded:
 		return coGuarded, true
 	case appliance.Reclaimed:

@@ -101,6 +101,8 @@ func (d *daemon) event(a *Act) {
 		d.post(appliance.Reclaimed{Group: name})
 	case "prepared": // of an activation that never was
 		d.post(appliance.Prepared{Group: name})
+	case "bond": // of which nobody has any
+		d.post(appliance.BondChanged{Name: "nobody's", State: health.Down, Lost: 1})
 	case "check":
 		if d.probed {
 			n.tellCheck(soft)

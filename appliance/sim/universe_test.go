@@ -91,7 +91,7 @@ func TestEveryEventIsInAClass(t *testing.T) {
 		appliance.Synced{}, appliance.Synced{InSync: true}, appliance.TermHeard{}, appliance.Claimed{}, appliance.Claimed{On: true},
 		appliance.Drifted{}, appliance.Drained{}, appliance.Drained{Err: errors.New("no")}, appliance.Failover{}, appliance.Reloaded{},
 		appliance.Stop{}, appliance.CheckChanged{State: health.Up}, appliance.LinkChanged{},
-		appliance.Guarded{}, appliance.Reclaimed{}, appliance.Prepared{}}
+		appliance.BondChanged{}, appliance.Guarded{}, appliance.Reclaimed{}, appliance.Prepared{}}
 	var have []string
 	met := [numEvents]bool{}
 	for _, ev := range events {

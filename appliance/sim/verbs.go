@@ -93,7 +93,7 @@ var forms = [numVerbs]form{
 	Poke: {"poke", "ngw", []string{"start", "tick", "fault", "fault-fence", "fault-off", "resume", "eligible",
 		"overlap", "weight", "vouch", "unvouch", "hand-over", "stop", "stop-fence"}},
 	Event: {"event", "ngw", []string{"tick", "attached", "refused", "stale", "synced", "term", "claimed", "drifted", "drained", "not-drained", "check", "link",
-		"guarded", "reclaimed", "prepared"}},
+		"guarded", "reclaimed", "prepared", "bond"}},
 	Expect: {"expect", "gx", nil},
 }
 
