@@ -1,8 +1,10 @@
 package session
 
 import (
+	"fmt"
 	"runtime"
 	"testing"
+	"time"
 )
 
 func heap() uint64 {
@@ -168,4 +170,22 @@ func BenchmarkReceiverApply(b *testing.B) {
 		p.back = p.r.Reply(p.back[:0])
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/400, "ns/record")
+}
+
+// BenchmarkMuster is what the table costs a takeover whose sessions the kernel has: the
+// same, however many they are.
+func BenchmarkMuster(b *testing.B) {
+	for _, n := range []uint32{1_000, 1_000_000} {
+		b.Run(fmt.Sprintf("hot/flows=%d", n), func(b *testing.B) {
+			t := NewTable(seed, t0, 0)
+			for i := range n {
+				r := snat(i)
+				s, _, _ := t.Upsert(&r, 0, 0)
+				t.SetInstalled(s, true)
+			}
+			for b.Loop() {
+				t.Muster(1, t0, 0, time.Minute)
+			}
+		})
+	}
 }
