@@ -313,6 +313,18 @@ func TestBondComesUp(t *testing.T) {
 			}
 			w.run(10 * s)
 		}, []string{"3s degraded", "3s ok"}},
+		{"the far ends had given up waiting for us", func(w *watcher) {
+			for i := range w.wires {
+				w.far(i, defaulted)
+				w.own(i, expired)
+			}
+			w.run(2 * s)
+			for i := range w.wires {
+				w.far(i, good)
+				w.own(i, good)
+			}
+			w.run(2 * s)
+		}, []string{"2s degraded", "2s ok"}},
 		{"nobody speaks LACP", func(w *watcher) {
 			for i := range w.wires {
 				w.wires[i].far = Info{}
@@ -325,8 +337,9 @@ func TestBondComesUp(t *testing.T) {
 				w.wires[i].far, w.wires[i].own = Info{}, Info{}
 				w.wires[i].member.HasStates, w.wires[i].member.Actor.State = true, defaulted&^Activity
 			}
-			w.run(8 * s)
-		}, []string{"6s +passive_both eth0", "6s +passive_both eth1", "6s +below_min_links", "6s failed"}},
+			w.run(34 * s)
+		}, []string{"6s +defaulted eth0", "6s +defaulted eth1", "6s +below_min_links", "6s failed",
+			"33s -defaulted eth0", "33s -defaulted eth1", "33s +passive_both eth0", "33s +passive_both eth1"}},
 		{"there is no carrier", func(w *watcher) {
 			w.wires[0].member.Carrier, w.wires[1].member.Carrier, w.bond.Carrier = false, false, false
 			w.run(8 * s)
@@ -348,7 +361,7 @@ func TestBondComesUp(t *testing.T) {
 			w.run(4 * s)
 			w.wires[1].member.Actor.State = defaulted
 			w.run(4 * s)
-		}, []string{"0s degraded", "2s +partner_expired eth1", "2s +at_min_links", "6s -partner_expired eth1", "6s +defaulted eth1"}},
+		}, []string{"0s degraded", "2s +at_min_links", "3s +partner_expired eth1", "6s -partner_expired eth1", "6s +defaulted eth1"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWatcher(t, ModeLACP, 2)

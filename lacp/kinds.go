@@ -5,7 +5,7 @@ import "time"
 // What is seen for a moment while a link comes up is no finding. These are longer
 // than two ends that are well need.
 const (
-	linkSettle = 2 * time.Second  // the first PDUs have gone both ways
+	linkSettle = ShortTimeout     // an end whose link has just come up is EXPIRED by rule
 	noPartner  = 2 * ShortTimeout // both ends have given up waiting
 	bothJoined = 5 * time.Second  // AggregateWait on both sides, and a PDU each
 	lasting    = 2 * time.Second  // no matter of one PDU

@@ -41,6 +41,7 @@ type member struct {
 	rx        receiver
 	was       bool // the partner has been current since the link came up
 	heard     bool // a PDU has come since then
+	heardAt   time.Time
 	far       Info // the far end, by its last PDU
 	view      Info // what it believed of us
 	farSince  time.Time
@@ -58,6 +59,11 @@ type member struct {
 	moved, flapped, flooded bool // in this step
 
 	latches [numMemberKinds]latch
+}
+
+// hushed is when even an end that speaks each 30 s would have been heard.
+func (p *member) hushed() time.Time {
+	return latest(p.upSince, p.heardAt).Add(SlowPeriodic + ShortTimeout)
 }
 
 func (p *member) tick(now time.Time) {
@@ -173,7 +179,7 @@ func (m *Monitor) onPDU(now time.Time, p *member) {
 	if far.System != (MAC{}) {
 		p.last = far.System
 	}
-	p.far, p.view, p.heard, p.was = far, m.pdu.Partner, true, true
+	p.far, p.view, p.heard, p.heardAt, p.was = far, m.pdu.Partner, true, now, true
 	p.loopUntil = time.Time{}
 	p.rx.heard(now, m.ownState(p))
 }

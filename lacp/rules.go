@@ -39,8 +39,8 @@ var bondRules = [numKinds - numMemberKinds]func(*Monitor) bool{
 // troubled is a far end that has not heard us: what else it says of us is old.
 func troubled(s State) bool { return s&(Expired|Defaulted) != 0 }
 
-// bothPassive: we are, and so is what answers; or nobody ever speaks, for nobody
-// begins.
+// bothPassive: we are, and so is what answers; or nobody speaks for so long that
+// nobody begins.
 func (m *Monitor) bothPassive(p *member) bool {
 	own, _, ok := m.ourEnd(p)
 	if !m.speaks(p) {
@@ -49,7 +49,7 @@ func (m *Monitor) bothPassive(p *member) bool {
 	if m.current(p) {
 		return !m.farState(p).Has(Activity) && !m.ownState(p).Has(Activity)
 	}
-	return ok && !own.State.Has(Activity) && m.receive(p) == PartnerDefaulted
+	return ok && !own.State.Has(Activity) && m.receive(p) == PartnerDefaulted && !m.now.Before(p.hushed())
 }
 
 func (m *Monitor) nobody(p *member) bool {
