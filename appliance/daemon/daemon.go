@@ -269,7 +269,11 @@ func (n *node) run(ctx context.Context) error {
 	}
 	g.Go(func() error {
 		defer cancel() // the end of the loop is the end of all
-		return n.runner.Run(ctx)
+		if err := n.runner.Run(ctx); err != nil {
+			return err
+		}
+		n.farewell(ctx)
+		return nil
 	})
 	err := g.Wait()
 	if errors.Is(err, context.Canceled) {
@@ -279,6 +283,20 @@ func (n *node) run(ctx context.Context) error {
 		return err
 	}
 	return n.leave()
+}
+
+// farewellBound is how long an orderly stop waits for peers. The control loop does not
+// beat any more: see beatPeriod.
+const farewellBound = 500 * time.Millisecond
+
+// farewell waits for the peers to have heard the last of our sessions.
+func (n *node) farewell(ctx context.Context) {
+	if n.sessions == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, farewellBound)
+	defer cancel()
+	n.sessions.Farewell(ctx)
 }
 
 // leave tidies up after an orderly stop, and says goodbye: nothing of ours is left.

@@ -56,7 +56,7 @@ func (e *Engine) Activate(ctx context.Context, group string, term uint64) (Repor
 	again := e.groups.Active().Has(g)
 	if again {
 		e.groups.Activate(g, term)
-		if term > e.asked[g] {
+		if e.stay(g) || term > e.asked[g] {
 			e.reclaimed(began, g)
 		}
 		e.asked[g] = term
@@ -100,7 +100,7 @@ func (e *Engine) Activate(ctx context.Context, group string, term uint64) (Repor
 	e.groups.SetPartial(g, true) // until the dump that follows
 	for _, p := range e.peers {
 		p.receiver.Abandon(g)
-		p.receiver.AcceptLate(g, time.Now().Add(e.cfg.Late))
+		e.acceptLate(p, g, time.Now())
 	}
 	if !caughtUp {
 		now := time.Now()
@@ -134,6 +134,13 @@ func (e *Engine) Activate(ctx context.Context, group string, term uint64) (Repor
 		"events", r.Phases.Events, "link", r.Phases.Link, "kernel", r.Phases.Kernel)
 	e.notify(Change{Kind: SyncChanged, Group: group, Term: own})
 	return r, errors.Join(err, instErr)
+}
+
+// acceptLate has what begins at p, which claims group g as well, taken for a while. That
+// is longer than it takes for watchOwners to ask for what p keeps, so that nothing falls in
+// between. Held: e.mu.
+func (e *Engine) acceptLate(p *peer, g int, now time.Time) {
+	p.receiver.AcceptLate(g, now.Add(2*e.cfg.Late))
 }
 
 // join makes the events of flows that begin and change arrive, or not: only an
@@ -176,91 +183,6 @@ func (e *Engine) installUntil(ctx context.Context, goal uint64) error {
 		if n, err := e.installBatch(); err != nil || n == 0 {
 			return err
 		}
-	}
-}
-
-// Bounds of a deactivation: how long it gives the last changes to be sent, when they
-// went at once so far and when they did not, and how long to be found.
-const (
-	flushBound  = 20 * time.Millisecond
-	heldBound   = 200 * time.Millisecond
-	rereadBound = 500 * time.Millisecond
-)
-
-// Deactivate makes this node a standby for the group: its sessions stay in the
-// kernel until the new owner says otherwise.
-func (e *Engine) Deactivate(group string) {
-	g, err := e.group(group)
-	if err != nil {
-		return
-	}
-	e.mu.Lock()
-	active := e.groups.Active().Has(g)
-	e.mu.Unlock()
-	if !active {
-		return
-	}
-	if _, err := e.readEvents(); err != nil {
-		e.log.Warn("last events not read", "group", group, "err", err)
-	}
-	e.mu.Lock()
-	e.hasten(time.Now())
-	bound := flushBound
-	if e.cfg.Knobs.Holds() {
-		bound = heldBound
-	}
-	e.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), rereadBound)
-	if err := e.reread(ctx); err != nil {
-		e.log.Warn("the last sessions are not all known", "group", group, "err", err)
-	}
-	cancel()
-	e.flush(time.Now().Add(bound))
-	now := time.Now()
-	e.mu.Lock()
-	e.groups.Deactivate(g)
-	e.table.SetCold(e.cold())
-	e.salvages[g].on = false
-	e.strict[g] = time.Time{}
-	e.unsure &^= 1 << uint(g)
-	e.release(now, 1<<uint(g))
-	e.settleDown(now)
-	for _, p := range e.peers {
-		p.receiver.Ask(g)
-		kick(p.reply)
-	}
-	e.announce(now, 1<<uint(g))
-	e.mu.Unlock()
-	e.log.Info("sessions handed over", "group", group)
-	e.notify(Change{Kind: SyncChanged, Group: group})
-}
-
-// release makes our own kernel entries of the groups what a standby's are: held
-// beyond their timeouts, and without the check of TCP windows, of which this
-// kernel sees no more. Without it every transfer that goes on elsewhere would be
-// out of window here by the time it comes back. Held: e.mu.
-func (e *Engine) release(now time.Time, groups session.GroupSet) {
-	e.table.Each(groups, func(s session.Slot) bool {
-		e.table.Offer(s, now)
-		return true
-	})
-	kick(e.install)
-}
-
-// flush waits until the connected peers were sent all.
-func (e *Engine) flush(deadline time.Time) {
-	for time.Now().Before(deadline) {
-		e.mu.Lock()
-		clean := true
-		for _, p := range e.peers {
-			clean = clean && (p.out == nil || p.sender.Idle())
-		}
-		e.kickSenders()
-		e.mu.Unlock()
-		if clean {
-			return
-		}
-		time.Sleep(time.Millisecond)
 	}
 }
 

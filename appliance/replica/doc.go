@@ -28,7 +28,8 @@
 //	              expects.go: what helpers expect; ready.go: what this kernel
 //	              can hold; offload.go: what it hides
 //	modes.go      what the mode changes of all that, and what a hand-over does
-//	activate.go   taking a group over, giving it up
+//	activate.go   taking a group over
+//	departure.go  giving one up
 //	salvage.go    what the last owner has and a new one does not
 //	disk.go       when sessions are written to disk; restore.go: what becomes of
 //	              them after a power cut. The files are package journal's

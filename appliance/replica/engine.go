@@ -72,6 +72,7 @@ type Engine struct {
 	audits      session.GroupSet             // groups whose kernel entries must be compared
 	reconcile   time.Time                    // when the owner's dump is due
 	lost        bool                         // events were, since the last dump began
+	owed        bool                         // so they were before it, and it is not through yet
 	anew        bool                         // what counts is another than when the last dump began
 	dumped      time.Time                    // when it last was
 	dumpPause   time.Duration                // how long after that the next may come early
@@ -79,6 +80,9 @@ type Engine struct {
 	compared    time.Time                    // up to here the table is known to have all of our sessions
 	hasty       time.Time                    // a hand-over is under way until then; zero: none is
 	hastened    time.Time                    // since when
+	mustRead    bool                         // it takes a dump since then to know all of our sessions
+	departing   session.GroupSet             // given up here, and not told in full: see departure.go
+	departures  [session.MaxGroups]departure // how far that is
 	retry       []session.Key                // what the kernel refused and may take later
 	strict      [session.MaxGroups]time.Time // when window checks are due to be restored
 	passing     strictPass

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"fmt"
+	"time"
 
 	"understudy/nat/session"
 )
@@ -44,4 +45,19 @@ func (e *Engine) Told() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.told(0)
+}
+
+// HoldDumps keeps dumps of the kernel waiting until the returned function is called.
+func (e *Engine) HoldDumps() (release func()) {
+	e.dumpMu.Lock()
+	return e.dumpMu.Unlock
+}
+
+// EndSalvage has the first group wait for nobody any more, as it does after a while.
+func (e *Engine) EndSalvage() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.salvages[0].on {
+		e.endSalvage(time.Now(), 0)
+	}
 }

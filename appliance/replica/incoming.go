@@ -112,6 +112,7 @@ func (e *Engine) hear(ctx context.Context, p *peer, w *wire) {
 	e.mu.Lock()
 	if p.in == w {
 		e.noteWhole(now) // for the last time, perhaps
+		e.cutShort(now, p)
 		p.in = nil
 		p.receiver.Disconnect()
 		e.announceRaised(now, e.groups.Lost(p.Name))
@@ -162,6 +163,7 @@ func (e *Engine) heed(now time.Time, p *peer) (changes []Change) {
 		case session.NoticeHello:
 			h := p.receiver.Peer()
 			e.lookForRoom()
+			e.meet(now, p)
 			if c.Group = ""; differs(h.Config, e.cfg.Hash) {
 				e.log.Warn("the peer's configuration differs", "peer", p.Name)
 				c.Kind = ConfigDiffers
@@ -183,7 +185,7 @@ func (e *Engine) heed(now time.Time, p *peer) (changes []Change) {
 			c.Kind = Conflict
 			// Who gives way is decided elsewhere. What began there lives here as well,
 			// in case it is the other.
-			p.receiver.AcceptLate(n.Group, now.Add(e.cfg.Late))
+			e.acceptLate(p, n.Group, now)
 		case session.NoticeSynced:
 			p.synced = now
 			e.arrived[n.Group] = e.table.KernelQueue()

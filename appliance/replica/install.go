@@ -51,6 +51,7 @@ func (e *Engine) keepInstalling(ctx context.Context) error {
 			}
 			e.watchOwners(now)
 			e.comeOfAge(now, false)
+			e.depart(now)
 			e.settleDown(now)
 			e.salvage(now)
 			e.watchResting(now)

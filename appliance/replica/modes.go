@@ -56,7 +56,7 @@ func (e *Engine) depends() {
 // hasten makes a hand-over last from now on. Held: e.mu.
 func (e *Engine) hasten(now time.Time) {
 	if e.hasty.IsZero() {
-		e.hastened = now
+		e.hastened, e.mustRead = now, false
 		e.hasty = now.Add(haste) // for turn
 		if err := e.turn(); err != nil {
 			e.log.Warn("events do not arrive", "err", err)
@@ -80,18 +80,28 @@ func (e *Engine) settleDown(now time.Time) {
 	}
 }
 
-// reread waits until a dump that began after the hand-over did has told what events did
-// not. Where these are read, there is nothing to wait for.
+// unread tells whether sessions of before the hand-over may still be known to the kernel
+// alone, because events are not read, some were lost or passed over, or the activation's own
+// dump is not through: then one that began after it is to tell of them, and is made. Held:
+// e.mu.
+func (e *Engine) unread() bool {
+	e.mustRead = e.mustRead || e.cfg.Knobs.Dump || e.lost || e.passed || e.owed || e.groups.Partial() != 0 ||
+		e.overload.Step() == session.Polling
+	if !e.mustRead || !e.compared.Before(e.hastened) {
+		return false
+	}
+	e.reconcile = time.Now()
+	kick(e.dump)
+	return true
+}
+
+// reread waits until all sessions of before the hand-over are known.
 func (e *Engine) reread(ctx context.Context) error {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for {
 		e.mu.Lock()
-		done := !e.cfg.Knobs.Dump || !e.compared.Before(e.hastened)
-		if !done {
-			e.reconcile = time.Now()
-			kick(e.dump)
-		}
+		done := !e.unread()
 		e.mu.Unlock()
 		if done {
 			return nil

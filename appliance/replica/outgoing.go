@@ -182,6 +182,7 @@ func (e *Engine) onAnswer(p *peer, t session.Type, b []byte) error {
 	h, knows := p.sender.Peer()
 	syncedNow, last := p.sender.Synced()
 	stats := p.sender.Stats()
+	e.depart(now)
 	more := !p.sender.Idle()
 	e.mu.Unlock()
 	if err == nil && knows && h.Node != p.Name {

@@ -99,6 +99,7 @@ func (e *Engine) compare(ctx context.Context, groups session.GroupSet) error {
 	gen := e.gen
 	e.table.KeepTombstones(true)
 	e.counters.Dumps++
+	e.owed = e.owed || e.lost || e.passed
 	e.lost, e.passed, e.anew = false, false, false
 	e.seen = unworthy{}
 	goal := e.table.KernelQueue()
@@ -124,7 +125,7 @@ func (e *Engine) compare(ctx context.Context, groups session.GroupSet) error {
 	e.dumpOver(began, now, err != nil)
 	e.dumpAgain(began, now)
 	if err == nil {
-		e.compared = began
+		e.compared, e.owed = began, false
 		e.setOffloaded(offloaded)
 		e.unworthy = e.seen
 		swept := 0
@@ -149,6 +150,7 @@ func (e *Engine) compare(ctx context.Context, groups session.GroupSet) error {
 		e.letGo() // what it has found is the checkpoint
 	}
 	e.kickSenders()
+	e.depart(now)
 	if errors.Is(err, conntrack.ErrDumpInterrupted) {
 		e.log.Debug("conntrack dump interrupted")
 		return nil

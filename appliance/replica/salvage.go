@@ -108,10 +108,9 @@ func (e *Engine) watchOwners(now time.Time) {
 	e.noteWhole(now)
 	for g := range e.cfg.Groups {
 		v := &e.salvages[g]
-		st := e.groups.At(g)
 		rival := e.rival(now, g)
 		switch {
-		case !st.Active || rival == nil:
+		case !e.owned().Has(g) || rival == nil:
 			v.claimed = time.Time{}
 		case v.claimed.IsZero():
 			v.claimed = now
@@ -119,6 +118,28 @@ func (e *Engine) watchOwners(now time.Time) {
 			// No hand-over: flows begin on both. One of them will give way.
 			rival.receiver.AskAgain(g)
 			e.beginSalvage(now, g, false)
+		}
+	}
+}
+
+// meet is when p is heard again, or for the first time. If it says that it is Active for
+// a group that is Active here, flows have begun on both while they were apart. Held: e.mu.
+func (e *Engine) meet(now time.Time, p *peer) {
+	for g := range e.cfg.Groups {
+		if e.owned().Has(g) && p.receiver.Claims(g) {
+			p.receiver.AskAgain(g)
+			e.beginSalvage(now, g, false)
+		}
+	}
+}
+
+// cutShort is when the connection of p ends. Of a group that is Active here p has not said
+// that it gives it up, so there may have been more to say: it is asked when it is back
+// soon. Most often it is dead. Held: e.mu.
+func (e *Engine) cutShort(now time.Time, p *peer) {
+	for g := range e.cfg.Groups {
+		if e.owned().Has(g) && p.receiver.Claims(g) {
+			e.beginSalvage(now, g, !e.lacking(g))
 		}
 	}
 }

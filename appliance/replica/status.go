@@ -101,7 +101,7 @@ func (e *Engine) Status() Status {
 	defer e.mu.Unlock()
 	s := Status{Counters: e.counters, InSync: true, Young: e.young.Len(), Allowed: e.allowed()}
 	s.Overload = e.overloadStatus()
-	active := e.groups.Active()
+	active := e.owned()
 	s.Offloaded, s.NotReady = e.offloaded, slices.Clone(e.ready.lacks)
 	if active != e.groups.All() && len(s.NotReady) > 0 {
 		s.InSync = false
@@ -109,7 +109,7 @@ func (e *Engine) Status() Status {
 	for g := range e.cfg.Groups {
 		st := e.groups.At(g)
 		n, _ := e.table.Tally(g)
-		gs := GroupStatus{Name: st.Name, Active: st.Active, InSync: e.inSync(g), Incomplete: e.lacking(g), Term: st.Term, Holder: st.Holder, Sessions: n}
+		gs := GroupStatus{Name: st.Name, Active: active.Has(g), InSync: e.inSync(g), Incomplete: e.lacking(g), Term: st.Term, Holder: st.Holder, Sessions: n}
 		for _, p := range e.peers {
 			gs.Claimed = gs.Claimed || p.receiver.Claims(g)
 		}
@@ -165,7 +165,7 @@ func (e *Engine) inSync(g int) bool {
 func (e *Engine) told(g int) bool {
 	st := e.groups.At(g)
 	if st.Active {
-		return true
+		return !e.departing.Has(g)
 	}
 	for _, p := range e.peers {
 		switch {
@@ -195,7 +195,7 @@ func (e *Engine) Sessions(fn func(*Session) bool) {
 	for from := session.Slot(0); ; {
 		slice = slice[:0]
 		e.mu.Lock()
-		active := e.groups.Active()
+		active := e.owned()
 		end := e.table.Slots()
 		to := min(from+256, end)
 		e.table.Range(from, to, e.groups.All(), func(s session.Slot) bool {

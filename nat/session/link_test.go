@@ -206,3 +206,50 @@ func TestEndWaitsForTheQueue(t *testing.T) {
 		}
 	}
 }
+
+// A goal is reached when the peer has received what there was to hear, whatever has been
+// added since; on another connection there is nothing to wait for.
+func TestGoals(t *testing.T) {
+	p := newPair()
+	p.ga.Activate(0, 1)
+	p.connect()
+	p.settle(t)
+	g := p.s.Goal()
+	if !p.s.Reached(&g) || !p.s.Heard() {
+		t.Fatalf("nothing waits, and it is not reached: heard %v", p.s.Heard())
+	}
+	for i := range uint32(3) {
+		r := snat(i)
+		p.upsert(&r)
+	}
+	if g = p.s.Goal(); p.s.Reached(&g) || p.s.Heard() {
+		t.Errorf("nothing is written: heard %v", p.s.Heard())
+	}
+	p.send(1)
+	if p.s.Reached(&g) {
+		t.Error("what is written has not arrived")
+	}
+	r := snat(9)
+	p.upsert(&r)
+	if err := p.deliver(9); err != nil || !p.s.Reached(&g) || p.s.Heard() {
+		t.Errorf("three have arrived, another one is not written: heard %v, %v", p.s.Heard(), err)
+	}
+	p.send(1)
+	if g = p.s.Goal(); p.s.Reached(&g) || p.s.Heard() {
+		t.Errorf("all are written, and one has not arrived: heard %v", p.s.Heard())
+	}
+	if err := p.deliver(9); err != nil || !p.s.Reached(&g) || !p.s.Heard() {
+		t.Errorf("all have arrived: heard %v, %v", p.s.Heard(), err)
+	}
+	r.ID++
+	for _, cut := range []func(){p.s.Disconnect, func() { p.s.Connect(p.now) }} {
+		p.connect()
+		p.settle(t)
+		r.ID++
+		p.upsert(&r)
+		g = p.s.Goal()
+		if cut(); !p.s.Reached(&g) {
+			t.Error("what never comes is waited for")
+		}
+	}
+}

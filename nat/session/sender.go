@@ -29,6 +29,7 @@ type Sender struct {
 	hello  Hello
 	knobs  Knobs
 
+	connections                   uint64 // so far
 	connected, greeted, peerKnown bool
 	peer                          Hello
 	sent, received, applied       uint64 // counted frames of this connection
@@ -93,7 +94,7 @@ func (s *Sender) SetTableSize(t TableSize) { s.hello.Table = t }
 // Connect begins a new connection, Disconnect ends it.
 func (s *Sender) Connect(now time.Time) {
 	s.Disconnect()
-	*s = Sender{table: s.table, groups: s.groups, sink: s.sink, hello: s.hello, knobs: s.knobs, generation: s.generation,
+	*s = Sender{table: s.table, groups: s.groups, sink: s.sink, hello: s.hello, knobs: s.knobs, generation: s.generation, connections: s.connections + 1,
 		synced: s.synced, packed: s.packed, stats: s.stats, connected: true, lastHeard: now, lastPing: now, lastAudit: now}
 	s.table.Listen(s.sink)
 	s.wanted = s.groups.Active()
@@ -135,6 +136,34 @@ func (s *Sender) Stats() SenderStats { return s.stats }
 
 // Dirty is the number of records the peer has yet to be sent.
 func (s *Sender) Dirty() int { return s.table.Dirty(s.sink) }
+
+// Goal is what a peer had to hear at some moment.
+type Goal struct {
+	connection uint64
+	at         uint64 // where the queue ended
+	sent       uint64 // 0, or the counted frame that was the last when it had been written
+}
+
+// Goal returns what the peer has to hear now.
+func (s *Sender) Goal() Goal { return Goal{connection: s.connections, at: s.queue().tail} }
+
+// Reached tells whether the peer has received all of g, or never will on the connection
+// that it was to come by.
+func (s *Sender) Reached(g *Goal) bool {
+	if g.connection != s.connections || !s.connected {
+		return true
+	}
+	if g.sent == 0 {
+		if s.queue().head < g.at {
+			return false
+		}
+		g.sent = s.sent
+	}
+	return s.received >= g.sent
+}
+
+// Heard tells whether the peer has received all, and there is nothing more to send now.
+func (s *Sender) Heard() bool { return s.Idle() && s.received == s.sent }
 
 // Lag is how long the oldest change that is not safe at the peer has waited: 0 if all
 // are. What makes one safe is the knobs' Ack; what is held back is not safe.
