@@ -46,7 +46,7 @@ func TestSessionLinkCutAndHealed(t *testing.T) {
 
 	s.must(s.gw2.Link("sync0").Plug())
 	s.settled(s.gw1)
-	s.wait("equal tables", s.tablesEqual(s.gw1))
+	s.wait("equal tables", s.Alike(s.gw1))
 	s.wait("no alarm", all(calm(s.gw1), calm(s.gw2)))
 	if now := lastResync(s, s.gw1); !now.After(resync) {
 		t.Errorf("the last resync was at %v, want one after %v", now, resync)
@@ -94,7 +94,7 @@ func TestSessionLinkFlaps(t *testing.T) {
 		time.Sleep(30 * time.Millisecond)
 	}
 	s.settled(s.gw1)
-	s.wait("equal tables", s.tablesEqual(s.gw1))
+	s.wait("equal tables", s.Alike(s.gw1))
 	s.intact(began)
 	s.whole()
 }
@@ -140,7 +140,7 @@ func TestSplitOfBothSegmentsHeals(t *testing.T) {
 	}
 	s.settled(s.gw1)
 	s.intact(healed)
-	s.wait("equal tables", s.tablesEqual(s.gw1))
+	s.wait("equal tables", s.Alike(s.gw1))
 	s.wait("no alarm", all(calm(s.gw1), calm(s.gw2)))
 	s.whole()
 }

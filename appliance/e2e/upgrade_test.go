@@ -53,6 +53,7 @@ func (u *upgradeScene) mark() {
 func (u *upgradeScene) unmoved(since time.Time) {
 	u.t.Helper()
 	u.settled(u.gw1)
+	u.heals(u.gw1, time.Now())
 	u.wait("adverts on the LAN", u.lan.more(u.gw1, 5))
 	u.wait("adverts on the WAN", u.wan.more(u.gw1, 5))
 	u.intact(since)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"time"
 
 	"understudy/nat/conntrack"
@@ -64,14 +63,14 @@ func (g *Gateway) own() (map[netip.Addr]bool, error) {
 // same tells whether two kernels would do the same with a flow: its translation and
 // whether that is in force, its mark, labels and helper, and whether a TCP connection is
 // open. That it is closing a standby's kernel hears when it is over.
-func same(a, b *session.Record) bool {
+func same(a, b session.Record) bool {
 	const bits = session.StatusSeenReply | session.StatusAssured | session.StatusSrcNAT | session.StatusDstNAT
-	return a.SameBinding(b) && a.Status&bits == b.Status&bits && a.Mark == b.Mark && a.Labels == b.Labels &&
+	return a.SameBinding(&b) && a.Status&bits == b.Status&bits && a.Mark == b.Mark && a.Labels == b.Labels &&
 		a.Helper == b.Helper && a.Master == b.Master && a.SCTP == b.SCTP
 }
 
-// between is the time between two looks at the kernels: what is on its way from one
-// to the other has arrived.
+// between is the time between two looks at tables: what is on its way from one to the
+// other has arrived.
 const between = 150 * time.Millisecond
 
 // Equal returns a condition: the kernels of both gateways have the same flows, entry
@@ -89,31 +88,7 @@ func (p *Pair) Equal(active *Gateway) func(context.Context) error {
 				time.Sleep(between)
 			}
 		}
-		a, b := looks[0], looks[1]
-		var lacks, extra, differs []string
-		for k, was := range a[0] {
-			is, stays := a[1][k]
-			if !stays || !same(&was, &is) {
-				continue
-			}
-			switch have, ok := b[0][k]; {
-			case !ok:
-				lacks = append(lacks, was.String())
-			case !same(&have, &is):
-				differs = append(differs, is.String()+" but "+have.String())
-			}
-		}
-		for k, r := range b[0] {
-			_, stays := b[1][k]
-			if _, ok := a[1][k]; stays && !ok {
-				extra = append(extra, r.String())
-			}
-		}
-		if len(lacks)+len(extra)+len(differs) == 0 {
-			return nil
-		}
-		few := func(list []string) []string { slices.Sort(list); return list[:min(4, len(list))] }
-		return fmt.Errorf("of %d flows of %s, %s lacks %d %q, has %d more %q, has %d otherwise %q", len(a[0]), active.Name,
-			p.Other(active).Name, len(lacks), few(lacks), len(extra), few(extra), len(differs), few(differs))
+		d := compare(looks[0], looks[1], same, func(_ session.Key, r session.Record) string { return r.String() })
+		return d.in(active.Name, p.Other(active).Name)
 	}
 }
