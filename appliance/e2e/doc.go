@@ -11,6 +11,8 @@
 //	return_test.go    a gateway comes back: rebooted, or with a stale table
 //	guard_test.go     who hears whom: both active, held, healed
 //	sync_test.go      the session link: cut, healed, missing, refused
+//	heal_test.go      faults without a change of roles: all tables alike within seconds
+//	split_test.go     two actives that know nothing of each other
 //	death_test.go     the death table of docs/architecture.md, with the whole program
 //	drift_test.go     someone else removes what is ours
 //	reload_test.go    a file that is accepted, and one that is not

@@ -266,35 +266,38 @@ func TestCase47DoubleFailover(t *testing.T) {
 // seed gives the gateway's kernel flows of many hosts, as traffic would.
 func (s *scene) seed(g *pair.Gateway, n int) {
 	s.t.Helper()
+	recs := make([]session.Record, 0, n)
+	for i := range n {
+		src := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(100 + i%100)}), uint16(1024+i/100))
+		server := netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, byte(i / 40000), 7}), 443)
+		recs = append(recs, outward(src, server, uint16(20000+i%40000)))
+	}
+	s.plant(g, recs...)
+}
+
+// outward is a TCP flow from the inside to a server, translated to a port of the gateway's.
+func outward(src, server netip.AddrPort, port uint16) session.Record {
+	return session.Record{
+		Key: session.Key{Src: session.AddrFrom(src.Addr()), Dst: session.AddrFrom(server.Addr()), SrcPort: src.Port(), DstPort: server.Port(),
+			Proto: unix.IPPROTO_TCP, Family: 4},
+		ReplySrc: session.AddrFrom(server.Addr()), ReplyDst: session.AddrFrom(pair.WANAddress.Addr()), ReplySrcPort: server.Port(), ReplyDstPort: port,
+		Status: session.StatusSeenReply | session.StatusAssured | session.StatusConfirmed, Timeout: 3000,
+		TCP: session.TCP{State: session.TCPEstablished, WScaleOrig: 7, WScaleReply: 7, FlagsOrig: 3, FlagsReply: 3},
+	}
+}
+
+// plant gives the gateway's kernel flows, as traffic would.
+func (s *scene) plant(g *pair.Gateway, recs ...session.Record) {
+	s.t.Helper()
 	var k *conntrack.Kernel
 	s.must(g.Do(func() (err error) { k, err = conntrack.OpenKernel(); return err }))
 	defer k.Close()
-	recs := make([]session.Record, 0, conntrack.MaxBatch)
-	flush := func() {
-		results := make([]error, len(recs))
-		s.must(k.Install(recs, conntrack.InstallOptions{NoVerify: true}, results))
-		for i, err := range results {
-			if err != nil {
-				s.t.Fatalf("%s: %v", recs[i].String(), err)
-			}
+	results := make([]error, len(recs))
+	s.must(k.Install(recs, conntrack.InstallOptions{NoVerify: true}, results))
+	for i, err := range results {
+		if err != nil {
+			s.t.Fatalf("%s: %v", recs[i].String(), err)
 		}
-		recs = recs[:0]
-	}
-	for i := range n {
-		src := netip.AddrFrom4([4]byte{10, 0, 0, byte(100 + i%100)})
-		server := session.AddrFrom(netip.AddrFrom4([4]byte{198, 51, byte(i / 40000), 7}))
-		recs = append(recs, session.Record{
-			Key:      session.Key{Src: session.AddrFrom(src), Dst: server, SrcPort: uint16(1024 + i/100), DstPort: 443, Proto: unix.IPPROTO_TCP, Family: 4},
-			ReplySrc: server, ReplyDst: session.AddrFrom(pair.WANAddress.Addr()), ReplySrcPort: 443, ReplyDstPort: uint16(20000 + i%40000),
-			Status: session.StatusSeenReply | session.StatusAssured | session.StatusConfirmed, Timeout: 3000,
-			TCP: session.TCP{State: session.TCPEstablished, WScaleOrig: 7, WScaleReply: 7, FlagsOrig: 3, FlagsReply: 3},
-		})
-		if len(recs) == cap(recs) {
-			flush()
-		}
-	}
-	if len(recs) > 0 {
-		flush()
 	}
 }
 

@@ -73,6 +73,8 @@ var cases = []struct {
 	{48, "hand-overs to and fro", "TestHandOverAndBack", ""},
 	{48, "hand-overs leave nothing behind", "TestCase48HandOversDoNotGrow", ""},
 	{49, "split brain with the same ports, and heal", "TestTermConflict", ""},
+	{49, "split brain without a link, short and long, whoever goes on", "TestCase49SplitBrain", ""},
+	{49, "the same of a pair under load", "TestCase49SplitBrainWithoutTheSessionLink", "appliance/e2e"},
 	{49, "split brain of a pair under load, and heal", "TestSplitOfBothSegmentsHeals", "appliance/e2e"},
 	{50, "not eligible until in sync, for 30 s at most", "TestCore", "appliance"},
 	{50, "and until then a live one is left alone", "TestReturnWithoutTheSessionLinkWaits", "appliance/e2e"},
