@@ -16,6 +16,13 @@ type CheckConfig struct {
 	Timeout time.Duration // what a probe may take; 0 is Every
 	Rise    int           // successes in a row that bring a check from Down to Up
 	Fall    int           // failures in a row that bring it Down
+	// Pushed: results are not asked for but come, one each Every, and may be
+	// Timeout late.
+	Pushed bool
+	// Derived: a result comes when something else changes, and its absence says
+	// nothing. One result in a row is enough.
+	Derived bool
+	Damp    Damp
 }
 
 // WithDefaults returns c with its zero values filled in.
@@ -32,13 +39,23 @@ func (c CheckConfig) WithDefaults() CheckConfig {
 	if c.Fall <= 0 {
 		c.Fall = DefaultFall
 	}
+	if c.Derived {
+		c.Rise, c.Fall = 1, 1
+	}
+	c.Damp = c.Damp.withDefaults()
 	return c
 }
 
 // silence is how long no result may come: the next probe may start Every later
 // and take Timeout, and one more Every leaves room for a busy machine. Without
-// that room a result that is a little late would count twice.
-func (c CheckConfig) silence() time.Duration { return 2*c.Every + c.Timeout }
+// that room a result that is a little late would count twice. What is pushed has
+// that room in its Timeout.
+func (c CheckConfig) silence() time.Duration {
+	if c.Pushed {
+		return c.Every + c.Timeout
+	}
+	return 2*c.Every + c.Timeout
+}
 
 // Bound is the longest time a new check stays Unknown, when its first probe
 // starts spread after it was made, ticks come on time, and its results come all
@@ -62,6 +79,7 @@ type Input struct {
 	Kind    InputKind
 	OK      bool
 	Timeout bool          // of a failure: it was one of time
+	Certain bool          // of a failure: it counts as Fall of them
 	Why     string        // of a failure: for people
 	Value   int           // of a success: what was measured, if the probe measures
 	Took    time.Duration // how long the probe ran
@@ -79,10 +97,13 @@ type Output struct {
 // call NewCheck. It is not safe for concurrent use.
 type Check struct {
 	cfg      CheckConfig
-	state    State
+	state    State // that is told
+	judged   State // by rise and fall; another than state only while damped
+	why      string
 	value    int
-	last     bool // the last result
-	deadline time.Time
+	last     bool      // the last result
+	deadline time.Time // of the next result; zero: it may stay away
+	damper   damper
 	excused  bool // a late tick has been given its grace
 	facts    Facts
 	turns    turns
@@ -91,7 +112,17 @@ type Check struct {
 // NewCheck returns a check in Unknown whose first probe starts spread after now.
 func NewCheck(cfg CheckConfig, now time.Time, spread time.Duration) *Check {
 	cfg = cfg.WithDefaults()
-	return &Check{cfg: cfg, deadline: now.Add(spread + cfg.silence()), facts: Facts{Since: now}}
+	c := &Check{cfg: cfg, facts: Facts{Since: now}}
+	c.await(now.Add(spread))
+	return c
+}
+
+// await starts the wait for a result of a probe that begins at the time from.
+func (c *Check) await(from time.Time) {
+	c.deadline, c.excused = time.Time{}, false
+	if !c.cfg.Derived {
+		c.deadline = from.Add(c.cfg.silence())
+	}
 }
 
 // Config is what the check runs with, defaults filled.
@@ -100,47 +131,64 @@ func (c *Check) Config() CheckConfig { return c.cfg }
 // State is the present one.
 func (c *Check) State() State { return c.state }
 
-// Deadline is when to call Step with InTick unless a result comes first.
-func (c *Check) Deadline() time.Time { return c.deadline }
+// Deadline is when to call Step with InTick unless a result comes first; zero:
+// nothing is waited for.
+func (c *Check) Deadline() time.Time {
+	if c.Damped() && (c.deadline.IsZero() || c.damper.until.Before(c.deadline)) {
+		return c.damper.until
+	}
+	return c.deadline
+}
+
+// Damped tells that the check would be Up, and is held Down for having changed
+// too often.
+func (c *Check) Damped() bool { return c.judged == Up && c.state == Down }
 
 // Reconfigure changes the parameters; what is known stays. A smaller Rise or
 // Fall counts from the next result on.
 func (c *Check) Reconfigure(now time.Time, cfg CheckConfig, spread time.Duration) {
 	c.cfg = cfg.WithDefaults()
-	c.deadline = now.Add(spread + c.cfg.silence())
-	c.excused = false
+	c.await(now.Add(spread))
 }
 
 // Step applies one event at the time now. It is defined for every event in every
 // state.
 func (c *Check) Step(now time.Time, in Input) Output {
+	out := Output{From: c.state}
+	value := c.value
 	switch in.Kind {
 	case InResult:
-		c.deadline, c.excused = now.Add(c.cfg.silence()), false
-		return c.count(now, in)
+		c.await(now)
+		c.count(now, in)
 	case InTick:
-		if !now.Before(c.deadline) {
-			return c.onSilence(now)
+		if !c.deadline.IsZero() && !now.Before(c.deadline) {
+			c.onSilence(now)
 		}
 	}
-	return Output{From: c.state, To: c.state, Value: c.value}
+	c.tell(now)
+	out.To, out.Value = c.state, c.value
+	out.Changed = out.From != out.To || out.To == Up && value != c.value
+	if out.Changed && out.To == Down {
+		out.Why = c.why
+	}
+	return out
 }
 
 // onSilence counts a result that did not come. A process that was stopped has
 // missed its results together with its timer: that says nothing about what is
 // checked, so the wait starts anew, once.
-func (c *Check) onSilence(now time.Time) Output {
+func (c *Check) onSilence(now time.Time) {
 	if late := now.Sub(c.deadline); late > c.cfg.Every && !c.excused {
 		c.excused = true
 		c.deadline = now.Add(c.cfg.silence())
-		return Output{From: c.state, To: c.state, Value: c.value}
+		return
 	}
 	c.facts.Silences++
 	c.deadline = now.Add(c.cfg.Every)
-	return c.count(now, Input{Timeout: true, Why: "no result"})
+	c.count(now, Input{Timeout: true, Why: "no result"})
 }
 
-func (c *Check) count(now time.Time, in Input) Output {
+func (c *Check) count(now time.Time, in Input) {
 	f := &c.facts
 	f.Results++
 	f.Took = in.Took
@@ -149,7 +197,6 @@ func (c *Check) count(now time.Time, in Input) Output {
 	}
 	f.Run++
 	c.last = in.OK
-	out := Output{From: c.state}
 	if !in.OK {
 		f.Failures++
 		f.Why, f.Failed = in.Why, now
@@ -158,24 +205,33 @@ func (c *Check) count(now time.Time, in Input) Output {
 		}
 	}
 	switch {
-	case in.OK && (c.state == Unknown || c.state == Down && f.Run >= c.cfg.Rise):
+	case in.OK && (c.judged == Unknown || c.judged == Down && f.Run >= c.cfg.Rise):
 		c.become(now, Up)
-	case !in.OK && c.state != Down && f.Run >= c.cfg.Fall:
+	case !in.OK && c.judged != Down && (f.Run >= c.cfg.Fall || in.Certain):
+		c.why = in.Why
 		c.become(now, Down)
-		out.Why = in.Why
 	}
-	if in.OK && c.state == Up && c.value != in.Value {
-		c.value, out.Changed = in.Value, true
+	if in.OK && c.judged == Up {
+		c.value = in.Value
 	}
-	out.To, out.Value = c.state, c.value
-	out.Changed = out.Changed || out.From != out.To
-	return out
 }
 
 func (c *Check) become(now time.Time, to State) {
-	if c.state != Unknown {
+	if c.judged != Unknown {
 		c.facts.Changes++
 		c.turns.add(now)
+		if to == Down {
+			c.damper.add(now, c.cfg.Damp)
+		}
 	}
-	c.state, c.facts.Since = to, now
+	c.judged = to
+}
+
+// tell brings what is told in line with what was judged: down at once, up when
+// nothing is held against it.
+func (c *Check) tell(now time.Time) {
+	if c.state == c.judged || c.Damped() && c.cfg.Damp.on() && now.Before(c.damper.until) {
+		return
+	}
+	c.state, c.facts.Since = c.judged, now
 }

@@ -21,7 +21,11 @@
 // after a reload moves no gateway. A timeout is a failure, and so is a result
 // that does not come at all ([Check.Deadline]): a probe that hangs in the kernel
 // cannot keep a check up, and a check that is only ever told of heartbeats needs
-// nothing else.
+// nothing else ([CheckConfig.Pushed]).
+//
+// A check that goes up and down can be held Down for a while ([Damp]); it is judged
+// all the same. One that is made of others ([Combine], [Order]) is told when these
+// change, and follows at once ([CheckConfig.Derived]).
 //
 // # What a state does
 //

@@ -17,6 +17,8 @@ type Facts struct {
 	Silences uint64 // of Timeouts: results that did not come at all
 	Changes  uint64 // between Up and Down
 	Flapping bool
+	Damped   bool      // Down only because it changed too often
+	Until    time.Time // while Damped: when that ends, if it stays up
 }
 
 // Facts returns what is known at the time now.
@@ -24,6 +26,9 @@ func (c *Check) Facts(now time.Time) Facts {
 	f := c.facts
 	f.State, f.Value = c.state, c.value
 	f.Flapping = c.turns.within(now, c.flapWindow())
+	if f.Damped = c.Damped(); f.Damped {
+		f.Until = c.damper.until
+	}
 	return f
 }
 
