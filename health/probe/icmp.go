@@ -53,7 +53,7 @@ func NewICMP(cfg ICMPConfig) (*ICMP, error) {
 	return &ICMP{cfg: cfg, id: uint16(1 + rand.IntN(0xffff))}, nil
 }
 
-// checkAddresses holds what icmp and tcp have in common.
+// checkAddresses holds what all probes of a host have in common.
 func checkAddresses(target, source netip.Addr, iface string) error {
 	switch {
 	case !target.IsValid():

@@ -16,10 +16,15 @@ type Check struct {
 	// Spread is how long the first probe waits. Checks that all start at once
 	// would also all come back at once, each time: see [health.Spread].
 	Spread time.Duration
-	Prober Prober
+	Prober Prober // nil: its results come otherwise, from a Source or from other checks
 	// Subject is what is probed, as text. A check whose name and Subject are as
-	// before keeps its state across a reload: see [NewWatcher].
+	// before keeps its state across a reload, and checks with the same Subject,
+	// Every and Timeout are one probe: see [NewWatcher].
 	Subject string
+	// Of, if any, makes it a check of other checks, by their index: it is up while
+	// Need of them are. There must be no circle (health.Order).
+	Of   []int
+	Need int
 }
 
 // Result is how one probe went.
@@ -43,8 +48,9 @@ func (r Result) Input() health.Input {
 }
 
 // Run probes until ctx is done and every probe has returned. Each check has a
-// goroutine of its own, and emit is called from it: emit has to be safe for
-// concurrent use, and while it blocks, that one check rests.
+// goroutine of its own, and so one socket at a time at most; emit is called from
+// it: emit has to be safe for concurrent use, and while it blocks, that one check
+// rests. Checks without a Prober are passed over.
 //
 // A probe starts each Every, counted from the first start. One that takes longer
 // than that skips the turns it has missed. Its time is up after Timeout; the
@@ -52,6 +58,9 @@ func (r Result) Input() health.Input {
 func Run(ctx context.Context, checks []Check, emit func(Result)) {
 	var wg sync.WaitGroup
 	for i, c := range checks {
+		if c.Prober == nil {
+			continue
+		}
 		c.CheckConfig = c.WithDefaults()
 		wg.Go(func() { c.run(ctx, i, emit) })
 	}

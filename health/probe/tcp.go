@@ -2,21 +2,15 @@ package probe
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
-	"net/netip"
-	"syscall"
+	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // TCPConfig is where to connect, and from where.
-type TCPConfig struct {
-	Target    netip.AddrPort
-	Source    netip.Addr // optional
-	Interface string     // optional: through this one only
-}
+type TCPConfig = Endpoint
 
 // TCP opens a connection and closes it at once, by a reset: an orderly close
 // would leave a port of ours and an entry of the connection table behind for a
@@ -27,53 +21,95 @@ var _ Prober = (*TCP)(nil)
 
 // NewTCP returns a prober.
 func NewTCP(cfg TCPConfig) (*TCP, error) {
-	cfg.Target = netip.AddrPortFrom(cfg.Target.Addr().Unmap(), cfg.Target.Port())
-	cfg.Source = cfg.Source.Unmap()
-	if err := checkAddresses(cfg.Target.Addr(), cfg.Source, cfg.Interface); err != nil {
+	cfg, err := cfg.checked()
+	if err != nil {
 		return nil, fmt.Errorf("tcp: %w", err)
 	}
-	if cfg.Target.Port() == 0 {
-		return nil, fmt.Errorf("tcp: target %v has no port", cfg.Target)
-	}
-	if a := cfg.Target.Addr(); a.Is6() && a.IsLinkLocalUnicast() && a.Zone() == "" {
-		cfg.Target = netip.AddrPortFrom(a.WithZone(cfg.Interface), cfg.Target.Port())
-	}
-	return &TCP{cfg: cfg}, nil
+	return &TCP{cfg}, nil
 }
 
 // Probe connects once.
 func (p *TCP) Probe(ctx context.Context) error {
-	conn, err := p.dialer().DialContext(ctx, "tcp", p.cfg.Target.String())
-	if err != nil {
-		if oe, ok := errors.AsType[*net.OpError](err); ok {
-			err = oe.Err // the addresses are named already
-		}
-		if se, ok := errors.AsType[syscall.Errno](err); ok {
-			err = se
-		}
+	if err := p.connect(ctx); err != nil {
 		return fmt.Errorf("tcp %v: %w", p.cfg.Target, because(ctx, err))
 	}
-	_ = conn.(*net.TCPConn).SetLinger(0)
-	conn.Close()
 	return nil
 }
 
-func (p *TCP) dialer() *net.Dialer {
-	d := &net.Dialer{KeepAlive: -1}
-	if p.cfg.Source.IsValid() {
-		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(p.cfg.Source, 0))
+// connect does what package net would, without what is only needed by those who
+// go on to use the connection: it is done thousands of times a second.
+func (p *TCP) connect(ctx context.Context) error {
+	family := unix.AF_INET
+	if p.cfg.Target.Addr().Is6() {
+		family = unix.AF_INET6
 	}
-	if iface := p.cfg.Interface; iface != "" {
-		d.ControlContext = func(_ context.Context, _, _ string, c syscall.RawConn) error {
-			var err error
-			if cerr := c.Control(func(fd uintptr) { err = unix.BindToDevice(int(fd), iface) }); cerr != nil {
-				return cerr
-			}
-			if err != nil {
-				return fmt.Errorf("bind to %s: %w", iface, err)
-			}
-			return nil
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
+	if err != nil {
+		return fmt.Errorf("open socket: %w", err)
+	}
+	if err = p.begin(fd); err != unix.EINPROGRESS {
+		unix.Close(fd)
+		return err
+	}
+	// The runtime waits for it from here on.
+	f := os.NewFile(uintptr(fd), "tcp")
+	defer f.Close()
+	defer context.AfterFunc(ctx, func() { _ = f.SetDeadline(time.Unix(1, 0)) })()
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var done bool
+	werr := conn.Write(func(fd uintptr) bool {
+		done, err = connected(int(fd))
+		return done
+	})
+	if werr != nil {
+		return bare(werr)
+	}
+	return err
+}
+
+// begin starts to connect. unix.EINPROGRESS: the outcome comes later.
+func (p *TCP) begin(fd int) error {
+	if err := p.cfg.options(fd, false); err != nil {
+		return err
+	}
+	if err := unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {
+		return fmt.Errorf("socket options: %w", err)
+	}
+	if source := p.cfg.Source; source.IsValid() {
+		from, err := sockaddr(source, p.cfg.Interface)
+		if err != nil {
+			return err
+		}
+		if err := unix.Bind(fd, from); err != nil {
+			return fmt.Errorf("bind to %v: %w", source, err)
 		}
 	}
-	return d
+	to, err := sockaddr(p.cfg.Target.Addr(), p.cfg.Interface)
+	if err != nil {
+		return err
+	}
+	switch a := to.(type) {
+	case *unix.SockaddrInet4:
+		a.Port = int(p.cfg.Target.Port())
+	case *unix.SockaddrInet6:
+		a.Port = int(p.cfg.Target.Port())
+	}
+	return unix.Connect(fd, to)
+}
+
+// connected tells whether the attempt is over, and what came of it.
+func connected(fd int) (done bool, err error) {
+	n, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	switch {
+	case err != nil:
+		return true, err
+	case n != 0:
+		return true, unix.Errno(n)
+	}
+	// No error may also mean that there is no outcome yet.
+	_, err = unix.Getpeername(fd)
+	return err != unix.ENOTCONN, err
 }
