@@ -38,6 +38,7 @@ type loop struct {
 	unread   int // turns that an expired timer has waited for the ports
 	packet   []byte
 
+	kennel *kennel
 	supervision
 	stopping
 	beats
@@ -70,7 +71,7 @@ func newLoop(opt Options, log *slog.Logger, ev *events, board *Board) (*loop, er
 		return nil, err
 	}
 	l := &loop{opt: opt, log: log, events: ev, board: board, watcher: w, fences: newFences(exec), beats: beats,
-		now: time.Now(), packet: make([]byte, 0, 2048)}
+		now: time.Now(), packet: make([]byte, 0, 2048), kennel: newKennel(opt.Dogs, log)}
 	l.onLnk = l.onLink
 	return l, nil
 }
@@ -201,6 +202,18 @@ func (l *loop) turn() {
 	l.timers()
 	l.samples()
 	l.beat()
+	l.vouch()
+}
+
+// vouch gives the dogs our word, while there is a daemon or one may be back in
+// time. In an orderly end there need be none.
+func (l *loop) vouch() {
+	if expired(l.kennel.next, l.now) {
+		l.kennel.next = l.now.Add(vouchEvery)
+		if !l.lost {
+			l.kennel.vouch(l.now)
+		}
+	}
 }
 
 // The descriptors of every poll; the ports follow. -1 is ignored by poll.
@@ -261,6 +274,7 @@ func (l *loop) deadline() time.Time {
 	first = earlier(first, l.supervisionDeadline())
 	first = earlier(first, l.stopping.until)
 	first = earlier(first, l.owed.retry)
+	first = earlier(first, l.kennel.next)
 	if len(l.fences.slow) > 0 {
 		first = l.now // at once; what is due goes first in each turn
 	}

@@ -47,6 +47,9 @@ type Options struct {
 	// Ready for the first time.
 	Ready func()
 
+	// Dogs are timers that reset the machine or end the service unless they are fed.
+	Dogs []DogConfig
+
 	Logger *slog.Logger
 	Tape   *record.Tape // of what the Set is given and decides; nil: none
 }

@@ -71,7 +71,9 @@ func Run(ctx context.Context, opt Options) error {
 		log.Warn("the election shares every processor with the daemon's dumps", "err", err)
 	}
 	log.Info("election", "node", l.set.Config().Node, "routers", len(l.routes), "respawned", opt.Link != nil)
-	return l.run()
+	err = l.run()
+	l.kennel.end(l.orderly)
+	return err
 }
 
 func (o Options) board() (*Board, error) {

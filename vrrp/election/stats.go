@@ -21,6 +21,7 @@ type Stats struct {
 	Realtime    string   // why it is not in the real-time class; "": it is
 	Undelivered uint64   // messages to the daemon that found a full socket
 	Guard       witness.Status
+	Dogs        []DogStats
 	Watch       uint64 // times that link notices were lost and asked for again
 }
 
@@ -68,7 +69,7 @@ func (l *loop) snapshot(now time.Time) Stats {
 	}
 	s := Stats{Version: l.opt.Version, Status: l.set.Snapshot(now), Fence: l.fences.stats, Daemon: l.daemonStats, Ports: []PortStats{},
 		Turns: l.turns, Late: l.late, Undelivered: l.undelivered, Watch: l.watcher.Lost(),
-		Guard: l.guard.Snapshot(now)}
+		Guard: l.guard.Snapshot(now), Dogs: l.kennel.stats()}
 	for i := range s.Status.Routers {
 		// What came in for no router at all has no other place to be seen.
 		l.routes[i].port.drops.into(s.Status.Routers[i].Drops)

@@ -1,6 +1,7 @@
 package election
 
 import (
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,6 +24,8 @@ type stopping struct {
 	stage stage
 	until time.Time // of the stage; zero: bounded elsewhere
 	said  bool      // the daemon has said Bye, and is gone
+
+	orderly bool // it is over, and nothing of ours is in service any more
 }
 
 // stop begins an orderly end, or hurries one that is under way. asked: by a
@@ -122,4 +125,5 @@ func (l *loop) finish() {
 		}
 	}
 	l.ended = true
+	l.orderly = !slices.ContainsFunc(l.groups, func(g member) bool { return g.unfenced })
 }

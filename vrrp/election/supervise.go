@@ -208,6 +208,7 @@ func (l *loop) onReady() {
 	l.downSince, l.grace, l.fenceAt, l.fenceFrom = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	lost := l.lost
 	l.lost = false
+	l.kennel.arm(l.now)
 	for i := range l.groups {
 		g := &l.groups[i]
 		was := g.fault
