@@ -163,6 +163,8 @@ func TestTextForPeople(t *testing.T) {
 		"modes":    textOf(func(b *bytes.Buffer) error { return modesReport().WriteText(b) }),
 		"versus":   textOf(func(b *bytes.Buffer) error { return versusReport().WriteText(b) }),
 		"takeover": textOf(func(b *bytes.Buffer) error { return takeoverReport().WriteText(b) }),
+		"checks":   textOf(func(b *bytes.Buffer) error { return checksReport(false).WriteText(b) }),
+		"checks-1": textOf(func(b *bytes.Buffer) error { return checksReport(true).WriteText(b) }),
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got bytes.Buffer
