@@ -27,6 +27,9 @@ var layers = map[string][]string{
 	"nat":                nil,
 	"nat/session":        nil,
 	"health":             nil,
+	"health/expect":      nil,
+	"health/heartbeat":   nil,
+	"health/sdnotify":    nil,
 	"appliance/identity": {"vrrp"},
 	"appliance":          {"vrrp", "health", "appliance/identity"},
 	"appliance/sim":      {"vrrp", "vrrp/witness", "health", "appliance", "appliance/identity"},
@@ -41,12 +44,14 @@ var layers = map[string][]string{
 	"nat/nft":                   {"nat"},
 	"nat/conntrack":             {"nat/session"},
 	"health/program":            nil,
-	"health/probe":              {"health", "health/program"},
+	"health/probe":              {"health", "health/expect", "health/heartbeat", "health/sdnotify", "health/program"},
+	"health/pulse":              {"health/heartbeat", "health/program"},
+	"appliance/dog":             nil,
 	"appliance/kernel":          {"appliance/identity"},
 	"appliance/notify":          {"health/program"},
 	"appliance/replica":         {"nat/session", "nat/conntrack", "appliance/replica/journal"},
 	"appliance/replica/journal": {"nat/session"},
-	"appliance/config":          {"vrrp", "garp/ra", "vrrp/witness", "nat", "nat/session", "health", "appliance/identity"},
+	"appliance/config":          {"vrrp", "garp/ra", "vrrp/witness", "nat", "nat/session", "health", "health/expect", "appliance/identity"},
 	"appliance/control":         {"appliance"},
 	"appliance/metrics":         {"appliance"},
 	"appliance/web":             nil,
@@ -69,11 +74,11 @@ var layers = map[string][]string{
 	"appliance/interop":     nil,
 
 	// The command starts processes: the election it is, or the daemon.
-	"cmd/understudy": {"appliance", "vrrp/record", "appliance/replay", "vrrp/election", "appliance/daemon", "appliance/config", "appliance/decode", "appliance/control", "appliance/demo", "appliance/bench", "appliance/kernel"},
+	"cmd/understudy": {"appliance", "vrrp/record", "appliance/replay", "vrrp/election", "appliance/daemon", "appliance/config", "appliance/decode", "appliance/control", "appliance/demo", "appliance/bench", "appliance/kernel", "appliance/dog", "health/heartbeat", "health/program", "health/pulse"},
 }
 
 // pure packages decide and do nothing else.
-var pure = []string{"vrrp", "vrrp/witness", "garp", "garp/ra", "lacp", "nat", "nat/session", "health", "appliance", "appliance/identity", "appliance/sim"}
+var pure = []string{"vrrp", "vrrp/witness", "garp", "garp/ra", "lacp", "nat", "nat/session", "health", "health/expect", "health/heartbeat", "health/sdnotify", "appliance", "appliance/identity", "appliance/sim"}
 
 // notPure is what a pure package may not import of the standard library.
 var notPure = []string{"os", "net", "syscall", "sync", "context", "log", "math/rand", "math/rand/v2", "unsafe", "runtime"}

@@ -27,9 +27,10 @@ const (
 	AlarmDuplicate        = "duplicate-address"
 	AlarmRouteWaiting     = "route-waiting"
 	AlarmNotifyFailed     = "notify-failed"
-	AlarmBond             = "bond"           // an aggregate of links is not as it should be
-	AlarmMirrorDown       = "mirror-down"    // packets are not copied to the standby
-	AlarmJournal          = "journal-failed" // sessions are not written to disk, but should be
+	AlarmBond             = "bond"            // an aggregate of links is not as it should be
+	AlarmWatchdog         = "watchdog-failed" // the machine's, or systemd's, is not fed
+	AlarmMirrorDown       = "mirror-down"     // packets are not copied to the standby
+	AlarmJournal          = "journal-failed"  // sessions are not written to disk, but should be
 )
 
 // Alarm is something an operator should know, for as long as it holds.

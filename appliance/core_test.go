@@ -294,6 +294,21 @@ func testConfig(groups string, sessions bool, track string) Config {
 	return cfg
 }
 
+// Of thousands of checks that are down the alarm names some.
+func TestAlarmNamesSomeOfManyChecks(t *testing.T) {
+	cfg := testConfig("a", false, "")
+	for i := range 25 {
+		cfg.Health.Sources = append(cfg.Health.Sources, health.SourceConfig{Source: health.Source{Kind: health.KindCheck, Name: fmt.Sprintf("c%02d", i)}})
+	}
+	c := NewCore(time.Unix(0, 0), cfg)
+	for _, s := range cfg.Health.Sources {
+		c.Step(time.Unix(1, 0), CheckChanged{Name: s.Name, State: health.Down, Why: "x"})
+	}
+	if a := c.Alarms(); len(a) != 1 || strings.Count(a[0].Detail, ": x") != 20 || !strings.HasSuffix(a[0].Detail, "c19: x; 5 more") {
+		t.Errorf("%+v", a)
+	}
+}
+
 // TestCoreTotal gives every event to a Core in every state it can reach in a few
 // steps: none may panic, and an address is wanted only where the group is Active.
 func TestCoreTotal(t *testing.T) {

@@ -1,6 +1,7 @@
 package appliance
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -70,8 +71,13 @@ func (c *Core) onBondChanged(now time.Time, ev BondChanged) {
 
 // alarmChecks keeps the alarm in step: all that is down, in one.
 func (c *Core) alarmChecks(now time.Time) {
+	const most = 20 // of thousands there may be, a network is down and not its hosts
 	var detail []string
-	for _, d := range c.down {
+	for i, d := range c.down {
+		if i == most {
+			detail = append(detail, fmt.Sprintf("%d more", len(c.down)-most))
+			break
+		}
 		detail = append(detail, d.Name+": "+d.Why)
 	}
 	c.alarms.set(now, AlarmCheckDown, len(detail) > 0, strings.Join(detail, "; "))

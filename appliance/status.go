@@ -6,18 +6,19 @@ import "time"
 // --json` prints. The form is a contract: keys may be added, never removed;
 // arrays are always present; times are RFC 3339, durations are seconds.
 type Status struct {
-	Node          string          `json:"node"`
-	Version       string          `json:"version"`
-	UptimeSeconds float64         `json:"uptime_seconds"`
-	Routers       []RouterStatus  `json:"routers"`
-	Groups        []GroupStatus   `json:"groups"`
-	Sessions      *SessionsStatus `json:"sessions"` // null without [sessions]
-	Election      ElectionStatus  `json:"election"`
-	NAT           NATStatus       `json:"nat"`
-	Checks        []CheckStatus   `json:"checks"`
-	Bonds         []BondStatus    `json:"bonds"`
-	Guard         GuardStatus     `json:"guard"`
-	Alarms        []Alarm         `json:"alarms"`
+	Node          string            `json:"node"`
+	Version       string            `json:"version"`
+	UptimeSeconds float64           `json:"uptime_seconds"`
+	Routers       []RouterStatus    `json:"routers"`
+	Groups        []GroupStatus     `json:"groups"`
+	Sessions      *SessionsStatus   `json:"sessions"` // null without [sessions]
+	Election      ElectionStatus    `json:"election"`
+	NAT           NATStatus         `json:"nat"`
+	Checks        []CheckStatus     `json:"checks"`
+	Heartbeats    []HeartbeatStatus `json:"heartbeats"`
+	Bonds         []BondStatus      `json:"bonds"`
+	Guard         GuardStatus       `json:"guard"`
+	Alarms        []Alarm           `json:"alarms"`
 	// ReloadError is why the last reload was refused; empty if it was not. The
 	// configuration from before it is the one that runs.
 	ReloadError string `json:"reload_error,omitempty"`
@@ -267,6 +268,28 @@ type CheckStatus struct {
 	State     string    `json:"state"` // unknown | up | down
 	Since     time.Time `json:"since"`
 	LastError string    `json:"last_error"`
+	// TookSeconds is the time of the last try; of a beat that was pushed, the time
+	// on the way, by both clocks.
+	TookSeconds float64 `json:"took_seconds"`
+	Results     uint64  `json:"results"`
+	Failures    uint64  `json:"failures"` // of results
+	Timeouts    uint64  `json:"timeouts"` // of failures
+	Changes     uint64  `json:"changes"`  // up to down and back
+	Flapping    bool    `json:"flapping"`
+	// DampedUntil is when a check that is held down for flapping is let go, if it
+	// stays up; null: it is not held.
+	DampedUntil *time.Time `json:"damped_until"`
+	Value       *int       `json:"value,omitempty"` // of a file with a value
+	Checks      []string   `json:"checks"`          // that it is made of
+	// Drops are the refused beats in the name of its server, by reason.
+	Drops map[string]uint64 `json:"drops"`
+}
+
+// HeartbeatStatus is an address at which servers' beats are heard.
+type HeartbeatStatus struct {
+	Listen string `json:"listen"`
+	// Drops are packets in nobody's name who is expected there, by reason.
+	Drops map[string]uint64 `json:"drops"`
 }
 
 // BondStatus is one link aggregate.
@@ -295,14 +318,15 @@ type BondMember struct {
 // NewStatus returns a Status whose arrays are present and empty.
 func NewStatus() Status {
 	return Status{
-		Routers:  []RouterStatus{},
-		Groups:   []GroupStatus{},
-		Election: ElectionStatus{Lateness: Histogram{Buckets: []Bucket{}}},
-		NAT:      NATStatus{Entries: []EntryStatus{}},
-		Checks:   []CheckStatus{},
-		Bonds:    []BondStatus{},
-		Guard:    GuardStatus{Drops: map[string]uint64{}, Peers: []GuardPeer{}},
-		Alarms:   []Alarm{},
+		Routers:    []RouterStatus{},
+		Groups:     []GroupStatus{},
+		Election:   ElectionStatus{Lateness: Histogram{Buckets: []Bucket{}}},
+		NAT:        NATStatus{Entries: []EntryStatus{}},
+		Checks:     []CheckStatus{},
+		Heartbeats: []HeartbeatStatus{},
+		Bonds:      []BondStatus{},
+		Guard:      GuardStatus{Drops: map[string]uint64{}, Peers: []GuardPeer{}},
+		Alarms:     []Alarm{},
 	}
 }
 

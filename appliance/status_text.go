@@ -38,7 +38,11 @@ func (s Status) WriteText(w io.Writer, now time.Time) error {
 		fmt.Fprintln(t, "\nCHECK\tKIND\tSTATE\tSINCE\tLAST ERROR")
 	}
 	for i, c := range s.Checks {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", c.Name, c.Kind, c.State, ago(now, &s.Checks[i].Since), dash(c.LastError))
+		state := c.State
+		if c.DampedUntil != nil {
+			state += " (held)"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", c.Name, c.Kind, state, ago(now, &s.Checks[i].Since), dash(c.LastError))
 	}
 	s.writeNotify(t, now)
 	if s.Sessions != nil {

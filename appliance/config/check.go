@@ -47,6 +47,8 @@ func (c *checker) check(raw *rawFile) {
 	c.checkPorts()
 	c.checkGuard(raw)
 	c.checkWeb(raw.Web)
+	c.checkWatchdog(raw)
+	c.checkServerSecrets(raw.Checks)
 	if len(c.problems) == 0 {
 		c.askNAT()
 	}

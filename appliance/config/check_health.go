@@ -18,15 +18,40 @@ const (
 	mainTable  = 254     // RT_TABLE_MAIN
 )
 
+// The keys of checks that try a host.
+var hostKeys = []string{"target", "source", "interface"}
+
 // kindKeys are the keys that only some kinds of checks have, by kind.
 var kindKeys = map[CheckKind][]string{
-	CheckICMP:    {"target", "source", "interface"},
-	CheckTCP:     {"target", "source", "interface"},
+	CheckICMP:    hostKeys,
+	CheckTCP:     hostKeys,
 	CheckFile:    {"path", "absent", "value"},
 	CheckProcess: {"process", "args", "min", "max"},
 	CheckRoute:   {"to", "prefix", "table", "interface"},
 	CheckScript:  {"command", "user"},
+
+	CheckHTTP:      slices.Concat(hostKeys, httpKeys),
+	CheckHTTPS:     slices.Concat(hostKeys, httpKeys, []string{"verify", "server_name", "ca_file", "cert_file", "key_file"}),
+	CheckDNS:       slices.Concat(hostKeys, []string{"query", "type", "rcode", "answers"}),
+	CheckUDP:       slices.Concat(hostKeys, []string{"send", "expect", "silence"}),
+	CheckSMTP:      slices.Concat(hostKeys, []string{"helo"}),
+	CheckHeartbeat: slices.Concat([]string{"listen"}, hostKeys, []string{"server", "secret_file"}),
+	CheckWatchdog:  {"socket", "user", "pid_file"},
+
+	CheckAll:    {"checks"},
+	CheckAny:    {"checks"},
+	CheckQuorum: {"checks", "min"},
 }
+
+var httpKeys = []string{"path", "method", "host", "status", "body", "match", "digest"}
+
+// checkKinds are the kinds, as they are listed to whoever wrote another.
+var checkKinds = []CheckKind{CheckICMP, CheckTCP, CheckHTTP, CheckHTTPS, CheckDNS, CheckUDP, CheckSMTP, CheckFile, CheckProcess, CheckRoute, CheckScript,
+	CheckHeartbeat, CheckWatchdog, CheckAll, CheckAny, CheckQuorum}
+
+// combining tells that a check of the kind follows others: it has no pace of its
+// own.
+func combining(k CheckKind) bool { return k == CheckAll || k == CheckAny || k == CheckQuorum }
 
 func (c *checker) checkChecks(raw []*rawCheck) {
 	c.checks = map[string]string{}
@@ -43,6 +68,8 @@ func (c *checker) checkChecks(raw []*rawCheck) {
 		}
 		c.config.Checks = append(c.config.Checks, k)
 	}
+	c.checkCombined(raw)
+	c.checkShared(raw)
 }
 
 func (c *checker) hasCheck(name string) bool { return c.checks[name] != "" }
@@ -57,12 +84,12 @@ func (c *checker) healthCheck(path string, raw *rawCheck) Check {
 	k.Timeout = c.pace(join(path, "timeout"), raw.Timeout, k.Every)
 	k.Rise = c.count(join(path, "rise"), raw.Rise, def.Rise, 1, maxInARow)
 	k.Fall = c.count(join(path, "fall"), raw.Fall, def.Fall, 1, maxInARow)
-	kinds := []CheckKind{CheckICMP, CheckTCP, CheckFile, CheckProcess, CheckRoute, CheckScript}
+	k.Damp = c.damp(join(path, "damp"), raw.Damp)
 	if raw.Kind == nil {
 		c.add(join(path, "kind"), "missing", `say how to check, like kind = "icmp"`)
 		return k
 	}
-	k.Kind = known(c, join(path, "kind"), raw.Kind, "", kinds, "http", "https", "dns", "udp", "smtp", "heartbeat", "watchdog", "bond")
+	k.Kind = known(c, join(path, "kind"), raw.Kind, "", checkKinds, "bond")
 	c.foreignKeys(path, raw, k.Kind)
 	switch k.Kind {
 	case CheckICMP, CheckTCP:
@@ -75,6 +102,18 @@ func (c *checker) healthCheck(path string, raw *rawCheck) Check {
 		c.route(path, raw, &k)
 	case CheckScript:
 		c.script(path, raw, &k)
+	case CheckHTTP, CheckHTTPS:
+		c.web(path, raw, &k)
+	case CheckDNS:
+		c.dns(path, raw, &k)
+	case CheckUDP:
+		c.udp(path, raw, &k)
+	case CheckSMTP:
+		c.smtp(path, raw, &k)
+	case CheckHeartbeat:
+		c.heartbeat(path, raw, &k)
+	case CheckWatchdog:
+		c.watchdogCheck(path, raw, &k)
 	}
 	return k
 }
@@ -91,6 +130,17 @@ func (c *checker) foreignKeys(path string, raw *rawCheck, kind CheckKind) {
 		"process": raw.Process != nil, "args": raw.Args != nil, "min": raw.Min != nil, "max": raw.Max != nil,
 		"to": raw.To != nil, "prefix": raw.Prefix != nil, "table": raw.Table != nil,
 		"command": raw.Command != nil, "user": raw.User != nil,
+		"method": raw.Method != nil, "host": raw.Host != nil, "status": raw.Status != nil, "body": raw.Body != nil,
+		"match": raw.Match != nil, "digest": raw.Digest != nil, "verify": raw.Verify != nil, "server_name": raw.ServerName != nil,
+		"ca_file": raw.CAFile != nil, "cert_file": raw.CertFile != nil, "key_file": raw.KeyFile != nil,
+		"query": raw.Query != nil, "type": raw.Type != nil, "rcode": raw.RCode != nil, "answers": raw.Answers != nil,
+		"send": raw.Send != nil, "expect": raw.Expect != nil, "silence": raw.Silence != nil, "helo": raw.Helo != nil,
+		"listen": raw.Listen != nil, "server": raw.Server != nil, "secret_file": raw.SecretFile != nil,
+		"socket": raw.Socket != nil, "pid_file": raw.PIDFile != nil, "checks": raw.Checks != nil,
+	}
+	if combining(kind) {
+		written["every"], written["timeout"] = raw.Every != nil, raw.Timeout != nil
+		written["rise"], written["fall"] = raw.Rise != nil, raw.Fall != nil
 	}
 	for key, is := range written {
 		if is && !slices.Contains(kindKeys[kind], key) {
@@ -122,19 +172,38 @@ func (c *checker) count(path string, v *int64, def, least, most int) int {
 
 // reach reads what icmp and tcp have in common, and their targets.
 func (c *checker) reach(path string, raw *rawCheck, k *Check) {
+	if k.Kind != CheckICMP {
+		c.connects(path, raw, k, 0)
+		return
+	}
+	if a, ok := c.host(join(path, "target"), raw.Target, `say whom to ping, like target = "203.0.113.254"`); ok {
+		k.Target = netip.AddrPortFrom(a, 0)
+	}
+	c.from(path, raw, k)
+}
+
+// connects reads the target of what connects to a port; usual is the one that is
+// meant where none is written, 0: there is none.
+func (c *checker) connects(path string, raw *rawCheck, k *Check, usual uint16) {
 	target := join(path, "target")
 	switch {
-	case k.Kind == CheckICMP:
-		if a, ok := c.host(target, raw.Target, `say whom to ping, like target = "203.0.113.254"`); ok {
-			k.Target = netip.AddrPortFrom(a, 0)
-		}
 	case raw.Target == nil:
 		c.add(target, "missing", `say where to connect to, like target = "10.0.0.20:80"`)
 	default:
-		if ap, ok := c.addrPort(target, *raw.Target, "10.0.0.20:80"); ok && c.hostAddr(target, ap.Addr()) {
+		v := *raw.Target
+		if a, err := netip.ParseAddr(v); err == nil && usual != 0 {
+			v = netip.AddrPortFrom(a, usual).String()
+		}
+		// A service of this node's own is as good as any.
+		if ap, ok := c.addrPort(target, v, "10.0.0.20:80"); ok && (ap.Addr().IsLoopback() && !ap.Addr().Is4In6() || c.hostAddr(target, ap.Addr())) {
 			k.Target = ap
 		}
 	}
+	c.from(path, raw, k)
+}
+
+// from reads where something that tries a host does it from.
+func (c *checker) from(path string, raw *rawCheck, k *Check) {
 	if raw.Source != nil {
 		k.Source, _ = c.host(join(path, "source"), raw.Source, "")
 	}
@@ -158,6 +227,9 @@ func (c *checker) checkSources(raw []*rawCheck) {
 		}
 		if a := c.config.Checks[k].Source; a.IsValid() {
 			c.notMoving(join(at("check", i), "source"), a, "this node")
+		}
+		if a := c.config.Checks[k].Listen; a.IsValid() && !a.Addr().IsUnspecified() {
+			c.notMoving(join(at("check", i), "listen"), a.Addr(), "this node")
 		}
 		k++
 	}

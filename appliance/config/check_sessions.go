@@ -130,24 +130,37 @@ func (c *checker) secret(v *string) (string, Secret) {
 		c.add(path, "missing", "make a secret with `understudy keygen`, put the same file on all nodes and name it here")
 		return "", nil
 	}
-	file, content, ok := c.private(path, *v, "copy it from the other node, or make it there and here with `understudy keygen`")
+	const same = "the same on all nodes"
+	return c.secretFile(path, *v, "copy it from the other node, or make it there and here with `understudy keygen`", same)
+}
+
+// secretFile reads a file of secrets, and returns its whole path; no secret if that
+// is not wanted or was refused.
+func (c *checker) secretFile(path, file, missing, same string) (string, Secret) {
+	file, content, ok := c.private(path, file, missing)
 	if !ok {
 		return file, nil
 	}
 	secret, err := ParseSecret(content)
 	if err != nil {
-		c.add(path, fmt.Sprintf("%s: %v", file, err), "write it with `understudy keygen`, the same on all nodes")
+		c.add(path, fmt.Sprintf("%s: %v", file, err), "write it with `understudy keygen`, "+same)
 		return file, nil
 	}
 	return file, secret
 }
 
+// beside is the path of a file that is named relative to this one.
+func (c *checker) beside(file string) string {
+	if filepath.IsAbs(file) {
+		return file
+	}
+	return filepath.Join(c.dir, file)
+}
+
 // private reads a file that only its owner may read, and returns its whole path. Not ok:
 // it was refused, or the options say to leave such files alone.
 func (c *checker) private(path, file, missing string) (_ string, content []byte, ok bool) {
-	if !filepath.IsAbs(file) {
-		file = filepath.Join(c.dir, file)
-	}
+	file = c.beside(file)
 	if c.options.ReadSecret == nil {
 		return file, nil, false
 	}

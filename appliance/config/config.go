@@ -7,6 +7,7 @@ import (
 	"understudy/appliance/identity"
 	"understudy/garp/ra"
 	"understudy/health"
+	"understudy/health/expect"
 	"understudy/nat"
 	"understudy/nat/session"
 )
@@ -23,6 +24,13 @@ type Config struct {
 	Sessions *Sessions // nil: no session checkpointing
 	Guard    Guard
 	Web      Web
+	Watchdog Watchdog
+}
+
+// Watchdog is the timer of the machine that this node resets while it is well.
+type Watchdog struct {
+	Device  string // "": none
+	Timeout time.Duration
 }
 
 // Web is where the node shows itself to browsers and to Prometheus.
@@ -196,21 +204,58 @@ type Check struct {
 	Every, Timeout time.Duration
 	Rise, Fall     int // successes in a row until it is up, failures until it is down
 
-	Target    netip.AddrPort // icmp (port 0), tcp
-	Source    netip.Addr     // icmp, tcp; optional
-	Interface string         // icmp, tcp, route; optional
-	Path      string         // file
+	Damp health.Damp // half-life 0: none
+
+	Target    netip.AddrPort // of all that try a host; icmp has port 0. heartbeat: whom to ask; or Listen
+	Source    netip.Addr     // the same; optional
+	Interface string         // the same, and route; optional
+	Path      string         // file; http, https: the page
 	Absent    bool           // file: it must not be there
 	Value     bool           // file: the number in it counts
 	Process   string         // process
 	Args      []string       // process: what its arguments begin with
-	Min, Max  int            // process: how many; Max 0: any number
+	Min, Max  int            // process: how many, Max 0: any number; of other checks: how many must be up
 	To        netip.Addr     // route: the way to an address; or
 	Prefix    netip.Prefix   // route: a route to exactly that
 	Table     int            // route: with Prefix
 	Command   []string       // script
-	User      string         // script; "": whoever runs understudy
+	User      string         // script: who runs it, "": whoever runs understudy; watchdog: who may reset it, "": anybody
+
+	Method string        // http, https
+	Host   string        // of the header; "": the target
+	Status []expect.Span // of codes
+	Body   string        // what is in the page
+	Match  string        // regular expression
+	Digest expect.Digest // of the page
+
+	Verify     bool   // https: who the server is
+	ServerName string // "": of Host, or the target
+	CAFile     string // absolute; "": the machine's authorities
+	CertFile   string // absolute, with KeyFile; "": none
+	KeyFile    string
+
+	Query   string // dns
+	Type    string
+	RCode   string
+	Answers []string
+
+	Send    []byte // udp
+	Expect  expect.Pattern
+	Silence bool   // no answer is a success
+	Helo    string // smtp
+
+	Listen     netip.AddrPort // heartbeat: where beats come in
+	Server     string         // heartbeat: of whom
+	SecretFile string         // heartbeat: absolute
+	Secret     Secret         // what was in SecretFile
+	Socket     string         // watchdog
+	PIDFile    string         // watchdog; "": any process
+
+	Checks []string // all, any, quorum
 }
+
+// Combined tells that the check is one of other checks.
+func (k Check) Combined() bool { return len(k.Checks) > 0 }
 
 // CheckKind tells how something is tried.
 type CheckKind string
@@ -222,6 +267,18 @@ const (
 	CheckProcess CheckKind = "process"
 	CheckRoute   CheckKind = "route"
 	CheckScript  CheckKind = "script"
+
+	CheckHTTP      CheckKind = "http"
+	CheckHTTPS     CheckKind = "https"
+	CheckDNS       CheckKind = "dns"
+	CheckUDP       CheckKind = "udp"
+	CheckSMTP      CheckKind = "smtp"
+	CheckHeartbeat CheckKind = "heartbeat" // pushed by a server, or asked for
+	CheckWatchdog  CheckKind = "watchdog"  // a timer that a local service resets
+
+	CheckAll    CheckKind = "all" // of other checks
+	CheckAny    CheckKind = "any"
+	CheckQuorum CheckKind = "quorum"
 )
 
 // Guard says what is done when nodes lose sight of each other.
@@ -322,6 +379,7 @@ type Defaults struct {
 	Class    FlowClass
 	Guard    Guard
 	Web      Web
+	Watchdog Watchdog
 }
 
 // Default returns the defaults. There is no other place for them;
@@ -346,11 +404,14 @@ func Default() Defaults {
 		Mappings: Mappings{Unknown: UnknownReset},
 		Source:   Source{Ports: PortsShared},
 		Check: Check{Every: health.DefaultEvery, Rise: health.DefaultRise, Fall: health.DefaultFall,
-			Min: 1, Table: mainTable},
+			Min: 1, Table: mainTable,
+			Method: "GET", Path: "/", Verify: true, Type: "SOA", Query: ".", RCode: "NOERROR", Helo: "understudy",
+			Damp: health.Damp{Suppress: health.DampSuppress, Reuse: health.DampReuse}}, // its Longest is four half-lives
 		Sessions: Sessions{Mode: session.ModeHybrid, Install: InstallHot, Filter: FilterAuto, Journal: JournalAuto, JournalDir: "/var/lib/understudy/sessions", Routed: true},
 		Class:    FlowClass{Replicate: true},
 		Guard:    Guard{Mode: GuardAlarm, Limit: 10 * time.Second},
 		Web:      Web{Listen: netip.MustParseAddrPort("127.0.0.1:7790")},
+		Watchdog: Watchdog{Timeout: 30 * time.Second},
 	}
 }
 

@@ -17,7 +17,44 @@ const (
 
 // Pace is how the check judges its results.
 func (k Check) Pace() health.CheckConfig {
-	return health.CheckConfig{Name: k.Name, Every: k.Every, Timeout: k.Timeout, Rise: k.Rise, Fall: k.Fall}
+	return health.CheckConfig{Name: k.Name, Every: k.Every, Timeout: k.Timeout, Rise: k.Rise, Fall: k.Fall, Damp: k.Damp,
+		Pushed: k.Listen.IsValid() || k.Kind == CheckWatchdog, Derived: k.Combined()}
+}
+
+// Needed is how many checks of a check of checks must be up.
+func (k Check) Needed() int {
+	switch k.Kind {
+	case CheckAll:
+		return len(k.Checks)
+	case CheckQuorum:
+		return k.Min
+	}
+	return 1
+}
+
+// Check returns the check of that name, nil if there is none.
+func (c *Config) Check(name string) *Check {
+	i := slices.IndexFunc(c.Checks, func(k Check) bool { return k.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &c.Checks[i]
+}
+
+// firstWord is how long the first word of a check may take. known has those that
+// have been asked about.
+func (c *Config) firstWord(k *Check, known map[string]time.Duration) (bound time.Duration) {
+	if !k.Combined() {
+		return k.Pace().Bound(k.Every)
+	}
+	if bound, ok := known[k.Name]; ok {
+		return bound
+	}
+	for _, name := range k.Checks {
+		bound = max(bound, c.firstWord(c.Check(name), known))
+	}
+	known[k.Name] = bound
+	return bound
 }
 
 // Health returns what is tracked, and by whom. Interfaces without a weight are
@@ -67,12 +104,13 @@ func (c *Config) WeighedInterfaces() (out []string) {
 // WordBound is how long the first word of what is tracked may take.
 func (c *Config) WordBound() time.Duration {
 	bound := linkGrace
+	known := map[string]time.Duration{}
 	for _, k := range c.Checks {
 		tracked := slices.ContainsFunc(c.Routers, func(r Router) bool {
 			return slices.ContainsFunc(r.Track, func(t Track) bool { return t.Kind == TrackCheck && t.Name == k.Name })
 		})
 		if tracked {
-			bound = max(bound, k.Pace().Bound(k.Every))
+			bound = max(bound, c.firstWord(&k, known))
 		}
 	}
 	return bound

@@ -20,6 +20,9 @@ type (
 		GuardCheck *string `toml:"guard_check" like:"\"neighbour\""`
 		GuardPort  *int64  `toml:"guard_port" like:"7789"`
 
+		Watchdog        *string `toml:"watchdog" like:"\"/dev/watchdog\""`
+		WatchdogTimeout *string `toml:"watchdog_timeout" like:"\"30s\""`
+
 		Routers  []*rawRouter `toml:"router"`
 		Groups   []*rawGroup  `toml:"group"`
 		NAT      *rawNAT      `toml:"nat"`
@@ -174,6 +177,45 @@ type (
 		Table     *int64    `toml:"table" like:"254"`
 		Command   []*string `toml:"command" like:"[\"/usr/local/bin/check-uplink\"]"`
 		User      *string   `toml:"user" like:"\"nobody\""`
+
+		Method     *string   `toml:"method" like:"\"GET\""`
+		Host       *string   `toml:"host" like:"\"www.example.org\""`
+		Status     []*string `toml:"status" like:"[\"200-299\", \"301\"]" one:"true"`
+		Body       *string   `toml:"body" like:"\"ready\""`
+		Match      *string   `toml:"match" like:"\"^ready\""`
+		Digest     *string   `toml:"digest" like:"\"md5:900150983cd24fb0d6963f7d28e17f72\""`
+		Verify     *bool     `toml:"verify" like:"true"`
+		ServerName *string   `toml:"server_name" like:"\"www.example.org\""`
+		CAFile     *string   `toml:"ca_file" like:"\"/etc/understudy/ca.pem\""`
+		CertFile   *string   `toml:"cert_file" like:"\"/etc/understudy/check.pem\""`
+		KeyFile    *string   `toml:"key_file" like:"\"/etc/understudy/check.key\""`
+
+		Query   *string   `toml:"query" like:"\"example.org\""`
+		Type    *string   `toml:"type" like:"\"A\""`
+		RCode   *string   `toml:"rcode" like:"\"NOERROR\""`
+		Answers []*string `toml:"answers" like:"[\"192.0.2.1\"]" one:"true"`
+
+		Send    *string `toml:"send" like:"\"ping\""`
+		Expect  *string `toml:"expect" like:"\"pong\""`
+		Silence *bool   `toml:"silence" like:"true"`
+		Helo    *string `toml:"helo" like:"\"gw1.example.org\""`
+
+		Listen     *string `toml:"listen" like:"\"10.0.0.2:7791\""`
+		Server     *string `toml:"server" like:"\"web1\""`
+		SecretFile *string `toml:"secret_file" like:"\"/etc/understudy/web1.secret\""`
+		Socket     *string `toml:"socket" like:"\"/run/understudy/watchdog/web\""`
+		PIDFile    *string `toml:"pid_file" like:"\"/run/web.pid\""`
+
+		Checks []*string `toml:"checks" like:"[\"web-tcp\", \"web-page\"]"`
+
+		Damp *rawDamp `toml:"damp" like:"{ half_life = \"30s\" }"`
+	}
+
+	rawDamp struct {
+		HalfLife *string `toml:"half_life" like:"\"30s\""`
+		Suppress *int64  `toml:"suppress" like:"2500"`
+		Reuse    *int64  `toml:"reuse" like:"1000"`
+		Longest  *string `toml:"longest" like:"\"2m\""`
 	}
 
 	rawSessions struct {

@@ -17,7 +17,8 @@ import (
 // checks is the lane that tries things. Its probes have goroutines of their own;
 // nothing here waits for one that hangs.
 type checks struct {
-	post func(appliance.Event)
+	post  func(appliance.Event)
+	heard *probe.Heard
 
 	mu      sync.Mutex
 	specs   []config.Check
@@ -26,10 +27,22 @@ type checks struct {
 }
 
 func newChecks(cfg *config.Config, post func(appliance.Event)) *checks {
-	c := &checks{post: post, startC: make(chan struct{}, 1)}
+	c := &checks{post: post, heard: probe.NewHeard(), startC: make(chan struct{}, 1)}
 	c.specs = cfg.Checks
-	c.watcher = probe.NewWatcher(probes(cfg), nil)
+	c.watcher = c.watch(cfg, nil)
 	return c
+}
+
+// watch is a watcher of the checks of cfg.
+func (c *checks) watch(cfg *config.Config, before *probe.Watcher) *probe.Watcher {
+	list := probes(cfg)
+	// What hears is told of a failure that comes before as any other check is.
+	sources, failed := sources(cfg, c.heard)
+	for i, err := range failed {
+		list[i].Prober = impossible{err}
+		list[i].Pushed = false
+	}
+	return probe.NewWatcher(list, before, sources...)
 }
 
 // set goes over to the checks of cfg. Those that stay keep what is known of them,
@@ -38,7 +51,7 @@ func (c *checks) set(cfg *config.Config) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.specs = cfg.Checks
-	c.watcher = probe.NewWatcher(probes(cfg), c.watcher)
+	c.watcher = c.watch(cfg, c.watcher)
 	for i, f := range c.watcher.Facts() {
 		if f.State != health.Unknown {
 			c.post(appliance.CheckChanged{Name: c.specs[i].Name, State: f.State, Value: f.Value, Why: f.Why})
@@ -96,8 +109,36 @@ func (c *checks) status() []appliance.CheckStatus {
 	specs, facts := c.facts()
 	out := make([]appliance.CheckStatus, 0, len(specs))
 	for i, k := range specs {
-		out = append(out, appliance.CheckStatus{Name: k.Name, Kind: string(k.Kind), State: facts[i].State.String(),
-			Since: facts[i].Since, LastError: facts[i].Why})
+		f := facts[i]
+		s := appliance.CheckStatus{Name: k.Name, Kind: string(k.Kind), State: f.State.String(), Since: f.Since, LastError: f.Why,
+			TookSeconds: f.Took.Seconds(), Results: f.Results, Failures: f.Failures, Timeouts: f.Timeouts, Changes: f.Changes,
+			Flapping: f.Flapping, Checks: slices.Clone(k.Checks), Drops: map[string]uint64{}}
+		if s.Checks == nil {
+			s.Checks = []string{}
+		}
+		if k.Value {
+			s.Value = &f.Value
+		}
+		if f.Damped {
+			s.DampedUntil = &f.Until
+		}
+		if k.Listen.IsValid() {
+			s.Drops = c.heard.DropsOf(k.Listen, k.Server)
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// heartbeats is where beats are heard, each address once.
+func (c *checks) heartbeats() []appliance.HeartbeatStatus {
+	specs, _ := c.facts()
+	out := []appliance.HeartbeatStatus{}
+	for _, k := range specs {
+		at := k.Listen.String()
+		if k.Listen.IsValid() && !slices.ContainsFunc(out, func(s appliance.HeartbeatStatus) bool { return s.Listen == at }) {
+			out = append(out, appliance.HeartbeatStatus{Listen: at, Drops: c.heard.Drops(k.Listen)})
+		}
 	}
 	return out
 }
@@ -107,8 +148,12 @@ func (c *checks) flapping() string {
 	specs, facts := c.facts()
 	var names []string
 	for i, f := range facts {
-		if f.Flapping {
-			names = append(names, fmt.Sprintf("%s: %d changes so far", specs[i].Name, f.Changes))
+		if f.Flapping || f.Damped {
+			text := fmt.Sprintf("%s: %d changes so far", specs[i].Name, f.Changes)
+			if f.Damped {
+				text += ", held down"
+			}
+			names = append(names, text)
 		}
 	}
 	return strings.Join(names, "; ")
@@ -124,45 +169,3 @@ func (n *node) tellLinks(names ...string) {
 		n.runner.Post(appliance.LinkChanged{Name: name, Up: err == nil && l.Running})
 	}
 }
-
-// probes makes something to try of each check.
-func probes(cfg *config.Config) (out []probe.Check) {
-	for _, k := range cfg.Checks {
-		p, err := prober(k)
-		if err != nil {
-			p = impossible{err}
-		}
-		subject := k
-		subject.Every, subject.Timeout, subject.Rise, subject.Fall = 0, 0, 0, 0
-		out = append(out, probe.Check{CheckConfig: k.Pace(), Spread: health.Spread(cfg.Node, k.Name, k.Every),
-			Prober: p, Subject: fmt.Sprintf("%+v", subject)})
-	}
-	return out
-}
-
-func prober(k config.Check) (probe.Prober, error) {
-	switch k.Kind {
-	case config.CheckICMP:
-		return probe.NewICMP(probe.ICMPConfig{Target: k.Target.Addr(), Source: k.Source, Interface: k.Interface})
-	case config.CheckTCP:
-		return probe.NewTCP(probe.TCPConfig{Target: k.Target, Source: k.Source, Interface: k.Interface})
-	case config.CheckFile:
-		if k.Value {
-			return &probe.FileValue{Path: k.Path}, nil
-		}
-		return &probe.File{Path: k.Path, Absent: k.Absent}, nil
-	case config.CheckProcess:
-		return &probe.Process{Name: k.Process, Args: k.Args, Min: k.Min, Max: k.Max}, nil
-	case config.CheckRoute:
-		return &probe.Route{To: k.To, Prefix: k.Prefix, Table: k.Table, Interface: k.Interface}, nil
-	case config.CheckScript:
-		return probe.NewScript(probe.ScriptConfig{Argv: k.Command, User: k.User})
-	}
-	return nil, fmt.Errorf("a check of kind %q cannot be made", k.Kind)
-}
-
-// impossible is a check that cannot even be tried, as when a script's user does
-// not exist here. That it is down is better than a gateway that does not start.
-type impossible struct{ err error }
-
-func (p impossible) Probe(context.Context) error { return p.err }

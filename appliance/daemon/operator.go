@@ -105,6 +105,8 @@ func needsRestart(old, now *config.Config) error {
 	switch {
 	case old.Node != now.Node:
 		return refuse("node")
+	case old.Watchdog != now.Watchdog:
+		return refuse("watchdog")
 	case (old.Sessions == nil) != (now.Sessions == nil):
 		return refuse("adding or removing [sessions]")
 	case old.Sessions == nil:
@@ -133,7 +135,7 @@ func (n *node) Status(ctx context.Context) (appliance.Status, error) {
 	s.Node, s.Version, s.UptimeSeconds = cfg.Node, n.opt.Version, time.Since(n.started).Seconds()
 	s.ReloadError = n.settled.refused()
 
-	s.Checks = n.checks.status()
+	s.Checks, s.Heartbeats = n.checks.status(), n.checks.heartbeats()
 
 	stats, statsErr := n.stats.ask(ctx, statsBound, func() error { return n.client.Send(election.StatsRequest{}) })
 	tracked := make(map[string]string)
@@ -162,6 +164,7 @@ func (n *node) Status(ctx context.Context) (appliance.Status, error) {
 	s.Election, late = electionStatus(stats, statsErr, time.Now())
 	s.Alarms = append(s.Alarms, late...)
 	s.Alarms = append(s.Alarms, findingAlarms(stats)...)
+	s.Alarms = append(s.Alarms, dogAlarms(stats, time.Now())...)
 	slices.SortStableFunc(s.Alarms, func(a, b appliance.Alarm) int { return strings.Compare(a.Name, b.Name) })
 	for _, g := range cfg.Groups {
 		state := groups[g.Name]

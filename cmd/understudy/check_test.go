@@ -65,6 +65,7 @@ func TestCheckOfBrokenFiles(t *testing.T) {
 	write(t, dir, "passphrase", "correct horse battery staple\n", 0o600)
 	_, secret, _ := understudy(t, dir, "keygen")
 	write(t, dir, "open", secret, 0o644)
+	write(t, dir, "secret", secret, 0o600)
 	for _, file := range files {
 		name := filepath.Base(file)
 		t.Run(name, func(t *testing.T) {

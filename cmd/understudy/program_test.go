@@ -94,7 +94,11 @@ func TestOtherProtocolIsRefused(t *testing.T) {
 	if err != nil || len(key) == 0 {
 		t.Fatal(err)
 	}
-	write(t, dir, "understudy.toml", strings.ReplaceAll(string(text), "/etc/understudy/secret", filepath.Join(dir, "secret")), 0o644)
+	// A server's, which must be another one.
+	_, server, _ := understudy(t, dir, "keygen")
+	write(t, dir, "web1.secret", server, 0o600)
+	write(t, dir, "understudy.toml", strings.NewReplacer("/etc/understudy/secret", filepath.Join(dir, "secret"),
+		"/etc/understudy/web1.secret", filepath.Join(dir, "web1.secret"), "/etc/understudy/token", filepath.Join(dir, "web1.secret")).Replace(string(text)), 0o644)
 	code, out, errs := understudy(t, dir, "probe", "--config", filepath.Join(dir, "understudy.toml"), "--protocol", election.Protocol())
 	if code != 0 || strings.TrimSpace(out) != version {
 		t.Errorf("one that would do: exit code %d: %s%s", code, out, errs)

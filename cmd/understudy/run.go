@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"strings"
 	"syscall"
+	"time"
 
 	sd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
@@ -26,6 +27,11 @@ type processFlags struct {
 	verbose bool
 	record  string
 	program string // the file that we were started from, whatever is in it now; "": not known yet
+
+	// The machine's watchdog, which the election feeds; one that is respawned is told
+	// by the daemon.
+	watchdog        string
+	watchdogTimeout time.Duration
 }
 
 func (f *processFlags) add(c *cobra.Command) {
@@ -39,6 +45,10 @@ func (f *processFlags) add(c *cobra.Command) {
 func (f *processFlags) addHidden(c *cobra.Command) {
 	c.Flags().StringVar(&f.program, "program", "", "file that the program was started from")
 	c.Flags().MarkHidden("program")
+	c.Flags().StringVar(&f.watchdog, "watchdog", "", "watchdog device")
+	c.Flags().MarkHidden("watchdog")
+	c.Flags().DurationVar(&f.watchdogTimeout, "watchdog-timeout", 0, "its timeout")
+	c.Flags().MarkHidden("watchdog-timeout")
 }
 
 // tape begins a recording, if one is wanted. A directory that cannot be written to is no
@@ -66,6 +76,9 @@ func (f *processFlags) spawn(subcommand string, choose func() string) election.S
 		}
 		if f.record != "" {
 			args = append(args, "--record", f.record)
+		}
+		if f.watchdog != "" {
+			args = append(args, "--watchdog", f.watchdog, "--watchdog-timeout", f.watchdogTimeout.String())
 		}
 		if subcommand == "daemon" {
 			args = append(args, "--protocol", election.Protocol())
@@ -102,9 +115,10 @@ func newRun() *cobra.Command {
 			defer tape.Close()
 			p := newProgram(invoked(), newLogger(f.verbose))
 			f.program = p.path
+			f.watchdog, f.watchdogTimeout = cfg.Watchdog.Device, cfg.Watchdog.Timeout
 			err = election.Run(cmd.Context(), election.Options{
 				Tape:   tape,
-				Config: cfg.Election(), SpawnDaemon: f.spawn("daemon", p.choose), Unfit: p.unfit, Ready: notifyReady(f.verbose),
+				Config: cfg.Election(), SpawnDaemon: f.spawn("daemon", p.choose), Unfit: p.unfit, Ready: notifyReady(f.verbose), Dogs: f.dogs(),
 				Version:      version,
 				OwnAddresses: kernel.Mark, Logger: newLogger(f.verbose),
 			})
@@ -156,7 +170,7 @@ func newElection() *cobra.Command {
 			p := newProgram(f.program, newLogger(f.verbose))
 			return electionError(election.Run(cmd.Context(), election.Options{
 				Tape: tape,
-				Link: link, Board: board, SpawnDaemon: f.spawn("daemon", p.choose), Unfit: p.unfit,
+				Link: link, Board: board, SpawnDaemon: f.spawn("daemon", p.choose), Unfit: p.unfit, Dogs: f.dogs(),
 				Version:      version,
 				OwnAddresses: kernel.Mark, Logger: newLogger(f.verbose),
 			}))
