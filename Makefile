@@ -8,11 +8,11 @@ LDFLAGS := -X main.version=$(VERSION)
 # Packages whose tests need the kernel: network namespaces, so root.
 KERNEL  := ./vrrp/vrrpnet/... ./vrrp/election/... ./garp/garpnet/... ./garp/ranet/... ./nat/nft/... ./nat/conntrack/... \
            ./appliance/kernel/... ./appliance/replica/... ./appliance/lab/... ./appliance/demo/... ./appliance/bench/... \
-           ./appliance/e2e/... ./appliance/daemon/... ./health/probe/...
+           ./appliance/e2e/... ./appliance/daemon/... ./health/probe/... ./lacp/lacpnet/...
 # The election beside other people's routers. They mostly wait: several at a time.
 INTEROP := ./appliance/interop/...
 # What needs Debian's kernel: in a machine of its own (appliance/lab/guest).
-GUEST   := ./appliance/lab/guest
+GUEST   := ./appliance/lab/guest ./lacp/lacpnet
 GUESTDIR := $(or $(UNDERSTUDY_GUEST_DIR),/var/cache/understudy-guest)
 TOTAL   := $(or $(TEST_TOTAL),/tmp/understudy-test-total.$(shell id -u))
 SUM     := $(GO) run ./.ci/testsum -total $(TOTAL)
@@ -74,7 +74,7 @@ test-interop: build ## beside keepalived and FRR, in network namespaces (root)
 	@UNDERSTUDY_REQUIRE_NETNS=$(if $(CI),1,$(UNDERSTUDY_REQUIRE_NETNS)) UNDERSTUDY_BINARY=$(CURDIR)/$(BIN) \
 		$(GO) test -p 1 -parallel 6 -timeout 20m -json $(INTEROP) | $(SUM) -part interop $(if $(CI),-no-skip)
 
-test-guest: build ## under Debian's kernel, in an emulated machine
+test-guest: build ## under Debian's kernel, in an emulated machine: bonds, teams, watchdog
 	@$(GO) run ./.ci/guest -kernel $(GUESTDIR)/kernel -busybox $(GUESTDIR)/busybox/bin/busybox -program $(BIN) \
 		$(if $(CI),-require) $(if $(GUEST_RUN),-run '$(GUEST_RUN)') $(GUEST) | $(SUM) -part guest $(if $(CI),-no-skip)
 

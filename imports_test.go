@@ -40,6 +40,7 @@ var layers = map[string][]string{
 	// Edges: one pure side, one facility; they have never heard of Core.
 	"vrrp/vrrpnet":              {"vrrp"},
 	"garp/garpnet":              {"garp"},
+	"lacp/lacpnet":              {"lacp"},
 	"garp/ranet":                {"garp", "garp/ra"},
 	"nat/nft":                   {"nat"},
 	"nat/conntrack":             {"nat/session"},
