@@ -14,6 +14,9 @@ type Setting struct {
 	Key, Value string
 	// Keep says that the value stays when we leave.
 	Keep bool
+	// Lazy says that it is there only once something has loaded the module that has it.
+	// Our own rules do, where they need it.
+	Lazy bool
 	// Why is for the operator who asks.
 	Why string
 }
@@ -37,7 +40,7 @@ func Settings(interfaces, parents []string, six bool) []Setting {
 			Why: "a gateway forwards; also while Backup, so that nothing is to be done at takeover",
 		},
 		{
-			Key: "net.netfilter.nf_conntrack_events", Value: "1", Keep: true,
+			Key: "net.netfilter.nf_conntrack_events", Value: "1", Keep: true, Lazy: true,
 			Why: "a flow that began while this was 0 never reports anything, so it must be set before " +
 				"traffic and outlive a restart of ours",
 		},

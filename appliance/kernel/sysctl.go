@@ -41,6 +41,9 @@ func (s *Sysctls) Apply(want []Setting) error {
 	var write []Setting
 	for _, w := range want {
 		present, err := s.read(w.Key)
+		if w.Lazy && errors.Is(err, fs.ErrNotExist) {
+			continue // nobody tracks connections, so nobody loses any
+		}
 		if err != nil {
 			errs = append(errs, err)
 			continue

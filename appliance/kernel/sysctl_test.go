@@ -362,3 +362,15 @@ func TestNetnsCookie(t *testing.T) {
 		t.Errorf("two namespaces are %s, error %v", other, err)
 	}
 }
+
+// A setting of a module that nobody has loaded is no error where it is nobody's then;
+// any other that is missing is.
+func TestSysctlsOfAModuleThatIsNotLoaded(t *testing.T) {
+	sys := &Sysctls{dir: t.TempDir(), root: newTree(t, nil).root}
+	if err := sys.Apply([]Setting{{Key: "net.netfilter.nf_conntrack_events", Value: "1", Keep: true, Lazy: true}}); err != nil {
+		t.Error(err)
+	}
+	if err := sys.Apply([]Setting{{Key: "net.netfilter.nf_conntrack_events", Value: "1", Keep: true}}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+}
