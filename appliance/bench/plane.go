@@ -176,18 +176,26 @@ func (m *measurement) fill(ctx context.Context) error {
 }
 
 // audited waits until the standby's program has been told of n sessions, where it is told of
-// those only that are there when it compares tables: each minute.
+// those only that are there when it compares tables: each minute. It is asked seldom, for
+// an answer costs the memory that is to be measured.
 func (m *measurement) audited(ctx context.Context, n int) error {
 	if !m.copies || m.plan.unaudited {
 		return nil
 	}
-	return m.wait(ctx, fmt.Sprintf("an audit to tell of %d sessions", n), func(ctx context.Context) error {
-		s, err := m.standby.Status(ctx)
-		if err == nil && (s.Sessions == nil || s.Sessions.Foreign < n) {
-			err = fmt.Errorf("the standby's program knows %+v", s.Sessions)
+	for until := time.Now().Add(bedPatience); ; {
+		if err := sleep(ctx, 20*time.Second); err != nil {
+			return err
 		}
-		return err
-	})
+		s, err := m.standby.Status(ctx)
+		switch {
+		case err != nil:
+			return err
+		case s.Sessions != nil && s.Sessions.Foreign >= n:
+			return nil
+		case time.Now().After(until):
+			return fmt.Errorf("no audit has told the standby of %d sessions: %+v", n, s.Sessions)
+		}
+	}
 }
 
 func (m *measurement) lives(ctx context.Context) error {
