@@ -28,6 +28,14 @@ func (c *Config) Agreement() string {
 		slices.Sort(addrs)
 		refs[r.Name] = append(refs[r.Name], fmt.Sprintf("ipv%d/%d/%s", r.Family, r.VRID, addrs[0]))
 		line := fmt.Sprintf("router ipv%d/%d addresses %s", r.Family, r.VRID, strings.Join(addrs, " "))
+		if len(r.Excluded) > 0 {
+			var also []string
+			for _, p := range r.Excluded {
+				also = append(also, p.String())
+			}
+			slices.Sort(also)
+			line += " excluded " + strings.Join(also, " ")
+		}
 		if r.MAC == MACVirtual {
 			line += " mac virtual"
 		}

@@ -33,6 +33,7 @@ type routerAt struct {
 	Router
 	path      string
 	addresses []addressAt
+	excluded  []addressAt
 }
 
 func (c *checker) check(raw *rawFile) {

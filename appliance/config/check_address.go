@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -17,8 +18,8 @@ func (c *checker) addresses(path string, raw []*string) []addressAt {
 		if v == nil {
 			continue
 		}
-		if p, ok := c.address(at(path, i), *v); ok {
-			list = append(list, addressAt{p, at(path, i)})
+		if a, ok := c.placed(at(path, i), *v); ok {
+			list = append(list, a)
 		}
 	}
 	return list
@@ -166,8 +167,8 @@ func portOf(addrPort string) uint16 {
 func (c *checker) duplicateAddresses() {
 	c.holders = map[netip.Addr]holder{}
 	for _, r := range c.routers {
-		for _, a := range r.addresses {
-			key := onLink(a.Addr(), r.Interface)
+		for _, a := range append(slices.Clone(r.addresses), r.excluded...) {
+			key := onLink(a.Addr(), r.On(a.Addr()))
 			if first, ok := c.holders[key]; ok {
 				c.add(a.path, fmt.Sprintf("%s is also an address of router %s (line %d)", a.Addr(), quote(first.router), c.line(first.path)), "keep it in one place")
 				continue

@@ -53,6 +53,7 @@ func (c *checker) families(r routerAt, raw *rawRouter, addresses []addressAt) []
 func (r routerAt) complete() routerAt {
 	for _, a := range r.addresses {
 		r.Addresses = append(r.Addresses, a.Prefix)
+		r.elsewhere(a)
 	}
 	return r
 }

@@ -144,7 +144,7 @@ func (c *checker) routerBySubnet(path string, a netip.Addr) string {
 	const fix = "write router = NAME to say which router it moves with"
 	var near []string
 	for _, r := range c.routers {
-		if r.Name != "" && slices.ContainsFunc(r.Addresses, func(p netip.Prefix) bool { return p.Contains(a) }) {
+		if r.Name != "" && slices.ContainsFunc(r.Held(), func(p netip.Prefix) bool { return p.Contains(a) }) {
 			near = append(near, r.Name)
 		}
 	}

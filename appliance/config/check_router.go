@@ -51,6 +51,7 @@ func (c *checker) router(path string, raw *rawRouter) []routerAt {
 	r.Version = c.version(join(path, "version"), raw.Version)
 	r.Advertise = c.advertise(join(path, "advertise"), raw.Advertise, r.Version)
 	addresses := c.addresses(join(path, "addresses"), raw.Addresses)
+	excluded := c.excluded(join(path, "excluded"), raw.Excluded)
 	r.MAC = known(c, join(path, "mac"), raw.MAC, def.MAC, []MAC{MACInterface, MACVirtual})
 	r.Preempt = or(raw.Preempt, def.Preempt)
 	r.PreemptDelay = c.preemptDelay(path, raw)
@@ -63,7 +64,7 @@ func (c *checker) router(path string, raw *rawRouter) []routerAt {
 	c.owner(path, raw, r.Router)
 	r.Notify = c.notifications(join(path, "notify"), raw.Notify)
 	r.AuthPass = c.authPass(join(path, "auth_pass"), raw.AuthPass, r.Version)
-	return c.families(r, raw, addresses)
+	return c.exclude(c.families(r, raw, addresses), excluded)
 }
 
 func (c *checker) vrid(path string, v *int64) uint8 {
@@ -171,4 +172,5 @@ func (c *checker) duplicateRouters() {
 type addressAt struct {
 	netip.Prefix
 	path string
+	dev  string // "": the router's interface
 }

@@ -254,9 +254,9 @@ func (c *checker) leadsTo(path string, router Router, via netip.Addr) string {
 	}
 	var found []string
 	for _, r := range c.routers {
-		for _, p := range r.Addresses {
-			if p.Contains(via) && !slices.Contains(found, r.Interface) {
-				found = append(found, r.Interface)
+		for _, p := range r.Held() {
+			if on := r.On(p.Addr()); p.Contains(via) && !slices.Contains(found, on) {
+				found = append(found, on)
 			}
 		}
 	}

@@ -114,8 +114,8 @@ func (c *checker) peerAddress(path string, ap netip.AddrPort, listen []netip.Add
 // between the nodes would move away from under itself.
 func (c *checker) notMoving(path string, a netip.Addr, whose string) {
 	for _, r := range c.routers {
-		for _, p := range r.Addresses {
-			if onLink(p.Addr(), r.Interface) == a.Unmap() {
+		for _, p := range r.Held() {
+			if onLink(p.Addr(), r.On(p.Addr())) == a.Unmap() {
 				c.add(path, fmt.Sprintf("%s moves between the nodes with router %s", a, quote(r.Name)), "use an address of "+whose+" alone")
 				return
 			}

@@ -15,7 +15,8 @@ import (
 // Config is a configuration file that has been checked: every name in it
 // exists, every value is in range, every default is filled in.
 type Config struct {
-	File     string // as it was given to Load or Parse
+	File     string   // as it was given to Load or Parse
+	Warnings []string // of a keepalived.conf: what it says and this does not, a line each
 	Node     string
 	Routers  []Router
 	Groups   []Group // every router is in exactly one
@@ -52,8 +53,10 @@ type Router struct {
 	Family       uint8 // 4 or 6; a [[router]] with addresses of both is two, of one name
 	VRID         uint8
 	Priority     uint8
-	Advertise    time.Duration  // as on the wire: whole centiseconds, version 2 whole seconds
-	Addresses    []netip.Prefix // of the family; IPv6: the first is link-local
+	Advertise    time.Duration         // as on the wire: whole centiseconds, version 2 whole seconds
+	Addresses    []netip.Prefix        // of the family; IPv6: the first is link-local
+	Excluded     []netip.Prefix        // addresses of either family that move along, and are in no advert
+	Elsewhere    map[netip.Addr]string // addresses that are on another interface, and which
 	MAC          MAC
 	Track        []Track
 	Preempt      bool

@@ -86,8 +86,8 @@ func (c *Config) Identity(group string) identity.Identity {
 		if d, ok := r.Device(); ok {
 			on, devices = d.Name, append(devices, d)
 		}
-		for _, p := range r.Addresses {
-			held = append(held, identity.Address{Interface: on, Prefix: p})
+		for _, p := range r.Held() {
+			held = append(held, identity.Address{Interface: r.link(p.Addr(), on), Prefix: p})
 		}
 		for _, a := range c.translated(r) {
 			held = append(held, identity.Address{Interface: on, Prefix: netip.PrefixFrom(a, a.BitLen())})
@@ -125,8 +125,8 @@ func (c *Config) refused() (out []netip.Addr) {
 		if d, ok := r.Device(); ok {
 			on = d.Name
 		}
-		for _, p := range r.Addresses {
-			out = append(out, onLink(p.Addr(), on))
+		for _, p := range r.Held() {
+			out = append(out, onLink(p.Addr(), r.link(p.Addr(), on)))
 		}
 		out = append(out, c.translated(r)...)
 	}
@@ -141,7 +141,7 @@ func (c *Config) translated(r Router) []netip.Addr {
 	}
 	var list []netip.Addr
 	note := func(router string, a netip.Addr) {
-		own := slices.ContainsFunc(r.Addresses, func(p netip.Prefix) bool { return p.Addr() == a })
+		own := slices.ContainsFunc(r.Held(), func(p netip.Prefix) bool { return p.Addr() == a })
 		if router == r.Name && familyOf(a) == r.Family && !own && !slices.Contains(list, a) {
 			list = append(list, a)
 		}

@@ -21,7 +21,7 @@ func (c *Config) FlowNetworks(group string) (out []netip.Prefix) {
 		return out
 	}
 	for _, r := range c.Routers {
-		for _, p := range r.Addresses {
+		for _, p := range r.Held() {
 			if !p.Addr().IsLinkLocalUnicast() { // nobody forwards from there
 				note(r.Name, p.Masked())
 			}

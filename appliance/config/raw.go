@@ -45,6 +45,7 @@ type (
 		Priority     *int64    `toml:"priority" like:"200"`
 		Advertise    *string   `toml:"advertise" like:"\"100ms\""`
 		Addresses    []*string `toml:"addresses" like:"[\"10.0.0.1/24\"]"`
+		Excluded     []*string `toml:"excluded" like:"[\"10.0.1.1/24\"]"`
 		MAC          *string   `toml:"mac" like:"\"interface\""`
 		Track        []*string `toml:"track" like:"[\"check:uplink:-50\"]"`
 		Preempt      *bool     `toml:"preempt" like:"true"`

@@ -47,7 +47,7 @@ func notifySpecs(cfg *config.Config) (specs []notify.Spec) {
 			var addresses []string
 			both := routersOf(cfg, name)
 			for _, r := range both {
-				for _, a := range r.Addresses {
+				for _, a := range r.Held() {
 					addresses = append(addresses, a.String())
 				}
 			}

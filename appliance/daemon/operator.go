@@ -48,6 +48,9 @@ func (n *node) reload(ctx context.Context) error {
 	if err := needsRestart(old, cfg); err != nil {
 		return err
 	}
+	for _, w := range cfg.Warnings {
+		n.log.Warn("not carried over from keepalived's language", "line", w)
+	}
 	plan, err := n.planOf(cfg)
 	if err != nil {
 		return fmt.Errorf("reload: %w", err)
@@ -210,7 +213,7 @@ func routerStatus(r config.Router, stats election.Stats) appliance.RouterStatus 
 	if d, ok := r.Device(); ok {
 		out.Device = d.Name
 	}
-	for _, a := range r.Addresses {
+	for _, a := range r.Held() {
 		out.Addresses = append(out.Addresses, a.String())
 	}
 	for _, a := range r.Unicast {

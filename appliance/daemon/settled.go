@@ -78,11 +78,13 @@ func coreConfig(c *config.Config) appliance.Config {
 	return out
 }
 
-// interfaces are those of the routers, each once.
+// interfaces are those of the routers and their addresses, each once.
 func interfaces(c *config.Config) (out []string) {
 	for _, r := range c.Routers {
-		if !slices.Contains(out, r.Interface) {
-			out = append(out, r.Interface)
+		for _, i := range r.Interfaces() {
+			if !slices.Contains(out, i) {
+				out = append(out, i)
+			}
 		}
 	}
 	return out
