@@ -37,6 +37,9 @@ var layers = map[string][]string{
 	// What a machine was given, on disk; knows no machine.
 	"vrrp/record": nil,
 
+	// Another program's language; knows ours by its grammar only.
+	"appliance/config/keepalived": nil,
+
 	// Edges: one pure side, one facility; they have never heard of Core.
 	"vrrp/vrrpnet":              {"vrrp"},
 	"garp/garpnet":              {"garp"},
@@ -52,7 +55,7 @@ var layers = map[string][]string{
 	"appliance/notify":          {"health/program"},
 	"appliance/replica":         {"nat/session", "nat/conntrack", "appliance/replica/journal"},
 	"appliance/replica/journal": {"nat/session"},
-	"appliance/config":          {"vrrp", "garp/ra", "vrrp/witness", "nat", "nat/session", "health", "health/expect", "appliance/identity"},
+	"appliance/config":          {"appliance/config/keepalived", "vrrp", "garp/ra", "vrrp/witness", "nat", "nat/session", "health", "health/expect", "appliance/identity"},
 	"appliance/control":         {"appliance"},
 	"appliance/metrics":         {"appliance"},
 	"appliance/web":             nil,
@@ -75,7 +78,7 @@ var layers = map[string][]string{
 	"appliance/interop":     nil,
 
 	// The command starts processes: the election it is, or the daemon.
-	"cmd/understudy": {"appliance", "vrrp/record", "appliance/replay", "vrrp/election", "appliance/daemon", "appliance/config", "appliance/decode", "appliance/control", "appliance/demo", "appliance/bench", "appliance/kernel", "appliance/dog", "health/heartbeat", "health/program", "health/pulse"},
+	"cmd/understudy": {"appliance", "vrrp/record", "appliance/replay", "vrrp/election", "appliance/daemon", "appliance/config", "appliance/config/keepalived", "appliance/decode", "appliance/control", "appliance/demo", "appliance/bench", "appliance/kernel", "appliance/dog", "health/heartbeat", "health/program", "health/pulse"},
 }
 
 // pure packages decide and do nothing else.

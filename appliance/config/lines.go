@@ -11,6 +11,10 @@ import (
 type position struct {
 	line   int // from 1
 	offset int // bytes from 0
+
+	// Of a configuration in another language:
+	file string // that the line is in
+	word string // the keyword that it comes of
 }
 
 // index knows where in a TOML document each key, table and array element is
@@ -91,7 +95,7 @@ type scanner struct {
 	tables map[string]int // path of an array of tables -> [[headers]] seen
 }
 
-func (s *scanner) here() position { return position{s.line, s.pos} }
+func (s *scanner) here() position { return position{line: s.line, offset: s.pos} }
 
 // note records where path is written. weak: only if nothing is known yet (a
 // table that a longer header or a dotted key implies).

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/BurntSushi/toml"
+
+	"understudy/appliance/config/keepalived"
 )
 
 // maxSize bounds what is read as a configuration: far above the largest
@@ -22,6 +24,8 @@ type Options struct {
 	// has. nil: the secret is not looked at, as when a file is checked on
 	// another machine than the one it is for.
 	ReadSecret func(path string) (content []byte, mode os.FileMode, err error)
+	// World is what the meaning of a keepalived.conf depends on; zero: its text alone.
+	World keepalived.World
 }
 
 // Load reads the configuration file at path and the cluster secret it names.
@@ -31,7 +35,7 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
-	return Parse(path, src, Options{ReadSecret: ReadSecretFile})
+	return Parse(path, src, Options{ReadSecret: ReadSecretFile, World: keepalived.Elsewhere()})
 }
 
 // readFile reads at most limit bytes; a longer file is an error. The mode is
@@ -61,25 +65,35 @@ func readFile(path string, limit int64) ([]byte, os.FileMode, error) {
 
 // Parse checks the configuration src. name is what problems call the file;
 // relative paths in src are relative to the directory of name. The error, if
-// there is one, is [Problems].
+// there is one, is [Problems]. A file in keepalived's language is read as such (see
+// [keepalived.Looks]).
 func Parse(name string, src []byte, o Options) (*Config, error) {
+	if keepalived.Looks(name, src) {
+		return parseKeepalived(name, src, o)
+	}
 	text := strings.TrimPrefix(string(src), "\ufeff")
 	tree := map[string]any{}
 	if p := syntax(name, text, &tree); p != nil {
 		return nil, Problems{*p}
 	}
 
-	r := newReport(name, newIndex(text))
+	c, problems := checkTree(name, tree, newIndex(text), o)
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	return c, nil
+}
+
+// checkTree checks a configuration as a TOML library has decoded it.
+func checkTree(name string, tree map[string]any, ix *index, o Options) (*Config, Problems) {
+	r := newReport(name, ix)
 	var raw rawFile
 	r.bind("", tree, reflect.ValueOf(&raw).Elem())
 
 	c := checker{report: r, options: o, dir: filepath.Dir(name), defaults: Default(), config: &Config{File: name}}
 	c.check(&raw)
-	if len(r.problems) > 0 {
-		r.problems.sort()
-		return nil, r.problems
-	}
-	return c.config, nil
+	r.problems.sort()
+	return c.config, r.problems
 }
 
 // syntax parses text into tree and returns what is not TOML about it.

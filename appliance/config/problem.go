@@ -15,7 +15,8 @@ type Problem struct {
 	What string // what is wrong with it
 	Fix  string // what to do about it
 
-	offset int // byte in the source, to sort problems of one line
+	offset int    // byte in the source, to sort problems of one line
+	path   string // what Key is in a TOML file
 }
 
 // String returns the problem as one line: FILE:LINE: key: what, and the fix.
@@ -69,10 +70,17 @@ func (r *report) add(path, what, fix string) {
 	}
 	r.seen[path] = true
 	at := r.index.find(path)
-	r.problems = append(r.problems, Problem{
+	p := Problem{
 		File: r.file, Line: at.line, offset: at.offset,
-		Key: path, What: oneLine(what), Fix: oneLine(fix),
-	})
+		Key: path, What: oneLine(what), Fix: oneLine(fix), path: path,
+	}
+	if at.file != "" {
+		p.File = at.file
+	}
+	if at.word != "" {
+		p.Key = oneLine(at.word)
+	}
+	r.problems = append(r.problems, p)
 }
 
 // line returns the line of path, to point at it from another problem.

@@ -20,6 +20,9 @@ func newCheck() *cobra.Command {
 			if err != nil {
 				return usageError(err)
 			}
+			for _, w := range cfg.Warnings {
+				fmt.Fprintln(cmd.ErrOrStderr(), w)
+			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: valid: node %s, %d routers in %d groups\n", file, cfg.Node, len(cfg.Routers), len(cfg.Groups))
 			return nil
 		},

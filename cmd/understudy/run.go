@@ -111,6 +111,9 @@ func newRun() *cobra.Command {
 				return err
 			}
 			defer unlock()
+			for _, w := range cfg.Warnings {
+				newLogger(f.verbose).Warn("not carried over from keepalived's language", "line", w)
+			}
 			tape := f.tape(replay.Election, cfg.Node)
 			defer tape.Close()
 			p := newProgram(invoked(), newLogger(f.verbose))

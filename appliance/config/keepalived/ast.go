@@ -1,0 +1,197 @@
+package keepalived
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Of is a value that may have been written, and where.
+type Of[T any] struct {
+	V   T
+	Set bool
+	At  Place
+}
+
+func of[T any](v T, at Place) Of[T] { return Of[T]{V: v, Set: true, At: at} }
+
+// or returns what was written, else def.
+func (o Of[T]) or(def T) T {
+	if o.Set {
+		return o.V
+	}
+	return def
+}
+
+// File is a whole configuration.
+type File struct {
+	Root *Node // everything, as it was written
+
+	Global    Global
+	Instances []*Instance
+	Groups    []*SyncGroup
+	Scripts   []*Script
+	Processes []*Process
+	Files     []*TrackFile
+	Statics   []*Node // static_ipaddress, static_routes, static_rules
+	BFDs      []*Node
+
+	VirtualServers []*VirtualServer
+	ServerGroups   []*ServerGroup
+}
+
+// Global is global_defs, as far as something comes of it.
+type Global struct {
+	RouterID         Of[string]
+	Version          Of[uint8]
+	Strict           Of[bool]
+	DefaultInterface Of[string]
+	ScriptUser       Of[string]
+	ScriptSecurity   Of[bool]
+	Dynamic          Of[bool]
+	ChecksumV2       Of[bool]
+}
+
+// Instance is a vrrp_instance.
+type Instance struct {
+	Name string
+	At   Place
+
+	Master       Of[bool]
+	Interface    Of[string]
+	VRID         Of[uint8]
+	Priority     Of[uint8]
+	Interval     Of[time.Duration]
+	Version      Of[uint8]
+	Strict       Of[bool]
+	Addresses    []Address
+	Excluded     []Address
+	None         Of[bool] // no_virtual_ipaddress
+	Routes       []*Node
+	Rules        []*Node
+	NoPreempt    Of[bool]
+	PreemptDelay Of[time.Duration]
+	AuthType     Of[string]
+	AuthPass     Of[string]
+	Source       Of[netip.Addr]
+	SourceMcast  Of[netip.Addr]
+	Peers        []Of[netip.Addr]
+	Unicast      bool // there is a unicast_peer
+	ChecksumV2   Of[bool]
+	Accept       Of[bool]
+	VMAC         Of[bool]
+	Track        []Tracked
+	Notify       []Notified
+}
+
+// Address is a line of virtual_ipaddress or virtual_ipaddress_excluded.
+type Address struct {
+	Prefix netip.Prefix
+	Dev    string // "": the instance's interface
+	At     Place
+}
+
+// Tracked is a line of track_interface, track_script, track_file or track_process.
+type Tracked struct {
+	Kind     string // interface, script, file, process
+	Name     string
+	Weight   Of[int]
+	Reverse  bool
+	NoRevers bool
+	At       Place
+}
+
+// Notified is a program that is told of a state.
+type Notified struct {
+	State   string // master, backup, fault, stop; "": all, with arguments
+	Command []string
+	User    string
+	At      Place
+}
+
+// SyncGroup is a vrrp_sync_group.
+type SyncGroup struct {
+	Name    string
+	At      Place
+	Members []Of[string]
+	Track   []Tracked
+	Notify  []Notified
+	Weights Of[bool] // sync_group_tracking_weight
+}
+
+// Script is a vrrp_script.
+type Script struct {
+	Name     string
+	At       Place
+	Command  Of[[]string]
+	User     string
+	Interval Of[time.Duration]
+	Timeout  Of[time.Duration]
+	Weight   Of[int]
+	Reverse  bool
+	Rise     Of[int]
+	Fall     Of[int]
+}
+
+// Process is a vrrp_track_process.
+type Process struct {
+	Name    string
+	At      Place
+	Program Of[string]
+	Args    []string
+	ByArgs  bool // full_command or param_match
+	Weight  Of[int]
+	Reverse bool
+	Quorum  Of[int]
+	Max     Of[int]
+	Fork    Of[time.Duration]
+	Ends    Of[time.Duration]
+}
+
+// TrackFile is a track_file at the top.
+type TrackFile struct {
+	Name    string
+	At      Place
+	Path    Of[string]
+	Weight  Of[int]
+	Reverse bool
+}
+
+// VirtualServer is a virtual_server, with everything that it says by keyword.
+type VirtualServer struct {
+	At      Place
+	Address netip.AddrPort // port 0: any
+	Mark    uint32         // fwmark, if there is no address
+	Group   string         // else
+	Options []Option
+	Servers []*RealServer
+}
+
+// RealServer is a real_server of a virtual_server.
+type RealServer struct {
+	At      Place
+	Address netip.AddrPort
+	Options []Option
+	Checks  []*Checker
+}
+
+// Checker is a check of a real_server.
+type Checker struct {
+	At      Place
+	Kind    string // TCP_CHECK, …
+	Options []Option
+	URLs    [][]Option // HTTP_GET and SSL_GET
+}
+
+// Option is a keyword with its words.
+type Option struct {
+	Word string
+	Args []string
+	At   Place
+}
+
+// ServerGroup is a virtual_server_group.
+type ServerGroup struct {
+	Name  string
+	At    Place
+	Lines []Option
+}

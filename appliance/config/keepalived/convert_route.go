@@ -1,0 +1,285 @@
+package keepalived
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// routeWords have a word behind them, and are not carried over yet.
+var routeWords = map[string]bool{"tos": true, "dsfield": true, "advmss": true, "rtt": true, "rttvar": true, "window": true, "cwnd": true,
+	"ssthresh": true, "realms": true, "realm": true, "rto_min": true, "initcwnd": true, "initrwnd": true, "features": true, "quickack": true, "congctl": true,
+	"pref": true, "encap": true, "vrf": true, "expires": true, "fastopen_no_cookie": true, "ttl-propagate": true, "as": true, "hoplimit": true,
+	"reordering": true, "track_group": true}
+
+// route makes one of router.routes of a line of virtual_routes.
+func (c *converter) route(in *Instance, router *Table, n *Node) {
+	if n.Word == "" {
+		return
+	}
+	o := Origin{n.At, "virtual_routes"}
+	t := newTable(o)
+	whole := strings.Join(n.all(), " ")
+	wrong := func(what string) { c.say(n.At, Fault, "(%s) route %s: %s", in.Name, whole, what) }
+	var hop *Table // of a nexthop; nil: the route itself
+	var ors []string
+	list := n.all()
+	for i := 0; i < len(list); i++ {
+		next := func() string {
+			if i+1 < len(list) {
+				i++
+				return list[i]
+			}
+			wrong(list[i] + " has nothing behind it")
+			return ""
+		}
+		at := t
+		if hop != nil {
+			at = hop
+		}
+		switch w := list[i]; w {
+		case "to":
+			c.destination(t, next(), o, wrong)
+		case "src":
+			t.set("source", next(), o)
+		case "via", "gw":
+			if w == "gw" {
+				c.say(n.At, Fault, "(%s) gw is deprecated; use via", in.Name)
+			}
+			v := next()
+			if v == "inet" || v == "inet6" {
+				v = next()
+			}
+			at.set("via", v, o)
+		case "or":
+			c.say(n.At, Fault, "(%s) or is deprecated; use nexthop", in.Name)
+			ors = append(ors, next())
+		case "dev", "oif":
+			at.set("dev", next(), o)
+		case "table":
+			v := next()
+			if id, ok := c.tableID(v); ok {
+				t.set("table", int64(id), o)
+			} else {
+				wrong("there is no table " + v)
+				return
+			}
+		case "metric", "preference", "priority":
+			t.set("metric", c.num(next(), wrong), o)
+		case "scope":
+			t.set("scope", scopeName(next()), o)
+		case "mtu":
+			v := next()
+			if v == "lock" {
+				c.say(n.At, Warning, "(%s) route %s: not carried over yet: lock", in.Name, whole)
+				v = next()
+			}
+			t.set("mtu", c.num(v, wrong), o)
+		case "onlink":
+			at.set("onlink", true, o)
+		case "weight":
+			at.set("weight", c.num(next(), wrong), o)
+		case "nexthop":
+			hop = t.table("nexthops", o)
+		case "blackhole", "unreachable", "prohibit", "throw":
+			t.set("type", w, o)
+		case "proto", "protocol":
+			next()
+			c.say(n.At, Note, "(%s) route %s: nothing to carry over: routes have the protocol 117", in.Name, whole)
+		case "no_track", "inet", "inet6":
+		case "append", "prepend", "add":
+			c.say(n.At, Warning, "(%s) route %s: not carried over yet: %s", in.Name, whole, w)
+		default:
+			switch {
+			case routeWords[w]:
+				c.say(n.At, Warning, "(%s) route %s: not carried over yet: %s %s", in.Name, whole, w, next())
+			case t.values["to"] == nil:
+				c.destination(t, w, o, wrong)
+			default:
+				wrong("unknown word " + w)
+			}
+		}
+	}
+	if t.values["to"] == nil {
+		wrong("it leads nowhere")
+		return
+	}
+	c.gateways(in, t, ors, o, whole)
+	c.put(router, "routes", t)
+}
+
+// destination reads where a route leads.
+func (c *converter) destination(t *Table, v string, o Origin, wrong func(string)) {
+	if v == "default" {
+		t.set("to", v, o)
+		return
+	}
+	p, err := address(v)
+	if err != nil {
+		wrong(v + " is not a network")
+		return
+	}
+	t.set("to", p.String(), o)
+}
+
+// gateways names the interface of a gateway that is in no network of the file: that
+// of the instance, for keepalived leaves it to the kernel, which looks there. Two
+// gateways with "or" are nexthops.
+func (c *converter) gateways(in *Instance, t *Table, ors []string, o Origin, whole string) {
+	via, _ := t.values["via"].(string)
+	if len(ors) > 0 && via != "" {
+		for _, v := range append([]string{via}, ors...) {
+			h := t.table("nexthops", o)
+			h.set("via", v, o)
+			if d, ok := t.values["dev"]; ok {
+				h.set("dev", d, o)
+			}
+		}
+		t.drop("via")
+		t.drop("dev")
+	}
+	hops, _ := t.values["nexthops"].([]*Table)
+	for _, h := range append([]*Table{t}, hops...) {
+		via, has := h.values["via"].(string)
+		a, err := netip.ParseAddr(via)
+		if !has || err != nil || h.values["dev"] != nil {
+			continue
+		}
+		known := a.Is6() && a.IsLinkLocalUnicast()
+		for _, p := range c.networks {
+			known = known || p.Contains(a) && !p.IsSingleIP()
+		}
+		if !known {
+			h.set("dev", in.Interface.V, o)
+			c.say(o.Place, Warning, "(%s) route %s: it is taken to lead by %s; name the interface with dev if that is wrong", in.Name, whole, in.Interface.V)
+		}
+	}
+	if t.values["type"] == nil && t.values["via"] == nil && t.values["dev"] == nil && len(hops) == 0 {
+		t.set("dev", in.Interface.V, o)
+		c.say(o.Place, Warning, "(%s) route %s: it is taken to lead by %s; name the interface with dev if that is wrong", in.Name, whole, in.Interface.V)
+	}
+}
+
+// put appends a table that is made already.
+func (c *converter) put(to *Table, key string, t *Table) {
+	list, _ := to.values[key].([]*Table)
+	to.set(key, append(list, t), t.Origin)
+}
+
+func (c *converter) num(v string, wrong func(string)) int64 {
+	n, err := strconv.ParseInt(v, 0, 64)
+	if err != nil {
+		wrong(v + " is not a number")
+	}
+	return n
+}
+
+func scopeName(v string) string {
+	switch v {
+	case "0":
+		return "global"
+	case "253":
+		return "link"
+	}
+	return v
+}
+
+// tableID is the number of a routing table.
+func (c *converter) tableID(v string) (uint32, bool) {
+	if n, err := strconv.ParseUint(v, 0, 32); err == nil {
+		return uint32(n), true
+	}
+	switch v {
+	case "main":
+		return 254, true
+	case "default":
+		return 253, true
+	case "local":
+		return 255, true
+	}
+	if c.world.Open == nil {
+		return 0, false
+	}
+	for _, file := range []string{"/etc/iproute2/rt_tables", "/usr/share/iproute2/rt_tables"} {
+		src, err := c.world.Open(file)
+		if err != nil {
+			continue
+		}
+		for l := range strings.SplitSeq(string(src), "\n") {
+			l, _, _ = strings.Cut(l, "#")
+			if f := strings.Fields(l); len(f) == 2 && f[1] == v {
+				if n, err := strconv.ParseUint(f[0], 0, 32); err == nil {
+					return uint32(n), true
+				}
+			}
+		}
+	}
+	return 0, false
+}
+
+// firstRule is where rules without a priority begin.
+const firstRule = 16384
+
+// rule makes one of router.rules of a line of virtual_rules.
+func (c *converter) rule(in *Instance, router *Table, n *Node) {
+	if n.Word == "" {
+		return
+	}
+	o := Origin{n.At, "virtual_rules"}
+	t := newTable(o)
+	whole := strings.Join(n.all(), " ")
+	wrong := func(what string) { c.say(n.At, Fault, "(%s) rule %s: %s", in.Name, whole, what) }
+	list := n.all()
+	for i := 0; i < len(list); i++ {
+		next := func() string {
+			if i+1 < len(list) {
+				i++
+				return list[i]
+			}
+			wrong(list[i] + " has nothing behind it")
+			return ""
+		}
+		switch w := list[i]; w {
+		case "from", "to":
+			v := next()
+			if v == "all" || v == "default" {
+				continue
+			}
+			p, err := address(v)
+			if err != nil {
+				wrong(v + " is not a network")
+				return
+			}
+			t.set(w, p.String(), o)
+		case "fwmark":
+			t.set("fwmark", next(), o)
+		case "iif", "dev":
+			t.set("iif", next(), o)
+		case "oif":
+			t.set("oif", next(), o)
+		case "table", "lookup":
+			v := next()
+			id, ok := c.tableID(v)
+			if !ok {
+				wrong("there is no table " + v)
+				return
+			}
+			t.set("table", int64(id), o)
+		case "priority", "preference", "order", "pref":
+			t.set("priority", c.num(next(), wrong), o)
+		case "no_track", "inet", "inet6":
+		case "proto", "protocol":
+			next()
+			c.say(n.At, Note, "(%s) rule %s: nothing to carry over: rules have the protocol 117", in.Name, whole)
+		default:
+			c.say(n.At, Warning, "(%s) rule %s: not carried over yet: %s", in.Name, whole, w)
+			return // half of a rule is another rule
+		}
+	}
+	if t.values["priority"] == nil {
+		c.say(n.At, Fault, "Rule has no preference specified - setting to %d. This is probably not what you want.", firstRule+c.nextRule)
+		t.set("priority", int64(firstRule+c.nextRule), o)
+		c.nextRule++
+	}
+	c.put(router, "rules", t)
+}

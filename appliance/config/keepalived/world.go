@@ -1,0 +1,103 @@
+package keepalived
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// World is what a file's meaning depends on beside its text. A nil function
+// answers that nothing is known.
+type World struct {
+	// Open returns the content of a file. Directories, devices and executable files
+	// are errors, as they are to keepalived.
+	Open func(path string) ([]byte, error)
+	// Glob returns the files that match, in order.
+	Glob func(pattern string) ([]string, error)
+	// Interface tells whether there is an interface of that name; nil: as if there were.
+	Interface func(name string) bool
+	// LookPath finds a program by its name alone.
+	LookPath func(name string) (string, error)
+	// Executable tells whether a file is there and can be run; nil: none is.
+	Executable func(path string) bool
+	// User tells whether there is a user of that name; nil: as if there were.
+	User func(name string) bool
+	// Getenv reads the environment for ${_ENV NAME}.
+	Getenv func(name string) string
+
+	Hostname string // whole
+	ID       string // config-id of @conditions; "": the host's name up to the first dot
+
+	Lines int // the most lines that variables and sequences may become; 0: [MostLines]
+}
+
+// MostLines bounds what a file may become.
+const MostLines = 4 << 20
+
+// maxFile bounds one file.
+const maxFile = 16 << 20
+
+// Here is the machine that we are on.
+func Here() World {
+	host, _ := os.Hostname()
+	return World{
+		Open: openRegular, Glob: filepath.Glob, LookPath: exec.LookPath, Getenv: os.Getenv, Hostname: host,
+		Executable: func(path string) bool {
+			st, err := os.Stat(path)
+			return err == nil && st.Mode().IsRegular() && st.Mode().Perm()&0o111 != 0
+		},
+		Interface: func(name string) bool { _, err := net.InterfaceByName(name); return err == nil },
+	}
+}
+
+// Elsewhere is this machine's files as if they were for another machine: which
+// interfaces it has is not known.
+func Elsewhere() World {
+	w := Here()
+	w.Interface = nil
+	return w
+}
+
+func openRegular(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case !st.Mode().IsRegular():
+		return nil, &fs.PathError{Op: "open", Path: path, Err: fmt.Errorf("is not a regular file")}
+	case st.Mode().Perm()&0o111 != 0:
+		return nil, &fs.PathError{Op: "open", Path: path, Err: fmt.Errorf("is executable, so it is no configuration")}
+	}
+	src, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(src) > maxFile {
+		err = &fs.PathError{Op: "open", Path: path, Err: fmt.Errorf("is larger than %d bytes", maxFile)}
+	}
+	return src, err
+}
+
+// id is the config-id.
+func (w World) id() string {
+	if w.ID != "" {
+		return w.ID
+	}
+	short, _, _ := strings.Cut(w.Hostname, ".")
+	return short
+}
+
+func (w World) lines() int {
+	if w.Lines > 0 {
+		return w.Lines
+	}
+	return MostLines
+}
