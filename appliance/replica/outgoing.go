@@ -144,6 +144,7 @@ func (e *Engine) tell(ctx context.Context, p *peer, at int, w *wire) (_ int, nex
 	for {
 		now := time.Now()
 		e.mu.Lock()
+		p.sender.Blind(e.blind(now))
 		b := p.sender.Fill(now, buf[:0])
 		due := p.sender.Deadline(now)
 		e.mu.Unlock()

@@ -36,19 +36,30 @@ func (s *Sender) appendPing(now time.Time, b []byte) []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(now.Sub(s.table.start)))
 	b = binary.AppendUvarint(b, uint64(s.table.young))
 	b = binary.AppendUvarint(b, uint64(s.Dirty()+s.Unapplied()))
-	b = binary.AppendUvarint(b, uint64(s.Lag(now).Microseconds()))
+	b = binary.AppendUvarint(b, uint64(max(s.Lag(now), s.blind).Microseconds()))
 	return closeFrame(b, start)
 }
+
+// Blind tells the sender how long ago its table knew all sessions of this node: one that
+// finds them by dumps does not know what began since, and says that it lags so much.
+func (s *Sender) Blind(d time.Duration) { s.blind = d }
 
 // hearing is how a receiver arrives at an Outlook.
 type hearing struct {
 	Outlook
 	births uint64    // flows that were new here, in step with the peer
 	since  time.Time // they are counted
+	// slowest is the longest lag lately: where flows are found by dumps they come in
+	// bursts, so far apart.
+	slowest time.Duration
 }
 
-// rateOver is over what time the rate is smoothed.
-const rateOver = time.Second
+// rateOver is over what time the rate is smoothed, or over two of the longest lags if
+// that is more; slowestFor is how long one of these counts.
+const (
+	rateOver   = time.Second
+	slowestFor = 30 * time.Second
+)
 
 func (r *Receiver) onPing(now time.Time, rd *reader) {
 	r.pong, r.pongDue = rd.u64(), true
@@ -63,7 +74,8 @@ func (r *Receiver) onPing(now time.Time, rd *reader) {
 	if dt := now.Sub(h.since); dt > 0 {
 		if !h.since.IsZero() {
 			rate := float64(h.births) / dt.Seconds()
-			h.Rate += (rate - h.Rate) * min(1, float64(dt)/float64(rateOver))
+			h.slowest = max(h.Lag, h.slowest-time.Duration(float64(h.slowest)*min(1, float64(dt)/float64(slowestFor))))
+			h.Rate += (rate - h.Rate) * min(1, float64(dt)/float64(max(rateOver, 2*h.slowest)))
 		}
 		h.births, h.since = 0, now
 	}

@@ -58,6 +58,7 @@ type Sender struct {
 	packed []byte // scratch of pack
 
 	lastPing, lastHeard, lastAudit time.Time
+	blind                          time.Duration // see [Sender.Blind]
 	stats                          SenderStats
 }
 

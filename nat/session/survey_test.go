@@ -367,3 +367,36 @@ func TestOutlook(t *testing.T) {
 		t.Errorf("%v %+v", err, q.r.Outlook())
 	}
 }
+
+// Who finds flows by dumps does not know what began since the last one. What it says of
+// its lag, and how often flows came, tells its peer how many that may be: at any moment
+// between two dumps.
+func TestOutlookOfWhoFindsFlowsByDumps(t *testing.T) {
+	const pings, flows = 20, 3000 // between two dumps
+	p := newPair()
+	p.ga.Activate(0, 1)
+	p.connect()
+	p.settle(t)
+	n := uint32(0)
+	for dump := range 8 {
+		for range flows {
+			r := snat(n)
+			p.upsert(&r)
+			n++
+		}
+		for i := range pings {
+			blind := time.Duration(i) * PingEvery
+			p.now = p.now.Add(PingEvery)
+			p.s.Blind(blind)
+			p.send(99)
+			if err := p.deliver(999); err != nil {
+				t.Fatal(err)
+			}
+			o := p.r.Outlook()
+			began := float64(flows) * float64(i) / pings
+			if got := float64(o.Lost(0)); dump > 2 && i > 0 && (got < began/3-100 || got > 3*began+100) {
+				t.Fatalf("%v after dump %d: %v lost, of %v that began (%+v)", blind, dump, got, began, o)
+			}
+		}
+	}
+}
