@@ -2,6 +2,7 @@ package keepalived
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -103,6 +104,9 @@ func (c *converter) route(in *Instance, router *Table, n *Node) {
 	if t.values["to"] == nil {
 		wrong("it leads nowhere")
 		return
+	}
+	if t.values["dev"] == nil && t.values["type"] == nil && !slices.Contains(list, "no_track") {
+		c.say(n.At, Fault, "Warning - cannot track route %v with no interface specified, not tracking", t.values["to"])
 	}
 	c.gateways(in, t, ors, o, whole)
 	c.put(router, "routes", t)

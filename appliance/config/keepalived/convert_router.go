@@ -216,6 +216,9 @@ func (c *converter) auth(in *Instance, t *Table, version uint8, strict bool) {
 	case strict:
 		c.say(orPlace(in.AuthType.At, in.AuthPass.At), Fault, "(%s) Strict mode does not support authentication. Ignoring.", in.Name)
 	case in.AuthType.V == "AH":
+		if in.Master.V {
+			c.say(in.AuthType.At, Fault, "(%s) Initial state master is incompatible with AH authentication - clearing", in.Name)
+		}
 		c.say(in.AuthType.At, Warning, "(%s) auth_type AH: not carried over: adverts are sent without it, and those of keepalived with it are not understood", in.Name)
 	case in.AuthType.Set && in.AuthPass.Set:
 		t.set("auth_pass", in.AuthPass.V, Origin{in.AuthPass.At, "auth_pass"})
@@ -297,7 +300,7 @@ func (c *converter) track(in *Instance, t *Table) {
 		if k.Kind == "interface" {
 			if name == in.Interface.V {
 				// Down, it is a fault whatever its weight: of the router itself.
-				c.say(k.At, Note, "(%s) Ignoring track_interface %s since own interface", in.Name, name)
+				c.say(k.At, Fault, "(%s) Ignoring track_interface %s since own interface", in.Name, name)
 				continue
 			}
 			put("interface", name, weight, o)
