@@ -2,6 +2,7 @@ package lacp
 
 import (
 	"encoding/binary"
+	"slices"
 	"testing"
 	"time"
 )
@@ -129,13 +130,25 @@ func TestS5_4_12_Receive(t *testing.T) {
 		b.want("before 3 s", 0, PartnerCurrent, CollectingDistributing, good)
 		b.pass(1)
 		b.want("after 3 s", 0, PartnerExpired, Attached, asked|Synchronization|Expired)
-		if p := b.a.Port(0).Partner; p.System != gateway || p.State.Has(Synchronization) || !p.State.Has(Timeout) {
-			t.Errorf("partner %+v: known, not in sync, with a short timeout", p)
+		if p := b.a.Port(0).Partner; p.System != gateway || p.State.Has(Synchronization) {
+			t.Errorf("partner %+v: known, not in sync", p)
 		}
 		b.pass(ShortTimeout)
 		b.want("after 6 s", 0, PartnerDefaulted, Detached, asked|Defaulted)
 		if p := b.a.Port(0).Partner; p != (Info{}) {
 			t.Errorf("partner %+v, want what is configured", p)
+		}
+	})
+	t.Run("an expired partner is spoken to each second, whatever it had asked for", func(t *testing.T) {
+		b := newRig(t, 1, nil)
+		b.up(0)
+		b.keep(0, goodSlow, 4*time.Second)
+		if p := b.a.Port(0); p.Pace != SlowPace {
+			t.Fatalf("%v", p.Pace)
+		}
+		b.pass(2 * time.Second)
+		if p := b.a.Port(0); p.Receive != PartnerExpired || p.Pace != FastPace || !p.Partner.State.Has(Timeout) {
+			t.Errorf("%v, %v, partner %v", p.Receive, p.Pace, p.Partner.State)
 		}
 	})
 	t.Run("our long timeout is 90 s", func(t *testing.T) {
@@ -412,6 +425,28 @@ func TestS5_4_14_Selection(t *testing.T) {
 			t.Errorf("%v %v", b.a.Port(1).Mux, b.a.Port(2).Mux)
 		}
 	})
+	t.Run("an aggregator is not free while a port is about to leave it", func(t *testing.T) {
+		b := newRig(t, 2, nil)
+		b.up(0, 1)
+		for range 4 {
+			b.hear(0, b.peer(0, good))
+			b.hear(1, b.peer(1, good))
+			b.pass(time.Second)
+		}
+		b.step(ActorInput{Kind: ActLink, Port: 0})
+		b.up(0)
+		b.hear(0, b.peer(0, good))
+		if x, y := b.a.Port(0), b.a.Port(1); x.Mux != Waiting || x.Aggregator != 0 || y.Aggregator != 0 || !y.Carries() {
+			t.Fatalf("%v in %d, %v in %d", x.Mux, x.Aggregator, y.Mux, y.Aggregator)
+		}
+		cfg := b.a.cfg
+		cfg.Ports = slices.Clone(cfg.Ports)
+		cfg.Ports[0].Key, cfg.Ports[1].Key = 99, 99
+		b.took(b.a.Reconfigure(b.now, cfg))
+		if x, y := b.a.Port(0).Aggregator, b.a.Port(1).Aggregator; x != 1 || y != 1 {
+			t.Errorf("aggregators %d and %d: the first was taken when the other one was looked for", x, y)
+		}
+	})
 	t.Run("a port whose partner does not speak LACP is used alone, if that is wanted", func(t *testing.T) {
 		for _, fallback := range []bool{false, true} {
 			b := newRig(t, 2, func(c *ActorConfig) { c.Fallback, c.Single = fallback, true })
@@ -419,6 +454,18 @@ func TestS5_4_14_Selection(t *testing.T) {
 			b.pass(10 * time.Second)
 			if x, y := b.a.Port(0).Carries(), b.a.Port(1).Carries(); x != fallback || y {
 				t.Errorf("fallback %v: %v %v", fallback, x, y)
+			}
+			// update_Default_Selected: one that falls silent is in another group from then on.
+			c := newRig(t, 1, func(c *ActorConfig) { c.Fallback = fallback })
+			c.up(0)
+			c.keep(0, good, 4*time.Second)
+			c.pass(2*ShortTimeout - time.Second - 1)
+			if p := c.a.Port(0); p.Mux != Attached || p.Receive != PartnerExpired {
+				t.Errorf("fallback %v: %v %v", fallback, p.Receive, p.Mux)
+			}
+			c.pass(1)
+			if p := c.a.Port(0); p.Carries() || p.Receive != PartnerDefaulted {
+				t.Errorf("fallback %v: %v %v, and it has to leave its aggregate first", fallback, p.Receive, p.Mux)
 			}
 		}
 	})

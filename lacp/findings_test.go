@@ -235,6 +235,30 @@ func TestFindings(t *testing.T) {
 			w.run(s)
 		}, []string{"0s +flapping eth1", "0s degraded"}},
 
+		{"the driver cannot decide on an aggregator", func(w *watcher) {
+			for i := range uint16(5) {
+				w.wires[1].member.Aggregator = 1 + i%2
+				w.run(s)
+			}
+		}, []string{"4s +flapping eth1", "4s degraded"}},
+
+		{"the kernel knows of a change that no PDU of ours told", func(w *watcher) {
+			x := w.wires[1]
+			x.own = Info{} // nothing more is seen of it
+			x.view = Info{65535, gateway, 15, 255, 2, good}
+			x.member.HasStates, x.member.Actor.State = true, detached
+			w.run(s)
+		}, []string{"0s degraded"}},
+
+		{"what we said before the link went down does not count", func(w *watcher) {
+			x := w.wires[1]
+			x.member.Carrier = false
+			w.run(s)
+			x.far, x.own = Info{}, Info{}
+			x.member.Carrier, x.member.Active = true, false
+			w.run(s)
+		}, []string{"0s +link_down eth1", "0s degraded", "1s -link_down eth1", "2s +at_min_links"}},
+
 		{"four changes in more than a minute are no flapping", func(w *watcher) {
 			for range 4 {
 				w.wires[1].member.LinkFailures++
@@ -340,6 +364,22 @@ func TestBondComesUp(t *testing.T) {
 			w.run(34 * s)
 		}, []string{"6s +defaulted eth0", "6s +defaulted eth1", "6s +below_min_links", "6s failed",
 			"33s -defaulted eth0", "33s -defaulted eth1", "33s +passive_both eth0", "33s +passive_both eth1"}},
+		{"the bond's own carrier comes last", func(w *watcher) {
+			for i := range w.wires {
+				w.wires[i].member.HasStates, w.wires[i].member.Actor.State, w.wires[i].member.Partner.State = true, good, good
+			}
+			w.bond.Carrier = false
+			w.run(4 * s)
+			w.bond.Carrier = true
+			w.run(s)
+		}, []string{"4s ok"}},
+		{"the bond's own carrier never comes", func(w *watcher) {
+			for i := range w.wires {
+				w.wires[i].member.HasStates, w.wires[i].member.Actor.State, w.wires[i].member.Partner.State = true, good, good
+			}
+			w.bond.Carrier = false
+			w.run(8 * s)
+		}, []string{"6s +bond_down", "6s failed"}},
 		{"there is no carrier", func(w *watcher) {
 			w.wires[0].member.Carrier, w.wires[1].member.Carrier, w.bond.Carrier = false, false, false
 			w.run(8 * s)
@@ -381,6 +421,7 @@ func TestOtherModes(t *testing.T) {
 		t.Run(mode.String(), func(t *testing.T) {
 			w := healthy(t, mode, 3)
 			w.frame("eth0", false, &PDU{Version: 1, Actor: Info{System: switch1, State: expired}})
+			w.frame("eth0", false, &PDU{Version: 1, Actor: Info{System: switch2, State: expired}})
 			w.wires[0].member.MII = MIIDown
 			w.run(time.Second)
 			w.wires[1].member.Carrier = false
