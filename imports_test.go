@@ -78,7 +78,7 @@ var layers = map[string][]string{
 	"appliance/interop":     nil,
 
 	// The command starts processes: the election it is, or the daemon.
-	"cmd/understudy": {"appliance", "vrrp/record", "appliance/replay", "vrrp/election", "appliance/daemon", "appliance/config", "appliance/config/keepalived", "appliance/decode", "appliance/control", "appliance/demo", "appliance/bench", "appliance/kernel", "appliance/dog", "health/heartbeat", "health/program", "health/pulse"},
+	"cmd/understudy": {"appliance", "vrrp/record", "appliance/replay", "vrrp/election", "appliance/daemon", "appliance/config", "appliance/config/keepalived", "appliance/decode", "appliance/control", "appliance/demo", "appliance/bench", "appliance/kernel", "appliance/dog", "health/heartbeat", "health/program", "health/pulse", "lacp", "lacp/lacpnet"},
 }
 
 // pure packages decide and do nothing else.

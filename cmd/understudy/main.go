@@ -72,7 +72,7 @@ func newRoot() *cobra.Command {
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(newRun(), newDaemon(), newElection(), newCheck(), newStatus(), newSessions(), newFailover(), newReload(), newUpgrade(), newProbe(),
-		newClean(), newDecode(), newImport(), newKeepalived(), newReplay(), newHeartbeat(), newKeygen(), newDemo(), newBench(), newVersion())
+		newClean(), newDecode(), newLACP(), newImport(), newKeepalived(), newReplay(), newHeartbeat(), newKeygen(), newDemo(), newBench(), newVersion())
 	asUsage(root)
 	for _, c := range root.Commands() {
 		asUsage(c)
