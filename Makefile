@@ -12,12 +12,12 @@ KERNEL  := ./vrrp/vrrpnet/... ./vrrp/election/... ./garp/garpnet/... ./garp/rane
 # The election beside other people's routers. They mostly wait: several at a time.
 INTEROP := ./appliance/interop/...
 # What needs Debian's kernel: in a machine of its own (appliance/lab/guest).
-GUEST   := ./appliance/lab/guest ./lacp/lacpnet
+GUEST   := ./appliance/lab/guest ./lacp/lacpnet ./appliance/dog
 GUESTDIR := $(or $(UNDERSTUDY_GUEST_DIR),/var/cache/understudy-guest)
 TOTAL   := $(or $(TEST_TOTAL),/tmp/understudy-test-total.$(shell id -u))
 SUM     := $(GO) run ./.ci/testsum -total $(TOTAL)
 
-.PHONY: help build demo test test-unit test-sim test-kernel test-interop test-guest mutations verify bench bench-vrrp bench-sessions fuzz soak soak-sim soak-sessions clean tools
+.PHONY: help build demo test test-unit test-sim test-kernel test-interop test-guest mutations verify bench bench-vrrp bench-sessions bench-checks fuzz soak soak-sim soak-sessions clean tools
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -96,6 +96,10 @@ bench-vrrp: build tools ## VRRP beside keepalived, the same networks in turn; al
 bench-sessions: build tools ## replication beside conntrackd, every mode, crashes; also into dist/bench-sessions.txt (root)
 	@mkdir -p dist
 	@.ci/bench-sessions $(BIN) dist/bench-sessions.txt
+
+bench-checks: build tools ## thousands of TCP checks, beside keepalived's checker; also into dist/bench-checks.txt (root)
+	@mkdir -p dist
+	@$(BIN) bench checks 2>&1 | tee dist/bench-checks.txt
 
 FUZZTIME ?= 20s
 fuzz: ## every fuzz target for FUZZTIME each

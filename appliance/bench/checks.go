@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -219,12 +220,16 @@ func (b *checksBed) measure(ctx context.Context, opt ChecksOptions, p checker) (
 		if err := sleep(ctx, time.Second); err != nil {
 			return cost, 0, "", err
 		}
+		select {
+		case <-proc.Done():
+			return cost, 0, whyNot(proc.Output()), nil
+		default:
+		}
 		if n := b.accepted.Load() - before; i >= 5 && n >= int64(p.checks)*95/100 {
 			break
 		}
 		if i == settle {
-			lines := strings.Split(strings.TrimSpace(proc.Output()), "\n")
-			return cost, 0, fmt.Sprintf("it makes too few checks; it said last: %s", strings.Join(lines[max(0, len(lines)-3):], " | ")), nil
+			return cost, 0, whyNot(proc.Output()), nil
 		}
 	}
 	began, first := time.Now(), b.accepted.Load()
@@ -244,6 +249,18 @@ func (b *checksBed) measure(ctx context.Context, opt ChecksOptions, p checker) (
 	rate = round(float64(b.accepted.Load()-first) / took)
 	cost.Memory, err = memoryOf(b.gateway)
 	return cost, rate, "", err
+}
+
+// whyNot is why a program makes no checks, by what it says. keepalived's checker
+// ends where the kernel has no IPVS.
+func whyNot(said string) string {
+	lines := strings.Split(strings.TrimSpace(said), "\n")
+	for _, l := range slices.Backward(lines) {
+		if strings.Contains(strings.ToLower(l), "ipvs") {
+			return "it needs IPVS, which this kernel has not: " + l
+		}
+	}
+	return "it makes too few checks; it said last: " + strings.Join(lines[max(0, len(lines)-3):], " | ")
 }
 
 // startOurChecks starts ours with one router and so many checks.
