@@ -295,15 +295,18 @@ type HeartbeatStatus struct {
 // BondStatus is one link aggregate.
 type BondStatus struct {
 	Name     string        `json:"name"`
-	State    string        `json:"state"` // ok | degraded | failed | unknown
-	Findings []BondFinding `json:"findings"`
+	State    string        `json:"state"`    // ok | degraded | failed | unknown
+	Mode     string        `json:"mode"`     // lacp | active-backup | balance | unknown
+	Carrying int           `json:"carrying"` // members that do
+	Needed   int           `json:"needed"`   // members that have to
+	Findings []BondFinding `json:"findings"` // the critical ones first
 	Members  []BondMember  `json:"members"`
 }
 
 // BondFinding is something wrong with an aggregate.
 type BondFinding struct {
 	Name     string    `json:"name"`
-	Severity string    `json:"severity"`
+	Severity string    `json:"severity"` // info | warning | critical
 	Since    time.Time `json:"since"`
 	Detail   string    `json:"detail"`
 }
@@ -311,8 +314,15 @@ type BondFinding struct {
 // BondMember is one port of an aggregate.
 type BondMember struct {
 	Interface     string `json:"interface"`
-	PartnerSystem string `json:"partner_system"`
-	Synchronized  bool   `json:"synchronized"`
+	PartnerSystem string `json:"partner_system"` // empty: not known, or the bond does without LACP
+	Synchronized  bool   `json:"synchronized"`   // with LACP: both ends have put it into an aggregate; else as carries
+	Up            bool   `json:"up"`             // it has a carrier
+	Carries       bool   `json:"carries"`
+	Receive       string `json:"receive"` // with LACP, what is known of the partner: current | expired | defaulted | port_disabled | lacp_disabled
+	// LACPDUs seen, and frames refused for any reason.
+	Received uint64 `json:"received"`
+	Sent     uint64 `json:"sent"`
+	Refused  uint64 `json:"refused"`
 }
 
 // NewStatus returns a Status whose arrays are present and empty.

@@ -44,6 +44,7 @@ func (s Status) WriteText(w io.Writer, now time.Time) error {
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", c.Name, c.Kind, state, ago(now, &s.Checks[i].Since), dash(c.LastError))
 	}
+	s.writeBonds(t, now)
 	s.writeNotify(t, now)
 	if s.Sessions != nil {
 		s.Sessions.writeText(t, now)

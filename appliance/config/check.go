@@ -20,6 +20,7 @@ type checker struct {
 	routers []routerAt
 	holders map[netip.Addr]holder // by address, [onLink]
 	checks  map[string]string     // name of a check -> path of it
+	bonds   map[string]string     // name of a bond -> path of it
 	routes  []routeAt
 	rules   []ruleAt
 }
@@ -39,6 +40,7 @@ type routerAt struct {
 func (c *checker) check(raw *rawFile) {
 	c.config.Node = c.name("node", raw.Node, `give this node a name, like node = "gw1", that no other node has`)
 	c.checkChecks(raw.Checks)
+	c.checkBonds(raw.Bonds)
 	c.checkRouters(raw.Routers)
 	c.checkSources(raw.Checks)
 	c.checkGroups(raw.Groups)

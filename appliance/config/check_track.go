@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -52,19 +53,15 @@ func (c *checker) trackedBy(r Router, path string, raw *rawRouter) (list []Track
 	return list
 }
 
-// tracked reads [check:|interface:]NAME[:WEIGHT]. A bare name must be one that
-// the file knows, and once: a slip there would otherwise track an interface that
-// nobody has, and be in fault for ever.
+// tracked reads [check:|bond:|interface:]NAME[:WEIGHT]. A bare name must be one
+// that the file knows, and once: a slip there would otherwise track an interface
+// that nobody has, and be in fault for ever.
 func (c *checker) tracked(path, v string) (t Track, ok bool) {
 	kind, name, typed := strings.Cut(v, ":")
 	if !typed || kind != "interface" && kind != "check" && kind != "bond" {
 		kind, name = "", v
 	}
 	name, weight, weighted := strings.Cut(name, ":")
-	if kind == "bond" {
-		c.later(path, "tracking a bond")
-		return t, false
-	}
 	t = Track{Kind: TrackKind(kind), Name: name}
 	if weighted {
 		if t.Weight, ok = c.weight(path, weight); !ok {
@@ -76,8 +73,13 @@ func (c *checker) tracked(path, v string) (t Track, ok bool) {
 		return t, c.interfaceName(path, &name, "") != ""
 	case TrackCheck:
 		return t, c.trackedCheck(path, name)
+	case TrackBond:
+		return t, c.trackedBond(path, t)
 	}
 	t.Kind, ok = c.bare(path, name)
+	if ok && t.Kind == TrackBond {
+		ok = c.trackedBond(path, t)
+	}
 	return t, ok
 }
 
@@ -118,7 +120,12 @@ func (c *checker) bare(path, name string) (TrackKind, bool) {
 			interfaces = append(interfaces, r.Interface)
 		}
 	}
-	switch isCheck := c.hasCheck(name); {
+	switch isCheck, isBond := c.hasCheck(name), c.hasBond(name); {
+	case isCheck && isBond:
+		c.add(path, quote(name)+" is a check and a bond", fmt.Sprintf("write %s or %s", quote("check:"+name), quote("bond:"+name)))
+		return "", false
+	case isBond: // an interface, too, but who watches a bond means all of it
+		return TrackBond, true
 	case isCheck && isInterface:
 		c.add(path, quote(name)+" is a check and an interface", fmt.Sprintf("write %s or %s", quote("check:"+name), quote("interface:"+name)))
 		return "", false
@@ -127,11 +134,11 @@ func (c *checker) bare(path, name string) (TrackKind, bool) {
 	case isInterface:
 		return TrackInterface, true
 	}
-	const what = " is no check, and the interface of no router"
-	if near := nearest(name, append(interfaces, c.checkNames()...)); near != "" {
+	const what = " is no check, no bond, and the interface of no router"
+	if near := nearest(name, slices.Concat(interfaces, c.checkNames(), c.bondNames())); near != "" {
 		c.add(path, quote(name)+what, fmt.Sprintf("did you mean %s? Else write %s", quote(near), quote("interface:"+name)))
 	} else {
-		c.add(path, quote(name)+what, fmt.Sprintf("write %s if it is an interface, or add a [[check]] of that name", quote("interface:"+name)))
+		c.add(path, quote(name)+what, fmt.Sprintf("write %s if it is an interface, or add a [[check]] or a [[bond]] of that name", quote("interface:"+name)))
 	}
 	return "", false
 }

@@ -22,6 +22,7 @@ type Config struct {
 	Groups   []Group // every router is in exactly one
 	Mappings *Mappings
 	Checks   []Check
+	Bonds    []Bond
 	Sessions *Sessions // nil: no session checkpointing
 	Guard    Guard
 	Web      Web
@@ -113,8 +114,8 @@ const (
 // Track is something that a router's group depends on.
 type Track struct {
 	Kind   TrackKind
-	Name   string // of a check, or of an interface
-	Weight int    // to add to the priority; 0: down is a fault
+	Name   string // of a check, of an interface, or of a bond
+	Weight int    // to add to the priority, for a bond once for each lost member; 0: down is a fault
 }
 
 // TrackKind tells what is tracked.
@@ -123,6 +124,7 @@ type TrackKind string
 const (
 	TrackCheck     TrackKind = "check"
 	TrackInterface TrackKind = "interface"
+	TrackBond      TrackKind = "bond"
 )
 
 // MAC tells which hardware address a router's addresses answer with.
@@ -284,6 +286,22 @@ const (
 	CheckQuorum CheckKind = "quorum"
 )
 
+// Bond is an aggregate of links, a bond or a team, that is watched.
+type Bond struct {
+	Name            string
+	MinLinks        int    // members that have to carry
+	FailOn          FailOn // what puts routers in fault that track it without a weight
+	WeightPerMember int    // to add to the priority of these for each lost member; 0: none
+}
+
+// FailOn says when a bond counts as down.
+type FailOn string
+
+const (
+	FailOnCritical FailOn = "critical"  // too few members carry, or there is a critical finding
+	FailOnMinLinks FailOn = "min_links" // too few members carry
+)
+
 // Guard says what is done when nodes lose sight of each other.
 type Guard struct {
 	Mode  GuardMode
@@ -378,6 +396,7 @@ type Defaults struct {
 	Mappings Mappings
 	Source   Source
 	Check    Check // its Timeout is Every, if left out
+	Bond     Bond
 	Sessions Sessions
 	Class    FlowClass
 	Guard    Guard
@@ -410,6 +429,7 @@ func Default() Defaults {
 			Min: 1, Table: mainTable,
 			Method: "GET", Path: "/", Verify: true, Type: "SOA", Query: ".", RCode: "NOERROR", Helo: "understudy",
 			Damp: health.Damp{Suppress: health.DampSuppress, Reuse: health.DampReuse}}, // its Longest is four half-lives
+		Bond:     Bond{MinLinks: 1, FailOn: FailOnCritical},
 		Sessions: Sessions{Mode: session.ModeHybrid, Install: InstallHot, Filter: FilterAuto, Journal: JournalAuto, JournalDir: "/var/lib/understudy/sessions", Routed: true},
 		Class:    FlowClass{Replicate: true},
 		Guard:    Guard{Mode: GuardAlarm, Limit: 10 * time.Second},

@@ -15,6 +15,13 @@ const (
 	linkUpAfter = time.Second
 )
 
+// A bond that comes up negotiates, and says nothing before it has, or has had the
+// time to. A member that is back has to stay, as an interface has.
+const (
+	bondGrace   = 10 * time.Second
+	bondUpAfter = time.Second
+)
+
 // Pace is how the check judges its results.
 func (k Check) Pace() health.CheckConfig {
 	return health.CheckConfig{Name: k.Name, Every: k.Every, Timeout: k.Timeout, Rise: k.Rise, Fall: k.Fall, Damp: k.Damp,
@@ -69,6 +76,10 @@ func (c *Config) Health() health.Config {
 		out.Sources = append(out.Sources, health.SourceConfig{
 			Source: health.Source{Kind: health.KindInterface, Name: name}, Grace: linkGrace, UpAfter: linkUpAfter})
 	}
+	for _, b := range c.Bonds {
+		out.Sources = append(out.Sources, health.SourceConfig{
+			Source: health.Source{Kind: health.KindBond, Name: b.Name}, Counts: true, Grace: bondGrace, UpAfter: bondUpAfter})
+	}
 	for _, g := range c.Groups {
 		hg := health.GroupConfig{Name: g.Name}
 		for _, name := range g.Routers {
@@ -78,6 +89,8 @@ func (c *Config) Health() health.Config {
 				switch {
 				case t.Kind == TrackCheck:
 					hr.Track = append(hr.Track, health.Track{Source: health.Source{Kind: health.KindCheck, Name: t.Name}, Weight: t.Weight})
+				case t.Kind == TrackBond:
+					hr.Track = append(hr.Track, c.bondTracks(t)...)
 				case t.Weight != 0:
 					hr.Track = append(hr.Track, health.Track{Source: health.Source{Kind: health.KindInterface, Name: t.Name}, Weight: t.Weight})
 				}
@@ -87,6 +100,19 @@ func (c *Config) Health() health.Config {
 		out.Groups = append(out.Groups, hg)
 	}
 	return out
+}
+
+// bondTracks is what a router that tracks a bond tracks: without a weight of its
+// own, the fault and the weight that the bond may have.
+func (c *Config) bondTracks(t Track) []health.Track {
+	source := health.Source{Kind: health.KindBond, Name: t.Name}
+	list := []health.Track{{Source: source, Weight: t.Weight}}
+	for _, b := range c.Bonds {
+		if b.Name == t.Name && t.Weight == 0 && b.WeightPerMember != 0 {
+			list = append(list, health.Track{Source: source, Weight: b.WeightPerMember})
+		}
+	}
+	return list
 }
 
 // WeighedInterfaces are those that are tracked with a weight, each once.
@@ -104,14 +130,23 @@ func (c *Config) WeighedInterfaces() (out []string) {
 // WordBound is how long the first word of what is tracked may take.
 func (c *Config) WordBound() time.Duration {
 	bound := linkGrace
+	for _, b := range c.Bonds {
+		if c.tracks(TrackBond, b.Name) {
+			bound = max(bound, bondGrace)
+		}
+	}
 	known := map[string]time.Duration{}
 	for _, k := range c.Checks {
-		tracked := slices.ContainsFunc(c.Routers, func(r Router) bool {
-			return slices.ContainsFunc(r.Track, func(t Track) bool { return t.Kind == TrackCheck && t.Name == k.Name })
-		})
-		if tracked {
+		if c.tracks(TrackCheck, k.Name) {
 			bound = max(bound, c.firstWord(&k, known))
 		}
 	}
 	return bound
+}
+
+// tracks tells whether any router tracks that.
+func (c *Config) tracks(kind TrackKind, name string) bool {
+	return slices.ContainsFunc(c.Routers, func(r Router) bool {
+		return slices.ContainsFunc(r.Track, func(t Track) bool { return t.Kind == kind && t.Name == name })
+	})
 }

@@ -127,6 +127,7 @@ func TestDocumentation(t *testing.T) {
 		"check.every": d.Check.Every, "check.rise": d.Check.Rise, "check.fall": d.Check.Fall, "check.min": d.Check.Min, "check.table": d.Check.Table,
 		"check.method": d.Check.Method, "check.verify": d.Check.Verify, "check.query": d.Check.Query, "check.type": d.Check.Type, "check.rcode": d.Check.RCode,
 		"check.helo": d.Check.Helo, "check.damp.suppress": d.Check.Damp.Suppress, "check.damp.reuse": d.Check.Damp.Reuse, "watchdog_timeout": d.Watchdog.Timeout,
+		"bond.min_links": d.Bond.MinLinks, "bond.fail_on": d.Bond.FailOn,
 		"guard": d.Guard.Mode, "guard_limit": d.Guard.Limit, "sessions.mode": d.Sessions.Mode, "sessions.install": d.Sessions.Install,
 		"sessions.journal": d.Sessions.Journal, "sessions.journal_dir": d.Sessions.JournalDir,
 		"sessions.filter": d.Sessions.Filter, "sessions.routed": d.Sessions.Routed, "sessions.class.replicate": d.Class.Replicate, "sessions.class.min_age": "0s",

@@ -27,10 +27,9 @@ type (
 		Groups   []*rawGroup  `toml:"group"`
 		NAT      *rawNAT      `toml:"nat"`
 		Checks   []*rawCheck  `toml:"check"`
+		Bonds    []*rawBond   `toml:"bond"`
 		Sessions *rawSessions `toml:"sessions"`
 		Web      *rawWeb      `toml:"web"`
-
-		Bonds any `toml:"bond" later:"bond monitoring"`
 	}
 
 	rawWeb struct {
@@ -217,6 +216,13 @@ type (
 		Suppress *int64  `toml:"suppress" like:"2500"`
 		Reuse    *int64  `toml:"reuse" like:"1000"`
 		Longest  *string `toml:"longest" like:"\"2m\""`
+	}
+
+	rawBond struct {
+		Name            *string `toml:"name" like:"\"bond0\""`
+		MinLinks        *int64  `toml:"min_links" like:"2"`
+		FailOn          *string `toml:"fail_on" like:"\"critical\""`
+		WeightPerMember *int64  `toml:"weight_per_member" like:"-20"`
 	}
 
 	rawSessions struct {

@@ -76,6 +76,7 @@ type node struct {
 	tableWatch *nft.Watcher
 	sessions   *sessions // nil without [sessions]
 	checks     *checks
+	bonds      *bonds
 	notify     *notify.Notifier
 	announce   *announcer
 	speaker    *ranet.Speaker
@@ -148,6 +149,7 @@ func open(o Options, cfg *config.Config) (_ *node, err error) {
 	n.advertise(cfg)
 	n.runner = n.newRunner(cfg)
 	n.checks = newChecks(cfg, n.runner.Post)
+	n.bonds = newBonds(cfg, n.runner.Post, n.log)
 	n.notify = newNotifier(n, cfg)
 	if n.control, err = control.Listen(o.Control, n); err != nil {
 		return nil, err
@@ -248,6 +250,8 @@ func (n *node) run(ctx context.Context) error {
 	g.Go(func() error { n.audit(ctx); return nil })
 	g.Go(func() error { n.settle(ctx); return nil })
 	g.Go(func() error { n.checks.run(ctx); return nil })
+	g.Go(func() error { n.bonds.run(ctx); return nil })
+	g.Go(func() error { n.watchAlarm(ctx, appliance.AlarmBond, n.bonds.wrong); return nil })
 	g.Go(func() error { n.watchAlarm(ctx, appliance.AlarmCheckFlapping, n.checks.flapping); return nil })
 	g.Go(func() error { n.watchAlarm(ctx, appliance.AlarmMirrorDown, n.mirrorDown); return nil })
 	g.Go(func() error { n.watchAlarm(ctx, appliance.AlarmNotifyFailed, n.notify.Failing); return nil })

@@ -4,7 +4,8 @@
 //	election.Client ──▶ readElection ──▶ runner.Post ──▶ appliance.Core
 //	kernel.Watcher  ──▶ Drifted ───────┘                     │
 //	replica.Engine  ──▶ Synced, TermHeard ┤                  │
-//	probe.Watcher   ──▶ CheckChanged ─────┘                  ▼
+//	probe.Watcher   ──▶ CheckChanged ─────┤                  │
+//	lacpnet.Watcher ──▶ BondChanged ──────┘                  ▼
 //	                    holder (sessions → gate → addresses), announcer, electionEdge
 //
 // [Run] is the daemon process. It is started by the election process (package

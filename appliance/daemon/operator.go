@@ -94,6 +94,7 @@ func (n *node) reload(ctx context.Context) error {
 	n.tellFences()
 	n.runner.Post(appliance.Reloaded{Config: core})
 	n.checks.set(cfg) // what they say is of the new configuration
+	n.bonds.set(cfg)
 	n.advertise(cfg)
 	n.tellLinks()
 	n.shown.set(cfg.Web)
@@ -139,6 +140,7 @@ func (n *node) Status(ctx context.Context) (appliance.Status, error) {
 	s.ReloadError = n.settled.refused()
 
 	s.Checks, s.Heartbeats = n.checks.status(), n.checks.heartbeats()
+	s.Bonds = n.bonds.status()
 
 	stats, statsErr := n.stats.ask(ctx, statsBound, func() error { return n.client.Send(election.StatsRequest{}) })
 	tracked := make(map[string]string)
