@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -99,7 +100,10 @@ func TestCase8StalledPeerUnderChurn(t *testing.T) {
 	rx := session.NewReceiver(r.table, r.groups, scope, r.hello)
 	w := r.accept()
 	rx.Connect(time.Now())
+	var taking sync.Mutex // of r.table
 	go (&wire{Conn: w}).readFrames(func(typ session.Type, b []byte) error {
+		taking.Lock()
+		defer taking.Unlock()
 		if err := rx.Handle(time.Now(), typ, b); err != nil {
 			t.Errorf("%v: %v", typ, err)
 			return err
@@ -111,6 +115,8 @@ func TestCase8StalledPeerUnderChurn(t *testing.T) {
 	r.eventually("all is told", func(s Status) bool { return s.Covered && s.Lag == 0 && s.Dirty == 0 })
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	taking.Lock()
+	defer taking.Unlock()
 	n, sum := e.table.Tally(0)
 	if m, theirs := r.table.Tally(0); n != live || m != n || theirs != sum {
 		t.Errorf("%d sessions here, %d there, of %d", n, m, live)
