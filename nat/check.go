@@ -14,11 +14,15 @@ type Kind uint8
 
 const (
 	KindSource Kind = iota
+	KindStatic
 	KindForward
+	KindException
 	KindGroup
 )
 
-func (k Kind) String() string { return [...]string{"source", "forward", "group"}[k] }
+func (k Kind) String() string {
+	return [...]string{"source", "static", "forward", "except", "group"}[k]
+}
 
 // Problem is one mistake in a [Config]. Kind and Index place it in its list, so
 // that a parser that knows lines can point at one.
@@ -39,6 +43,7 @@ const longestGroupName = 64
 type checker struct {
 	cfg      Config
 	group    map[netip.Addr]int // address -> the group that holds it
+	blocks   nets               // of all groups
 	problems []Problem
 }
 
@@ -47,13 +52,17 @@ type checker struct {
 func Check(c Config) []Problem {
 	k := checker{cfg: c, group: map[netip.Addr]int{}}
 	k.groups()
+	k.checkBlocks()
 	k.devices()
 	k.refused()
 	for i := range c.Sources {
 		k.source(i)
 	}
 	k.overlaps()
+	k.checkStatics()
 	k.forwards()
+	k.exceptions()
+	k.links()
 	k.problems = append(k.problems, c.Mirror.check()...)
 	slices.SortStableFunc(k.problems, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Index, b.Index))
@@ -66,8 +75,12 @@ func (k *checker) add(kind Kind, i int, key, format string, args ...any) {
 	switch kind {
 	case KindSource:
 		name = k.cfg.Sources[i].String()
+	case KindStatic:
+		name = k.cfg.Statics[i].String()
 	case KindForward:
 		name = k.cfg.Forwards[i].String()
+	case KindException:
+		name = k.cfg.Exceptions[i].String()
 	case KindGroup:
 		name = fmt.Sprintf("group %q", k.cfg.Groups[i].Name)
 	}
@@ -139,20 +152,41 @@ func (k *checker) source(i int) {
 	case s.From.Bits() == 0:
 		// It would take in the gateway's own adverts, which must keep their source.
 		k.add(KindSource, i, "from", "every address there is; name the networks behind the gateway")
-	case s.From.Contains(s.To):
-		// The gateways' own addresses on that side are likely in it too, and their adverts.
-		k.add(KindSource, i, "from", "holds %v, which it is to be translated to; name the networks behind the gateway", s.To)
+	default:
+		for _, to := range s.Addresses() {
+			if s.From.Contains(to) {
+				// The gateways' own addresses on that side are likely in it too, and their adverts.
+				k.add(KindSource, i, "from", "holds %v, which it is to be translated to; name the networks behind the gateway", to)
+				break
+			}
+		}
 	}
 	if s.From.Addr().Is6() && s.From.Addr().IsLinkLocalUnicast() {
 		k.add(KindSource, i, "from", "%v does not leave its link; name the networks behind the gateway", s.From)
 	}
-	if s.From.IsValid() && s.To.IsValid() && s.From.Addr().Is4() != s.To.Is4() {
-		k.add(KindSource, i, "to", "%v is of another family than %v", s.To, s.From)
+	for _, to := range s.Addresses() {
+		if s.From.IsValid() && to.IsValid() && s.From.Addr().Is4() != to.Is4() {
+			k.add(KindSource, i, "to", "%v is of another family than %v", to, s.From)
+			break
+		}
 	}
 	if why := badInterface(s.Out); why != "" {
 		k.add(KindSource, i, "out", "%s", why)
 	}
-	k.held(KindSource, i, "to", s.To)
+	seen := map[netip.Addr]bool{}
+	for _, to := range s.Addresses() {
+		k.held(KindSource, i, "to", to)
+		if seen[to] {
+			k.add(KindSource, i, "to", "%v is there twice; name each address once", to)
+		}
+		seen[to] = true
+	}
+	if n := len(seen); n > MostAddresses {
+		k.add(KindSource, i, "to", "%d addresses; use %d at most", n, MostAddresses)
+	}
+	if s.Keeps && len(s.Also) > 0 {
+		k.add(KindSource, i, "to", "several addresses, where flows are to keep their port; name one")
+	}
 	for _, p := range []Ports{s.Ports, s.Pool} {
 		if p != (Ports{}) && (p.First == 0 || p.First > p.Last) {
 			k.add(KindSource, i, "ports", "%v is no range; write FIRST-LAST with 1 <= FIRST <= LAST", p)
@@ -169,7 +203,7 @@ func (k *checker) held(kind Kind, i int, key string, a netip.Addr) {
 		k.add(kind, i, key, "%v %s", a, why)
 		return
 	}
-	if _, ok := k.group[a]; !ok {
+	if _, ok := k.group[a]; !ok && !k.blocks.holds(netip.PrefixFrom(a, a.BitLen())) {
 		// Without a gate it would attract packets of flows that are not installed yet.
 		k.add(kind, i, key, "%v belongs to no group; add it to the router whose subnet holds it", a)
 	}
@@ -202,16 +236,26 @@ func (k *checker) overlaps() {
 	}
 }
 
+// service is a port that can be called.
+type service struct {
+	netip.Addr
+	Proto
+}
+
+// span is ports of a forward.
+type span struct {
+	Ports
+	forward int
+}
+
 func (k *checker) forwards() {
-	type key struct {
-		netip.AddrPort
-		Proto
-	}
 	pools := map[netip.Addr][]Ports{}
 	for _, s := range k.cfg.Sources {
-		pools[s.To] = append(pools[s.To], s.pool())
+		for _, a := range s.Addresses() {
+			pools[a] = append(pools[a], s.pool())
+		}
 	}
-	seen := map[key]int{}
+	taken := map[service][]span{}
 	for i, f := range k.cfg.Forwards {
 		k.held(KindForward, i, "address", f.Address)
 		switch f.Proto {
@@ -222,26 +266,86 @@ func (k *checker) forwards() {
 		if f.Port == 0 {
 			k.add(KindForward, i, "address", "port 0; want 1 to 65535")
 		}
-		if why := notUnicast(f.To.Addr()); why != "" || f.To.Port() == 0 {
-			k.add(KindForward, i, "to", "%v is no server; want ADDRESS:PORT", f.To)
-		} else if f.Address.IsValid() && f.Address.Is4() != f.To.Addr().Is4() {
-			k.add(KindForward, i, "to", "%v is of another family than %v", f.To.Addr(), f.Address)
-		} else if _, ours := k.group[f.To.Addr()]; ours {
-			k.add(KindForward, i, "to", "%v is an address of the gateways; name the server behind them", f.To.Addr())
+		ports := Ports{f.Port, max(f.Port, f.Last)}
+		if f.Last != 0 && f.Last <= f.Port {
+			k.add(KindForward, i, "address", "%d-%d is no range; write FIRST-LAST with FIRST < LAST", f.Port, f.Last)
 		}
-		at := key{netip.AddrPortFrom(f.Address, f.Port), f.Proto}
-		if j, dup := seen[at]; dup {
-			k.add(KindForward, i, "address", "already forwarded to %v; keep one of the two", k.cfg.Forwards[j].To)
-		} else {
-			seen[at] = i
-		}
+		k.server(i, f)
+		at := service{f.Address, f.Proto}
+		taken[at] = append(taken[at], span{ports, i})
 		for _, p := range pools[f.Address] {
-			if p.Contains(f.Port) {
+			if p.First <= ports.Last && ports.First <= p.Last {
 				// A reply of a translated flow that is not installed yet would be
 				// taken for a new flow to the server.
-				k.add(KindForward, i, "address", "port %d lies in the pool %v of source NAT on this address; leave it out with ports = \"FIRST-LAST\" there, or forward another address", f.Port, p)
+				k.add(KindForward, i, "address", "port %d lies in the pool %v of source NAT on this address; leave it out with ports = \"FIRST-LAST\" there, or forward another address", max(p.First, ports.First), p)
 				break
 			}
+		}
+	}
+	for _, spans := range taken {
+		k.forwardedTwice(spans)
+	}
+}
+
+// server checks where a forward leads to.
+func (k *checker) server(i int, f Forward) {
+	switch why := notUnicast(f.To.Addr()); {
+	case why != "" || f.To.Port() == 0:
+		k.add(KindForward, i, "to", "%v is no server; want ADDRESS:PORT", f.To)
+		return
+	case f.Address.IsValid() && f.Address.Is4() != f.To.Addr().Is4():
+		k.add(KindForward, i, "to", "%v is of another family than %v", f.To.Addr(), f.Address)
+	case f.ToLast != 0 && int(f.ToLast)-int(f.To.Port())+1 != f.Size():
+		k.add(KindForward, i, "to", "%d-%d is not as large as the range that is forwarded (%d ports); name as many ports, or one", f.To.Port(), f.ToLast, f.Size())
+	}
+	if _, ours := k.group[f.To.Addr()]; ours {
+		k.add(KindForward, i, "to", "%v is an address of the gateways; name the server behind them", f.To.Addr())
+	}
+}
+
+// forwardedTwice refuses ports of one address and protocol that two forwards have.
+func (k *checker) forwardedTwice(spans []span) {
+	slices.SortStableFunc(spans, func(a, b span) int {
+		return cmp.Or(cmp.Compare(a.First, b.First), cmp.Compare(a.forward, b.forward))
+	})
+	for n := 1; n < len(spans); n++ {
+		a, b := spans[n-1], spans[n]
+		if b.First > a.Last {
+			continue
+		}
+		i, j := max(a.forward, b.forward), min(a.forward, b.forward)
+		k.add(KindForward, i, "address", "already forwarded to %v; keep one of the two", k.cfg.Forwards[j].To)
+		if a.Last > b.Last {
+			spans[n].Last = a.Last // what comes next may be in it too
+			spans[n].forward = a.forward
+		}
+	}
+}
+
+func (k *checker) exceptions() {
+	for i, e := range k.cfg.Exceptions {
+		for _, p := range []netip.Prefix{e.From, e.To} {
+			if !p.IsValid() || p.Addr().Is4In6() || p != p.Masked() {
+				k.add(KindException, i, "except", "%v is no network; write it like 10.8.0.0/16", p)
+			}
+		}
+		switch {
+		case e.From.IsValid() && e.To.IsValid() && e.From.Addr().Is4() != e.To.Addr().Is4():
+			k.add(KindException, i, "except", "%v is of another family than %v", e.To, e.From)
+		case e.To.IsValid() && e.To.Bits() == 0:
+			k.add(KindException, i, "except", "every destination there is; remove the mapping")
+		}
+		if why := badInterface(e.Out); why != "" {
+			k.add(KindException, i, "out", "%s", why)
+		}
+	}
+}
+
+// links come from the routers' addresses; the program names them, not an operator.
+func (k *checker) links() {
+	for _, p := range k.cfg.Links {
+		if !p.IsValid() || p != p.Masked() || p.Addr().Is4In6() || p.Bits() == 0 {
+			k.problems = append(k.problems, Problem{Kind: KindGroup, Key: "links", Mapping: linkLine(p), Reason: "is no network"})
 		}
 	}
 }

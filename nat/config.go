@@ -8,9 +8,16 @@ import (
 
 // Config is what the configuration file asks for. It may be wrong: see [Check].
 type Config struct {
-	Sources  []Source
-	Forwards []Forward
-	Groups   []Group
+	Sources    []Source
+	Statics    []Static
+	Forwards   []Forward
+	Exceptions []Exception
+	Groups     []Group
+
+	// Links are the networks that the gateways have interfaces in. Where a host of one
+	// calls a mapped address and the server is in the same one, its answers would go
+	// past the gateway; so to the server it is the address that has called.
+	Links []netip.Prefix
 
 	// Devices are the interfaces that have a group's own MAC. What enters by one
 	// is shut out while the group is not Active, whatever it is addressed to.
@@ -40,20 +47,61 @@ type Source struct {
 	Ports Ports        // TCP, UDP and SCTP ports and ICMP identifiers that new flows get; zero: Pool
 	Keeps bool         // flows keep their port, or identifier; it is one that is free if From is one host
 	Pool  Ports        // those that flows have, on whichever node they began; zero: Ports, else DefaultPorts
+
+	// Also are more addresses beside To, in any order. Each host inside has one of
+	// them all, for all its flows, and the same on every node.
+	Also []netip.Addr
 }
 
-// Forward gives a port of an address of the pair to a server.
+// MostAddresses is how many addresses a source can have.
+const MostAddresses = 1024
+
+// Addresses are all that flows get one of.
+func (s Source) Addresses() []netip.Addr { return append([]netip.Addr{s.To}, s.Also...) }
+
+// Exception: flows from an inside network that leave by an outside interface for
+// another network keep their source, whatever is mapped.
+type Exception struct {
+	From netip.Prefix
+	Out  string
+	To   netip.Prefix
+}
+
+// Forward gives a port of an address of the pair to a server, or a range of ports.
 type Forward struct {
 	Address netip.Addr
 	Proto   Proto
 	Port    uint16 // host byte order
 	To      netip.AddrPort
+
+	Last   uint16 // the last port of a range that begins with Port; 0: Port alone
+	ToLast uint16 // the last of as many ports that it leads to, one each; 0: all lead to To
+}
+
+// Size is how many ports are forwarded.
+func (f Forward) Size() int {
+	if f.Last == 0 {
+		return 1
+	}
+	return int(f.Last) - int(f.Port) + 1
+}
+
+// At is the i-th port that is forwarded, and where it leads to.
+func (f Forward) At(i int) (port uint16, to netip.AddrPort) {
+	if f.ToLast == 0 {
+		return f.Port + uint16(i), f.To
+	}
+	return f.Port + uint16(i), netip.AddrPortFrom(f.To.Addr(), f.To.Port()+uint16(i))
 }
 
 // Group is what moves together from one node to the other.
 type Group struct {
 	Name      string
 	Addresses []netip.Addr // virtual addresses and the NAT addresses that follow them; link-local ones with their interface as zone
+
+	// Blocks are public networks and addresses that others route to the gateways, and
+	// that no interface of theirs has.
+	Blocks []netip.Prefix
 }
 
 // DeviceGate is an interface that is shut while its group is not Active here.
@@ -118,5 +166,19 @@ func (s Source) String() string { return "source " + s.From.String() + " out " +
 
 // String is the mapping as messages name it: "forward 203.0.113.1:443/tcp".
 func (f Forward) String() string {
-	return "forward " + netip.AddrPortFrom(f.Address, f.Port).String() + "/" + f.Proto.String()
+	return "forward " + netip.AddrPortFrom(f.Address, f.Port).String() + upTo(f.Last) + "/" + f.Proto.String()
+}
+
+// upTo is the rest of a range of ports behind its first.
+func upTo(last uint16) string {
+	if last == 0 {
+		return ""
+	}
+	return "-" + strconv.Itoa(int(last))
+}
+
+// String is the exception as messages name it: "source 10.0.0.0/24 out wan0 except
+// 10.8.0.0/16".
+func (e Exception) String() string {
+	return "source " + e.From.String() + " out " + e.Out + " except " + e.To.String()
 }

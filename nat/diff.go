@@ -14,31 +14,39 @@ func (d Delta[T]) Empty() bool { return len(d.Remove)+len(d.Add) == 0 }
 
 // Changes is the difference of two plans.
 type Changes struct {
-	Sources  Delta[Source]
-	Forwards Delta[Forward]
-	Gates    Delta[Gate]
-	Devices  Delta[DeviceGate]
-	Refused  Delta[netip.Addr]
-	Modes    bool // leak guard, session chains or copies come or go, or other events are made
+	Sources    Delta[Source]
+	Statics    Delta[Static]
+	Forwards   Delta[Forward]
+	Exceptions Delta[Exception]
+	Links      Delta[netip.Prefix]
+	Gates      Delta[Gate]
+	Blocks     Delta[Block]
+	Devices    Delta[DeviceGate]
+	Refused    Delta[netip.Addr]
+	Modes      bool // leak guard, session chains or copies come or go, or other events are made
 }
 
 // Diff returns what turns have into want. It is empty exactly if both have the
 // same String.
 func Diff(have, want Plan) Changes {
 	return Changes{
-		Sources:  delta(have.Sources, want.Sources, compareSource),
-		Forwards: delta(have.Forwards, want.Forwards, compareForward),
-		Gates:    delta(have.Gates, want.Gates, compareGate),
-		Devices:  delta(have.Devices, want.Devices, compareDevice),
-		Refused:  delta(have.Refused, want.Refused, netip.Addr.Compare),
-		Modes:    have.Guard() != want.Guard() || have.Sessions != want.Sessions || !have.Events.equal(want.Events) || !have.Mirror.equal(want.Mirror),
+		Sources:    delta(have.Sources, want.Sources, compareSource),
+		Statics:    delta(have.Statics, want.Statics, compareStatic),
+		Forwards:   delta(have.Forwards, want.Forwards, compareForward),
+		Exceptions: delta(have.Exceptions, want.Exceptions, compareException),
+		Links:      delta(have.Links, want.Links, comparePrefix),
+		Gates:      delta(have.Gates, want.Gates, compareGate),
+		Blocks:     delta(have.Blocks, want.Blocks, compareBlock),
+		Devices:    delta(have.Devices, want.Devices, compareDevice),
+		Refused:    delta(have.Refused, want.Refused, netip.Addr.Compare),
+		Modes:      have.Guard() != want.Guard() || have.Sessions != want.Sessions || !have.Events.equal(want.Events) || !have.Mirror.equal(want.Mirror),
 	}
 }
 
 // Empty tells whether nothing changes.
 func (c Changes) Empty() bool {
-	return c.Sources.Empty() && c.Forwards.Empty() && c.Gates.Empty() &&
-		c.Devices.Empty() && c.Refused.Empty() && !c.Modes
+	return c.Sources.Empty() && c.Statics.Empty() && c.Forwards.Empty() && c.Exceptions.Empty() && c.Links.Empty() &&
+		c.Gates.Empty() && c.Blocks.Empty() && c.Devices.Empty() && c.Refused.Empty() && !c.Modes
 }
 
 // String is the change as a log or a person reads it: a line an entry, with -
@@ -46,8 +54,12 @@ func (c Changes) Empty() bool {
 func (c Changes) String() string {
 	var b strings.Builder
 	lines(&b, c.Sources, Source.line)
+	lines(&b, c.Statics, Static.line)
 	lines(&b, c.Forwards, Forward.line)
+	lines(&b, c.Exceptions, Exception.String)
+	lines(&b, c.Links, linkLine)
 	lines(&b, c.Gates, Gate.line)
+	lines(&b, c.Blocks, Block.line)
 	lines(&b, c.Devices, DeviceGate.line)
 	lines(&b, c.Refused, refusedLine)
 	return b.String()

@@ -13,6 +13,10 @@ import (
 
 var rewrite = flag.Bool("rewrite", false, "write golden files anew")
 
+func forward(address string, proto Proto, port uint16, to string) Forward {
+	return Forward{Address: netip.MustParseAddr(address), Proto: proto, Port: port, To: netip.MustParseAddrPort(to)}
+}
+
 func gateway() Config {
 	return Config{
 		Sources: []Source{
@@ -21,13 +25,13 @@ func gateway() Config {
 			{From: netip.MustParsePrefix("10.0.0.0/24"), Out: "wan1", To: netip.MustParseAddr("198.51.100.1")},
 		},
 		Forwards: []Forward{
-			{netip.MustParseAddr("203.0.113.1"), UDP, 53, netip.MustParseAddrPort("10.0.0.53:53")},
-			{netip.MustParseAddr("203.0.113.1"), TCP, 443, netip.MustParseAddrPort("10.0.0.20:8443")},
-			{netip.MustParseAddr("203.0.113.9"), TCP, 40000, netip.MustParseAddrPort("10.0.0.20:22")},
+			forward("203.0.113.1", UDP, 53, "10.0.0.53:53"),
+			forward("203.0.113.1", TCP, 443, "10.0.0.20:8443"),
+			forward("203.0.113.9", TCP, 40000, "10.0.0.20:22"),
 		},
 		Groups: []Group{
-			{"gateway", []netip.Addr{netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("203.0.113.1"), netip.MustParseAddr("10.0.0.1")}},
-			{"backup-line", []netip.Addr{netip.MustParseAddr("198.51.100.1")}},
+			{Name: "gateway", Addresses: []netip.Addr{netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("203.0.113.1"), netip.MustParseAddr("10.0.0.1")}},
+			{Name: "backup-line", Addresses: []netip.Addr{netip.MustParseAddr("198.51.100.1")}},
 		},
 		Devices:  []DeviceGate{{"us4-52-wan0", "gateway"}, {"us4-51-lan0", "gateway"}, {"us4-53-wan1", "backup-line"}},
 		Refused:  []netip.Addr{netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("198.51.100.1")},

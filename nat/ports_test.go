@@ -44,7 +44,7 @@ func TestSplitPool(t *testing.T) {
 	if Diff(p, mustNew(t, gateway())).Sources.Empty() {
 		t.Error("no difference to all of the pool")
 	}
-	c.Forwards = append(c.Forwards, Forward{netip.MustParseAddr("203.0.113.1"), TCP, 20000, netip.MustParseAddrPort("10.0.0.20:22")})
+	c.Forwards = append(c.Forwards, forward("203.0.113.1", TCP, 20000, "10.0.0.20:22"))
 	if ps := Check(c); len(ps) != 1 || !strings.Contains(ps[0].Reason, "lies in the pool 16384-65535") {
 		t.Errorf("a forward in another's part: %v", ps)
 	}

@@ -5,26 +5,35 @@
 // Mappings are elements of maps, never rules: ten thousand rules make a new flow
 // twenty times dearer, a map of any size costs nothing. So the rules are few and
 // fixed (nft lists them; it does not take its own listing of them back, as its
-// parser wants a protocol by name where we ask a set):
+// parser wants a protocol by name where we ask a set, and it shows neither that a rule
+// asks a map whether it has a key, nor how a network is translated to another: the
+// comments of the rules say it):
 //
 //	packet in                                                     packet out
 //	   |                                                               ^
 //	gate, gate6   raw -300     to an address in closed: drop           |
+//	block_gate    raw -300     to a block of a group that is shut: drop|
 //	device_gate   raw -300     by an interface in closed_devices: drop |
 //	   |  (connection tracking, -200)                                  |
 //	stray         -110         to a forwarded port, but not able to    |
 //	   |                       begin a flow: drop, or chain unknown    |
-//	forwards      -100         map forward                             |
+//	   |                       invalid, to a static address: drop      |
+//	forwards      -100         map forward; static_in_LENGTH           |
 //	   |                                                               |
 //	   +--> for us: refuse      -10   to an address in refused: drop   |
 //	   |                                                               |
 //	   +--> for us: pool_guard  -10   to a port of the pool, of no     |
 //	   |                              known flow: drop                 |
-//	   +--> forward_guard       -10   the middle of an unknown         |
+//	   +--> forward_guard       -10   to a block, untranslated: drop   |
+//	             |                    the middle of an unknown         |
 //	             |                    connection that would leave by   |
 //	             |                    source NAT: chain unknown        |
-//	         sources           100    map source_FIRST_LAST, source    |
-//	             |                                                     |
+//	         hairpin            99    to a server in the caller's own  |
+//	             |                    network: from the called address |
+//	         sources           100    exceptions: as it is             |
+//	             |                    map static_out_LENGTH            |
+//	             |                    map spread_FIRST_LAST_N          |
+//	             |                    map source_FIRST_LAST, source    |
 //	         inside_guard      110    inside source, still             |
 //	             |                    untranslated: drop               |
 //	             +-----------------------------------------------------+
@@ -35,6 +44,9 @@
 //
 // Beside the path of a packet, device_groups (output) keeps a device from telling
 // the link that it leaves a group.
+//
+// A chain hairpin_redirects (output) keeps the kernel from telling hosts of a way past the
+// gateway to a mapped address.
 //
 // gate is always there, gate6 if there are IPv6 addresses, device_gate if a group has a MAC of its own, refuse if an
 // address is not to be talked to. forwards and sources are there if something is mapped or if
@@ -54,9 +66,9 @@
 //	a, err := nft.Open(nft.Config{})
 //	report, err := a.Apply(plan)             // at start and at reload; everything shut
 //	err = a.SetUnknown(nft.UnknownDrop)      // activation, once the sessions are in:
-//	err = a.OpenGate(plan.Group("gateway"))
+//	err = a.OpenGate(plan.Group("gateway"), plan.GroupDevices("gateway")...)
 //	err = a.SetUnknown(nft.UnknownReset)     // 5 s later
-//	err = a.CloseGate(plan.Group("gateway")) // yield
+//	err = a.CloseGate(plan.Group("gateway"), plan.GroupDevices("gateway")...) // yield
 //	err = a.Clean()                          // understudy clean
 //
 // It needs Linux 5.10 (NAT in inet tables, reset in prerouting) and CAP_NET_ADMIN.

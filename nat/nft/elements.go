@@ -61,6 +61,7 @@ func sets(plan nat.Plan, shut shut, links links) []set {
 	for _, f := range families(plan) {
 		out = append(out, f.sets(f.of(plan))...)
 	}
+	out = append(out, blockSets(plan)...)
 	return append(out, set{&nftables.Set{Table: ourTable(), Name: setTransports, KeyType: nftables.TypeInetProto},
 		byteElements(unix.IPPROTO_TCP, unix.IPPROTO_UDP, unix.IPPROTO_SCTP)})
 }
@@ -77,8 +78,13 @@ func (f family) sets(plan nat.Plan) (out []set) {
 		s.IsMap, s.DataType = true, f.address()
 		return set{s, sourceElements(sources, func(s nat.Source) string { return addressKey(s.To) })}
 	}
-	for _, p := range pools(plan.Sources) {
-		out = append(out, source(f.pool(p), withPool(plan.Sources, p)))
+	alone := single(plan.Sources)
+	for _, p := range pools(alone) {
+		out = append(out, source(f.pool(p), withPool(alone, p)))
+	}
+	out = slices.Concat(out, f.spreadSets(plan.Sources), f.staticSets(plan.Statics), f.exceptionSets(plan.Exceptions))
+	if plan.Hairpins() {
+		out = append(out, f.linksSet(plan.Links))
 	}
 	forwardKey := func(name string) *nftables.Set {
 		return &nftables.Set{Table: t, Name: name, Concatenation: true,
@@ -91,9 +97,9 @@ func (f family) sets(plan nat.Plan) (out []set) {
 		icmpType = nftables.TypeICMP6Type
 	}
 	return append(out,
-		set{forward, forwardElements(plan.Forwards, func(f nat.Forward) string { return addressKey(f.To.Addr()) + port(f.To.Port()) })},
-		set{forwarded, forwardElements(plan.Forwards, func(nat.Forward) string { return "" })},
-		source(f.name(mapSource), plan.Sources),
+		set{forward, forwardElements(plan.Forwards, func(to netip.AddrPort) string { return addressKey(to.Addr()) + port(to.Port()) })},
+		set{forwarded, forwardElements(plan.Forwards, func(netip.AddrPort) string { return "" })},
+		source(f.name(mapSource), alone),
 		set{insideKey(f.name(setInside)), sourceElements(plan.Sources, func(nat.Source) string { return "" })},
 		set{&nftables.Set{Table: t, Name: f.name(setPool), Interval: true, Concatenation: true,
 			KeyType: concat(f.address(), nftables.TypeInetService)}, poolElements(plan.Pools())},
@@ -127,13 +133,18 @@ func deviceElements(devices []nat.DeviceGate) []element {
 	return out
 }
 
-func forwardElements(forwards []nat.Forward, val func(nat.Forward) string) []element {
-	out := make([]element, len(forwards))
-	for i, f := range forwards {
-		out[i] = element{
-			key:   addressKey(f.Address) + octet(byte(f.Proto)) + port(f.Port),
-			val:   val(f),
-			owner: f,
+// forwardElements has one for each port of a range: the kernel finds it by one hash, and
+// cannot reckon.
+func forwardElements(forwards []nat.Forward, val func(to netip.AddrPort) string) []element {
+	n := 0
+	for _, f := range forwards {
+		n += f.Size()
+	}
+	out := make([]element, 0, n)
+	for _, f := range forwards {
+		for i := range f.Size() {
+			p, to := f.At(i)
+			out = append(out, element{key: addressKey(f.Address) + octet(byte(f.Proto)) + port(p), val: val(to), owner: f})
 		}
 	}
 	return out
@@ -142,19 +153,25 @@ func forwardElements(forwards []nat.Forward, val func(nat.Forward) string) []ele
 func sourceElements(sources []nat.Source, val func(nat.Source) string) []element {
 	out := make([]element, len(sources))
 	for i, s := range sources {
-		first := s.From.Masked().Addr().AsSlice()
-		last := slices.Clone(first)
-		for b := s.From.Bits(); b < 8*len(last); b++ {
-			last[b/8] |= 1 << (7 - b%8)
-		}
 		out[i] = element{
-			key:   ifname(s.Out) + string(first),
-			end:   ifname(s.Out) + string(last),
+			key:   ifname(s.Out) + first(s.From),
+			end:   ifname(s.Out) + lastOf(s.From),
 			val:   val(s),
 			owner: s,
 		}
 	}
 	return out
+}
+
+// first and lastOf are the ends of a network.
+func first(p netip.Prefix) string { return string(p.Masked().Addr().AsSlice()) }
+
+func lastOf(p netip.Prefix) string {
+	last := p.Masked().Addr().AsSlice()
+	for b := p.Bits(); b < 8*len(last); b++ {
+		last[b/8] |= 1 << (7 - b%8)
+	}
+	return string(last)
 }
 
 func withPool(sources []nat.Source, p nat.Ports) []nat.Source {

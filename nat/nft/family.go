@@ -19,10 +19,13 @@ type family struct {
 	suffix string // of the names of sets
 }
 
+func bothFamilies() []family { return []family{{}, {true, "6"}} }
+
 // families are those that something of plan is mapped in.
 func families(plan nat.Plan) (out []family) {
-	for _, f := range []family{{}, {true, "6"}} {
+	for _, f := range bothFamilies() {
 		if slices.ContainsFunc(plan.Sources, func(s nat.Source) bool { return f.has(s.To) }) ||
+			slices.ContainsFunc(plan.Statics, func(s nat.Static) bool { return f.has(s.Public.Addr()) }) ||
 			slices.ContainsFunc(plan.Forwards, func(w nat.Forward) bool { return f.has(w.Address) }) {
 			out = append(out, f)
 		}
@@ -34,9 +37,21 @@ func (f family) has(a netip.Addr) bool { return a.Is6() == f.six }
 
 // of is that part of plan which is of the family.
 func (f family) of(plan nat.Plan) nat.Plan {
-	plan.Sources = slices.DeleteFunc(slices.Clone(plan.Sources), func(s nat.Source) bool { return !f.has(s.To) })
-	plan.Forwards = slices.DeleteFunc(slices.Clone(plan.Forwards), func(w nat.Forward) bool { return !f.has(w.Address) })
+	plan.Sources = ofFamily(f, plan.Sources, func(s nat.Source) netip.Addr { return s.To })
+	plan.Statics = ofFamily(f, plan.Statics, func(s nat.Static) netip.Addr { return s.Public.Addr() })
+	plan.Forwards = ofFamily(f, plan.Forwards, func(w nat.Forward) netip.Addr { return w.Address })
+	plan.Exceptions = ofFamily(f, plan.Exceptions, func(e nat.Exception) netip.Addr { return e.From.Addr() })
+	plan.Links = ofFamily(f, plan.Links, netip.Prefix.Addr)
+	plan.Blocks = ofFamily(f, plan.Blocks, func(b nat.Block) netip.Addr { return b.Network.Addr() })
 	return plan
+}
+
+func ofFamily[T any](f family, all []T, address func(T) netip.Addr) []T {
+	other := func(x T) bool { return !f.has(address(x)) }
+	if !slices.ContainsFunc(all, other) {
+		return all
+	}
+	return slices.DeleteFunc(slices.Clone(all), other)
 }
 
 // name is that of a set of the family.

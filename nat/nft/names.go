@@ -35,6 +35,12 @@ const (
 	setForwarded  = "forwarded"     // the same keys: a set, because only recent kernels let a rule ask a map
 	mapSource     = "source"        // outside interface . inside network -> address
 	setInside     = "inside"        // the same keys, for the same reason
+	mapSpread     = "spread"        // the same keys . number -> address, where there are several
+	setExceptions = "exceptions"    // outside interface . inside network . destinations to which nothing is translated
+	mapStaticIn   = "static_in"     // public network -> private network
+	mapStaticOut  = "static_out"    // outside interface . private network -> public network
+	setBlocks     = "blocks"        // networks of a group that are routed to the gateways
+	setLinks      = "links"         // network of a host . the same, of who answers it
 	setPool       = "pool"          // address . ports that belong to translated flows
 	setTransports = "transports"    // protocols with ports that the kernel translates
 	setReplies    = "icmp_replies"  // ICMP types that answer a query
@@ -47,6 +53,9 @@ const (
 	chainGate6     = "gate6"
 	chainDevices   = "device_gate"
 	chainMembers   = "device_groups"
+	chainBlocks    = "block_gate"
+	chainHairpin   = "hairpin"
+	chainRedirects = "hairpin_redirects"
 	chainRefuse    = "refuse"
 	chainStray     = "stray"
 	chainDNAT      = "forwards"

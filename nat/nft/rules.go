@@ -73,13 +73,16 @@ func chains(plan nat.Plan, unknown Unknown) []chain {
 	if six {
 		out = append(out, gate6Chain())
 	}
+	if len(plan.Blocks) > 0 {
+		out = append(out, blockChain(plan))
+	}
 	if m := plan.Mirror; m != nil {
 		for i := range out {
 			out[i].rules = append([]rule{copiesPass(m)}, out[i].rules...)
 		}
 		out = append(out, mirrorChains(plan)...)
 	}
-	if len(plan.Devices) > 0 {
+	if hasDevices(plan) {
 		out = append(out, deviceChain())
 		if six {
 			out = append(out, membersChain())
@@ -101,12 +104,17 @@ func chains(plan nat.Plan, unknown Unknown) []chain {
 	}
 	stray, pool, forward, inside := strayChain(), poolChain(), forwardChain(), insideChain()
 	for _, f := range families(plan) {
-		stray.rules = append(stray.rules, f.strayRules()...)
-		dnat.rules = append(dnat.rules, f.dnatRules()...)
+		of := f.of(plan)
+		// What is said of a port comes before what is said of its whole address.
+		stray.rules = slices.Concat(stray.rules, f.strayRules(), f.staticStrayRules(of.Statics))
+		dnat.rules = slices.Concat(dnat.rules, f.dnatRules(), f.staticDNATRules(of.Statics))
 		pool.rules = append(pool.rules, f.poolRules()...)
-		forward.rules = append(forward.rules, f.forwardRules()...)
-		snat.rules = append(snat.rules, f.snatRules(f.of(plan).Sources)...)
-		inside.rules = append(inside.rules, f.insideRules()...)
+		forward.rules = slices.Concat(forward.rules, f.blockForwardRules(of.Blocks), f.exceptionRules(of.Exceptions), f.staticForwardRules(of.Statics), f.forwardRules())
+		snat.rules = slices.Concat(snat.rules, f.exceptionRules(of.Exceptions), f.staticSNATRules(of.Statics), f.spreadRules(of.Sources), f.snatRules(single(of.Sources)))
+		inside.rules = slices.Concat(inside.rules, f.exceptionRules(of.Exceptions), f.staticInsideRules(of.Statics), f.insideRules())
+	}
+	if plan.Hairpins() {
+		out = append(out, hairpinChains(plan)...)
 	}
 	return append(out, stray, dnat, pool, forward, snat, inside, unknownChain(unknown))
 }

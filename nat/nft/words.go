@@ -14,7 +14,7 @@ import (
 // comments alone, which therefore say all that can differ.
 
 // inWords tells whether rules of a chain are compared so.
-func inWords(chain string) bool { return chain == chainEvents }
+func inWords(chain string) bool { return chain == chainEvents || chain == chainHairpin }
 
 // readWords returns the comments of a chain's rules, in order, as the kernel holds them.
 func readWords(nl *netlink.Conn, table *nftables.Table, chain string) (out []string, err error) {
