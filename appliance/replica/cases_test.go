@@ -47,6 +47,8 @@ var cases = []struct {
 	{25, "a forward with another port", "TestCase25to27Translations", ""},
 	{26, "a source with another port", "TestCase25to27Translations", ""},
 	{27, "hairpin", "TestCase25to27Translations", ""},
+	{28, "one-to-one translation, both ways, without replication", "TestCase28StaticWithoutReplication", ""},
+	{28, "the same, with it, across a crash", "TestMappingsOutliveACrash", "appliance/e2e"},
 	{29, "no port twice after a takeover", "TestCase29NoPortTwice", ""},
 	{29, "nor one that nobody has heard of", "TestCase29SplitPorts", ""},
 	{30, "clashes, either way", "TestStrayInTheWay", ""},
@@ -65,6 +67,7 @@ var cases = []struct {
 	{40, "sequence numbers that are adjusted", "TestCase38and40FTPActive", ""},
 	{41, "a related flow before its master", "TestCase41ChildBeforeMaster", ""},
 	{42, "NAT66", "TestCase42NAT66", ""},
+	{42, "networks one to one, over IPv6", "TestMappingsOutliveACrash", "appliance/e2e"},
 	{43, "two zones with the same tuple", "TestCase43Zones", ""},
 	{44, "policy by mark and label", "TestCase44MarksAndLabels", ""},
 	{45, "fragments", "TestCase45Fragments", ""},
@@ -109,9 +112,7 @@ var cases = []struct {
 }
 
 // untested are the cases that have no test, and why.
-var untested = map[int]string{
-	28: "one-to-one translation without replication: not built yet",
-}
+var untested = map[int]string{}
 
 const allCases = 64
 

@@ -81,6 +81,7 @@ func (p *Peer) addresses() []netip.AddrPort { return append([]netip.AddrPort{p.A
 type Group struct {
 	Name      string
 	Addresses []netip.Addr
+	Blocks    []netip.Prefix // more addresses, which are on no interface
 	Networks  []netip.Prefix
 }
 

@@ -14,9 +14,14 @@ import (
 // translates has the box translate by our own rules, with the gate open.
 func (b *box) translates(s nat.Source) {
 	b.t.Helper()
-	lan := netip.MustParseAddr(lanVIP)
-	plan, err := nat.New(nat.Config{Sources: []nat.Source{s}, Groups: []nat.Group{{Name: "gw", Addresses: []netip.Addr{s.To, lan}}},
+	b.maps(nat.Config{Sources: []nat.Source{s}, Groups: []nat.Group{{Name: "gw", Addresses: []netip.Addr{s.To, netip.MustParseAddr(lanVIP)}}},
 		Sessions: true, Events: &nat.Events{}})
+}
+
+// maps does that with a whole configuration, whose group is gw.
+func (b *box) maps(c nat.Config) {
+	b.t.Helper()
+	plan, err := nat.New(c)
 	must(b.t, err)
 	must(b.t, b.node.Do(func() error {
 		a, err := nft.Open(nft.Config{})
@@ -27,7 +32,7 @@ func (b *box) translates(s nat.Source) {
 		if _, err := a.Apply(plan); err != nil {
 			return err
 		}
-		return a.OpenGate([]netip.Addr{s.To, lan})
+		return a.OpenGate(plan.Group("gw"), plan.GroupDevices("gw")...)
 	}))
 }
 

@@ -15,6 +15,7 @@ func (c *Config) scopeOf(own []netip.Addr) session.ScopeConfig {
 	s := session.ScopeConfig{Inside: c.Inside, Routed: c.Routed, Bound: c.Bound, Own: own}
 	for g := range c.Groups {
 		s.Groups = append(s.Groups, c.Groups[g].Addresses)
+		s.Blocks = append(s.Blocks, c.Groups[g].Blocks)
 		for _, p := range c.Groups[g].Networks {
 			i := slices.IndexFunc(s.Networks, func(n session.Network) bool { return n.Prefix == p })
 			if i < 0 {

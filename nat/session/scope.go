@@ -16,12 +16,16 @@ import (
 type Scope struct {
 	ScopeConfig
 	holders map[netip.Addr]int8 // group, or nodesOwn
+	blocks  networks            // group
+	inside  networks
 	all     GroupSet
 }
 
 // ScopeConfig is what a [Scope] judges by.
 type ScopeConfig struct {
 	Groups [][]netip.Addr // the addresses that each group holds
+	// Blocks are networks of each group whose addresses are on no interface.
+	Blocks [][]netip.Prefix
 	// Inside lists the networks that are translated to these addresses, and the
 	// servers that are forwarded to; empty means any.
 	Inside []netip.Prefix
@@ -67,6 +71,15 @@ func (s *Scope) Set(c ScopeConfig) {
 		for _, a := range addrs {
 			s.holders[a.Unmap()] = int8(g)
 		}
+	}
+	s.blocks, s.inside = networks{}, networks{}
+	for g, blocks := range c.Blocks {
+		for _, p := range blocks {
+			s.blocks.add(p, int8(g))
+		}
+	}
+	for _, p := range c.Inside {
+		s.inside.add(p, 0)
 	}
 }
 
@@ -130,8 +143,12 @@ func (s GroupSet) Pick(active GroupSet) (g int, ok bool) {
 
 // holder returns the group that holds an address.
 func (s *Scope) holder(a Addr, family uint8) (int, bool) {
-	g, ok := s.holders[a.Netip(family)]
-	return int(g), ok && g != nodesOwn
+	ip := a.Netip(family)
+	if g, ok := s.holders[ip]; ok {
+		return int(g), g != nodesOwn
+	}
+	g, ok := s.blocks.find(ip)
+	return int(g), ok
 }
 
 // isHairpin allows a source from anywhere when the flow is forwarded as well:
@@ -146,10 +163,8 @@ func (s *Scope) isInside(a netip.Addr) bool {
 	if len(s.Inside) == 0 {
 		return true
 	}
-	for _, p := range s.Inside {
-		if p.Contains(a) {
-			return true
-		}
+	if _, ok := s.inside.find(a); ok {
+		return true
 	}
 	if s.Bound {
 		for i := range s.Networks {

@@ -32,6 +32,7 @@ func TestScope(t *testing.T) {
 			Groups: [][]netip.Addr{
 				{netip.MustParseAddr("203.0.113.1"), netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("2001:db8::1")},
 				{netip.MustParseAddr("203.0.113.2")}},
+			Blocks: [][]netip.Prefix{nil, prefixes("203.0.113.64/28", "203.0.113.99/32", "2001:db8:f::/64")},
 			Inside: prefixes("10.0.0.0/16", "fd00::/64"), Routed: true, Bound: bound,
 			Networks: []Network{
 				{prefixes("10.0.0.0/24")[0], 1}, {prefixes("10.0.1.0/24")[0], 2}, {prefixes("192.168.0.0/16")[0], 3},
@@ -54,6 +55,12 @@ func TestScope(t *testing.T) {
 		{"called at a group's address", between("192.0.2.9", "203.0.113.1", "10.0.9.9", "192.0.2.9"), first, first},
 		{"the server is not inside", between("192.0.2.9", "203.0.113.1", "172.16.0.9", "192.0.2.9"), none, none},
 		{"hairpin: the server is", between("172.16.0.9", "203.0.113.1", "10.0.9.9", "203.0.113.1"), first, first},
+		{"translated to an address of a block", between("10.0.9.9", "192.0.2.9", "192.0.2.9", "203.0.113.70"), second, second},
+		{"called at an address of a block", between("192.0.2.9", "203.0.113.79", "10.0.9.9", "192.0.2.9"), second, second},
+		{"called at a block of one address", between("192.0.2.9", "203.0.113.99", "10.0.9.9", "192.0.2.9"), second, second},
+		{"so by IPv6, a block", between("2001:db8:2::9", "2001:db8:f::7", "fd00::7", "2001:db8:2::9"), second, second},
+		{"called at a block, the server is not inside", between("192.0.2.9", "203.0.113.70", "172.16.0.9", "192.0.2.9"), none, none},
+		{"beside the block: nobody's here", between("10.0.1.9", "192.0.2.9", "192.0.2.9", "203.0.113.80"), second, second},
 		{"routed, by its source", plain("10.0.0.9", "10.0.1.9"), first, first},
 		{"routed, by its destination", plain("192.0.2.9", "10.0.1.9"), second, second},
 		{"routed, from a network of both", plain("192.168.0.9", "192.0.2.9"), both, both},
@@ -191,5 +198,27 @@ func TestYoungSessions(t *testing.T) {
 	bn, bs := p.tb.Tally(0)
 	if an != 4 || an != bn || as != bs {
 		t.Fatalf("tallies %d %x and %d %x", an, as, bn, bs)
+	}
+}
+
+// TestScopeOfManyNetworks: what it costs to look an address up does not grow with the
+// number of networks, and it allocates nothing.
+func TestScopeOfManyNetworks(t *testing.T) {
+	c := ScopeConfig{Groups: [][]netip.Addr{nil}, Blocks: [][]netip.Prefix{nil}}
+	for i := range 100_000 {
+		c.Blocks[0] = append(c.Blocks[0], netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18 + byte(i>>16), byte(i >> 8), byte(i)}), 32))
+		c.Inside = append(c.Inside, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32))
+	}
+	s := NewScope(c)
+	if n := len(s.blocks.bits[0]) + len(s.inside.bits[0]) + len(s.blocks.bits[1]); n != 2 {
+		t.Errorf("%d probes for two tables of one length each", n)
+	}
+	r := between("192.0.2.9", "198.19.0.7", "10.1.0.7", "192.0.2.9")
+	if n := testing.AllocsPerRun(100, func() {
+		if g := s.Groups(&r); g != 1 {
+			t.Errorf("groups %b", g)
+		}
+	}); n > 0 {
+		t.Errorf("%v allocations", n)
 	}
 }
