@@ -79,14 +79,23 @@ func (c *Config) Agreement() string {
 				}
 			}
 			slices.Sort(out)
-			line := fmt.Sprintf("source %s out %s to %s with %s", s.From, strings.Join(out, " "), s.To, ref(s.Router, s.To))
+			line := fmt.Sprintf("source %s out %s to %s with %s", s.From, strings.Join(out, " "), joined(s.addresses()), ref(s.Router, s.To)) +
+				apart(s.Except, s.Onlink)
 			if s.Ports == PortsSplit {
 				line += " ports split among " + strings.Join(c.nodes(), " ")
 			}
 			lines = append(lines, line)
 		}
 		for _, f := range c.Mappings.Forwards {
-			lines = append(lines, fmt.Sprintf("forward %s/%s to %s with %s", f.Address, f.Proto, f.To, ref(f.Router, f.Address.Addr())))
+			line := fmt.Sprintf("forward %s to %s", f.service(), f.To)
+			if f.ToLast != 0 {
+				line += fmt.Sprintf("-%d", f.ToLast)
+			}
+			lines = append(lines, line+" with "+ref(f.Router, f.Address.Addr())+apart(nil, f.Onlink))
+		}
+		for _, s := range c.Mappings.Statics {
+			lines = append(lines, fmt.Sprintf("static %s to %s with %s", network(s.Public), network(s.Private), ref(s.Router, s.Public.Addr()))+
+				apart(s.Except, s.Onlink))
 		}
 	}
 	if c.mirror() != nil {
@@ -94,6 +103,32 @@ func (c *Config) Agreement() string {
 	}
 	slices.Sort(lines)
 	return strings.Join(lines, "\n") + "\n"
+}
+
+// joined is addresses in one order, whatever that of the file.
+func joined(addrs []netip.Addr) string {
+	addrs = slices.SortedFunc(slices.Values(addrs), netip.Addr.Compare)
+	var out []string
+	for _, a := range addrs {
+		out = append(out, a.String())
+	}
+	return strings.Join(out, " ")
+}
+
+// apart is what a mapping says beside the usual.
+func apart(except []netip.Prefix, onlink bool) (s string) {
+	var to []string
+	for _, p := range except {
+		to = append(to, p.String())
+	}
+	slices.Sort(to)
+	if len(to) > 0 {
+		s = " except " + strings.Join(to, " ")
+	}
+	if !onlink {
+		s += " routed here"
+	}
+	return s
 }
 
 // Hash returns 64 bits of the SHA-256 of [Config.Agreement], never 0. It is the

@@ -19,6 +19,7 @@ type checker struct {
 
 	routers []routerAt
 	holders map[netip.Addr]holder // by address, [onLink]
+	blocks  []blockAt             // networks that others route here
 	checks  map[string]string     // name of a check -> path of it
 	bonds   map[string]string     // name of a bond -> path of it
 	routes  []routeAt
@@ -26,7 +27,10 @@ type checker struct {
 }
 
 // holder is the router that an address moves with, and where the file says so.
-type holder struct{ router, path string }
+type holder struct {
+	router, path string
+	offlink      bool // others route it here, no interface has it
+}
 
 // routerAt is a router and its place in the file, with what could be read of
 // it: fields that were refused have their zero value.

@@ -173,7 +173,7 @@ func (c *checker) duplicateAddresses() {
 				c.add(a.path, fmt.Sprintf("%s is also an address of router %s (line %d)", a.Addr(), quote(first.router), c.line(first.path)), "keep it in one place")
 				continue
 			}
-			c.holders[key] = holder{r.Name, a.path}
+			c.holders[key] = holder{router: r.Name, path: a.path}
 		}
 	}
 }

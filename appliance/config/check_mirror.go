@@ -55,6 +55,10 @@ func (c *checker) checkMirror(raw *rawSessions, s *Sessions) {
 		if m.Ports == PortsSplit {
 			c.add(join(path, "ports"), `with mode = "active" of [sessions] hosts keep their ports, on whichever node`, `write ports = "shared", or use another mode`)
 		}
+		if len(m.Also) > 0 {
+			c.add(join(path, "to"), `with mode = "active" of [sessions] each host has a public address of its own`, "name one, or use another mode")
+			continue
+		}
 		if !m.From.IsSingleIP() {
 			c.add(join(path, "from"), fmt.Sprintf(`the hosts of %s share the ports of %s, by chance where two want the same: with mode = "active" of [sessions] each node would choose for itself`, m.From, m.To),
 				"name single hosts, each with a public address of its own, or use another mode")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"understudy/nat"
@@ -23,6 +24,13 @@ func (c *checker) checkNAT(raw *rawNAT) {
 		}
 	}
 	c.overlappingSources(m.Sources)
+	for i, rs := range raw.Static {
+		if rs != nil {
+			m.Statics = append(m.Statics, c.static(at("nat.static", i), rs))
+		} else {
+			m.Statics = append(m.Statics, Static{})
+		}
+	}
 	for i, rf := range raw.Forward {
 		if rf != nil {
 			m.Forwards = append(m.Forwards, c.forward(at("nat.forward", i), rf))
@@ -40,17 +48,32 @@ func (c *checker) source(path string, raw *rawSource) Source {
 	s := Source{From: c.sourcePrefix(join(path, "from"), raw.From)}
 	s.Out = c.outInterface(join(path, "out"), raw.Out)
 	s.Ports = known(c, join(path, "ports"), raw.Ports, c.defaults.Source.Ports, []PortUse{PortsShared, PortsSplit})
-	to, ok := c.bareAddr(join(path, "to"), raw.To, "name the public address that the network gets")
-	if !ok || !c.translatable(join(path, "to"), to) {
+	s.Onlink = or(raw.Onlink, c.defaults.Source.Onlink)
+	s.Except = c.exceptions(join(path, "except"), raw.Except, s.From)
+	to := c.pool(path, raw.To)
+	if len(to) == 0 {
 		return s
 	}
-	if s.From.IsValid() {
-		c.alike(join(path, "to"), to, s.From.Addr())
+	s.To = to[0]
+	if len(to) > 1 {
+		s.Also = to[1:]
 	}
-	s.To = to
-	s.Router = c.routerOfAddress(path, "to", to, raw.Router)
-	if s.From.IsValid() && s.From.Contains(to) {
-		c.add(join(path, "from"), fmt.Sprintf("%s holds the public address %s itself", s.From, to), "name only the networks inside, or translate to an address outside of them")
+	if s.From.IsValid() {
+		c.alike(join(path, "to"), s.To, s.From.Addr())
+	}
+	for _, a := range to {
+		if router := c.routerOfAddress(path, "to", a, raw.Router, s.Onlink); s.Router == "" {
+			s.Router = router
+		} else if router != "" && router != s.Router {
+			c.add(join(path, "to"), fmt.Sprintf("%s moves with router %s, %s with router %s", s.To, quote(s.Router), a, quote(router)), "use addresses of one router")
+			break
+		}
+	}
+	for _, a := range to {
+		if s.From.IsValid() && s.From.Contains(a) {
+			c.add(join(path, "from"), fmt.Sprintf("%s holds the public address %s itself", s.From, a), "name only the networks inside, or translate to an address outside of them")
+			break
+		}
 	}
 	return s
 }
@@ -109,13 +132,19 @@ func (c *checker) outInterface(path string, v *string) string {
 // routerOfAddress returns the name of the router that a public address moves
 // with: the one that is named; else the one that has the address itself; else
 // the only one whose subnet it is in.
-func (c *checker) routerOfAddress(path, key string, a netip.Addr, named *string) string {
+//
+// An address that is not onlink is in the holders too, as one that others route here.
+func (c *checker) routerOfAddress(path, key string, a netip.Addr, named *string, onlink bool) string {
 	if c.bad(join(path, "router")) {
 		return ""
 	}
 	name := ""
 	first, held := c.holders[a]
 	switch {
+	case held && first.offlink == onlink:
+		was := map[bool]string{false: "an address that the gateways have", true: "one that is routed to them"}
+		c.add(join(path, key), fmt.Sprintf("%s is %s in line %d", a, was[first.offlink], c.line(first.path)), `write the same "onlink" in both places, or use another address`)
+		return ""
 	case named != nil && !c.hasRouter(*named):
 		names := c.routerNames()
 		c.add(join(path, "router"), fmt.Sprintf("there is no router %s", quote(*named)), suggest(*named, names, "name a router of this file"))
@@ -134,7 +163,7 @@ func (c *checker) routerOfAddress(path, key string, a netip.Addr, named *string)
 		name = c.routerBySubnet(join(path, key), a)
 	}
 	if name != "" && !held {
-		c.holders[a] = holder{name, join(path, key)}
+		c.holders[a] = holder{name, join(path, key), !onlink}
 	}
 	return name
 }
@@ -178,25 +207,28 @@ func (c *checker) overlappingSources(sources []Source) {
 }
 
 func (c *checker) forward(path string, raw *rawForward) Forward {
-	var f Forward
+	f := Forward{Onlink: or(raw.Onlink, c.defaults.Forward.Onlink)}
 	if raw.Name != nil {
 		f.Name = c.name(join(path, "name"), raw.Name, "")
 	}
 	if raw.Address == nil {
 		c.add(join(path, "address"), "missing", `name the public address, port and protocol, like address = "203.0.113.1:8080/tcp"`)
 	} else {
-		f.Address, f.Proto = c.service(join(path, "address"), *raw.Address)
+		f.Address, f.Last, f.Proto = c.service(join(path, "address"), *raw.Address)
 	}
 	if f.Address.IsValid() {
-		f.Router = c.routerOfAddress(path, "address", f.Address.Addr(), raw.Router)
+		f.Router = c.routerOfAddress(path, "address", f.Address.Addr(), raw.Router, f.Onlink)
 		if raw.Name == nil {
-			f.Name = f.Address.String() + "/" + string(f.Proto)
+			f.Name = f.service()
 		}
 	}
 	if raw.To == nil {
 		c.add(join(path, "to"), "missing", `name the server's address and port, like to = "10.0.0.20:80"`)
-	} else if to, ok := c.addrPort(join(path, "to"), *raw.To, "10.0.0.20:80"); ok && c.translatable(join(path, "to"), to.Addr()) {
-		f.To = to
+	} else if to, last, ok := c.addrPorts(join(path, "to"), *raw.To, "10.0.0.20:80"); ok && c.translatable(join(path, "to"), to.Addr()) {
+		f.To, f.ToLast = to, last
+		if n := ports(f.Address, f.Last); f.Address.IsValid() && last != 0 && ports(to, last) != n {
+			c.add(join(path, "to"), fmt.Sprintf("%d ports for the %d that are forwarded", ports(to, last), n), "name as many ports, or one port for all of them")
+		}
 		if f.Address.IsValid() {
 			c.alike(join(path, "to"), to.Addr(), f.Address.Addr())
 		}
@@ -204,22 +236,22 @@ func (c *checker) forward(path string, raw *rawForward) Forward {
 	return f
 }
 
-// service reads ADDRESS:PORT/PROTOCOL.
-func (c *checker) service(path, v string) (netip.AddrPort, Proto) {
+// service reads ADDRESS:PORT/PROTOCOL, or ADDRESS:FIRST-LAST/PROTOCOL.
+func (c *checker) service(path, v string) (netip.AddrPort, uint16, Proto) {
 	addr, proto, ok := strings.Cut(v, "/")
 	if !ok {
 		c.add(path, quote(v)+" has no protocol", fmt.Sprintf("write %s or %s", quote(v+"/tcp"), quote(v+"/udp")))
-		return netip.AddrPort{}, ""
+		return netip.AddrPort{}, 0, ""
 	}
-	if p := Proto(proto); p != TCP && p != UDP {
-		c.add(path, quote(proto)+" is not a protocol that can be forwarded", fmt.Sprintf("write %s or %s", quote(addr+"/tcp"), quote(addr+"/udp")))
-		return netip.AddrPort{}, ""
+	if p := Proto(proto); p != TCP && p != UDP && p != SCTP {
+		c.add(path, quote(proto)+" is not a protocol that can be forwarded", fmt.Sprintf("write %s, %s or %s", quote(addr+"/tcp"), quote(addr+"/udp"), quote(addr+"/sctp")))
+		return netip.AddrPort{}, 0, ""
 	}
-	ap, ok := c.addrPort(path, addr, "203.0.113.1:8080")
+	ap, last, ok := c.addrPorts(path, addr, "203.0.113.1:8080")
 	if !ok || !c.translatable(path, ap.Addr()) {
-		return netip.AddrPort{}, ""
+		return netip.AddrPort{}, 0, ""
 	}
-	return ap, Proto(proto)
+	return ap, last, Proto(proto)
 }
 
 // notOurs refuses servers that are one of the gateways' own addresses: the
@@ -238,18 +270,19 @@ func (c *checker) notOurs(forwards []Forward) {
 // same address: a reply to a flow that is not known here yet would be taken for
 // a new one to the server.
 func (c *checker) belowPool(m *Mappings) {
+	pools := map[netip.Addr]bool{}
+	for _, s := range m.Sources {
+		for _, a := range s.addresses() {
+			pools[a] = true
+		}
+	}
 	pool := nat.DefaultPorts()
 	for i, f := range m.Forwards {
-		if !pool.Contains(f.Address.Port()) {
-			continue
-		}
-		for _, s := range m.Sources {
-			if s.To == f.Address.Addr() {
-				c.add(join(at("nat.forward", i), "address"),
-					fmt.Sprintf("port %d is among those (%s) that source translation uses on %s", f.Address.Port(), pool, s.To),
-					fmt.Sprintf("forward a port below %d, or another address", pool.First))
-				break
-			}
+		port := max(f.Address.Port(), f.Last)
+		if pool.Contains(port) && pools[f.Address.Addr()] {
+			c.add(join(at("nat.forward", i), "address"),
+				fmt.Sprintf("port %d is among those (%s) that source translation uses on %s", port, pool, f.Address.Addr()),
+				fmt.Sprintf("forward a port below %d, or another address", pool.First))
 		}
 	}
 }
@@ -258,11 +291,12 @@ func (c *checker) belowPool(m *Mappings) {
 // is accepted here. What it can say is mostly said before, with better words.
 func (c *checker) askNAT() {
 	for _, p := range nat.Check(c.config.NAT()) {
-		if p.Kind == nat.KindSource && p.Index >= len(c.config.Mappings.Sources) {
+		if p.Kind == nat.KindSource && p.Index >= len(c.config.Mappings.Sources) ||
+			p.Kind == nat.KindStatic && p.Index >= len(c.config.Mappings.Statics) {
 			continue // of a device: the same has been said of its parent
 		}
 		path := "nat"
-		if p.Kind != nat.KindGroup {
+		if p.Kind != nat.KindGroup && p.Kind != nat.KindException {
 			path = join(at(join("nat", p.Kind.String()), p.Index), p.Key)
 		}
 		what, fix, ok := strings.Cut(p.Reason, "; ")
@@ -275,24 +309,30 @@ func (c *checker) askNAT() {
 
 func (c *checker) overlappingForwards(forwards []Forward) {
 	type service struct {
-		netip.AddrPort
+		netip.Addr
 		Proto
 	}
 	names := map[string]int{}
-	services := map[service]int{}
+	services := map[service]map[uint16]int{} // port -> forward
 	for i, f := range forwards {
 		path := at("nat.forward", i)
 		if !f.Address.IsValid() {
 			continue
 		}
-		key := service{f.Address, f.Proto}
-		if j, ok := services[key]; ok {
+		key := service{f.Address.Addr(), f.Proto}
+		if services[key] == nil {
+			services[key] = map[uint16]int{}
+		}
+		first, twice := f.taken(services[key])
+		if twice {
 			c.add(join(path, "address"),
-				fmt.Sprintf("%s/%s is forwarded in line %d already", f.Address, f.Proto, c.line(join(at("nat.forward", j), "address"))),
+				fmt.Sprintf("%s is forwarded in line %d already", f.service(), c.line(join(at("nat.forward", first), "address"))),
 				"use another address or port")
 			continue
 		}
-		services[key] = i
+		for p := range ports(f.Address, f.Last) {
+			services[key][f.Address.Port()+uint16(p)] = i
+		}
 		if j, ok := names[f.Name]; ok && f.Name != "" {
 			c.add(join(path, "name"),
 				fmt.Sprintf("%s is also the forward in line %d", quote(f.Name), c.line(at("nat.forward", j))),
@@ -301,4 +341,31 @@ func (c *checker) overlappingForwards(forwards []Forward) {
 		}
 		names[f.Name] = i
 	}
+}
+
+// taken tells whether one of the ports is, and by which forward.
+func (f Forward) taken(by map[uint16]int) (first int, ok bool) {
+	for p := range ports(f.Address, f.Last) {
+		if first, ok = by[f.Address.Port()+uint16(p)]; ok {
+			return first, true
+		}
+	}
+	return 0, false
+}
+
+// ports is how many there are from the port of a on.
+func ports(a netip.AddrPort, last uint16) int {
+	if last == 0 {
+		return 1
+	}
+	return int(last) - int(a.Port()) + 1
+}
+
+// service is what is forwarded, as the file spells it.
+func (f Forward) service() string {
+	s := f.Address.String()
+	if f.Last != 0 {
+		s += "-" + strconv.Itoa(int(f.Last))
+	}
+	return s + "/" + string(f.Proto)
 }

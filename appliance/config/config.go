@@ -155,6 +155,7 @@ type Group struct {
 // Mappings is the address translation.
 type Mappings struct {
 	Sources  []Source
+	Statics  []Static
 	Forwards []Forward
 	Unknown  Unknown
 }
@@ -164,8 +165,20 @@ type Source struct {
 	From   netip.Prefix // masked
 	Out    string       // interface of a router
 	To     netip.Addr
-	Router string // the router that the address To moves with
+	Also   []netip.Addr // more addresses beside To: each host has one of them all
+	Router string       // the router that the addresses move with
 	Ports  PortUse
+	Except []netip.Prefix // destinations for which the source stays
+	Onlink bool           // the addresses are added and announced; else others route them here
+}
+
+// Static maps public addresses to as many private ones, one to one.
+type Static struct {
+	Public, Private netip.Prefix // masked, of one length
+	Router          string       // the router that Public moves with
+	Out             string       // its interface: what leaves by it gets its public address
+	Except          []netip.Prefix
+	Onlink          bool
 }
 
 // PortUse says which ports of a public address a node gives to new flows.
@@ -176,21 +189,25 @@ const (
 	PortsSplit  PortUse = "split"  // its own part, by the order of the nodes' names
 )
 
-// Forward passes one port of a public address on to a server.
+// Forward passes one port of a public address on to a server, or a range of them.
 type Forward struct {
 	Name    string
 	Address netip.AddrPort
+	Last    uint16 // of a range that begins with the port of Address; 0: it alone
 	Proto   Proto
 	To      netip.AddrPort
+	ToLast  uint16 // of as many that the range leads to; 0: all of it to the port of To
 	Router  string // the router that Address moves with
+	Onlink  bool
 }
 
 // Proto is the transport protocol of a forward.
 type Proto string
 
 const (
-	TCP Proto = "tcp"
-	UDP Proto = "udp"
+	TCP  Proto = "tcp"
+	UDP  Proto = "udp"
+	SCTP Proto = "sctp"
 )
 
 // Unknown tells what happens to packets of translated TCP connections that the
@@ -395,6 +412,8 @@ type Defaults struct {
 	Notify   Notify // its Timeout is less with WhenBefore
 	Mappings Mappings
 	Source   Source
+	Static   Static
+	Forward  Forward
 	Check    Check // its Timeout is Every, if left out
 	Bond     Bond
 	Sessions Sessions
@@ -424,7 +443,9 @@ func Default() Defaults {
 		Hop:      identity.Hop{Weight: 1},
 		Notify:   Notify{When: WhenAfter, Timeout: 10 * time.Second, Arguments: ArgumentsNone},
 		Mappings: Mappings{Unknown: UnknownReset},
-		Source:   Source{Ports: PortsShared},
+		Source:   Source{Ports: PortsShared, Onlink: true},
+		Static:   Static{Onlink: true},
+		Forward:  Forward{Onlink: true},
 		Check: Check{Every: health.DefaultEvery, Rise: health.DefaultRise, Fall: health.DefaultFall,
 			Min: 1, Table: mainTable,
 			Method: "GET", Path: "/", Verify: true, Type: "SOA", Query: ".", RCode: "NOERROR", Helo: "understudy",

@@ -133,34 +133,12 @@ func (c *Config) refused() (out []netip.Addr) {
 	return out
 }
 
-// translated returns the addresses that move with the router only because
-// something is translated to or from them.
-func (c *Config) translated(r Router) []netip.Addr {
-	if c.Mappings == nil {
-		return nil
-	}
-	var list []netip.Addr
-	note := func(router string, a netip.Addr) {
-		own := slices.ContainsFunc(r.Held(), func(p netip.Prefix) bool { return p.Addr() == a })
-		if router == r.Name && familyOf(a) == r.Family && !own && !slices.Contains(list, a) {
-			list = append(list, a)
-		}
-	}
-	for _, s := range c.Mappings.Sources {
-		note(s.Router, s.To)
-	}
-	for _, f := range c.Mappings.Forwards {
-		note(f.Router, f.Address.Addr())
-	}
-	return list
-}
-
 // NAT returns the translation, with the addresses of every group: they are what
 // the gate of a group lets in.
 func (c *Config) NAT() nat.Config {
 	out := nat.Config{Sessions: c.Sessions != nil, Refused: c.refused(), Events: c.events(), Mirror: c.mirror()}
 	for _, g := range c.Groups {
-		ng := nat.Group{Name: g.Name}
+		ng := nat.Group{Name: g.Name, Blocks: c.Blocks(g.Name)}
 		id := c.Identity(g.Name)
 		ng.Addresses = id.Gated()
 		for _, d := range id.Devices {
@@ -171,26 +149,6 @@ func (c *Config) NAT() nat.Config {
 	if c.Mappings == nil {
 		return out
 	}
-	for _, s := range c.Mappings.Sources {
-		out.Sources = append(out.Sources, c.source(s))
-	}
-	// Where only a device has an address in a subnet, what goes there leaves by
-	// the device, and is translated all the same.
-	for _, s := range c.Mappings.Sources {
-		for _, d := range c.Devices() {
-			if d.Parent == s.Out && d.Family() == familyOf(s.To) {
-				on := c.source(s)
-				on.Out = d.Name
-				out.Sources = append(out.Sources, on)
-			}
-		}
-	}
-	for _, f := range c.Mappings.Forwards {
-		proto := nat.TCP
-		if f.Proto == UDP {
-			proto = nat.UDP
-		}
-		out.Forwards = append(out.Forwards, nat.Forward{Address: f.Address.Addr(), Proto: proto, Port: f.Address.Port(), To: f.To})
-	}
+	c.mappings(&out)
 	return out
 }

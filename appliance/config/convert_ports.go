@@ -28,7 +28,7 @@ func (s Source) pool() nat.Ports { return nat.DefaultPorts() }
 
 // source is s as this node translates it.
 func (c *Config) source(s Source) nat.Source {
-	out := nat.Source{From: s.From, Out: s.Out, To: s.To}
+	out := nat.Source{From: s.From, Out: s.Out, To: s.To, Also: s.Also}
 	out.Keeps = c.Sessions != nil && c.Sessions.Knobs.Mirror
 	if s.Ports == PortsSplit {
 		i, n := c.place()

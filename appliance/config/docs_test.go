@@ -120,6 +120,7 @@ func TestDocumentation(t *testing.T) {
 		"router.ra.onlink": d.RA.OnLink, "router.ra.valid": plain(d.RA.Valid), "router.ra.preferred": plain(d.RA.Preferred),
 		"router.ra.managed": d.RA.Managed, "router.ra.other": d.RA.Other, "router.ra.hop_limit": d.RA.HopLimit,
 		"router.checksum": d.Router.Checksum, "router.version": d.Router.Version, "nat.unknown": d.Mappings.Unknown, "nat.source.ports": d.Source.Ports,
+		"nat.source.onlink": d.Source.Onlink, "nat.static.onlink": d.Static.Onlink, "nat.forward.onlink": d.Forward.Onlink,
 		"router.notify.when": d.Notify.When, "router.notify.arguments": d.Notify.Arguments,
 		"group.notify.when": d.Notify.When, "group.notify.arguments": d.Notify.Arguments,
 		"router.routes.type": d.Route.Kind, "router.routes.table": d.Route.Table, "router.routes.metric": d.Route.Metric,

@@ -129,21 +129,29 @@ type (
 
 	rawNAT struct {
 		Source  []*rawSource  `toml:"source"`
+		Static  []*rawStatic  `toml:"static"`
 		Forward []*rawForward `toml:"forward"`
 		Unknown *string       `toml:"unknown" like:"\"reset\""`
 
-		Static any `toml:"static" later:"one-to-one translation"`
-		Entry  any `toml:"entry" later:"entry points with several servers"`
+		Entry any `toml:"entry" later:"entry points with several servers"`
 	}
 
 	rawSource struct {
-		From   *string `toml:"from" like:"\"10.0.0.0/24\""`
-		Out    *string `toml:"out" like:"\"wan0\""`
-		To     *string `toml:"to" like:"\"203.0.113.1\""`
-		Router *string `toml:"router" like:"\"wan\""`
-		Ports  *string `toml:"ports" like:"\"shared\""`
+		From   *string   `toml:"from" like:"\"10.0.0.0/24\""`
+		Out    *string   `toml:"out" like:"\"wan0\""`
+		To     []*string `toml:"to" like:"\"203.0.113.1\"" one:"true"`
+		Router *string   `toml:"router" like:"\"wan\""`
+		Ports  *string   `toml:"ports" like:"\"shared\""`
+		Except []*string `toml:"except" like:"[\"10.8.0.0/16\"]" one:"true"`
+		Onlink *bool     `toml:"onlink" like:"true"`
+	}
 
-		Onlink any `toml:"onlink" later:"translating to a routed block"`
+	rawStatic struct {
+		Public  *string   `toml:"public" like:"\"203.0.113.20\""`
+		Private *string   `toml:"private" like:"\"10.0.0.20\""`
+		Router  *string   `toml:"router" like:"\"wan\""`
+		Except  []*string `toml:"except" like:"[\"10.8.0.0/16\"]" one:"true"`
+		Onlink  *bool     `toml:"onlink" like:"true"`
 	}
 
 	rawForward struct {
@@ -151,8 +159,7 @@ type (
 		Address *string `toml:"address" like:"\"203.0.113.1:8080/tcp\""`
 		To      *string `toml:"to" like:"\"10.0.0.20:80\""`
 		Router  *string `toml:"router" like:"\"wan\""`
-
-		Onlink any `toml:"onlink" later:"forwarding from a routed block"`
+		Onlink  *bool   `toml:"onlink" like:"true"`
 	}
 
 	rawCheck struct {

@@ -137,7 +137,7 @@ func open(o Options, cfg *config.Config) (_ *node, err error) {
 		return nil, err
 	}
 	n.undo = append(n.undo, func() error { n.client.Close(); return nil })
-	n.fences = &fences{addresses: n.addresses, log: n.log}
+	n.fences = &fences{addresses: n.addresses, gated: n.settled.gated, log: n.log}
 	n.fences.set(coreConfig(cfg).Groups)
 	// Before anything is held: an election that takes this one's place is told what
 	// we have told, and may have to let go before we are ready.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -71,7 +72,9 @@ func (e *electionEdge) Respawn(resume []appliance.GroupState) { go e.respawn(res
 // there may be nobody to make them.
 type fences struct {
 	addresses *kernel.Applier
-	log       *slog.Logger
+	// gated names the addresses and devices behind a group's gate.
+	gated func(group string) ([]netip.Addr, []string)
+	log   *slog.Logger
 
 	mu     sync.Mutex
 	groups []appliance.GroupConfig
@@ -93,7 +96,8 @@ func (f *fences) sendAll(send func(election.Message)) {
 
 func (f *fences) prepare(g appliance.GroupConfig) election.Fence {
 	out := election.Fence{Group: g.Name}
-	if m := nft.GateCloseMessage(g.Identity.Gated(), gatedDevices(g.Identity)...); len(m) > 0 {
+	addresses, devices := f.gated(g.Name)
+	if m := nft.GateCloseMessage(addresses, devices...); len(m) > 0 {
 		out.GateClose = append(out.GateClose, election.NetlinkBatch{Family: unix.NETLINK_NETFILTER, Bytes: m})
 	}
 	batches, err := f.addresses.RemoveMessages(g.Identity)

@@ -189,7 +189,7 @@ func (n *node) Status(ctx context.Context) (appliance.Status, error) {
 func (n *node) natStatus(cfg *config.Config) appliance.NATStatus {
 	out := appliance.NATStatus{Entries: []appliance.EntryStatus{}}
 	if cfg.Mappings != nil {
-		out.Source, out.Forwards = len(cfg.Mappings.Sources), len(cfg.Mappings.Forwards)
+		out.Source, out.Static, out.Forwards = len(cfg.Mappings.Sources), len(cfg.Mappings.Statics), len(cfg.Mappings.Forwards)
 	}
 	c, err := n.table.Counters()
 	if err != nil {

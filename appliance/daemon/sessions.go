@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"log/slog"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -47,11 +46,13 @@ func secrets(cfg *config.Config) (out [][]byte) {
 // replicatedFlows is that part of an engine's configuration which a reload can
 // change: whose flows are whose, and which of them are replicated.
 func replicatedFlows(cfg *config.Config) replica.Config {
-	c := replica.Config{Hash: cfg.Hash(), Inside: insideNetworks(cfg), Routed: cfg.Sessions.Routed, Bound: cfg.FlowsBound()}
+	// Inside bounds whose sessions a peer may put into our kernel: those that are
+	// translated here.
+	c := replica.Config{Hash: cfg.Hash(), Inside: cfg.Mappings.Inside(), Routed: cfg.Sessions.Routed, Bound: cfg.FlowsBound()}
 	c.Knobs, c.Cold = cfg.Sessions.Knobs, cfg.Sessions.Install == config.InstallTakeover
 	c.Journal.When = replica.JournalWhen(cfg.Sessions.Journal)
 	for _, g := range cfg.Groups {
-		rg := replica.Group{Name: g.Name, Networks: cfg.FlowNetworks(g.Name)}
+		rg := replica.Group{Name: g.Name, Networks: cfg.FlowNetworks(g.Name), Blocks: cfg.Blocks(g.Name)}
 		for _, a := range cfg.Identity(g.Name).Addresses {
 			// Nothing is translated to what counts on one link only.
 			if addr := a.Prefix.Addr(); !addr.IsLinkLocalUnicast() || addr.Is4() {
@@ -62,22 +63,6 @@ func replicatedFlows(cfg *config.Config) replica.Config {
 	}
 	c.Classes = cfg.Policy()
 	return c
-}
-
-// insideNetworks bounds whose sessions a peer may put into our kernel: those that
-// are translated here.
-func insideNetworks(cfg *config.Config) (out []netip.Prefix) {
-	if cfg.Mappings == nil {
-		return nil
-	}
-	for _, s := range cfg.Mappings.Sources {
-		out = append(out, s.From)
-	}
-	for _, f := range cfg.Mappings.Forwards {
-		a := f.To.Addr()
-		out = append(out, netip.PrefixFrom(a, a.BitLen()))
-	}
-	return out
 }
 
 // How long sessions may hold up the identity: an address without its sessions is worse

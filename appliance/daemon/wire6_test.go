@@ -143,7 +143,7 @@ func TestFenceOfIPv6(t *testing.T) {
 	answered("Active", true)
 	var fence election.Fence
 	b.do(func() error {
-		f := fences{addresses: b.addresses, log: slog.New(slog.DiscardHandler)}
+		f := fences{addresses: b.addresses, gated: b.gated, log: slog.New(slog.DiscardHandler)}
 		fence = f.prepare(appliance.GroupConfig{Name: "x", Identity: b.identity})
 		return nil
 	})

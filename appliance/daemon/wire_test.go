@@ -117,6 +117,10 @@ func (b *box) do(fn func() error) {
 	}
 }
 
+func (b *box) gated(string) ([]netip.Addr, []string) {
+	return b.identity.Gated(), gatedDevices(b.identity)
+}
+
 // set makes the box be as it is told: the gate, and what it holds.
 func (b *box) set(open bool, want identity.Identity) {
 	b.t.Helper()
@@ -448,7 +452,7 @@ func TestFenceOfADevice(t *testing.T) {
 	}
 	var fence election.Fence
 	b.do(func() error {
-		f := fences{addresses: b.addresses, log: slog.New(slog.DiscardHandler)}
+		f := fences{addresses: b.addresses, gated: b.gated, log: slog.New(slog.DiscardHandler)}
 		fence = f.prepare(appliance.GroupConfig{Name: "lan", Identity: b.identity})
 		return nil
 	})
