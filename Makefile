@@ -17,7 +17,7 @@ GUESTDIR := $(or $(UNDERSTUDY_GUEST_DIR),/var/cache/understudy-guest)
 TOTAL   := $(or $(TEST_TOTAL),/tmp/understudy-test-total.$(shell id -u))
 SUM     := $(GO) run ./.ci/testsum -total $(TOTAL)
 
-.PHONY: help build demo test test-unit test-sim test-kernel test-interop test-guest mutations verify bench bench-vrrp bench-sessions bench-checks fuzz soak soak-sim soak-sessions clean tools
+.PHONY: help build demo test test-unit test-sim test-kernel test-interop test-guest mutations verify bench bench-vrrp bench-sessions bench-checks bench-nat fuzz soak soak-sim soak-sessions clean tools
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -100,6 +100,10 @@ bench-sessions: build tools ## replication beside conntrackd, every mode, crashe
 bench-checks: build tools ## thousands of TCP checks, beside keepalived's checker; also into dist/bench-checks.txt (root)
 	@mkdir -p dist
 	@$(BIN) bench checks 2>&1 | tee dist/bench-checks.txt
+
+bench-nat: build tools ## translation beside a rule a mapping; also into dist/bench-nat.txt (root)
+	@mkdir -p dist
+	@.ci/bench-nat $(BIN) dist/bench-nat.txt
 
 FUZZTIME ?= 20s
 fuzz: ## every fuzz target for FUZZTIME each

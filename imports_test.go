@@ -73,7 +73,7 @@ var layers = map[string][]string{
 	"appliance/lab/guest":   nil,
 	"appliance/lab/pair":    {"appliance", "appliance/config", "appliance/control", "appliance/lab", "appliance/lab/capture", "appliance/lab/probe", "nat/conntrack", "nat/session"},
 	"appliance/demo":        {"appliance", "appliance/lab", "appliance/lab/capture", "appliance/lab/pair", "appliance/lab/probe"},
-	"appliance/bench":       {"appliance/lab", "appliance/lab/capture", "appliance/lab/pair", "appliance/lab/probe", "nat/conntrack", "nat/session"},
+	"appliance/bench":       {"appliance/lab", "appliance/lab/capture", "appliance/lab/pair", "appliance/lab/probe", "nat", "nat/conntrack", "nat/nft", "nat/session"},
 	"appliance/e2e":         nil,
 	"appliance/interop":     nil,
 

@@ -27,6 +27,7 @@
 //	versus.go    the same beside conntrackd; truths.go compares tables
 //	bed.go       two gateways and a program that replicates: bed_ours.go,
 //	             bed_conntrackd.go; lives.go, packets.go and connections.go make sessions
+//	mappings.go  many mappings of addresses: load, change, and what a flow pays
 //	stats.go, proc.go, machine.go, flows.go, text.go
 //
 // # What is measured

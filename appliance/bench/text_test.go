@@ -68,6 +68,23 @@ func scaleReport() *ScaleReport {
 	}}
 }
 
+func mappingsReport() *MappingsReport {
+	row := func(kind string, n int, ms, flows, last float64) MappingsRow {
+		s := func(v float64) Summary { return Summary{5, v * .9, v, v * 1.1} }
+		r := MappingsRow{Kind: kind, Mappings: n, LoadMS: s(ms), ChangeMS: s(ms / 2), First: s(flows), Last: s(last), Flows: 20000}
+		if kind[0] != 'u' {
+			r.OneMS = s(ms / 10)
+		}
+		return r
+	}
+	return &MappingsReport{Machine: somewhere, Programs: []string{"nftables v1.1.3", "iptables-restore v1.8.11 (nf_tables)"}, Rows: []MappingsRow{
+		row("understudy, a port each", 1000, 4, 350000, 349000), row("understudy, an address each", 1000, 5, 340000, 340000),
+		row("nft -f, a rule each", 1000, 20, 330000, 110000), row("iptables-restore", 1000, 30, 330000, 100000),
+		row("understudy, a port each", 100000, 400, 345000, 346000),
+		row("nft -f, a rule each", 100000, 4000, 330000, 1500),
+	}}
+}
+
 func massReport() *MassReport {
 	row := func(sw string, f float64) MassRow {
 		s := func(v float64) Summary { return Summary{9, f * v * .9, f * v, f * v * 1.1} }
@@ -155,6 +172,7 @@ func TestTextForPeople(t *testing.T) {
 		"outage":   textOf(func(b *bytes.Buffer) error { return outageReport().WriteText(b) }),
 		"release":  textOf(func(b *bytes.Buffer) error { return releaseReport().WriteText(b) }),
 		"shut":     textOf(func(b *bytes.Buffer) error { return shutReport().WriteText(b) }),
+		"mappings": textOf(func(b *bytes.Buffer) error { return mappingsReport().WriteText(b) }),
 		"scale":    textOf(func(b *bytes.Buffer) error { return scaleReport().WriteText(b) }),
 		"mass":     textOf(func(b *bytes.Buffer) error { return massReport().WriteText(b) }),
 		"load":     textOf(func(b *bytes.Buffer) error { return loadReport().WriteText(b) }),
