@@ -12,7 +12,7 @@ KERNEL  := ./vrrp/vrrpnet/... ./vrrp/election/... ./garp/garpnet/... ./garp/rane
 # The election beside other people's routers. They mostly wait: several at a time.
 INTEROP := ./appliance/interop/...
 # What needs Debian's kernel: in a machine of its own (appliance/lab/guest).
-GUEST   := ./appliance/lab/guest ./lacp/lacpnet ./appliance/dog
+GUEST   := ./appliance/lab/guest ./lacp/lacpnet ./appliance/dog ./appliance/e2e/bonds
 GUESTDIR := $(or $(UNDERSTUDY_GUEST_DIR),/var/cache/understudy-guest)
 TOTAL   := $(or $(TEST_TOTAL),/tmp/understudy-test-total.$(shell id -u))
 SUM     := $(GO) run ./.ci/testsum -total $(TOTAL)

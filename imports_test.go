@@ -75,6 +75,7 @@ var layers = map[string][]string{
 	"appliance/demo":        {"appliance", "appliance/lab", "appliance/lab/capture", "appliance/lab/pair", "appliance/lab/probe"},
 	"appliance/bench":       {"appliance/lab", "appliance/lab/capture", "appliance/lab/pair", "appliance/lab/probe", "nat", "nat/conntrack", "nat/nft", "nat/session"},
 	"appliance/e2e":         nil,
+	"appliance/e2e/bonds":   nil,
 	"appliance/interop":     nil,
 
 	// The command starts processes: the election it is, or the daemon.
