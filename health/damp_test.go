@@ -59,6 +59,28 @@ func TestDampHoldsWhatFlaps(t *testing.T) {
 	}
 }
 
+// While a check is held each fall holds it longer, however little of the penalty is
+// left.
+func TestDampGoesOnWhileItFlaps(t *testing.T) {
+	c := flappy(health.Damp{HalfLife: 10 * time.Second, Suppress: 1900, Reuse: 500})
+	c.Step(epoch, success)
+	for range 2 {
+		c.Step(epoch, failure)
+		c.Step(epoch, success)
+	}
+	// 2000 takes two half-lives to 500; after one and a half it is 707, and with
+	// another fall 1707, which alone would hold nothing.
+	now := epoch.Add(15 * time.Second)
+	c.Step(now, failure)
+	c.Step(now, success)
+	if out := c.Step(epoch.Add(21*time.Second), success); out.To != health.Down {
+		t.Errorf("let go of though it fell again: %+v", out)
+	}
+	if until := c.Facts(now).Until.Sub(now); until < 17*time.Second || until > 18*time.Second {
+		t.Errorf("held for %v more", until)
+	}
+}
+
 func TestDampThatIsTakenAwayLetsGo(t *testing.T) {
 	c := flappy(health.Damp{HalfLife: time.Hour, Suppress: 1000, Reuse: 500})
 	c.Step(epoch, success)

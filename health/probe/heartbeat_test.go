@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -328,7 +329,7 @@ func TestHeartbeatPulled(t *testing.T) {
 func TestHeartbeatAnswersThatAreRefused(t *testing.T) {
 	n := newNetwork(t)
 	key := serverKey(t, "secret", "web1")
-	var recorded []byte
+	var recorded atomic.Pointer[[]byte] // said by one responder, and by another again
 	for i, tt := range []struct {
 		name string
 		say  func(ask heartbeat.Message, packet []byte) []byte
@@ -336,10 +337,11 @@ func TestHeartbeatAnswersThatAreRefused(t *testing.T) {
 	}{
 		{"right", func(ask heartbeat.Message, _ []byte) []byte {
 			m, _ := heartbeat.Respond(time.Now(), ask, 5, false)
-			recorded = heartbeat.Append(nil, m, key)
-			return recorded
+			b := heartbeat.Append(nil, m, key)
+			recorded.Store(&b)
+			return b
 		}, ""},
-		{"recorded", func(heartbeat.Message, []byte) []byte { return recorded }, "no answer: timeout (what came was refused: nonce)"},
+		{"recorded", func(heartbeat.Message, []byte) []byte { return *recorded.Load() }, "no answer: timeout (what came was refused: nonce)"},
 		{"the question itself", func(_ heartbeat.Message, packet []byte) []byte { return packet }, "(what came was refused: kind)"},
 		{"forged", func(ask heartbeat.Message, _ []byte) []byte {
 			m, _ := heartbeat.Respond(time.Now(), ask, 5, false)
