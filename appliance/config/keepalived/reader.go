@@ -10,8 +10,12 @@ import (
 // maxNested bounds files that include each other.
 const maxNested = 64
 
-// maxLine bounds what variables make of one line.
-const maxLine = 1 << 16
+// maxLine bounds what variables make of one line, and maxReplaced how many there can
+// be in it: one that names itself would go on for ever.
+const (
+	maxLine     = 1 << 16
+	maxReplaced = 1000
+)
 
 // line is a line as it is, once comments are off, conditions judged, definitions
 // noted and variables replaced.
@@ -190,7 +194,7 @@ func (r *reader) later(list []queued) {
 func (r *reader) work(text string, at Place) (string, bool) {
 	for round := 0; ; round++ {
 		text = strings.TrimSpace(text)
-		if len(text) > maxLine || round > maxLine {
+		if len(text) > maxLine || round > maxReplaced {
 			r.say(at, Fault, "line too long – ignoring")
 			return "", false
 		}
