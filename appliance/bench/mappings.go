@@ -123,6 +123,11 @@ func newMappingsBed() (_ *mappingsBed, err error) {
 	if b.source, err = b.Node("source"); err != nil {
 		return nil, err
 	}
+	for _, n := range []*lab.Node{b.gateway, b.source} { // which has things to say of itself
+		if err = n.Sysctl("ipv6/conf/default/disable_ipv6", "1"); err != nil {
+			return nil, err
+		}
+	}
 	wan, err := b.Segment("wan0")
 	if err != nil {
 		return nil, err
@@ -167,9 +172,6 @@ func (b *mappingsBed) rate(to netip.Addr, n, run int) (float64, error) {
 
 func (b *mappingsBed) rateWithin(to netip.Addr, n, run int, within time.Duration) (float64, error) {
 	h := b.gateway.Netlink()
-	if err := h.ConntrackTableFlush(netlink.ConntrackTable); err != nil {
-		return 0, fmt.Errorf("bench: flush connections: %w", err)
-	}
 	frames := make([][]byte, n)
 	for i := range frames {
 		from := ipv4Of(198<<24 | 18<<16 | uint32(run&0xff)<<8 | uint32(i>>14))
@@ -180,9 +182,13 @@ func (b *mappingsBed) rateWithin(to netip.Addr, n, run int, within time.Duration
 		return 0, err
 	}
 	defer v.close()
-	before, err := sentBy(h, "lan0")
+	before, err := b.warm(v, to, within)
 	if err != nil {
 		return 0, err
+	}
+	v.next = 0
+	if err := h.ConntrackTableFlush(netlink.ConntrackTable); err != nil {
+		return 0, fmt.Errorf("bench: flush connections: %w", err)
 	}
 	began := time.Now()
 	err = urgently(func() error { return v.send(n) })
@@ -203,6 +209,30 @@ func (b *mappingsBed) rateWithin(to netip.Addr, n, run int, within time.Duration
 			return 0, fmt.Errorf("bench: of %d flows to %v %d were translated", n, to, after-before)
 		}
 	}
+}
+
+// warm sends until something gets through: links that were just made lose what is sent
+// first. It returns how many packets have left once all of that is through.
+func (b *mappingsBed) warm(v *volley, to netip.Addr, within time.Duration) (uint64, error) {
+	first, err := sentBy(b.gateway.Netlink(), "lan0")
+	if err != nil {
+		return 0, err
+	}
+	for end := time.Now().Add(within); time.Now().Before(end); nap(5 * time.Millisecond) {
+		if err := v.send(1); err != nil {
+			return 0, err
+		}
+		nap(5 * time.Millisecond)
+		now, err := sentBy(b.gateway.Netlink(), "lan0")
+		if err != nil {
+			return 0, err
+		}
+		if now > first {
+			nap(20 * time.Millisecond)
+			return sentBy(b.gateway.Netlink(), "lan0")
+		}
+	}
+	return 0, fmt.Errorf("bench: of flows to %v 0 were translated", to)
 }
 
 // sentBy is how many packets an interface has sent.
@@ -332,7 +362,7 @@ func (m nftMapper) file(n, run int) string {
 	for i := range n {
 		s.WriteString(nftRule(mappingAddress(i), target(i, run > 0 && i == n/2, run)) + "\n")
 	}
-	s.WriteString("} }\n")
+	s.WriteString("}\n}\n")
 	return s.String()
 }
 
@@ -470,7 +500,11 @@ func measureMappings(ctx context.Context, opt MappingsOptions, n int, make func(
 		if err := add(&loads, took, err); err != nil {
 			return row, err
 		}
-		for to, i := range map[*[]float64]int{&first: 0, &last: n - 1} {
+		for _, one := range []struct {
+			to *[]float64
+			i  int
+		}{{&first, 0}, {&last, n - 1}} {
+			to, i := one.to, one.i
 			rate, err := bed.rate(m.called(i), row.Flows, run)
 			if err != nil {
 				return row, fmt.Errorf("%s: %w", m.name(), err)
