@@ -15,6 +15,7 @@ const maxNested = 64
 const (
 	maxLine     = 1 << 16
 	maxReplaced = 1000
+	maxInside   = 100 // variables of several lines, and sequences, in each other
 )
 
 // line is a line as it is, once comments are off, conditions judged, definitions
@@ -37,6 +38,7 @@ type queued struct {
 	text string
 	at   Place
 	set  map[string]string // defined just before
+	deep int               // how many variables and sequences it is in
 }
 
 // reader makes lines of files.
@@ -48,6 +50,7 @@ type reader struct {
 	defs    map[string]definition
 	checks  includeChecks
 	count   int
+	deep    int // of what is worked on
 	randoms int
 	full    bool // too much: nothing more comes
 }
@@ -97,6 +100,11 @@ func (r *reader) read() (line, bool) {
 		if fresh && r.include(q) {
 			continue
 		}
+		if q.deep > maxInside {
+			r.say(q.at, Fault, "variables are more than %d deep in each other – ignoring", maxInside)
+			continue
+		}
+		r.deep = q.deep
 		if text, ok := r.work(q.text, q.at); ok && text != "" {
 			return line{text, q.at}, true
 		}
@@ -182,9 +190,11 @@ func uncomment(text string) string {
 	return text
 }
 
-// later puts lines before all others, the first one first.
+// later puts lines that the one being worked on has made before all others, the first
+// one first.
 func (r *reader) later(list []queued) {
 	for i := len(list) - 1; i >= 0; i-- {
+		list[i].deep = r.deep + 1
 		r.queue = append(r.queue, list[i])
 	}
 }

@@ -54,6 +54,7 @@ func TestReader(t *testing.T) {
 		{"one that nobody has defined", "a ${X} $Y", "1:a ${X} $Y", ""},
 		{"no definition", "$A =1\n$1=2", "1:$A =1|2:$1=2", ""},
 		{"one that is itself", "$A=${A}x\n$A", "", "line too long"},
+		{"a block that is in itself", "$W= \\\n$W\n$W\nx", "4:x", "more than 100 deep"},
 		{"several lines", "$V= \\\n a ${N} { \\\n  b \\\n }\n$N=1\n$V\nx $V y", "6:a 1 {|6:b|6:}|7:x a 1 {|7:b|7:} y", ""},
 		{"which define others", "$V= \\\n$N=1 \\\n$W \\\n$N=2 \\\n$W\n$W= \\\nw ${N}\n$V", "8:w 1|8:w 2", ""},
 		{"a condition before a definition", "@main $P=1\n@other $P=2\np $P", "3:p 1", ""},
