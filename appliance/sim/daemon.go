@@ -32,6 +32,8 @@ type daemon struct {
 	lostAt int64 // last time it had no election
 	lost   bool  // the link's end has been read; waiting for a new election
 	since  int64 // when the election was respawned
+	looked int64 // when it last looked whether the election lives
+	absent int64 // how late its looks were since that last said something
 	child  int32 // its number
 
 	holder    holder
@@ -131,11 +133,20 @@ func (d *daemon) plan() {
 // lookBack kills an election that hangs while it ought to announce a group.
 func (d *daemon) lookBack() {
 	n := d.n
+	now := n.local()
+	silence, gap := now-n.board.alive, now-d.looked
+	// As the real one does: what it slept itself is no silence of the election.
+	if d.looked == 0 || gap > silence {
+		d.absent = 0
+	}
+	if d.looked != 0 {
+		d.absent += max(0, gap-int64(300*time.Millisecond))
+	}
+	d.looked = now
 	if n.e == nil || !n.eHung || d.lost {
 		return
 	}
-	now := n.local()
-	silence := now - n.board.alive
+	silence = max(0, silence-d.absent)
 	if age := now - d.since; d.since != 0 && silence > age && age < int64(5*time.Second) {
 		return
 	}

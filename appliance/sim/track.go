@@ -72,6 +72,13 @@ func (n *node) tellCheck(k int) {
 func (n *node) tellLink(segment int) {
 	if n.d != nil && n.d.probed && segment == tracked {
 		n.d.post(appliance.LinkChanged{Name: segmentNames[segment], Up: n.linkUp[segment]})
+		// A bond has the link as its only member. It is in no group's list: what is told
+		// of it comes in every state, and changes nothing.
+		bond := appliance.BondChanged{Name: "bond0", State: health.Up}
+		if !n.linkUp[segment] {
+			bond.State, bond.Lost = health.Down, 1
+		}
+		n.d.post(bond)
 	}
 }
 

@@ -47,6 +47,7 @@ type Client struct {
 	exec     *Executor     // for what nobody else can do any more
 	guards   []*time.Timer // of the groups a new election has not resumed yet
 	since    time.Time     // when the election was respawned; zero: it was not
+	absence  absence
 	closed   bool
 
 	buf []byte
@@ -264,7 +265,7 @@ func (c *Client) Beat() error {
 func (c *Client) hung(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	silence := c.board.Silence(now)
+	silence := c.absence.excuse(now, c.board.Silence(now))
 	if age := now.Sub(c.since); silence > age && age < respawnLimit {
 		return // it is just starting
 	}
