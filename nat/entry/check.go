@@ -1,0 +1,99 @@
+package entry
+
+import (
+	"fmt"
+	"net/netip"
+
+	"understudy/nat"
+)
+
+// Problem is one mistake in a [Config].
+type Problem struct {
+	Entry  string // its name
+	Key    string // the field that is wrong, as the file spells it
+	Reason string // what is wrong, and behind a semicolon the fix
+}
+
+func (p Problem) Error() string { return "entry " + p.Entry + ": " + p.Key + ": " + p.Reason }
+
+// Check returns everything that is wrong with the entry points: what [New] and whoever
+// applies them take for granted.
+func Check(all []Config) (out []Problem) {
+	for i := range all {
+		out = append(out, check(&all[i])...)
+		for j := range all[:i] {
+			if all[j].Name == all[i].Name {
+				out = append(out, Problem{all[i].Name, "name", "used twice; rename one"})
+			}
+			if all[j].Match.Overlaps(all[i].Match) {
+				out = append(out, Problem{all[i].Name, "address", fmt.Sprintf("%v is also that of %s; make them disjoint", all[i].Match, all[j].Name)})
+			}
+		}
+	}
+	return out
+}
+
+func check(c *Config) (out []Problem) {
+	add := func(key, format string, args ...any) {
+		out = append(out, Problem{c.Name, key, fmt.Sprintf(format, args...)})
+	}
+	if m := c.Match; m.Address.IsValid() {
+		switch m.Proto {
+		case nat.TCP, nat.UDP, nat.SCTP:
+		default:
+			add("address", "protocol %v; want tcp, udp or sctp", m.Proto)
+		}
+		if m.Ports.First == 0 || m.Ports.First > m.Ports.Last {
+			add("address", "%v is no range of ports; want 1 to 65535", m.Ports)
+		}
+	} else if m.Mark == 0 {
+		add("fwmark", "0 is what every packet has; use another mark")
+	}
+	if len(c.Servers) == 0 || len(c.Servers) > MaxServers {
+		add("servers", "there are %d; want 1 to %d", len(c.Servers), MaxServers)
+		return out
+	}
+	seen := map[netip.AddrPort]bool{}
+	like := c.Servers[0].Address
+	total := 0
+	alike := func(key string, a netip.AddrPort) {
+		switch {
+		case !a.IsValid() || a.Addr().Is4In6():
+			add(key, "%v is no address; want ADDRESS:PORT", a)
+		case a.Addr().Is6() != c.Six():
+			add(key, "%v is of another family than %v; map each family to itself", a, c.Match)
+		case (a.Port() == 0) != (like.Port() == 0):
+			add(key, "%v and %v: one has a port, one has none; write it with all servers, or with none", AddressText(a), AddressText(like))
+		}
+	}
+	for _, s := range c.Servers {
+		alike("servers", s.Address)
+		if seen[s.Address] {
+			add("servers", "%v is there twice; remove one", s.Address)
+		}
+		seen[s.Address] = true
+		if s.Weight < 0 || s.Weight > MaxWeight {
+			add("servers", "weight %d; want 0 to %d", s.Weight, MaxWeight)
+		}
+		if s.Max < 0 {
+			add("servers", "%d connections; want 0, which is any number, or more", s.Max)
+		}
+		total += s.Weight
+	}
+	if c.Spare.IsValid() {
+		alike("spare", c.Spare)
+		if seen[c.Spare] {
+			add("spare", "%v is a server already; name another", c.Spare)
+		}
+	}
+	switch {
+	case c.Quorum < 0 || c.Hysteresis < 0:
+		add("quorum", "is less than nothing; want 0 or more")
+	case c.Quorum+c.Hysteresis > total && c.Quorum > 0:
+		add("quorum", "all servers together weigh %d, and %d is needed: it could never be reached; lower it", total, c.Quorum+c.Hysteresis)
+	}
+	return out
+}
+
+// MaxWeight is the most that a server can weigh.
+const MaxWeight = 1000

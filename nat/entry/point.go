@@ -1,0 +1,55 @@
+package entry
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// Point is an entry point as a kernel has it: whose packets, and where they go.
+type Point struct {
+	Name    string
+	Match   Match
+	Six     bool
+	Persist time.Duration
+	Servers []netip.AddrPort // by number; the ports of all are 0, or of none
+	Table   Table
+}
+
+// Point returns what the kernel has to have now.
+func (s *Set) Point() Point {
+	return Point{Name: s.cfg.Name, Match: s.cfg.Match, Six: s.cfg.Six(), Persist: s.cfg.Persist, Servers: s.Addresses(), Table: s.table}
+}
+
+// KeepsPort tells whether flows keep the port that was called.
+func (p Point) KeepsPort() bool { return len(p.Servers) > 0 && p.Servers[0].Port() == 0 }
+
+// Serves tells whether there is a server for a new flow.
+func (p Point) Serves() bool { return len(p.Table.Slots) > 0 }
+
+// String is the point as text, for golden files and logs: how many slots each server
+// has.
+func (p Point) String() string {
+	var b strings.Builder
+	how := "in turn"
+	if p.Table.ByClient {
+		how = "by client"
+	}
+	fmt.Fprintf(&b, "%s %v %s of %d", p.Name, p.Match, how, len(p.Table.Slots))
+	if p.Table.Remember {
+		fmt.Fprintf(&b, " kept %v", p.Persist)
+	}
+	slots := make([]int, len(p.Servers))
+	for _, n := range p.Table.Slots {
+		slots[n]++
+	}
+	for i, a := range p.Servers {
+		live := ""
+		if !p.Table.Live[i] {
+			live = " away"
+		}
+		fmt.Fprintf(&b, "; %s %d%s", AddressText(a), slots[i], live)
+	}
+	return b.String()
+}
