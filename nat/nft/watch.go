@@ -13,10 +13,18 @@ import (
 
 // Watcher hears of changes that take something away from our table, as a reload
 // of the system's own rules does when it begins with `flush ruleset`.
-type Watcher struct{ nl *netlink.Conn }
+type Watcher struct {
+	nl    *netlink.Conn
+	table string
+}
 
 // OpenWatcher begins to listen; what happens before Run is not lost.
-func OpenWatcher(c Config) (*Watcher, error) {
+func OpenWatcher(c Config) (*Watcher, error) { return openWatcher(c, Table) }
+
+// OpenEntryWatcher does the same for the table of entry points.
+func OpenEntryWatcher(c Config) (*Watcher, error) { return openWatcher(c, EntryTable) }
+
+func openWatcher(c Config, table string) (*Watcher, error) {
 	nl, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: c.NetNS})
 	if err != nil {
 		return nil, fmt.Errorf("nft: watch: %w", err)
@@ -25,7 +33,7 @@ func OpenWatcher(c Config) (*Watcher, error) {
 		nl.Close()
 		return nil, fmt.Errorf("nft: watch: %w", err)
 	}
-	return &Watcher{nl: nl}, nil
+	return &Watcher{nl: nl, table: table}, nil
 }
 
 // Close releases the socket; call it after Run has returned.
@@ -68,14 +76,14 @@ func (w *Watcher) Run(ctx context.Context, own func() uint32, changed func()) er
 			return fmt.Errorf("nft: watch: %w", err)
 		}
 		for _, m := range messages {
-			pending = pending || m.Header.PID != own() && removesOurs(m)
+			pending = pending || m.Header.PID != own() && removesOf(m, w.table)
 		}
 	}
 	return nil
 }
 
-// removesOurs tells whether a notice is about a part of our table that went.
-func removesOurs(m netlink.Message) bool {
+// removesOf tells whether a notice is about a part of the table that went.
+func removesOf(m netlink.Message, table string) bool {
 	if uint16(m.Header.Type)>>8 != unix.NFNL_SUBSYS_NFTABLES || len(m.Data) < nfgenmsgSize {
 		return false
 	}
@@ -91,7 +99,7 @@ func removesOurs(m netlink.Message) bool {
 	for attrs.Next() {
 		// The table's name is attribute 1 in each of these messages.
 		if attrs.Type() == unix.NFTA_TABLE_NAME {
-			return attrs.String() == Table
+			return attrs.String() == table
 		}
 	}
 	return false

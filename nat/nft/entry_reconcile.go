@@ -1,0 +1,211 @@
+package nft
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"github.com/mdlayher/netlink"
+)
+
+// entryState is what the kernel holds of the table of entry points.
+type entryState struct {
+	exists   bool
+	dormant  bool
+	chains   map[string]*nftables.Chain
+	rules    map[string][]string // chain -> a comment a rule
+	sets     map[string]*nftables.Set
+	elements map[string]map[string]element
+	counters map[string]expr.Counter
+}
+
+func readEntries(c *nftables.Conn, nl *netlink.Conn) (*entryState, error) {
+	s := &entryState{chains: map[string]*nftables.Chain{}, rules: map[string][]string{},
+		sets: map[string]*nftables.Set{}, elements: map[string]map[string]element{}}
+	tables, err := c.ListTablesOfFamily(nftables.TableFamilyINet)
+	if err != nil {
+		return nil, fmt.Errorf("read tables: %w", err)
+	}
+	for _, t := range tables {
+		if t.Name == EntryTable {
+			s.exists, s.dormant = true, t.Flags != 0
+		}
+	}
+	if !s.exists {
+		return s, nil
+	}
+	chains, err := c.ListChainsOfTableFamily(nftables.TableFamilyINet)
+	if err != nil {
+		return nil, fmt.Errorf("read chains: %w", err)
+	}
+	for _, ch := range chains {
+		if ch.Table.Name != EntryTable {
+			continue
+		}
+		s.chains[ch.Name] = ch
+		if s.rules[ch.Name], err = readWords(nl, entryTable(), ch.Name); err != nil {
+			return nil, err
+		}
+	}
+	sets, err := c.GetSets(entryTable())
+	if err != nil {
+		return nil, fmt.Errorf("read sets: %w", err)
+	}
+	for _, set := range sets {
+		s.sets[set.Name] = set
+		if filled(set) {
+			continue
+		}
+		elements, err := c.GetSetElements(set)
+		if err != nil {
+			return nil, fmt.Errorf("read set %s: %w", set.Name, err)
+		}
+		s.elements[set.Name] = map[string]element{}
+		for _, k := range elements {
+			e := fromKernel(k)
+			s.elements[set.Name][e.id()] = e
+		}
+	}
+	s.counters, err = readCounters(c, entryTable())
+	return s, err
+}
+
+func commentsOf(ch chain) (out []string) {
+	for _, r := range ch.rules {
+		out = append(out, string(comment(r.comment)))
+	}
+	return out
+}
+
+// sameEntrySet compares forms. The library mistakes the key's type of a verdict map.
+func sameEntrySet(have, want *nftables.Set) bool {
+	if have == nil || have.IsMap != want.IsMap || have.Interval != want.Interval || have.Concatenation != want.Concatenation ||
+		have.HasTimeout != want.HasTimeout || have.Dynamic != want.Dynamic || have.Timeout != want.Timeout {
+		return false
+	}
+	return jumps(want) || sameType(have.KeyType, want.KeyType) && sameType(have.DataType, want.DataType)
+}
+
+// reconcileEntries queues what turns have into want. Rules hold sets and chains in use,
+// and so do the elements of verdict maps: what goes, goes in that order, and what comes in
+// the other. An entry point that stays is not touched: what its kept clients are is known
+// to the kernel alone.
+func (t *transaction) reconcileEntries(have *entryState, want entryForm) error {
+	if have.exists && have.dormant {
+		t.deleteTable()
+		*have = entryState{}
+	}
+	if !have.exists {
+		t.addTable()
+	}
+	wantSet := map[string]set{}
+	for _, s := range want.sets {
+		wantSet[s.Name] = s
+	}
+	wantChain := map[string]chain{}
+	for _, ch := range want.chains {
+		wantChain[ch.name] = ch
+	}
+	// What is wrong in its form, or not wanted, goes with all that holds it.
+	var goneSets []string
+	for _, name := range slices.Sorted(maps.Keys(have.sets)) {
+		if s, ok := wantSet[name]; !ok || !sameEntrySet(have.sets[name], s.Set) {
+			goneSets = append(goneSets, name)
+		}
+	}
+	var goneChains []string
+	for _, name := range slices.Sorted(maps.Keys(have.chains)) {
+		if ch, ok := wantChain[name]; !ok || !sameChain(have.chains[name], ch) {
+			goneChains = append(goneChains, name)
+		}
+	}
+	// A set that changes its form is in rules that otherwise stay: all are made anew.
+	rebuilt := slices.ContainsFunc(goneSets, func(name string) bool { _, ok := wantSet[name]; return ok })
+	for _, name := range slices.Sorted(maps.Keys(have.chains)) {
+		ch, ok := wantChain[name]
+		if len(have.rules[name]) > 0 && (!ok || rebuilt || !slices.Equal(have.rules[name], commentsOf(ch))) {
+			t.flushChain(name)
+			delete(have.rules, name)
+		}
+	}
+	add := map[string][]element{}
+	for _, s := range want.sets {
+		if filled(s.Set) || slices.Contains(goneSets, s.Name) {
+			add[s.Name] = s.elements
+			continue
+		}
+		var remove []element
+		had := have.elements[s.Name]
+		if jumps(s.Set) {
+			had = map[string]element{}
+			for id, e := range have.elements[s.Name] {
+				had[id] = element{key: e.key, end: e.end, comment: e.comment}
+			}
+		}
+		remove, add[s.Name] = compare(had, s.elements)
+		// One that stays leads to a chain that is about to be deleted and made anew.
+		if jumps(s.Set) {
+			for id, e := range had {
+				if slices.Contains(goneChains, prefixTo+e.comment) && !slices.ContainsFunc(remove, func(r element) bool { return r.id() == id }) {
+					remove, add[s.Name] = append(remove, e), append(add[s.Name], e)
+				}
+			}
+		}
+		if err := t.deleteElements(s.Set, remove); err != nil {
+			return err
+		}
+	}
+	for _, name := range goneSets {
+		t.deleteSet(name)
+		delete(have.sets, name)
+	}
+	for _, name := range goneChains {
+		t.deleteChain(name)
+		delete(have.chains, name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(have.counters)) {
+		if !slices.Contains(want.counters, name) {
+			t.deleteCounter(name)
+		}
+	}
+	for _, name := range want.counters {
+		if _, ok := have.counters[name]; !ok {
+			t.addCounter(name)
+		}
+	}
+	for _, s := range want.sets {
+		if have.sets[s.Name] == nil {
+			if err := t.addSet(s.Set); err != nil {
+				return err
+			}
+		}
+	}
+	for _, ch := range want.chains {
+		if have.chains[ch.name] == nil {
+			t.addChain(ch)
+		}
+	}
+	for _, s := range want.sets {
+		if jumps(s.Set) {
+			continue
+		}
+		if err := t.addElements(s.Set, add[s.Name]); err != nil {
+			return err
+		}
+	}
+	for _, ch := range want.chains {
+		if !slices.Equal(have.rules[ch.name], commentsOf(ch)) {
+			t.addRules(ch.name, ch.rules)
+		}
+	}
+	for _, s := range want.sets {
+		if jumps(s.Set) {
+			if err := t.addJumps(s.Set, add[s.Name]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
