@@ -1,0 +1,86 @@
+package entrynet
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"understudy/nat"
+	"understudy/nat/conntrack"
+	"understudy/nat/entry"
+	"understudy/nat/session"
+)
+
+// Server is a server of an entry point: the number of either, in the list of points that
+// goes with it.
+type Server struct{ Point, Number int }
+
+// Flow is a TCP connection from its client to an entry point.
+type Flow struct{ Client, To netip.AddrPort }
+
+// Outcome is what became of flows.
+type Outcome struct {
+	Deleted int // flows that the kernel has forgotten
+	Woken   int // clients that were sent a segment
+}
+
+// Cut ends the flows of servers that have died: the kernel forgets them, and the clients
+// of TCP connections are woken. Before that, mark is called with these connections, so
+// that whatever their clients say is answered with a reset; if it fails, nothing is done.
+//
+// Datagrams of a flow that was forgotten are steered anew, as are segments that open a
+// connection.
+func (f *Flows) Cut(points []entry.Point, dead []Server, mark func([]Flow) error) (out Outcome, err error) {
+	x := newIndex(points)
+	found := map[session.Key]session.TCPState{}
+	take := func(r *session.Record) {
+		if at, ok := x.find(r); ok && slices.Contains(dead, at) {
+			found[r.Key] = r.TCP.State
+		}
+	}
+	if err := f.translated(filterOf(points, dead), take); err != nil && !errors.Is(err, conntrack.ErrDumpInterrupted) {
+		return out, fmt.Errorf("entrynet: flows of a server: %w", err)
+	}
+	keys, flows := make([]session.Key, 0, len(found)), make([]Flow, 0, len(found))
+	for k, state := range found {
+		keys = append(keys, k)
+		if nat.Proto(k.Proto) == nat.TCP && state >= session.TCPSynRecv && state <= session.TCPLastAck {
+			flows = append(flows, Flow{netip.AddrPortFrom(k.Src.Netip(k.Family), k.SrcPort), netip.AddrPortFrom(k.Dst.Netip(k.Family), k.DstPort)})
+		}
+	}
+	if len(flows) > 0 {
+		if err := mark(flows); err != nil {
+			return out, err
+		}
+	}
+	results := make([]error, len(keys))
+	if err := f.kernel.Delete(keys, results); err != nil {
+		return out, fmt.Errorf("entrynet: flows of a server: %w", err)
+	}
+	for _, err := range results {
+		if err == nil {
+			out.Deleted++
+		}
+	}
+	out.Woken, err = f.waker.wake(flows)
+	return out, err
+}
+
+// filterOf has the kernel look for the flows of a single server.
+func filterOf(points []entry.Point, dead []Server) (f conntrack.Filter) {
+	for i, s := range dead {
+		a := points[s.Point].Servers[s.Number].Addr()
+		if i > 0 && a != f.ReplySrc {
+			return conntrack.Filter{}
+		}
+		f.Family, f.ReplySrc = 4, a
+		if a.Is6() {
+			f.Family = 6
+		}
+	}
+	return f
+}
+
+// Wake sends the clients of flows another segment: the first may have been lost.
+func (f *Flows) Wake(flows []Flow) (int, error) { return f.waker.wake(flows) }
