@@ -86,6 +86,13 @@ func (c *Config) Agreement() string {
 			}
 			lines = append(lines, line)
 		}
+		for _, e := range c.Mappings.Entries {
+			like := e.Match.Address
+			if !like.IsValid() {
+				like = e.Servers[0].Address.Addr()
+			}
+			lines = append(lines, e.agreed(ref(e.Router, like)))
+		}
 		for _, f := range c.Mappings.Forwards {
 			line := fmt.Sprintf("forward %s to %s", f.service(), f.To)
 			if f.ToLast != 0 {

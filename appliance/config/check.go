@@ -52,12 +52,14 @@ func (c *checker) check(raw *rawFile) {
 	c.checkNAT(raw.NAT)
 	c.checkSessions(raw.Sessions)
 	c.checkPorts()
+	c.checkSteering()
 	c.checkGuard(raw)
 	c.checkWeb(raw.Web)
 	c.checkWatchdog(raw)
 	c.checkServerSecrets(raw.Checks)
 	if len(c.problems) == 0 {
 		c.askNAT()
+		c.askEntries()
 	}
 }
 

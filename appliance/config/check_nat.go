@@ -41,6 +41,7 @@ func (c *checker) checkNAT(raw *rawNAT) {
 	c.overlappingForwards(m.Forwards)
 	c.notOurs(m.Forwards)
 	c.belowPool(m)
+	c.checkEntries(raw.Entries, m)
 	m.Unknown = known(c, "nat.unknown", raw.Unknown, c.defaults.Mappings.Unknown, []Unknown{UnknownReset, UnknownDrop})
 }
 

@@ -9,6 +9,7 @@ import (
 	"understudy/health"
 	"understudy/health/expect"
 	"understudy/nat"
+	"understudy/nat/entry"
 	"understudy/nat/session"
 )
 
@@ -157,7 +158,14 @@ type Mappings struct {
 	Sources  []Source
 	Statics  []Static
 	Forwards []Forward
+	Entries  []Entry
 	Unknown  Unknown
+}
+
+// Entry is an entry point, and the router that it moves with.
+type Entry struct {
+	entry.Config
+	Router string
 }
 
 // Source rewrites the source address of what leaves for the world.
@@ -414,6 +422,8 @@ type Defaults struct {
 	Source   Source
 	Static   Static
 	Forward  Forward
+	Entry    Entry
+	Server   entry.Server
 	Check    Check // its Timeout is Every, if left out
 	Bond     Bond
 	Sessions Sessions
@@ -446,6 +456,8 @@ func Default() Defaults {
 		Source:   Source{Ports: PortsShared, Onlink: true},
 		Static:   Static{Onlink: true},
 		Forward:  Forward{Onlink: true},
+		Entry:    Entry{Config: entry.Config{Steer: entry.Primary, OnFailure: entry.Reset}},
+		Server:   entry.Server{Weight: 1},
 		Check: Check{Every: health.DefaultEvery, Rise: health.DefaultRise, Fall: health.DefaultFall,
 			Min: 1, Table: mainTable,
 			Method: "GET", Path: "/", Verify: true, Type: "SOA", Query: ".", RCode: "NOERROR", Helo: "understudy",

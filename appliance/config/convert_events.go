@@ -28,7 +28,7 @@ func (c *Config) events() *nat.Events {
 	switch {
 	case c.Sessions == nil || c.Sessions.Filter == FilterOff:
 		return nil
-	case c.Sessions.Filter == FilterAuto && (c.Mappings == nil || len(c.Mappings.Sources)+len(c.Mappings.Forwards) == 0):
+	case c.Sessions.Filter == FilterAuto && (c.Mappings == nil || len(c.Mappings.Sources)+len(c.Mappings.Forwards)+len(c.Mappings.Entries) == 0):
 		return nil
 	}
 	never, late := c.Policy().Silent()

@@ -97,6 +97,11 @@ func (c *Config) translated(r Router) []netip.Addr {
 	for _, f := range c.Mappings.Forwards {
 		note(f.Router, f.Onlink, f.Address.Addr())
 	}
+	for _, e := range c.Mappings.Entries {
+		if e.Match.Address.IsValid() {
+			note(e.Router, true, e.Match.Address)
+		}
+	}
 	return list
 }
 

@@ -133,7 +133,7 @@ type (
 		Forward []*rawForward `toml:"forward"`
 		Unknown *string       `toml:"unknown" like:"\"reset\""`
 
-		Entry any `toml:"entry" later:"entry points with several servers"`
+		Entries []*rawEntry `toml:"entry"`
 	}
 
 	rawSource struct {
@@ -160,6 +160,29 @@ type (
 		To      *string `toml:"to" like:"\"10.0.0.20:80\""`
 		Router  *string `toml:"router" like:"\"wan\""`
 		Onlink  *bool   `toml:"onlink" like:"true"`
+	}
+
+	rawEntry struct {
+		Name       *string      `toml:"name" like:"\"web\""`
+		Address    *string      `toml:"address" like:"\"203.0.113.10:443/tcp\""`
+		FwMark     *string      `toml:"fwmark" like:"\"0x10\""`
+		Router     *string      `toml:"router" like:"\"wan\""`
+		Steer      *string      `toml:"steer" like:"\"primary\""`
+		Servers    []*rawServer `toml:"servers"`
+		Spare      *string      `toml:"spare" like:"\"10.0.0.29:8443\""`
+		OnFailure  *string      `toml:"on_failure" like:"\"reset\""`
+		Persist    *string      `toml:"persist" like:"\"5m\""`
+		Quorum     *int64       `toml:"quorum" like:"2"`
+		Hysteresis *int64       `toml:"hysteresis" like:"1"`
+		SlowStart  *string      `toml:"slow_start" like:"\"30s\""`
+		Forward    *string      `toml:"forward" like:"\"nat\""`
+	}
+
+	rawServer struct {
+		Address *string `toml:"address" like:"\"10.0.0.21:8443\""`
+		Check   *string `toml:"check" like:"\"web1\""`
+		Weight  *int64  `toml:"weight" like:"1"`
+		Max     *int64  `toml:"max" like:"1000"`
 	}
 
 	rawCheck struct {

@@ -1,0 +1,86 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+
+	"understudy/nat"
+	"understudy/nat/entry"
+)
+
+// entryAt is an entry point at an address, with one server and more lines.
+func entryAt(name, address, server, more string) string {
+	return fmt.Sprintf("[[nat.entry]]\nname=%q\naddress=%q\nservers=[{address=%q}]\n%s\n", name, address, server, more)
+}
+
+func TestGoodEntries(t *testing.T) {
+	const web = "203.0.113.10:443/tcp"
+	first := func(c *Config) Entry { return c.Mappings.Entries[0] }
+	for _, row := range []struct {
+		name, more string
+		got        func(*Config) any
+		want       any
+	}{
+		{"the defaults", entryAt("web", web, "10.0.0.21:8443", ""), func(c *Config) any { return first(c) }, Entry{Router: "wan", Config: entry.Config{
+			Name: "web", Steer: entry.Primary, OnFailure: entry.Reset,
+			Match:   entry.Match{Address: netip.MustParseAddr("203.0.113.10"), Proto: nat.TCP, Ports: nat.Ports{First: 443, Last: 443}},
+			Servers: []entry.Server{{Address: netip.MustParseAddrPort("10.0.0.21:8443"), Weight: 1}}}}},
+		{"its address moves with the router", entryAt("web", web, "10.0.0.21:8443", ""),
+			func(c *Config) any {
+				return c.Identity("wan").String() + "|" + c.EntryGroup("web") + "|" + c.EntryGroup("mail")
+			},
+			"address 203.0.113.1/24 dev wan0\naddress 203.0.113.10/32 dev wan0\n|wan|"},
+		{"the router's own address", entryAt("web", "203.0.113.1:443/tcp", "10.0.0.21:8443", ""),
+			func(c *Config) any { return c.Identity("wan").String() }, "address 203.0.113.1/24 dev wan0\n"},
+		{"two of one address", entryAt("web", web, "10.0.0.21:8443", "") + entryAt("dns", "203.0.113.10:443/udp", "10.0.0.21:8443", ""),
+			func(c *Config) any { return len(c.NAT().Groups[1].Addresses) }, 2},
+		{"a range of ports", entryAt("web", "203.0.113.10:8000-8099/sctp", "10.0.0.21", ""),
+			func(c *Config) any { return fmt.Sprint(first(c).Match, " ", first(c).Servers[0].Address.Port()) }, "203.0.113.10:8000-8099/sctp 0"},
+		{"a mark", "[[nat.entry]]\nname=\"web\"\nfwmark=\"0x10\"\nrouter=\"wan\"\nservers=[{address=\"10.0.0.21:80\"}]",
+			func(c *Config) any { return fmt.Sprint(first(c).Match, " ", len(c.NAT().Groups[1].Addresses)) }, "mark 0x10 1"},
+		{"a check, a weight, a limit", check("up", "") + "[[nat.entry]]\nname=\"web\"\naddress=\"" + web + "\"\nsteer=\"weighted\"\nservers=[{address=\"10.0.0.21:80\",check=\"up\",weight=7,max=9}]",
+			func(c *Config) any { return fmt.Sprint(first(c).Servers[0]) }, "{10.0.0.21:80 up 7 9}"},
+		{"all that has a time or a number", entryAt("web", web, "10.0.0.21:80", "persist=\"5m\"\nslow_start=\"30s\"\nquorum=1\nspare=\"10.0.0.29:80\"\non_failure=\"keep\"\nforward=\"nat\""),
+			func(c *Config) any {
+				e := first(c)
+				return fmt.Sprint(e.Persist, e.SlowStart, e.Quorum, e.Spare, e.OnFailure)
+			}, "5m0s 30s 1 10.0.0.29:80keep"},
+		{"servers may have replicated flows", entryAt("web", web, "10.0.0.21:80", "spare=\"10.0.0.29:80\""),
+			func(c *Config) any { return fmt.Sprint(c.ServerNetworks()) }, "[10.0.0.21/32 10.0.0.29/32]"},
+		{"events are filtered where entry points translate", entryAt("web", web, "10.0.0.21:80", "") + sessions,
+			func(c *Config) any { return c.NAT().Events != nil }, true},
+		{"none", "", func(c *Config) any { return len(c.Entries()) + len(c.ServerNetworks()) }, 0},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			got := row.got(parse(t, "/etc/understudy/understudy.toml", twoRouters+row.more))
+			if !reflect.DeepEqual(row.want, got) {
+				t.Errorf("want %#v, got %#v", row.want, got)
+			}
+		})
+	}
+}
+
+// Nodes that steer otherwise do not fit together.
+func TestEntriesAgree(t *testing.T) {
+	base := entryAt("web", "203.0.113.10:443/tcp", "10.0.0.21:80", "")
+	one := parse(t, "one", twoRouters+base)
+	if want := "entry web 203.0.113.10:443/tcp by primary to 10.0.0.21:80*1 with ipv4/51/203.0.113.1/24\n"; !strings.Contains(one.Agreement(), want) {
+		t.Errorf("want %q in\n%s", want, one.Agreement())
+	}
+	for name, other := range map[string]string{
+		"another server": entryAt("web", "203.0.113.10:443/tcp", "10.0.0.22:80", ""),
+		"another way":    entryAt("web", "203.0.113.10:443/tcp", "10.0.0.21:80", `steer="source-hash"`),
+		"a spare":        entryAt("web", "203.0.113.10:443/tcp", "10.0.0.21:80", `spare="10.0.0.29:80"`),
+		"a mark":         "[[nat.entry]]\nname=\"web\"\nfwmark=\"0x10\"\nrouter=\"wan\"\nservers=[{address=\"10.0.0.21:80\"}]",
+	} {
+		if two := parse(t, "two", twoRouters+other); two.Hash() == one.Hash() {
+			t.Errorf("%s: the nodes agree", name)
+		}
+	}
+	if two := parse(t, "two", twoRouters+base+"slow_start=\"10s\"\non_failure=\"keep\""); two.Hash() != one.Hash() {
+		t.Error("each node has its own slow start")
+	}
+}
