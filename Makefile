@@ -8,7 +8,7 @@ LDFLAGS := -X main.version=$(VERSION)
 # Packages whose tests need the kernel: network namespaces, so root.
 KERNEL  := ./vrrp/vrrpnet/... ./vrrp/election/... ./garp/garpnet/... ./garp/ranet/... ./nat/nft/... ./nat/conntrack/... \
            ./appliance/kernel/... ./appliance/replica/... ./appliance/lab/... ./appliance/demo/... ./appliance/bench/... \
-           ./appliance/e2e/... ./appliance/daemon/... ./health/probe/... ./lacp/lacpnet/...
+           ./appliance/e2e/... ./appliance/daemon/... ./health/probe/... ./lacp/lacpnet/... ./nat/entry/entrynet/...
 # The election beside other people's routers. They mostly wait: several at a time.
 INTEROP := ./appliance/interop/...
 # What needs Debian's kernel: in a machine of its own (appliance/lab/guest).
@@ -101,7 +101,7 @@ bench-checks: build tools ## thousands of TCP checks, beside keepalived's checke
 	@mkdir -p dist
 	@$(BIN) bench checks 2>&1 | tee dist/bench-checks.txt
 
-bench-nat: build tools ## translation beside a rule a mapping; also into dist/bench-nat.txt (root)
+bench-nat: build tools ## translation beside a rule a mapping, entry points; also into dist/bench-nat.txt (root)
 	@mkdir -p dist
 	@.ci/bench-nat $(BIN) dist/bench-nat.txt
 

@@ -25,6 +25,7 @@ var layers = map[string][]string{
 	"garp/ra":            nil,
 	"lacp":               nil,
 	"nat":                nil,
+	"nat/entry":          {"nat", "health"},
 	"nat/session":        nil,
 	"health":             nil,
 	"health/expect":      nil,
@@ -45,8 +46,9 @@ var layers = map[string][]string{
 	"garp/garpnet":              {"garp"},
 	"lacp/lacpnet":              {"lacp"},
 	"garp/ranet":                {"garp", "garp/ra"},
-	"nat/nft":                   {"nat"},
+	"nat/nft":                   {"nat", "nat/entry"},
 	"nat/conntrack":             {"nat/session"},
+	"nat/entry/entrynet":        {"nat", "nat/entry", "nat/conntrack", "nat/session"},
 	"health/program":            nil,
 	"health/probe":              {"health", "health/expect", "health/heartbeat", "health/sdnotify", "health/program"},
 	"health/pulse":              {"health/heartbeat", "health/program"},
@@ -55,7 +57,7 @@ var layers = map[string][]string{
 	"appliance/notify":          {"health/program"},
 	"appliance/replica":         {"nat/session", "nat/conntrack", "appliance/replica/journal"},
 	"appliance/replica/journal": {"nat/session"},
-	"appliance/config":          {"appliance/config/keepalived", "vrrp", "garp/ra", "vrrp/witness", "nat", "nat/session", "health", "health/expect", "appliance/identity"},
+	"appliance/config":          {"appliance/config/keepalived", "vrrp", "garp/ra", "vrrp/witness", "nat", "nat/entry", "nat/session", "health", "health/expect", "appliance/identity"},
 	"appliance/control":         {"appliance"},
 	"appliance/metrics":         {"appliance"},
 	"appliance/web":             nil,
@@ -73,7 +75,7 @@ var layers = map[string][]string{
 	"appliance/lab/guest":   nil,
 	"appliance/lab/pair":    {"appliance", "appliance/config", "appliance/control", "appliance/lab", "appliance/lab/capture", "appliance/lab/probe", "nat/conntrack", "nat/session"},
 	"appliance/demo":        {"appliance", "appliance/lab", "appliance/lab/capture", "appliance/lab/pair", "appliance/lab/probe"},
-	"appliance/bench":       {"appliance/lab", "appliance/lab/capture", "appliance/lab/pair", "appliance/lab/probe", "nat", "nat/conntrack", "nat/nft", "nat/session"},
+	"appliance/bench":       {"appliance/lab", "appliance/lab/capture", "appliance/lab/pair", "appliance/lab/probe", "health", "nat", "nat/conntrack", "nat/entry", "nat/nft", "nat/session"},
 	"appliance/e2e":         nil,
 	"appliance/e2e/bonds":   nil,
 	"appliance/interop":     nil,
@@ -83,7 +85,7 @@ var layers = map[string][]string{
 }
 
 // pure packages decide and do nothing else.
-var pure = []string{"vrrp", "vrrp/witness", "garp", "garp/ra", "lacp", "nat", "nat/session", "health", "health/expect", "health/heartbeat", "health/sdnotify", "appliance", "appliance/identity", "appliance/sim"}
+var pure = []string{"vrrp", "vrrp/witness", "garp", "garp/ra", "lacp", "nat", "nat/entry", "nat/session", "health", "health/expect", "health/heartbeat", "health/sdnotify", "appliance", "appliance/identity", "appliance/sim"}
 
 // notPure is what a pure package may not import of the standard library.
 var notPure = []string{"os", "net", "syscall", "sync", "context", "log", "math/rand", "math/rand/v2", "unsafe", "runtime"}

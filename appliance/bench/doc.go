@@ -25,6 +25,8 @@
 //	             decides, named.go reads the survivor's report
 //	modes.go     what each mode of replication costs, takes and loses (plane.go)
 //	versus.go    the same beside conntrackd; truths.go compares tables
+//	steering.go  entry points: how even each way to steer is, and who moves
+//	death.go     a server dies under its connections
 //	bed.go       two gateways and a program that replicates: bed_ours.go,
 //	             bed_conntrackd.go; lives.go, packets.go and connections.go make sessions
 //	mappings.go  many mappings of addresses: load, change, and what a flow pays

@@ -13,14 +13,14 @@ import (
 func newBenchNAT() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "nat",
-		Short: "address translation: many mappings",
+		Short: "address translation: many mappings, entry points",
 		Long:  "`make bench-nat` runs all of it.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cmd.Help()
 			return &codeError{code: exitUsage, quiet: true, err: errors.New("nothing to measure given")}
 		},
 	}
-	c.AddCommand(newBenchMappings())
+	c.AddCommand(newBenchMappings(), newBenchSteering(), newBenchDeath())
 	for _, sub := range c.Commands() {
 		asUsage(sub)
 	}
