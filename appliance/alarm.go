@@ -31,6 +31,7 @@ const (
 	AlarmWatchdog         = "watchdog-failed" // the machine's, or systemd's, is not fed
 	AlarmMirrorDown       = "mirror-down"     // packets are not copied to the standby
 	AlarmJournal          = "journal-failed"  // sessions are not written to disk, but should be
+	AlarmServers          = "entry-servers"   // an entry point has not enough servers, or none
 )
 
 // Alarm is something an operator should know, for as long as it holds.

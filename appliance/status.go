@@ -249,16 +249,29 @@ type MirrorStatus struct {
 
 // EntryStatus is one entry point and its servers.
 type EntryStatus struct {
-	Name    string         `json:"name"`
-	Address string         `json:"address"`
-	Servers []ServerStatus `json:"servers"`
+	Name      string         `json:"name"`
+	Address   string         `json:"address"` // or its mark
+	Group     string         `json:"group"`   // that it moves with
+	Steer     string         `json:"steer"`
+	OnFailure string         `json:"on_failure"`
+	Enough    bool           `json:"enough"`    // servers: the quorum, or one
+	NewFlows  uint64         `json:"new_flows"` // so far, on this node
+	Servers   []ServerStatus `json:"servers"`
 }
 
 // ServerStatus is one server behind an entry point.
 type ServerStatus struct {
 	Address string `json:"address"`
-	State   string `json:"state"`
+	Check   string `json:"check,omitempty"`
+	State   string `json:"state"` // unknown | up | down; unknown counts as up
 	Weight  int    `json:"weight"`
+	Drained bool   `json:"drained,omitempty"`
+	Full    bool   `json:"full,omitempty"` // it has as many connections as it may
+	Spare   bool   `json:"spare,omitempty"`
+	// Share is what part of the new flows it gets now.
+	Share float64 `json:"share"`
+	// Connections is there where something goes by their number: as last counted.
+	Connections *int `json:"connections,omitempty"`
 }
 
 // CheckStatus is one health check.

@@ -34,6 +34,7 @@ func (s Status) WriteText(w io.Writer, now time.Time) error {
 	if n := s.NAT; n.Source+n.Static+n.Forwards+len(n.Entries) > 0 {
 		fmt.Fprintf(t, "\nNAT\t%d source, %d forward, %d static, %d entry points\n", n.Source, n.Forwards, n.Static, len(n.Entries))
 	}
+	s.NAT.writeEntries(t)
 	if len(s.Checks) > 0 {
 		fmt.Fprintln(t, "\nCHECK\tKIND\tSTATE\tSINCE\tLAST ERROR")
 	}

@@ -44,19 +44,6 @@ func (e Entry) serverHosts() (out []netip.Addr) {
 	return out
 }
 
-// ServerNetworks are the hosts that entry points translate to.
-func (c *Config) ServerNetworks() (out []netip.Prefix) {
-	if c.Mappings == nil {
-		return nil
-	}
-	for _, e := range c.Mappings.Entries {
-		for _, a := range e.serverHosts() {
-			out = append(out, netip.PrefixFrom(a, a.BitLen()))
-		}
-	}
-	return out
-}
-
 // agreed is what all nodes must have in common of the entry point.
 func (e Entry) agreed(with string) string {
 	var servers []string

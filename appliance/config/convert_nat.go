@@ -160,5 +160,10 @@ func (m *Mappings) Inside() (out []netip.Prefix) {
 		a := f.To.Addr()
 		out = append(out, netip.PrefixFrom(a, a.BitLen()))
 	}
+	for _, e := range m.Entries {
+		for _, a := range e.serverHosts() {
+			out = append(out, netip.PrefixFrom(a, a.BitLen()))
+		}
+	}
 	return out
 }

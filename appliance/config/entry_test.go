@@ -49,10 +49,10 @@ func TestGoodEntries(t *testing.T) {
 				return fmt.Sprint(e.Persist, e.SlowStart, e.Quorum, e.Spare, e.OnFailure)
 			}, "5m0s 30s 1 10.0.0.29:80keep"},
 		{"servers may have replicated flows", entryAt("web", web, "10.0.0.21:80", "spare=\"10.0.0.29:80\""),
-			func(c *Config) any { return fmt.Sprint(c.ServerNetworks()) }, "[10.0.0.21/32 10.0.0.29/32]"},
+			func(c *Config) any { return fmt.Sprint(c.Mappings.Inside()) }, "[10.0.0.21/32 10.0.0.29/32]"},
 		{"events are filtered where entry points translate", entryAt("web", web, "10.0.0.21:80", "") + sessions,
 			func(c *Config) any { return c.NAT().Events != nil }, true},
-		{"none", "", func(c *Config) any { return len(c.Entries()) + len(c.ServerNetworks()) }, 0},
+		{"none", "", func(c *Config) any { return len(c.Entries()) + len(c.Mappings.Inside()) }, 0},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			got := row.got(parse(t, "/etc/understudy/understudy.toml", twoRouters+row.more))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -56,6 +57,13 @@ func (n *node) Diff(_ context.Context, peer string) (*appliance.FlowsDiff, error
 
 func (n *node) Takeovers(context.Context) ([]appliance.TakeoverStatus, error) {
 	return []appliance.TakeoverStatus{{Group: "gateway"}}, nil
+}
+
+func (n *node) DrainServer(_ context.Context, entry, server string, drained bool) error {
+	if entry != "web" || server != "10.0.0.21:80" || !drained {
+		return fmt.Errorf("%s has no server %s to undrain", entry, server)
+	}
+	return nil
 }
 
 func (n *node) Upgrade(context.Context) (string, error) { return "2.0", nil }

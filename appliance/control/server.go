@@ -32,6 +32,8 @@ type Handler interface {
 	// one that has most.
 	Diff(ctx context.Context, peer string) (*appliance.FlowsDiff, error)
 	Takeovers(ctx context.Context) ([]appliance.TakeoverStatus, error)
+	// DrainServer has a server of an entry point get no new flows, or again.
+	DrainServer(ctx context.Context, entry, server string, drained bool) error
 }
 
 // Server answers on a unix socket.
@@ -123,6 +125,7 @@ func mux(h Handler) *http.ServeMux {
 	m.HandleFunc("POST /v1/reload", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, h.Reload(r.Context()))
 	})
+	servers(m, h)
 	m.HandleFunc("POST /v1/upgrade", func(w http.ResponseWriter, r *http.Request) {
 		version, err := h.Upgrade(r.Context())
 		if err != nil {

@@ -57,6 +57,11 @@ func clean() (out Cleaned, err error) {
 		errs = append(errs, addresses.Close())
 	}
 	errs = append(errs, err)
+	entries, err := nft.OpenEntries(nft.Config{})
+	if err == nil {
+		err = errors.Join(entries.Clean(), entries.Close())
+	}
+	errs = append(errs, err)
 	table, err := nft.Open(nft.Config{})
 	if err == nil {
 		err = errors.Join(table.Clean(), table.Close())

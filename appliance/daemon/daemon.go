@@ -74,6 +74,9 @@ type node struct {
 	up         map[string]bool // each interface, as last seen
 	table      *nft.Applier
 	tableWatch *nft.Watcher
+	entryTable *nft.Entries
+	entryWatch *nft.Watcher
+	entries    *entries
 	sessions   *sessions // nil without [sessions]
 	checks     *checks
 	bonds      *bonds
@@ -148,7 +151,7 @@ func open(o Options, cfg *config.Config) (_ *node, err error) {
 	n.speaker = newSpeaker(n.client.Board(), n.log)
 	n.advertise(cfg)
 	n.runner = n.newRunner(cfg)
-	n.checks = newChecks(cfg, n.runner.Post)
+	n.checks = newChecks(cfg, n.told)
 	n.bonds = newBonds(cfg, n.runner.Post, n.log)
 	n.notify = newNotifier(n, cfg)
 	if n.control, err = control.Listen(o.Control, n); err != nil {
@@ -172,6 +175,9 @@ func (n *node) openKernel(cfg *config.Config, plan nat.Plan) (err error) {
 	}
 	n.undo = append(n.undo, n.tableWatch.Close)
 	if _, err := n.table.Apply(plan); err != nil {
+		return err
+	}
+	if err := n.openEntries(cfg, dir); err != nil {
 		return err
 	}
 	// Forwarding is among them. Hosts that knew this box before it booted send to it
@@ -207,7 +213,7 @@ func (n *node) openKernel(cfg *config.Config, plan nat.Plan) (err error) {
 }
 
 func (n *node) newRunner(cfg *config.Config) *runner.Runner {
-	h := &holder{gate: gate{n.table}, addresses: n.addresses, gated: n.settled.gated, settle: n.settleSoon, early: early{announce: n.announce}}
+	h := &holder{gate: gate{n.table, n.entryTable}, addresses: n.addresses, gated: n.settled.gated, settle: n.settleSoon, early: early{announce: n.announce}}
 	drain := func(context.Context, string) error { return nil }
 	if n.sessions != nil {
 		h.sessions = n.sessions
@@ -220,8 +226,10 @@ func (n *node) newRunner(cfg *config.Config) *runner.Runner {
 		Announce: func(group string, addresses []identity.Address) {
 			n.announce.announce(group, addresses)
 			n.speaker.Start(group)
+			n.entries.setActive(group, true)
 		},
 		Withdraw: func(group string) {
+			n.entries.setActive(group, false)
 			n.speaker.Stop(group)
 			n.announce.withdraw(group)
 		},
@@ -247,6 +255,11 @@ func (n *node) run(ctx context.Context) error {
 	g.Go(func() error { n.speaker.Run(ctx); return nil })
 	g.Go(func() error { return n.watcher.Run(ctx, n.onKernel) })
 	g.Go(func() error { return n.tableWatch.Run(ctx, n.table.PortID, n.repairTable) })
+	g.Go(func() error {
+		return n.entryWatch.Run(ctx, n.entryTable.PortID, n.entries.repair)
+	})
+	g.Go(func() error { n.entries.run(ctx); return nil })
+	g.Go(func() error { n.watchAlarm(ctx, appliance.AlarmServers, n.entries.lacking); return nil })
 	g.Go(func() error { n.audit(ctx); return nil })
 	g.Go(func() error { n.settle(ctx); return nil })
 	g.Go(func() error { n.checks.run(ctx); return nil })
@@ -405,6 +418,7 @@ func (n *node) audit(ctx context.Context) {
 		case <-t.C:
 			n.refilter()
 			n.repairTable()
+			n.entries.repair()
 			n.prepareDevices()
 		}
 	}
@@ -425,12 +439,16 @@ func (n *node) repairTable() {
 	}
 }
 
-// gate adapts the nftables applier to the holder.
-type gate struct{ *nft.Applier }
+// gate adapts the nftables appliers to the holder.
+type gate struct {
+	*nft.Applier
+	entries *nft.Entries
+}
 
 func (g gate) SetUnknown(reset bool) error {
+	u := nft.UnknownDrop
 	if reset {
-		return g.Applier.SetUnknown(nft.UnknownReset)
+		u = nft.UnknownReset
 	}
-	return g.Applier.SetUnknown(nft.UnknownDrop)
+	return errors.Join(g.Applier.SetUnknown(u), g.entries.SetUnknown(u))
 }

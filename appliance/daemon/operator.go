@@ -65,6 +65,10 @@ func (n *node) reload(ctx context.Context) error {
 	if _, err := n.table.Apply(plan); err != nil {
 		return fmt.Errorf("reload: %w", errors.Join(err, n.addresses.Prepare(old.Devices())))
 	}
+	if err := n.entries.prepare(cfg); err != nil {
+		_, undo := n.table.Apply(n.settled.current())
+		return fmt.Errorf("reload: %w", errors.Join(err, undo, n.addresses.Prepare(old.Devices())))
+	}
 	told, err := n.configured.ask(ctx, configureBound, func() error {
 		return n.client.Send(election.Configure{Config: cfg.Election()})
 	})
@@ -74,9 +78,11 @@ func (n *node) reload(ctx context.Context) error {
 	if err != nil {
 		// Back to what the election still goes by.
 		_, undo := n.table.Apply(n.settled.current())
+		n.entries.repair()
 		return fmt.Errorf("reload: %w", errors.Join(err, undo, n.addresses.Prepare(old.Devices())))
 	}
 	n.settled.set(cfg, plan)
+	n.entries.set(cfg)
 	if err := n.tellGuard(cfg); err != nil && !errors.Is(err, election.ErrLost) {
 		return fmt.Errorf("reload: %w", err) // config has checked the secret
 	}
@@ -187,7 +193,7 @@ func (n *node) Status(ctx context.Context) (appliance.Status, error) {
 }
 
 func (n *node) natStatus(cfg *config.Config) appliance.NATStatus {
-	out := appliance.NATStatus{Entries: []appliance.EntryStatus{}}
+	out := appliance.NATStatus{Entries: n.entries.status()}
 	if cfg.Mappings != nil {
 		out.Source, out.Static, out.Forwards = len(cfg.Mappings.Sources), len(cfg.Mappings.Statics), len(cfg.Mappings.Forwards)
 	}
