@@ -127,6 +127,7 @@ type deathBed struct {
 	o       DeathOptions
 	pair    *pair.Pair
 	nodes   []*lab.Node
+	first   *probe.Greeter // on the first of them
 	clients *probe.Clients
 	ends    []func()
 	moves   int // so far
@@ -161,6 +162,9 @@ func newDeathBed(ctx context.Context, o DeathOptions) (_ *deathBed, err error) {
 			return nil, err
 		}
 		b.ends = append(b.ends, g.Stop)
+		if i == 0 {
+			b.first = g
+		}
 	}
 	for _, g := range b.pair.Gateways {
 		if err := g.Start(); err != nil {
@@ -236,6 +240,7 @@ func (b *deathBed) die(ctx context.Context, took map[string][]float64) (d Death,
 	if len(all) > 0 {
 		d.FirstMS, d.LastMS = slices.Min(all), slices.Max(all)
 	}
+	b.first.Forget() // nobody has told it that its clients have gone
 	if err := b.nodes[0].PlugAll(); err != nil {
 		return d, err
 	}

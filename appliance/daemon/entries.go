@@ -387,6 +387,7 @@ func (e *entries) followNow(flows entryFlows) (again bool) {
 		e.log.Debug("waking clients once more", "err", err)
 	}
 	if len(dead) > 0 {
+		began := time.Now()
 		var marked []entrynet.Flow
 		out, err := flows.Cut(points, dead, func(list []entrynet.Flow) error {
 			marked = list
@@ -396,7 +397,7 @@ func (e *entries) followNow(flows entryFlows) (again bool) {
 			e.log.Error("cutting the flows of servers that have died", "servers", names, "err", err)
 		}
 		if out.Deleted > 0 {
-			e.log.Info("flows cut", "servers", names, "flows", out.Deleted, "clients_woken", out.Woken)
+			e.log.Info("flows cut", "servers", names, "flows", out.Deleted, "clients_woken", out.Woken, "took", time.Since(began))
 		}
 		e.mu.Lock()
 		for _, name := range names {

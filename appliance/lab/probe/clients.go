@@ -18,7 +18,7 @@ type Greeter struct {
 	wait     sync.WaitGroup
 
 	mu    sync.Mutex
-	conns []net.Conn
+	conns []*net.TCPConn
 	over  bool
 }
 
@@ -41,8 +41,12 @@ func StartGreeter(ctx context.Context, at Place, addr netip.AddrPort, name byte)
 			}
 			g.wait.Go(func() {
 				defer conn.Close()
-				if _, err := conn.Write([]byte{name}); err == nil {
-					_, _ = io.Copy(conn, conn)
+				// Byte by byte: io.Copy would take two more files for each connection.
+				b := []byte{name}
+				for _, err := conn.Write(b); err == nil; _, err = conn.Write(b) {
+					if _, err := io.ReadFull(conn, b); err != nil {
+						return
+					}
 				}
 			})
 		}
@@ -50,11 +54,23 @@ func StartGreeter(ctx context.Context, at Place, addr netip.AddrPort, name byte)
 	return g, nil
 }
 
-func (g *Greeter) keep(conn net.Conn) bool {
+func (g *Greeter) keep(conn *net.TCPConn) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.conns = append(g.conns, conn)
 	return !g.over
+}
+
+// Forget ends the connections that there are, as a reboot does: nothing of them is sent
+// again and again.
+func (g *Greeter) Forget() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, c := range g.conns {
+		_ = c.SetLinger(0)
+		c.Close()
+	}
+	g.conns = nil
 }
 
 // Stop ends the server and its connections.
@@ -62,10 +78,8 @@ func (g *Greeter) Stop() {
 	g.listener.Close()
 	g.mu.Lock()
 	g.over = true
-	for _, c := range g.conns {
-		c.Close()
-	}
 	g.mu.Unlock()
+	g.Forget()
 	g.wait.Wait()
 }
 
@@ -88,6 +102,7 @@ type Clients struct {
 	cancel context.CancelFunc
 	wait   sync.WaitGroup
 	failed atomic.Int64
+	doorC  chan struct{} // holds as many as may dial at once
 
 	mu    sync.Mutex
 	state []clientState
@@ -114,7 +129,7 @@ func StartClients(ctx context.Context, o ClientsOptions) (*Clients, error) {
 	if o.Every == 0 {
 		o.Every = 200 * time.Millisecond
 	}
-	c := &Clients{opt: o, state: make([]clientState, o.Count)}
+	c := &Clients{opt: o, state: make([]clientState, o.Count), doorC: make(chan struct{}, dialling)}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	for n := range o.Count {
 		if err := c.connect(ctx, n); err != nil {
@@ -128,13 +143,19 @@ func StartClients(ctx context.Context, o ClientsOptions) (*Clients, error) {
 	return c, nil
 }
 
+// dialling bounds how many clients dial at a time: each takes a thread of this machine's,
+// where a client elsewhere has a machine of its own.
+const dialling = 32
+
 // greetBound is how long a client waits to be connected and greeted before it tries anew.
 const greetBound = time.Second
 
 func (c *Clients) connect(ctx context.Context, n int) error {
+	c.doorC <- struct{}{}
 	ctx, cancel := context.WithTimeout(ctx, greetBound)
 	defer cancel()
 	conn, err := dial(ctx, c.opt.Client, c.opt.Target)
+	<-c.doorC
 	if err != nil {
 		return err
 	}
