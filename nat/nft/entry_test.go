@@ -727,4 +727,13 @@ func TestEntryReload(t *testing.T) {
 			}
 		}
 	}
+	// Of those that went nothing is left.
+	c, err := l.e.link.conn()
+	l.must(err)
+	have, err := readEntries(c, l.e.link.nl)
+	l.must(err)
+	want := formOf([]entry.Point{s.Point()}, UnknownReset)
+	if len(have.chains) != len(want.chains) || len(have.sets) != len(want.sets) || len(have.counters) != len(want.counters) {
+		t.Errorf("%d chains, %d sets, %d counters; want %d, %d, %d", len(have.chains), len(have.sets), len(have.counters), len(want.chains), len(want.sets), len(want.counters))
+	}
 }

@@ -182,6 +182,14 @@ func TestCut(t *testing.T) {
 					t.Errorf("a silent client: %v, want a reset", err)
 				}
 			}
+			// What woke them was not tracked: else the answers would be of a known flow.
+			all, err := n.gateway.Conntrack()
+			n.must(err)
+			for _, f := range all {
+				if from, _ := netip.AddrFromSlice(f.Forward.SrcIP); from.Unmap() == to.Addr() {
+					t.Errorf("a flow has begun at the entry point: %v", f)
+				}
+			}
 			for _, c := range conns[1] {
 				n.must(c.SetReadDeadline(time.Now().Add(5 * time.Millisecond)))
 				if _, err := c.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) && !isTimeout(err) {
