@@ -94,7 +94,7 @@ func (e *Entries) apply(points []entry.Point) (changed bool, err error) {
 }
 
 // mode is what becomes of unknown connections: as it was asked for, else as it is.
-func (e *Entries) mode(have *entryState) Unknown {
+func (e *Entries) mode(have *state) Unknown {
 	switch {
 	case e.unknown != nil:
 		return *e.unknown

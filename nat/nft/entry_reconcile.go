@@ -6,23 +6,12 @@ import (
 	"slices"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/expr"
 	"github.com/mdlayher/netlink"
 )
 
-// entryState is what the kernel holds of the table of entry points.
-type entryState struct {
-	exists   bool
-	dormant  bool
-	chains   map[string]*nftables.Chain
-	rules    map[string][]string // chain -> a comment a rule
-	sets     map[string]*nftables.Set
-	elements map[string]map[string]element
-	counters map[string]expr.Counter
-}
-
-func readEntries(c *nftables.Conn, nl *netlink.Conn) (*entryState, error) {
-	s := &entryState{chains: map[string]*nftables.Chain{}, rules: map[string][]string{},
+// readEntries reads what the kernel holds of the table of entry points.
+func readEntries(c *nftables.Conn, nl *netlink.Conn) (*state, error) {
+	s := &state{chains: map[string]*nftables.Chain{}, rules: map[string][]string{},
 		sets: map[string]*nftables.Set{}, elements: map[string]map[string]element{}}
 	tables, err := c.ListTablesOfFamily(nftables.TableFamilyINet)
 	if err != nil {
@@ -92,10 +81,10 @@ func sameEntrySet(have, want *nftables.Set) bool {
 // and so do the elements of verdict maps: what goes, goes in that order, and what comes in
 // the other. An entry point that stays is not touched: what its kept clients are is known
 // to the kernel alone.
-func (t *transaction) reconcileEntries(have *entryState, want entryForm) error {
+func (t *transaction) reconcileEntries(have *state, want wanted) error {
 	if have.exists && have.dormant {
 		t.deleteTable()
-		*have = entryState{}
+		*have = state{}
 	}
 	if !have.exists {
 		t.addTable()
@@ -170,22 +159,8 @@ func (t *transaction) reconcileEntries(have *entryState, want entryForm) error {
 			t.deleteCounter(name)
 		}
 	}
-	for _, name := range want.counters {
-		if _, ok := have.counters[name]; !ok {
-			t.addCounter(name)
-		}
-	}
-	for _, s := range want.sets {
-		if have.sets[s.Name] == nil {
-			if err := t.addSet(s.Set); err != nil {
-				return err
-			}
-		}
-	}
-	for _, ch := range want.chains {
-		if have.chains[ch.name] == nil {
-			t.addChain(ch)
-		}
+	if err := addForm(t, have, want); err != nil {
+		return err
 	}
 	for _, s := range want.sets {
 		if jumps(s.Set) {

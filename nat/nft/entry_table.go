@@ -71,13 +71,6 @@ func entryTable() *nftables.Table {
 	return &nftables.Table{Name: EntryTable, Family: nftables.TableFamilyINet}
 }
 
-// entryForm is the table, or what of it an entry point needs.
-type entryForm struct {
-	chains   []chain
-	sets     []set
-	counters []string
-}
-
 // jumps tells whether a set's elements are verdicts: the comment of an element is the
 // name of the entry point that it leads to.
 func jumps(s *nftables.Set) bool { return s.IsMap && s.DataType.Name == nftables.TypeVerdict.Name }
@@ -87,7 +80,7 @@ func jumps(s *nftables.Set) bool { return s.IsMap && s.DataType.Name == nftables
 func filled(s *nftables.Set) bool { return s.HasTimeout }
 
 // formOf is the whole table for points.
-func formOf(points []entry.Point, unknown Unknown) (f entryForm) {
+func formOf(points []entry.Point, unknown Unknown) (f wanted) {
 	guard := chain{name: chainEntryGuard, kind: nftables.ChainTypeFilter, hook: nftables.ChainHookPrerouting, priority: priorityStray,
 		rules: []rule{say("of known flows", do(&expr.Ct{Key: expr.CtKeySTATE, Register: word(0)},
 			masked(0, binaryutil.NativeEndian.PutUint32(strange)...), equal(0, 0, 0, 0, 0), accept()))}}
@@ -208,14 +201,14 @@ func keptSet(p entry.Point) *nftables.Set {
 }
 
 // pointForm is what one entry point needs beside what all share.
-func pointForm(p entry.Point) entryForm {
+func pointForm(p entry.Point) wanted {
 	f := pointFamily(p)
 	servers := &nftables.Set{Table: entryTable(), Name: mapServers + p.Name, IsMap: true, KeyType: nftables.TypeMark, DataType: f.address()}
 	if !p.KeepsPort() {
 		servers.DataType = concat(f.address(), nftables.TypeInetService)
 	}
 	slots := &nftables.Set{Table: entryTable(), Name: mapSlots + p.Name, IsMap: true, KeyType: nftables.TypeMark, DataType: nftables.TypeMark}
-	out := entryForm{
+	out := wanted{
 		chains:   []chain{{name: prefixTo + p.Name, rules: f.pointRules(p)}},
 		sets:     []set{{slots, slotElements(p)}, {servers, serverElements(p)}},
 		counters: []string{prefixNew + p.Name},

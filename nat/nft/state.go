@@ -17,7 +17,7 @@ type state struct {
 	exists   bool
 	dormant  bool // someone switched the table off
 	chains   map[string]*nftables.Chain
-	rules    map[string][]string // chain -> a fingerprint a rule
+	rules    map[string][]string // chain -> a fingerprint a rule; of entry points, its comment
 	sets     map[string]*nftables.Set
 	elements map[string]map[string]element // set -> id -> element
 	counters map[string]expr.Counter
