@@ -30,7 +30,7 @@ func TestUnicastPair(t *testing.T) {
 		}
 		n++
 	}
-	if n < 8 {
+	if n < 4 { // of both gateways, however soon all of that was over
 		t.Errorf("%d adverts only", n)
 	}
 }
