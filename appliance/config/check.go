@@ -63,6 +63,19 @@ func (c *checker) check(raw *rawFile) {
 	}
 }
 
+// unique refuses a name that another thing of its kind has. names has the place of each
+// name so far, by the name; an empty one was refused already.
+func (c *checker) unique(names map[string]string, path, name, kind, fix string) {
+	if name == "" {
+		return
+	}
+	if first, ok := names[name]; ok {
+		c.add(join(path, "name"), fmt.Sprintf("%s is also the %s in line %d", quote(name), kind, c.line(first)), fix)
+		return
+	}
+	names[name] = join(path, "name")
+}
+
 // name checks the name of something: what it can be is what is safe in a file
 // name, a metric label and a log line.
 func (c *checker) name(path string, v *string, missing string) string {

@@ -19,11 +19,7 @@ func (c *checker) checkBonds(raw []*rawBond) {
 		}
 		path := at("bond", i)
 		b := c.bond(path, rb)
-		if first, ok := c.bonds[b.Name]; ok && b.Name != "" {
-			c.add(join(path, "name"), fmt.Sprintf("%s is also the bond in line %d", quote(b.Name), c.line(first)), "write each bond once")
-		} else if b.Name != "" {
-			c.bonds[b.Name] = join(path, "name")
-		}
+		c.unique(c.bonds, path, b.Name, "bond", "write each bond once")
 		c.config.Bonds = append(c.config.Bonds, b)
 	}
 }

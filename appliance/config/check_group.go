@@ -16,11 +16,7 @@ func (c *checker) checkGroups(raw []*rawGroup) {
 		}
 		path := at("group", i)
 		g := Group{Name: c.name(join(path, "name"), rg.Name, `name the group, like name = "gateway"`)}
-		if first, ok := groupAt[g.Name]; ok && g.Name != "" {
-			c.add(join(path, "name"), fmt.Sprintf("%s is also the group in line %d", quote(g.Name), c.line(first)), "give each group a name of its own")
-		} else {
-			groupAt[g.Name] = join(path, "name")
-		}
+		c.unique(groupAt, path, g.Name, "group", "give each group a name of its own")
 		if len(rg.Routers) == 0 {
 			c.add(join(path, "routers"), "missing: a group without routers", `list the routers that move together, like routers = ["lan", "wan"]`)
 		}

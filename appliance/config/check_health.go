@@ -61,11 +61,7 @@ func (c *checker) checkChecks(raw []*rawCheck) {
 		}
 		path := at("check", i)
 		k := c.healthCheck(path, rc)
-		if first, ok := c.checks[k.Name]; ok && k.Name != "" {
-			c.add(join(path, "name"), fmt.Sprintf("%s is also the check in line %d", quote(k.Name), c.line(first)), "give each check a name of its own")
-		} else if k.Name != "" {
-			c.checks[k.Name] = join(path, "name")
-		}
+		c.unique(c.checks, path, k.Name, "check", "give each check a name of its own")
 		c.config.Checks = append(c.config.Checks, k)
 	}
 	c.checkCombined(raw)
