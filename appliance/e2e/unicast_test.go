@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"context"
+	"fmt"
 	"testing"
 
 	"understudy/appliance/lab/capture"
@@ -23,6 +25,12 @@ func TestUnicastPair(t *testing.T) {
 	cut := s.crash(s.gw2)
 	s.intact(cut)
 	s.whole()
+	s.wait("eight adverts", func(context.Context) error { // a fast scene is over before there are so many
+		if n := len(c.Frames()); n < 8 {
+			return fmt.Errorf("%d", n)
+		}
+		return nil
+	})
 	n := 0
 	for _, f := range c.Frames() {
 		if f.Data[0]&1 == 1 {
@@ -30,7 +38,7 @@ func TestUnicastPair(t *testing.T) {
 		}
 		n++
 	}
-	if n < 4 { // of both gateways, however soon all of that was over
+	if n < 8 {
 		t.Errorf("%d adverts only", n)
 	}
 }
