@@ -51,7 +51,7 @@ func (a *Applier) read() (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := read(c, a.link.nl)
+	s, err := readOurs(c, a.link.nl)
 	if err != nil {
 		_ = a.link.close()
 	}

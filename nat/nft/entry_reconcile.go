@@ -1,7 +1,6 @@
 package nft
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 
@@ -11,54 +10,7 @@ import (
 
 // readEntries reads what the kernel holds of the table of entry points.
 func readEntries(c *nftables.Conn, nl *netlink.Conn) (*state, error) {
-	s := &state{chains: map[string]*nftables.Chain{}, rules: map[string][]string{},
-		sets: map[string]*nftables.Set{}, elements: map[string]map[string]element{}}
-	tables, err := c.ListTablesOfFamily(nftables.TableFamilyINet)
-	if err != nil {
-		return nil, fmt.Errorf("read tables: %w", err)
-	}
-	for _, t := range tables {
-		if t.Name == EntryTable {
-			s.exists, s.dormant = true, t.Flags != 0
-		}
-	}
-	if !s.exists {
-		return s, nil
-	}
-	chains, err := c.ListChainsOfTableFamily(nftables.TableFamilyINet)
-	if err != nil {
-		return nil, fmt.Errorf("read chains: %w", err)
-	}
-	for _, ch := range chains {
-		if ch.Table.Name != EntryTable {
-			continue
-		}
-		s.chains[ch.Name] = ch
-		if s.rules[ch.Name], err = readWords(nl, entryTable(), ch.Name); err != nil {
-			return nil, err
-		}
-	}
-	sets, err := c.GetSets(entryTable())
-	if err != nil {
-		return nil, fmt.Errorf("read sets: %w", err)
-	}
-	for _, set := range sets {
-		s.sets[set.Name] = set
-		if filled(set) {
-			continue
-		}
-		elements, err := c.GetSetElements(set)
-		if err != nil {
-			return nil, fmt.Errorf("read set %s: %w", set.Name, err)
-		}
-		s.elements[set.Name] = map[string]element{}
-		for _, k := range elements {
-			e := fromKernel(k)
-			s.elements[set.Name][e.id()] = e
-		}
-	}
-	s.counters, err = readCounters(c, entryTable())
-	return s, err
+	return reading{entryTable(), func(string) bool { return true }, filled}.read(c, nl)
 }
 
 func commentsOf(ch chain) (out []string) {

@@ -23,68 +23,79 @@ type state struct {
 	counters map[string]expr.Counter
 }
 
-// read dumps our table. Reading is several requests, so it may mix two states if
+// reading says how a table is read: one of ours, or that of entry points.
+type reading struct {
+	table *nftables.Table
+	words func(chain string) bool      // the rules of the chain are told by their comments
+	blind func(set *nftables.Set) bool // the kernel fills the set: its elements are nobody's business
+}
+
+// read dumps a table. Reading is several requests, so it may mix two states if
 // someone writes meanwhile; whoever acts on it reads again afterwards.
-func read(c *nftables.Conn, nl *netlink.Conn) (*state, error) {
+func (r reading) read(c *nftables.Conn, nl *netlink.Conn) (*state, error) {
 	s := &state{
 		chains: map[string]*nftables.Chain{}, rules: map[string][]string{},
 		sets: map[string]*nftables.Set{}, elements: map[string]map[string]element{},
 	}
-	tables, err := c.ListTablesOfFamily(nftables.TableFamilyINet)
+	tables, err := c.ListTablesOfFamily(r.table.Family)
 	if err != nil {
 		return nil, fmt.Errorf("read tables: %w", err)
 	}
 	for _, t := range tables {
-		if t.Name == Table {
+		if t.Name == r.table.Name {
 			s.exists, s.dormant = true, t.Flags != 0
 		}
 	}
 	if !s.exists {
 		return s, nil
 	}
-	if err := s.readChains(c, nl); err != nil {
+	if err := r.chains(s, c, nl); err != nil {
 		return nil, err
 	}
-	if err := s.readSets(c); err != nil {
+	if err := r.sets(s, c); err != nil {
 		return nil, err
 	}
-	s.counters, err = readCounters(c, ourTable())
+	s.counters, err = readCounters(c, r.table)
 	return s, err
 }
 
-func (s *state) readChains(c *nftables.Conn, nl *netlink.Conn) error {
-	all, err := c.ListChainsOfTableFamily(nftables.TableFamilyINet)
+func (r reading) chains(s *state, c *nftables.Conn, nl *netlink.Conn) error {
+	all, err := c.ListChainsOfTableFamily(r.table.Family)
 	if err != nil {
 		return fmt.Errorf("read chains: %w", err)
 	}
 	for _, ch := range all {
-		if ch.Table.Name != Table {
+		if ch.Table.Name != r.table.Name {
 			continue
 		}
 		s.chains[ch.Name] = ch
-		if inWords(ch.Name) {
-			if s.rules[ch.Name], err = readWords(nl, ourTable(), ch.Name); err != nil {
+		if r.words(ch.Name) {
+			if s.rules[ch.Name], err = readWords(nl, r.table, ch.Name); err != nil {
 				return err
 			}
 			continue
 		}
-		rules, err := c.GetRules(ourTable(), ch)
+		rules, err := c.GetRules(r.table, ch)
 		if err != nil {
 			return fmt.Errorf("read chain %s: %w", ch.Name, err)
 		}
-		for _, r := range rules {
-			s.rules[ch.Name] = append(s.rules[ch.Name], fingerprint(r.Exprs, r.UserData))
+		for _, rule := range rules {
+			s.rules[ch.Name] = append(s.rules[ch.Name], fingerprint(rule.Exprs, rule.UserData))
 		}
 	}
 	return nil
 }
 
-func (s *state) readSets(c *nftables.Conn) error {
-	all, err := c.GetSets(ourTable())
+func (r reading) sets(s *state, c *nftables.Conn) error {
+	all, err := c.GetSets(r.table)
 	if err != nil {
 		return fmt.Errorf("read sets: %w", err)
 	}
 	for _, set := range all {
+		s.sets[set.Name] = set
+		if r.blind(set) {
+			continue
+		}
 		elements, err := c.GetSetElements(set)
 		if err != nil {
 			return fmt.Errorf("read set %s: %w", set.Name, err)
@@ -94,9 +105,14 @@ func (s *state) readSets(c *nftables.Conn) error {
 			e := fromKernel(k)
 			byID[e.id()] = e
 		}
-		s.sets[set.Name], s.elements[set.Name] = set, byID
+		s.elements[set.Name] = byID
 	}
 	return nil
+}
+
+// readOurs reads our table.
+func readOurs(c *nftables.Conn, nl *netlink.Conn) (*state, error) {
+	return reading{ourTable(), inWords, func(*nftables.Set) bool { return false }}.read(c, nl)
 }
 
 func readCounters(c *nftables.Conn, table *nftables.Table) (map[string]expr.Counter, error) {
