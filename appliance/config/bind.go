@@ -22,10 +22,6 @@ func (r *report) bind(path string, table map[string]any, dst reflect.Value) {
 		if !ok {
 			continue
 		}
-		if later := tag.Get("later"); later != "" {
-			r.later(join(path, key), later)
-			continue
-		}
 		if tag.Get("one") != "" {
 			r.setOneOrMore(join(path, key), v, dst.Field(i), tag.Get("like"))
 			continue
@@ -42,11 +38,6 @@ func (r *report) bind(path string, table map[string]any, dst reflect.Value) {
 			r.seen[join(path, meant)] = true // misspelt, so not missing as well
 		}
 	}
-}
-
-// later refuses a key whose feature is not built yet.
-func (r *report) later(path, feature string) {
-	r.add(path, feature+": not supported yet", "remove it")
 }
 
 // set stores v, a value as the TOML library decodes it, in dst.

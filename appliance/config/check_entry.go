@@ -28,10 +28,7 @@ func (c *checker) checkEntries(raw []*rawEntry, m *Mappings) {
 			continue
 		}
 		e := c.entry(path, re)
-		if first, ok := names[e.Name]; ok && e.Name != "" {
-			c.add(join(path, "name"), fmt.Sprintf("%s is also the entry point in line %d", quote(e.Name), c.line(first)), "give each entry point a name of its own")
-		}
-		names[e.Name] = path
+		c.unique(names, path, e.Name, "entry point", "give each entry point a name of its own")
 		m.Entries = append(m.Entries, e)
 	}
 	c.overlappingEntries(m)

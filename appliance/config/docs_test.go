@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -65,8 +64,7 @@ func TestReferenceStatesDefaults(t *testing.T) {
 	}
 }
 
-// TestReferenceIsComplete: every key that works is in the reference, as a key;
-// every other is in its list of what is not supported yet.
+// TestReferenceIsComplete: every key is in the reference, as a key.
 func TestReferenceIsComplete(t *testing.T) {
 	src := read(t, referenceFile)
 	var tree map[string]any
@@ -76,37 +74,14 @@ func TestReferenceIsComplete(t *testing.T) {
 	position := regexp.MustCompile(`\[\d+\]`)
 	written := map[string]bool{}
 	walkTree("", tree, func(path string, _ any) { written[position.ReplaceAllString(path, "")] = true })
-	_, later, ok := strings.Cut(src, "# Not supported yet.")
-	if !ok {
-		t.Fatal("there is no list of what is not supported yet")
-	}
 	walkKeys(reflect.TypeFor[rawFile](), "", func(k rawKey) {
-		if k.later == "" {
-			// One that only another mode has is there as an example.
-			_, leaf, _ := cutLast(k.path)
-			example := k.path == "sessions.mirror" && regexp.MustCompile(`(?m)^#   `+leaf+` = `).MatchString(src)
-			if !written[k.path] && !example {
-				t.Errorf("%s is not in %s", k.path, referenceFile)
-			}
-			return
-		}
-		table, key, nested := cutLast(k.path)
-		pattern := `(?m)^#   (.*, )?` + key + `[, \n]`
-		if nested {
-			pattern = `(?m)^#   ` + regexp.QuoteMeta(table) + `: (.*, | *)` + key + `(,|$)`
-		}
-		if !regexp.MustCompile(pattern).MatchString(later) {
-			t.Errorf("%s is not in the list of what is not supported yet in %s", k.path, referenceFile)
+		// One that only another mode has is there as an example.
+		leaf := k.path[strings.LastIndexByte(k.path, '.')+1:]
+		example := k.path == "sessions.mirror" && regexp.MustCompile(`(?m)^#   `+leaf+` = `).MatchString(src)
+		if !written[k.path] && !example {
+			t.Errorf("%s is not in %s", k.path, referenceFile)
 		}
 	})
-}
-
-func cutLast(path string) (table, key string, nested bool) {
-	i := strings.LastIndexByte(path, '.')
-	if i < 0 {
-		return "", path, false
-	}
-	return path[:i], path[i+1:], true
 }
 
 // TestDocumentation compares the tables of docs/configuration.md with the raw
@@ -157,10 +132,6 @@ func TestDocumentation(t *testing.T) {
 		row := rows[k.path]
 		delete(rows, k.path)
 		switch {
-		case k.later != "":
-			if !slices.Equal(row, []string{k.later}) {
-				t.Errorf("%s: want %q in the table of what is not supported yet, got %q", k.path, k.later, row)
-			}
 		case len(row) != 3:
 			t.Errorf("%s: want type, default and meaning, got %q", k.path, row)
 		default:

@@ -10,8 +10,6 @@ package config
 //	toml   the key
 //	like   an example value, shown when the type is wrong
 //	one    a list that may be written as its only element
-//	later  what the key is for, if that is not built yet: the key is known but
-//	       refused, with all that is in it
 type (
 	rawFile struct {
 		Node       *string `toml:"node" like:"\"gw1\""`

@@ -68,7 +68,6 @@ func homeOf(key string) string {
 type rawKey struct {
 	path  string // router.vrid
 	table string // how the table around it is written: [[router]], [nat], nat.source
-	later string // what for, if the key is not supported yet
 	leaf  bool   // not a table
 }
 
@@ -80,7 +79,7 @@ func walkKeys(t reflect.Type, path string, fn func(rawKey)) {
 func walkTable(t reflect.Type, path, table string, fn func(rawKey)) {
 	for i := range t.NumField() {
 		f := t.Field(i)
-		k := rawKey{path: f.Tag.Get("toml"), table: table, later: f.Tag.Get("later"), leaf: true}
+		k := rawKey{path: f.Tag.Get("toml"), table: table, leaf: true}
 		if path != "" {
 			k.path = path + "." + k.path
 		}
