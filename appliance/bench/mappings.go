@@ -61,11 +61,14 @@ type MappingsRow struct {
 	Mappings int    `json:"mappings"`
 	// LoadMS is from nothing to all of it, in one transaction.
 	LoadMS Summary `json:"load_ms"`
-	// ChangeMS is another target for one mapping: ours as a reload does it, which reads
-	// everything and compares; rules by a file that has all of them.
+	// ChangeMS is another target for one mapping: ours as a reload does it, rules by a
+	// file that has all of them.
 	ChangeMS Summary `json:"change_ms"`
 	// OneMS is the same by hand: one rule, by its handle or number. Ours has no other way.
 	OneMS Summary `json:"one_ms,omitzero"`
+	// ReadMS is what it takes to read everything back from the kernel and find that nothing
+	// is to be done: ours, as it is done now and then.
+	ReadMS Summary `json:"read_ms,omitzero"`
 	// First and Last are new flows a second through the first mapping and the last.
 	First Summary `json:"first_flows"`
 	Last  Summary `json:"last_flows"`
@@ -78,6 +81,7 @@ type mapper interface {
 	load(n int) (time.Duration, error)        // n mappings, from nothing
 	change(n, run int) (time.Duration, error) // one of them leads elsewhere, in each run
 	one(n, run int) (time.Duration, error)    // the same by hand; 0: there is no such way
+	read(n, run int) (time.Duration, error)   // compares all with what the kernel has; 0: there is no such way
 	called(i int) netip.Addr                  // the i-th public address
 }
 
@@ -286,17 +290,20 @@ func (m *ourMapper) plan(n, run int) (nat.Plan, error) {
 	return nat.New(c)
 }
 
-func (m *ourMapper) apply(n, run int) (took time.Duration, err error) {
+func (m *ourMapper) apply(n, run int, how func(*nft.Applier, nat.Plan) (nft.Report, error)) (took time.Duration, err error) {
 	p, err := m.plan(n, run)
 	if err != nil {
 		return 0, err
 	}
 	err = m.bed.gateway.Do(func() error {
 		began := time.Now()
-		_, err := m.a.Apply(p)
+		r, err := how(m.a, p)
 		took = time.Since(began)
 		if err != nil {
 			return err
+		}
+		if run > 0 && r.Added > 2 {
+			return fmt.Errorf("bench: one of %d mappings: wrote %d elements", n, r.Added)
 		}
 		return m.a.OpenGate(p.Group("gateway"), p.GroupDevices("gateway")...)
 	})
@@ -315,11 +322,18 @@ func (m *ourMapper) load(n int) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	return m.apply(n, 0)
+	return m.apply(n, 0, (*nft.Applier).Apply)
 }
 
-func (m *ourMapper) change(n, run int) (time.Duration, error) { return m.apply(n, run) }
-func (m *ourMapper) one(int, int) (time.Duration, error)      { return 0, nil }
+func (m *ourMapper) change(n, run int) (time.Duration, error) {
+	return m.apply(n, run, (*nft.Applier).Change)
+}
+
+func (m *ourMapper) one(int, int) (time.Duration, error) { return 0, nil }
+
+func (m *ourMapper) read(n, run int) (time.Duration, error) {
+	return m.apply(n, run, (*nft.Applier).Apply)
+}
 
 func (m *ourMapper) close() error {
 	if m.a == nil {
@@ -396,6 +410,9 @@ func (m nftMapper) one(n, run int) (time.Duration, error) {
 	took, _, err := m.bed.tool("replace rule ip bench in handle "+handle+" "+nftRule(mappingAddress(n/2), target(0, true, 1000+run))+"\n", "nft", "-f", "-")
 	return took, err
 }
+
+func (nftMapper) read(int, int) (time.Duration, error)      { return 0, nil }
+func (iptablesMapper) read(int, int) (time.Duration, error) { return 0, nil }
 
 // iptablesMapper has a rule a mapping, loaded by iptables-restore.
 type iptablesMapper struct{ bed *mappingsBed }
@@ -485,7 +502,7 @@ func measureMappings(ctx context.Context, opt MappingsOptions, n int, make func(
 		// Rules are tried one after the other: so many flows that it ends.
 		row.Flows = min(opt.Flows, max(500, 100_000_000/n))
 	}
-	var loads, changes, ones, first, last []float64
+	var loads, changes, ones, reads, first, last []float64
 	add := func(to *[]float64, took time.Duration, err error) error {
 		if err == nil && took > 0 {
 			*to = append(*to, ms(took))
@@ -519,8 +536,12 @@ func measureMappings(ctx context.Context, opt MappingsOptions, n int, make func(
 		if err := add(&ones, took, err); err != nil {
 			return row, err
 		}
+		took, err = m.read(n, run+1)
+		if err := add(&reads, took, err); err != nil {
+			return row, err
+		}
 	}
-	row.LoadMS, row.ChangeMS, row.OneMS = summarize(loads), summarize(changes), summarize(ones)
+	row.LoadMS, row.ChangeMS, row.OneMS, row.ReadMS = summarize(loads), summarize(changes), summarize(ones), summarize(reads)
 	row.First, row.Last = summarize(first), summarize(last)
 	return row, nil
 }

@@ -25,7 +25,7 @@ func TestRunMappings(t *testing.T) {
 	}
 	for i, row := range r.Rows {
 		rules := !strings.HasPrefix(row.Kind, "understudy")
-		if row.LoadMS.N != 2 || row.ChangeMS.N != 2 || row.First.N != 2 || row.Last.N != 2 || rules != (row.OneMS.N == 2) || row.First.Min <= 0 || row.Last.Min <= 0 {
+		if row.LoadMS.N != 2 || row.ChangeMS.N != 2 || row.First.N != 2 || row.Last.N != 2 || rules != (row.OneMS.N == 2) || rules == (row.ReadMS.N == 2) || row.First.Min <= 0 || row.Last.Min <= 0 {
 			t.Errorf("row %d: %+v", i, row)
 		}
 	}

@@ -72,7 +72,9 @@ func mappingsReport() *MappingsReport {
 	row := func(kind string, n int, ms, flows, last float64) MappingsRow {
 		s := func(v float64) Summary { return Summary{5, v * .9, v, v * 1.1} }
 		r := MappingsRow{Kind: kind, Mappings: n, LoadMS: s(ms), ChangeMS: s(ms / 2), First: s(flows), Last: s(last), Flows: 20000}
-		if kind[0] != 'u' {
+		if kind[0] == 'u' {
+			r.ChangeMS, r.ReadMS = s(3), s(ms*.9)
+		} else {
 			r.OneMS = s(ms / 10)
 		}
 		return r

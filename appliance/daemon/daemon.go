@@ -430,7 +430,7 @@ func (n *node) audit(ctx context.Context) {
 func (n *node) repairTable() {
 	n.reloading.Lock()
 	defer n.reloading.Unlock()
-	report, err := n.table.Apply(n.settled.current())
+	report, err := n.table.Audit(n.settled.current())
 	switch {
 	case err != nil:
 		n.log.Error("repairing the nftables table", "err", err)

@@ -42,7 +42,7 @@ func (n *node) refilter() {
 	plan, err := n.planOf(cfg)
 	had := n.settled.current()
 	if err == nil && (plan.Events == nil) != (had.Events == nil) {
-		if _, err = n.table.Apply(plan); err == nil {
+		if _, err = n.table.Change(plan); err == nil {
 			n.settled.setPlan(plan)
 			n.log.Info("who hears connection events has changed", "filtered", plan.Events != nil)
 		}

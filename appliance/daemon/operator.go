@@ -62,11 +62,11 @@ func (n *node) reload(ctx context.Context) error {
 	if err := n.addresses.Prepare(cfg.Devices()); err != nil {
 		return fmt.Errorf("reload: %w", errors.Join(err, n.addresses.Prepare(old.Devices())))
 	}
-	if _, err := n.table.Apply(plan); err != nil {
+	if _, err := n.table.Change(plan); err != nil {
 		return fmt.Errorf("reload: %w", errors.Join(err, n.addresses.Prepare(old.Devices())))
 	}
 	if err := n.entries.prepare(cfg); err != nil {
-		_, undo := n.table.Apply(n.settled.current())
+		_, undo := n.table.Change(n.settled.current())
 		return fmt.Errorf("reload: %w", errors.Join(err, undo, n.addresses.Prepare(old.Devices())))
 	}
 	told, err := n.configured.ask(ctx, configureBound, func() error {
@@ -77,7 +77,7 @@ func (n *node) reload(ctx context.Context) error {
 	}
 	if err != nil {
 		// Back to what the election still goes by.
-		_, undo := n.table.Apply(n.settled.current())
+		_, undo := n.table.Change(n.settled.current())
 		n.entries.repair()
 		return fmt.Errorf("reload: %w", errors.Join(err, undo, n.addresses.Prepare(old.Devices())))
 	}

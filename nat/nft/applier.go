@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
 
 	"understudy/nat"
@@ -23,6 +24,9 @@ type Applier struct {
 	mu      sync.Mutex
 	link    link
 	unknown *Unknown // what SetUnknown asked for last; nil: leave what the kernel has
+
+	base   *nat.Plan // what the table says, unless others have changed it; nil: not known
+	agreed uint32    // the generation of the ruleset in which all of it was read and found so; 0: none
 }
 
 // Open makes an Applier. It changes nothing in the kernel.
@@ -47,11 +51,16 @@ func (a *Applier) Close() error {
 }
 
 func (a *Applier) read() (*state, error) {
+	return a.readWith(func(*nftables.Set) bool { return false })
+}
+
+// readWith reads our table, without what is in the sets that blind names.
+func (a *Applier) readWith(blind func(*nftables.Set) bool) (*state, error) {
 	c, err := a.link.conn()
 	if err != nil {
 		return nil, err
 	}
-	s, err := readOurs(c, a.link.nl)
+	s, err := reading{ourTable(), inWords, blind}.read(c, a.link.nl)
 	if err != nil {
 		_ = a.link.close()
 	}
@@ -74,8 +83,8 @@ type Report struct {
 const rounds = 3
 
 // Apply makes our table say what plan says, in one transaction that touches only
-// what differs: an element that stays is not touched, nor any flow. It reads back
-// what it wrote. Applying a plan twice does nothing the second time; after
+// what differs: an element that stays is not touched, nor any flow. It reads all of the
+// table, and reads back what it wrote: see [Applier.Change] for less. Applying a plan twice does nothing the second time; after
 // somebody else's hand in the table it repairs.
 //
 // Gates keep their state: an address is shut unless its group's gate is open, and
@@ -88,6 +97,11 @@ const rounds = 3
 func (a *Applier) Apply(plan nat.Plan) (Report, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	return a.applyWith(plan, a.applyTable)
+}
+
+// applyWith does so, with a way to do it for the table that holds the mappings.
+func (a *Applier) applyWith(plan nat.Plan, table func(nat.Plan, links) (Report, error)) (Report, error) {
 	links, err := a.links(plan.Mirror)
 	if err != nil {
 		return Report{}, fmt.Errorf("nft: %w", err)
@@ -100,7 +114,7 @@ func (a *Applier) Apply(plan nat.Plan) (Report, error) {
 			return Report{}, fmt.Errorf("nft: copies: %w", err)
 		}
 	}
-	report, err := a.applyTable(plan, links)
+	report, err := table(plan, links)
 	if err == nil && plan.Mirror == nil {
 		if copies, err = a.applyCopies(plan, links); err != nil {
 			err = fmt.Errorf("nft: copies: %w", err)
@@ -111,7 +125,12 @@ func (a *Applier) Apply(plan nat.Plan) (Report, error) {
 }
 
 func (a *Applier) applyTable(plan nat.Plan, links links) (total Report, err error) {
+	a.base, a.agreed = nil, 0
 	for range rounds {
+		generation, err := a.link.generation()
+		if err != nil {
+			return total, fmt.Errorf("nft: %w", err)
+		}
 		have, err := a.read()
 		if err != nil {
 			return total, fmt.Errorf("nft: %w", err)
@@ -123,6 +142,7 @@ func (a *Applier) applyTable(plan nat.Plan, links links) (total Report, err erro
 			return total, fmt.Errorf("nft: %w", err)
 		}
 		if t.empty() {
+			a.base, a.agreed = &plan, generation
 			return total, nil
 		}
 		if err := a.link.commit(t); err != nil {
@@ -165,6 +185,7 @@ func (a *Applier) SetUnknown(u Unknown) error {
 func (a *Applier) Clean() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.base, a.agreed = nil, 0
 	c, err := a.link.conn()
 	if err != nil {
 		return fmt.Errorf("nft: clean: %w", err)

@@ -272,6 +272,19 @@ func TestDormantTableIsWoken(t *testing.T) {
 	l := newLab(t)
 	l.apply(config())
 	l.must(l.a.OpenGate(allOfGroup))
+	l.putToSleep()
+	r := l.apply(config())
+	if s := l.state(); !r.Rebuilt || s.dormant {
+		t.Errorf("want a table that is awake, did %+v", r)
+	}
+	if closed := l.state().elements[setClosed]; len(closed) > 0 {
+		t.Errorf("its gate was open: want it to stay so, got %v closed", closed)
+	}
+}
+
+// putToSleep makes the table dormant.
+func (l *lab) putToSleep() {
+	l.t.Helper()
 	a := mdlayher.NewAttributeEncoder()
 	a.ByteOrder = binary.BigEndian
 	a.String(unix.NFTA_TABLE_NAME, Table)
@@ -282,14 +295,7 @@ func TestDormantTableIsWoken(t *testing.T) {
 	b = gateMessage(b, unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_NEWTABLE, mdlayher.Acknowledge, 1, attributes)
 	b = gateMessage(b, unix.NFNL_MSG_BATCH_END, 0, 2, nil)
 	if got := l.gateway.sendBatch(b); got[1] != 0 {
-		t.Fatal(got)
-	}
-	r := l.apply(config())
-	if s := l.state(); !r.Rebuilt || s.dormant {
-		t.Errorf("want a table that is awake, did %+v", r)
-	}
-	if closed := l.state().elements[setClosed]; len(closed) > 0 {
-		t.Errorf("its gate was open: want it to stay so, got %v closed", closed)
+		l.t.Fatal(got)
 	}
 }
 
@@ -423,32 +429,9 @@ func TestTenThousandForwardsInOneTransaction(t *testing.T) {
 }
 
 // generation counts the transactions the namespace has seen.
-func (l *lab) generation() (id uint32) {
+func (l *lab) generation() uint32 {
 	l.t.Helper()
-	l.gateway.do(func() error {
-		c, err := mdlayher.Dial(unix.NETLINK_NETFILTER, nil)
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		answer, err := c.Execute(mdlayher.Message{
-			Header: mdlayher.Header{Type: unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETGEN, Flags: mdlayher.Request},
-			Data:   make([]byte, 4),
-		})
-		if err != nil {
-			return err
-		}
-		a, err := mdlayher.NewAttributeDecoder(answer[0].Data[4:])
-		if err != nil {
-			return err
-		}
-		a.ByteOrder = binary.BigEndian
-		for a.Next() {
-			if a.Type() == unix.NFTA_GEN_ID {
-				id = a.Uint32()
-			}
-		}
-		return a.Err()
-	})
+	id, err := l.a.link.generation()
+	l.must(err)
 	return id
 }

@@ -64,11 +64,13 @@
 // process that has nothing but a netlink socket: [GateCloseMessage].
 //
 //	a, err := nft.Open(nft.Config{})
-//	report, err := a.Apply(plan)             // at start and at reload; everything shut
+//	report, err := a.Apply(plan)             // at start; everything shut
 //	err = a.SetUnknown(nft.UnknownDrop)      // activation, once the sessions are in:
 //	err = a.OpenGate(plan.Group("gateway"), plan.GroupDevices("gateway")...)
 //	err = a.SetUnknown(nft.UnknownReset)     // 5 s later
 //	err = a.CloseGate(plan.Group("gateway"), plan.GroupDevices("gateway")...) // yield
+//	report, err = a.Change(plan)             // reload: writes and reads what differs
+//	report, err = a.Audit(plan)              // now and then: is all as it should be?
 //	err = a.Clean()                          // understudy clean
 //
 // It needs Linux 5.10 (NAT in inet tables, reset in prerouting) and CAP_NET_ADMIN.

@@ -48,7 +48,7 @@ func sets(plan nat.Plan, shut shut, links links) []set {
 	for _, k := range kinds() {
 		out = append(out, set{k.set(k.all), k.known(plan.Gates)})
 	}
-	out = append(out, refusedSets(plan.Refused)...)
+	out = slices.Concat(out, refusedSets(plan.Refused), blockSets(plan))
 	if plan.Events != nil {
 		out = append(out, callsSets(plan.Events)...)
 	}
@@ -61,7 +61,6 @@ func sets(plan nat.Plan, shut shut, links links) []set {
 	for _, f := range families(plan) {
 		out = append(out, f.sets(f.of(plan))...)
 	}
-	out = append(out, blockSets(plan)...)
 	return append(out, set{&nftables.Set{Table: ourTable(), Name: setTransports, KeyType: nftables.TypeInetProto},
 		byteElements(unix.IPPROTO_TCP, unix.IPPROTO_UDP, unix.IPPROTO_SCTP)})
 }

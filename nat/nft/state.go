@@ -110,11 +110,6 @@ func (r reading) sets(s *state, c *nftables.Conn) error {
 	return nil
 }
 
-// readOurs reads our table.
-func readOurs(c *nftables.Conn, nl *netlink.Conn) (*state, error) {
-	return reading{ourTable(), inWords, func(*nftables.Set) bool { return false }}.read(c, nl)
-}
-
 func readCounters(c *nftables.Conn, table *nftables.Table) (map[string]expr.Counter, error) {
 	objects, err := c.GetNamedObjects(table)
 	if err != nil {
