@@ -16,6 +16,9 @@ type CheckConfig struct {
 	Timeout time.Duration // what a probe may take; 0 is Every
 	Rise    int           // successes in a row that bring a check from Down to Up
 	Fall    int           // failures in a row that bring it Down
+	// Retry takes the place of Every behind a failure that is one of less than Fall:
+	// what seems to have died is looked at soon again. 0 is Every.
+	Retry time.Duration
 	// Pushed: results are not asked for but come, one each Every, and may be
 	// Timeout late.
 	Pushed bool
@@ -42,6 +45,9 @@ func (c CheckConfig) WithDefaults() CheckConfig {
 	if c.Derived {
 		c.Rise, c.Fall = 1, 1
 	}
+	if c.Retry <= 0 {
+		c.Retry = c.Every
+	}
 	c.Damp = c.Damp.withDefaults()
 	return c
 }
@@ -54,7 +60,7 @@ func (c CheckConfig) silence() time.Duration {
 	if c.Pushed {
 		return c.Every + c.Timeout
 	}
-	return 2*c.Every + c.Timeout
+	return 2*max(c.Every, c.Retry) + c.Timeout
 }
 
 // Bound is the longest time a new check stays Unknown, when its first probe
@@ -62,7 +68,7 @@ func (c CheckConfig) silence() time.Duration {
 // or never.
 func (c CheckConfig) Bound(spread time.Duration) time.Duration {
 	c = c.WithDefaults()
-	return spread + c.silence() + time.Duration(c.Fall-1)*max(c.Every, c.Timeout)
+	return spread + c.silence() + time.Duration(c.Fall-1)*max(c.Every, c.Retry, c.Timeout)
 }
 
 // InputKind is the kind of an Input.

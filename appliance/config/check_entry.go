@@ -60,6 +60,7 @@ func (c *checker) entry(path string, raw *rawEntry) Entry {
 	e.Persist = c.between(join(path, "persist"), raw.Persist, minPersist, maxPersist, "5m")
 	e.SlowStart = c.between(join(path, "slow_start"), raw.SlowStart, minSlowStart, maxSlowStart, "30s")
 	c.entryQuorum(path, raw, &e)
+	e.Notify = c.entryNotify(join(path, "notify"), raw.Notify, &e)
 	return e
 }
 
@@ -148,8 +149,27 @@ func (c *checker) server(path string, raw *rawServer, e *Entry) entry.Server {
 	if s.Weight > 1 && !e.Steer.Weighs() && !c.bad(join(parent(parent(path)), "steer")) {
 		c.add(join(path, "weight"), fmt.Sprintf("steer = %s asks for no weights but 0 and 1", quote(string(e.Steer))), `remove it, or write steer = "weighted"`)
 	}
+	if raw.Weigh != nil {
+		s.Weigh = *raw.Weigh
+		c.weighs(join(path, "weigh"), s.Weigh)
+	}
 	s.Max = c.count(join(path, "max"), raw.Max, 0, 0, maxConnections)
+	s.OnFailure = known(c, join(path, "on_failure"), raw.OnFailure, "", []entry.Policy{entry.Reset, entry.Keep}, "move")
+	if s.Doubted = or(raw.Doubted, false); s.Doubted && raw.Check == nil {
+		c.add(join(path, "doubted"), "no check says whether it is there", "name one, or remove it")
+	}
 	return s
+}
+
+// weighs refuses a check that says no weight.
+func (c *checker) weighs(path, name string) {
+	if !c.hasCheck(name) {
+		c.add(path, fmt.Sprintf("there is no check %s", quote(name)), suggest(name, c.checkNames(), "add a [[check]] of this name"))
+		return
+	}
+	if k := c.config.Check(name); k != nil && (k.Kind != CheckScript || !k.Value) {
+		c.add(path, fmt.Sprintf("check %s says no weight", quote(name)), `name one of kind "script" with value = true`)
+	}
 }
 
 // serverAddress reads a server's address, with the port to call or without one.

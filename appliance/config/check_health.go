@@ -28,7 +28,7 @@ var kindKeys = map[CheckKind][]string{
 	CheckFile:    {"path", "absent", "value"},
 	CheckProcess: {"process", "args", "min", "max"},
 	CheckRoute:   {"to", "prefix", "table", "interface"},
-	CheckScript:  {"command", "user"},
+	CheckScript:  {"command", "user", "value"},
 
 	CheckHTTP:      slices.Concat(hostKeys, httpKeys),
 	CheckHTTPS:     slices.Concat(hostKeys, httpKeys, []string{"verify", "server_name", "ca_file", "cert_file", "key_file"}),
@@ -43,7 +43,7 @@ var kindKeys = map[CheckKind][]string{
 	CheckQuorum: {"checks", "min"},
 }
 
-var httpKeys = []string{"path", "method", "host", "status", "body", "match", "digest"}
+var httpKeys = []string{"path", "method", "host", "status", "body", "match", "match_not", "digest"}
 
 // checkKinds are the kinds, as they are listed to whoever wrote another.
 var checkKinds = []CheckKind{CheckICMP, CheckTCP, CheckHTTP, CheckHTTPS, CheckDNS, CheckUDP, CheckSMTP, CheckFile, CheckProcess, CheckRoute, CheckScript,
@@ -80,6 +80,7 @@ func (c *checker) healthCheck(path string, raw *rawCheck) Check {
 	k.Timeout = c.pace(join(path, "timeout"), raw.Timeout, k.Every)
 	k.Rise = c.count(join(path, "rise"), raw.Rise, def.Rise, 1, maxInARow)
 	k.Fall = c.count(join(path, "fall"), raw.Fall, def.Fall, 1, maxInARow)
+	k.Retry = c.pace(join(path, "retry_every"), raw.Retry, 0)
 	k.Damp = c.damp(join(path, "damp"), raw.Damp)
 	if raw.Kind == nil {
 		c.add(join(path, "kind"), "missing", `say how to check, like kind = "icmp"`)
@@ -111,6 +112,9 @@ func (c *checker) healthCheck(path string, raw *rawCheck) Check {
 	case CheckWatchdog:
 		c.watchdogCheck(path, raw, &k)
 	}
+	if raw.Retry != nil && k.Pace().Pushed {
+		c.add(join(path, "retry_every"), "nothing is tried: results come by themselves", "remove it")
+	}
 	return k
 }
 
@@ -127,7 +131,7 @@ func (c *checker) foreignKeys(path string, raw *rawCheck, kind CheckKind) {
 		"to": raw.To != nil, "prefix": raw.Prefix != nil, "table": raw.Table != nil,
 		"command": raw.Command != nil, "user": raw.User != nil,
 		"method": raw.Method != nil, "host": raw.Host != nil, "status": raw.Status != nil, "body": raw.Body != nil,
-		"match": raw.Match != nil, "digest": raw.Digest != nil, "verify": raw.Verify != nil, "server_name": raw.ServerName != nil,
+		"match": raw.Match != nil, "match_not": raw.MatchNot != nil, "digest": raw.Digest != nil, "verify": raw.Verify != nil, "server_name": raw.ServerName != nil,
 		"ca_file": raw.CAFile != nil, "cert_file": raw.CertFile != nil, "key_file": raw.KeyFile != nil,
 		"query": raw.Query != nil, "type": raw.Type != nil, "rcode": raw.RCode != nil, "answers": raw.Answers != nil,
 		"send": raw.Send != nil, "expect": raw.Expect != nil, "silence": raw.Silence != nil, "helo": raw.Helo != nil,
@@ -137,6 +141,7 @@ func (c *checker) foreignKeys(path string, raw *rawCheck, kind CheckKind) {
 	if combining(kind) {
 		written["every"], written["timeout"] = raw.Every != nil, raw.Timeout != nil
 		written["rise"], written["fall"] = raw.Rise != nil, raw.Fall != nil
+		written["retry_every"] = raw.Retry != nil
 	}
 	for key, is := range written {
 		if is && !slices.Contains(kindKeys[kind], key) {
@@ -310,4 +315,5 @@ func (c *checker) prefix(path, v string) netip.Prefix {
 func (c *checker) script(path string, raw *rawCheck, k *Check) {
 	k.Command = c.commandLine(join(path, "command"), raw.Command, `write the program and its arguments, like command = ["/usr/local/bin/check-uplink", "fast"]`)
 	k.User = or(raw.User, "")
+	k.Value = or(raw.Value, false)
 }

@@ -150,7 +150,7 @@ func (c *checker) routerOfAddress(path, key string, a netip.Addr, named *string,
 		names := c.routerNames()
 		c.add(join(path, "router"), fmt.Sprintf("there is no router %s", quote(*named)), suggest(*named, names, "name a router of this file"))
 		return ""
-	case named != nil && !c.hasFamily(*named, familyOf(a)):
+	case named != nil && !held && !c.hasFamily(*named, familyOf(a)):
 		c.add(join(path, "router"), fmt.Sprintf("router %s has IPv%d addresses only", quote(*named), 10-familyOf(a)), fmt.Sprintf("name one that has an IPv%d address", familyOf(a)))
 		return ""
 	case named != nil && held && first.router != *named:

@@ -62,13 +62,8 @@ func (c *checker) statusCodes(path string, raw []*string) (list []expect.Span) {
 
 // page reads what a page must be like.
 func (c *checker) page(path string, raw *rawCheck, k *Check) {
-	if raw.Match != nil {
-		k.Match = *raw.Match
-		if _, err := regexp.Compile(k.Match); err != nil {
-			c.add(join(path, "match"), fmt.Sprintf("%s is not a regular expression: %v", quote(k.Match), err),
-				"write it as Go's regexp has it (RE2: no lookaround, no backreferences)")
-		}
-	}
+	k.Match = c.expression(join(path, "match"), raw.Match)
+	k.MatchNot = c.expression(join(path, "match_not"), raw.MatchNot)
 	if raw.Digest != nil {
 		var err error
 		if k.Digest, err = expect.ParseDigest(*raw.Digest); err != nil {
@@ -81,11 +76,21 @@ func (c *checker) page(path string, raw *rawCheck, k *Check) {
 	for _, key := range []struct {
 		name string
 		is   bool
-	}{{"body", raw.Body != nil}, {"match", raw.Match != nil}, {"digest", raw.Digest != nil}} {
+	}{{"body", raw.Body != nil}, {"match", raw.Match != nil}, {"match_not", raw.MatchNot != nil}, {"digest", raw.Digest != nil}} {
 		if key.is {
 			c.add(join(path, key.name), "the answer to HEAD has no body", `remove it, or write method = "GET"`)
 		}
 	}
+}
+
+func (c *checker) expression(path string, v *string) string {
+	if v == nil {
+		return ""
+	}
+	if _, err := regexp.Compile(*v); err != nil {
+		c.add(path, fmt.Sprintf("%s is not a regular expression: %v", quote(*v), err), "write it as Go's regexp has it (RE2: no lookaround, no backreferences)")
+	}
+	return *v
 }
 
 // certificates reads how an https server proves who it is.

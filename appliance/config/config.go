@@ -166,7 +166,27 @@ type Mappings struct {
 type Entry struct {
 	entry.Config
 	Router string
+	Notify []EntryNotify
 }
+
+// EntryNotify is a program that is told when a server, or an entry point as a whole, is
+// there or not any more.
+type EntryNotify struct {
+	Command []string
+	On      []EntryEvent   // at least one
+	Server  netip.AddrPort // which of the entry point's; invalid: whether it has enough of them
+	Timeout time.Duration
+	User    string // "": whoever runs understudy
+}
+
+// EntryEvent is what happens to a server, or to an entry point.
+type EntryEvent string
+
+const (
+	EntryUp   EntryEvent = "up"   // it is there; there are enough servers
+	EntryDown EntryEvent = "down" // not any more
+	EntryEnd  EntryEvent = "end"  // the node stops while it is there
+)
 
 // Source rewrites the source address of what leaves for the world.
 type Source struct {
@@ -232,7 +252,8 @@ type Check struct {
 	Name           string
 	Kind           CheckKind
 	Every, Timeout time.Duration
-	Rise, Fall     int // successes in a row until it is up, failures until it is down
+	Rise, Fall     int           // successes in a row until it is up, failures until it is down
+	Retry          time.Duration // from one try that fails to the next, until it is down
 
 	Damp health.Damp // half-life 0: none
 
@@ -241,7 +262,7 @@ type Check struct {
 	Interface string         // the same, and route; optional
 	Path      string         // file; http, https: the page
 	Absent    bool           // file: it must not be there
-	Value     bool           // file: the number in it counts
+	Value     bool           // file: the number in it counts; script: its exit code, and only 1 is a failure
 	Process   string         // process
 	Args      []string       // process: what its arguments begin with
 	Min, Max  int            // process: how many, Max 0: any number; of other checks: how many must be up
@@ -256,7 +277,9 @@ type Check struct {
 	Status []expect.Span // of codes
 	Body   string        // what is in the page
 	Match  string        // regular expression
-	Digest expect.Digest // of the page
+	// MatchNot is one that must not match.
+	MatchNot string
+	Digest   expect.Digest // of the page
 
 	Verify     bool   // https: who the server is
 	ServerName string // "": of Host, or the target

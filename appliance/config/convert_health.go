@@ -24,7 +24,7 @@ const (
 
 // Pace is how the check judges its results.
 func (k Check) Pace() health.CheckConfig {
-	return health.CheckConfig{Name: k.Name, Every: k.Every, Timeout: k.Timeout, Rise: k.Rise, Fall: k.Fall, Damp: k.Damp,
+	return health.CheckConfig{Name: k.Name, Every: k.Every, Timeout: k.Timeout, Rise: k.Rise, Fall: k.Fall, Retry: k.Retry, Damp: k.Damp,
 		Pushed: k.Listen.IsValid() || k.Kind == CheckWatchdog, Derived: k.Combined()}
 }
 

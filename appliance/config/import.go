@@ -125,6 +125,8 @@ func removable(path string) string {
 	switch {
 	case strings.HasPrefix(head, "sessions"):
 		return "sessions"
+	case head == "nat" && len(parts) > 1 && strings.HasSuffix(parts[1], "]"):
+		return removableEntry(parts)
 	case !strings.HasSuffix(head, "]"):
 		return ""
 	case len(parts) == 1 || strings.HasPrefix(head, "check["):
@@ -137,9 +139,28 @@ func removable(path string) string {
 	return head + "." + parts[1]
 }
 
+// vitalEntry are keys without which an entry point cannot be.
+var vitalEntry = map[string]bool{"name": true, "address": true, "fwmark": true, "router": true, "servers": true, "steer": true}
+
+// removableEntry is the same of an entry point: one of its servers, or a key.
+func removableEntry(parts []string) string {
+	switch {
+	case len(parts) == 2 || vitalEntry[parts[2]]:
+		return strings.Join(parts[:2], ".")
+	}
+	return strings.Join(parts[:3], ".")
+}
+
 // around is the element of a top-level list that a path is in.
 func around(path string) string {
-	head, _, nested := strings.Cut(path, ".")
+	head, rest, nested := strings.Cut(path, ".")
+	if head == "nat" {
+		entry, _, nested := strings.Cut(rest, ".")
+		if !nested || !strings.HasSuffix(entry, "]") {
+			return ""
+		}
+		return head + "." + entry
+	}
 	if !nested || !strings.HasSuffix(head, "]") {
 		return ""
 	}

@@ -174,13 +174,26 @@ type (
 		Hysteresis *int64       `toml:"hysteresis" like:"1"`
 		SlowStart  *string      `toml:"slow_start" like:"\"30s\""`
 		Forward    *string      `toml:"forward" like:"\"nat\""`
+
+		Notify []*rawEntryNotify `toml:"notify"`
 	}
 
 	rawServer struct {
-		Address *string `toml:"address" like:"\"10.0.0.21:8443\""`
-		Check   *string `toml:"check" like:"\"web1\""`
-		Weight  *int64  `toml:"weight" like:"1"`
-		Max     *int64  `toml:"max" like:"1000"`
+		Address   *string `toml:"address" like:"\"10.0.0.21:8443\""`
+		Check     *string `toml:"check" like:"\"web1\""`
+		Weight    *int64  `toml:"weight" like:"1"`
+		Max       *int64  `toml:"max" like:"1000"`
+		OnFailure *string `toml:"on_failure" like:"\"keep\""`
+		Doubted   *bool   `toml:"doubted" like:"true"`
+		Weigh     *string `toml:"weigh" like:"\"web1-load\""`
+	}
+
+	rawEntryNotify struct {
+		Command []*string `toml:"command" like:"[\"/etc/understudy/server-gone\"]"`
+		On      []*string `toml:"on" like:"[\"down\"]"`
+		Server  *string   `toml:"server" like:"\"10.0.0.21:8443\""`
+		Timeout *string   `toml:"timeout" like:"\"10s\""`
+		User    *string   `toml:"user" like:"\"nobody\""`
 	}
 
 	rawCheck struct {
@@ -190,6 +203,7 @@ type (
 		Timeout   *string   `toml:"timeout" like:"\"200ms\""`
 		Rise      *int64    `toml:"rise" like:"2"`
 		Fall      *int64    `toml:"fall" like:"3"`
+		Retry     *string   `toml:"retry_every" like:"\"100ms\""`
 		Target    *string   `toml:"target" like:"\"203.0.113.254\""`
 		Source    *string   `toml:"source" like:"\"203.0.113.2\""`
 		Interface *string   `toml:"interface" like:"\"wan0\""`
@@ -211,6 +225,7 @@ type (
 		Status     []*string `toml:"status" like:"[\"200-299\", \"301\"]" one:"true"`
 		Body       *string   `toml:"body" like:"\"ready\""`
 		Match      *string   `toml:"match" like:"\"^ready\""`
+		MatchNot   *string   `toml:"match_not" like:"\"error\""`
 		Digest     *string   `toml:"digest" like:"\"md5:900150983cd24fb0d6963f7d28e17f72\""`
 		Verify     *bool     `toml:"verify" like:"true"`
 		ServerName *string   `toml:"server_name" like:"\"www.example.org\""`

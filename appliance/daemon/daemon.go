@@ -154,6 +154,7 @@ func open(o Options, cfg *config.Config) (_ *node, err error) {
 	n.checks = newChecks(cfg, n.told)
 	n.bonds = newBonds(cfg, n.runner.Post, n.log)
 	n.notify = newNotifier(n, cfg)
+	n.entries.tell = n.tellOfEntries
 	if n.control, err = control.Listen(o.Control, n); err != nil {
 		return nil, err
 	}

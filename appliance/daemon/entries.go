@@ -52,22 +52,29 @@ type entries struct {
 	open  func() (entryFlows, error)
 	file  string // where drained servers are noted
 	log   *slog.Logger
+	tell  func(entryTold) // nil: nobody wants to know
 
 	steerC, followC chan struct{} // hold one each: there is something to do
 
 	mu       sync.Mutex
 	points   []*steered
-	states   map[string]health.State // by check
-	drained  []string                // "ENTRY SERVER"
-	active   map[string]bool         // by group
-	whole    bool                    // all has to be applied anew
-	cuts     map[deadServer]int      // how often their flows are still to be cut
-	fresh    []deadServer            // of these, those whose new flows may still go there
-	ready    []deadServer            // those whose do not
-	later    []deadServer            // those whose flows have been cut, and will be once more
-	woken    []entrynet.Flow         // clients that may not have heard
-	restores map[string]bool         // entry points whose clients are to be learnt
-	took     time.Duration           // by the last count
+	states   map[string]word    // by check
+	drained  []string           // "ENTRY SERVER"
+	active   map[string]bool    // by group
+	whole    bool               // all has to be applied anew
+	cuts     map[deadServer]int // how often their flows are still to be cut
+	fresh    []deadServer       // of these, those whose new flows may still go there
+	ready    []deadServer       // those whose do not
+	later    []deadServer       // those whose flows have been cut, and will be once more
+	woken    []entrynet.Flow    // clients that may not have heard
+	restores map[string]bool    // entry points whose clients are to be learnt
+	took     time.Duration      // by the last count
+}
+
+// word is what a check said last.
+type word struct {
+	state health.State
+	value int
 }
 
 // steered is an entry point at work.
@@ -99,7 +106,7 @@ const (
 func newEntries(table entryTable, open func() (entryFlows, error), file string, log *slog.Logger) *entries {
 	return &entries{table: table, open: open, file: file, log: log,
 		steerC: make(chan struct{}, 1), followC: make(chan struct{}, 1),
-		states: map[string]health.State{}, active: map[string]bool{},
+		states: map[string]word{}, active: map[string]bool{},
 		cuts: map[deadServer]int{}, restores: map[string]bool{}, drained: readDrained(file)}
 }
 
@@ -125,8 +132,8 @@ func (e *entries) next(now time.Time, cfg *config.Config) (out []*steered) {
 		} else {
 			p.set = entry.New(now, c)
 		}
-		for check, state := range e.states {
-			p.set.Step(now, entry.Input{Kind: entry.InHealth, Check: check, State: state})
+		for check, w := range e.states {
+			p.set.Step(now, entry.Input{Kind: entry.InHealth, Check: check, State: w.state, Value: w.value})
 		}
 		for _, s := range c.Servers {
 			p.set.Step(now, entry.Input{Kind: entry.InDrain, Server: s.Address, On: slices.Contains(e.drained, drainedName(c.Name, s))})
@@ -193,17 +200,19 @@ func (e *entries) step(now time.Time, p *steered, in entry.Input) {
 	if out.Changed || len(out.Cut) > 0 || out.Restore {
 		wakeUp(e.steerC)
 	}
+	_, known := e.states[in.Check]
+	e.turned(p, out, in.Kind == entry.InHealth && !known)
 }
 
 // health hears what a check says.
-func (e *entries) health(check string, state health.State) {
+func (e *entries) health(check string, w word) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := time.Now()
-	e.states[check] = state
 	for _, p := range e.points {
-		e.step(now, p, entry.Input{Kind: entry.InHealth, Check: check, State: state})
+		e.step(now, p, entry.Input{Kind: entry.InHealth, Check: check, State: w.state, Value: w.value})
 	}
+	e.states[check] = w
 }
 
 // setActive hears which groups are Active here.
@@ -593,7 +602,7 @@ func (n *node) DrainServer(_ context.Context, name, server string, drained bool)
 // told passes on what checks say.
 func (n *node) told(ev appliance.Event) {
 	if ch, ok := ev.(appliance.CheckChanged); ok {
-		n.entries.health(ch.Name, ch.State)
+		n.entries.health(ch.Name, word{ch.State, ch.Value})
 	}
 	n.runner.Post(ev)
 }

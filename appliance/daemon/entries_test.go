@@ -209,13 +209,13 @@ func (b entriesBed) does(want ...string) {
 // New flows go elsewhere first; then the flows are cut, twice. On a standby they are not.
 func TestEntriesCutAfterSteering(t *testing.T) {
 	inBubble(t, "", func(b entriesBed) {
-		b.health("c1", health.Down)
+		b.health("c1", word{state: health.Down})
 		b.does("steer web to 10.0.0.22:80")
-		b.health("c1", health.Up)
+		b.health("c1", word{state: health.Up})
 		b.does("steer web to 10.0.0.21:80")
 		b.setActive("wan", true)
-		b.health("c1", health.Down)
-		b.health("c1", health.Down)
+		b.health("c1", word{state: health.Down})
+		b.health("c1", word{state: health.Down})
 		b.does("steer web to 10.0.0.22:80", "mark 1", "cut web 10.0.0.21:80")
 		time.Sleep(sweepPause + time.Millisecond)
 		b.does("wake 1", "mark 1", "cut web 10.0.0.21:80")
@@ -229,9 +229,9 @@ func TestEntriesCutAfterSteering(t *testing.T) {
 func TestEntriesDoNotCutWhoIsBack(t *testing.T) {
 	inBubble(t, "", func(b entriesBed) {
 		b.setActive("wan", true)
-		b.health("c1", health.Down)
+		b.health("c1", word{state: health.Down})
 		b.does("steer web to 10.0.0.22:80", "mark 1", "cut web 10.0.0.21:80")
-		b.health("c1", health.Up)
+		b.health("c1", word{state: health.Up})
 		time.Sleep(time.Minute)
 		b.does("steer web to 10.0.0.21:80", "wake 1") // who was cut stays cut
 	})
@@ -240,7 +240,7 @@ func TestEntriesDoNotCutWhoIsBack(t *testing.T) {
 // Who becomes active cuts what is dead already, and learns where clients are.
 func TestEntriesAtActivation(t *testing.T) {
 	inBubble(t, `persist = "1m"`, func(b entriesBed) {
-		b.health("c1", health.Down)
+		b.health("c1", word{state: health.Down})
 		b.does("steer web to 10.0.0.22:80")
 		b.setActive("wan", true)
 		b.does("mark 1", "cut web 10.0.0.21:80", "remember web [{203.0.113.254 1}]")
@@ -259,7 +259,7 @@ func TestEntriesRetry(t *testing.T) {
 		b.kernel.mu.Lock()
 		b.kernel.refuse = errors.New("no")
 		b.kernel.mu.Unlock()
-		b.health("c1", health.Down)
+		b.health("c1", word{state: health.Down})
 		b.does()
 		b.kernel.mu.Lock()
 		b.kernel.refuse = nil
@@ -327,16 +327,16 @@ func TestEntriesLacking(t *testing.T) {
 		if got := b.lacking(); got != "" {
 			t.Errorf("lacking %s", got)
 		}
-		b.health("c1", health.Down)
+		b.health("c1", word{state: health.Down})
 		b.does("steer web to 10.0.0.22:80")
-		b.health("c2", health.Down)
+		b.health("c2", word{state: health.Down})
 		if got := b.lacking(); got != "web: no server" {
 			t.Errorf("lacking %q", got)
 		}
 		b.does("steer web to ")
 	})
 	inBubble(t, `quorum = 2`, func(b entriesBed) {
-		b.health("c2", health.Down)
+		b.health("c2", word{state: health.Down})
 		if got := b.lacking(); got != "web: less than the quorum" {
 			t.Errorf("lacking %q", got)
 		}

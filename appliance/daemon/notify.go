@@ -56,7 +56,7 @@ func notifySpecs(cfg *config.Config) (specs []notify.Spec) {
 					fmt.Sprintf("UNDERSTUDY_VRID=%d", both[0].VRID), "UNDERSTUDY_ADDRESSES=" + strings.Join(addresses, " ")}})
 		}
 	}
-	return specs
+	return append(specs, entrySpecs(cfg)...)
 }
 
 func notifyCommands(list []config.Notify) (out []notify.Command) {
@@ -123,6 +123,7 @@ func (n *node) beforeActivation(ctx context.Context, a appliance.Notify) {
 func (n *node) sayGoodbye() {
 	ctx, cancel := context.WithTimeout(context.Background(), goodbyeBound)
 	defer cancel()
+	n.entries.end()
 	doneC := make(chan struct{})
 	go func() { defer close(doneC); n.notify.Finish(ctx) }()
 	t := time.NewTicker(beatPeriod)

@@ -40,7 +40,7 @@ func probes(cfg *config.Config) (out []probe.Check) {
 
 // subject is what a check tries, whatever it is called and however it is judged.
 func subject(k config.Check) string {
-	k.Name, k.Every, k.Timeout, k.Rise, k.Fall, k.Damp = "", 0, 0, 0, 0, health.Damp{}
+	k.Name, k.Every, k.Timeout, k.Retry, k.Rise, k.Fall, k.Damp = "", 0, 0, 0, 0, 0, health.Damp{}
 	return fmt.Sprintf("%+v", k)
 }
 
@@ -64,7 +64,11 @@ func prober(k config.Check) (probe.Prober, error) {
 	case config.CheckRoute:
 		return &probe.Route{To: k.To, Prefix: k.Prefix, Table: k.Table, Interface: k.Interface}, nil
 	case config.CheckScript:
-		return probe.NewScript(probe.ScriptConfig{Argv: k.Command, User: k.User})
+		s, err := probe.NewScript(probe.ScriptConfig{Argv: k.Command, User: k.User})
+		if err == nil && k.Value {
+			return probe.ScriptValue{Script: s}, nil
+		}
+		return s, err
 	case config.CheckHTTP, config.CheckHTTPS:
 		return page(k)
 	case config.CheckDNS:
@@ -85,9 +89,15 @@ func prober(k config.Check) (probe.Prober, error) {
 
 func page(k config.Check) (probe.Prober, error) {
 	c := probe.HTTPConfig{Endpoint: endpoint(k), Method: k.Method, Path: k.Path, Host: k.Host, Status: k.Status, Body: k.Body, Digest: k.Digest}
-	if k.Match != "" {
+	for _, e := range []struct {
+		text string
+		into **regexp.Regexp
+	}{{k.Match, &c.Match}, {k.MatchNot, &c.Not}} {
+		if e.text == "" {
+			continue
+		}
 		var err error
-		if c.Match, err = regexp.Compile(k.Match); err != nil {
+		if *e.into, err = regexp.Compile(e.text); err != nil {
 			return nil, err
 		}
 	}

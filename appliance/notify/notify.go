@@ -17,9 +17,11 @@ type Kind string
 const (
 	Router Kind = "router"
 	Group  Kind = "group"
+	Entry  Kind = "entry"  // an entry point; its states are up, down and end
+	Server Kind = "server" // one of its servers; so are its
 )
 
-// Subject is a router or a group.
+// Subject is whatever has states that programs are told of.
 type Subject struct {
 	Kind Kind
 	Name string

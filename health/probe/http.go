@@ -33,7 +33,8 @@ type HTTPConfig struct {
 	Status []expect.Span // of codes; none: 200 to 299
 	Body   string        // must be in it
 	Match  *regexp.Regexp
-	Digest expect.Digest // of the whole of it
+	Not    *regexp.Regexp // must not match
+	Digest expect.Digest  // of the whole of it
 }
 
 // TLSConfig is how a server proves who it is, and who we are.
@@ -219,6 +220,8 @@ func (p *HTTP) judge(body []byte, long bool) error {
 		return fmt.Errorf("%.40q is not in its body", c.Body)
 	case c.Match != nil && !c.Match.Match(body):
 		return fmt.Errorf("its body does not match %.40q", c.Match)
+	case c.Not != nil && c.Not.Match(body):
+		return fmt.Errorf("its body matches %.40q", c.Not)
 	case c.Digest.Sum == "":
 	case long:
 		return fmt.Errorf("its body is longer than %d bytes", maxBody)

@@ -18,8 +18,8 @@ type Check struct {
 	Spread time.Duration
 	Prober Prober // nil: its results come otherwise, from a Source or from other checks
 	// Subject is what is probed, as text. A check whose name and Subject are as
-	// before keeps its state across a reload, and checks with the same Subject,
-	// Every and Timeout are one probe: see [NewWatcher].
+	// before keeps its state across a reload, and checks with the same Subject
+	// and pace are one probe: see [NewWatcher].
 	Subject string
 	// Of, if any, makes it a check of other checks, by their index: it is up while
 	// Need of them are. There must be no circle (health.Order).
@@ -52,7 +52,8 @@ func (r Result) Input() health.Input {
 // it: emit has to be safe for concurrent use, and while it blocks, that one check
 // rests. Checks without a Prober are passed over.
 //
-// A probe starts each Every, counted from the first start. One that takes longer
+// A probe starts each Every, counted from the first start, and Retry after the start of
+// one that has failed, until Fall of them have. One that takes longer
 // than that skips the turns it has missed. Its time is up after Timeout; the
 // result of a probe that was cut short by the end of ctx is not emitted.
 func Run(ctx context.Context, checks []Check, emit func(Result)) {
@@ -71,6 +72,7 @@ func (c *Check) run(ctx context.Context, index int, emit func(Result)) {
 	next := time.Now().Add(c.Spread)
 	timer := time.NewTimer(c.Spread)
 	defer timer.Stop()
+	failed := 0 // in a row
 	for {
 		select {
 		case <-ctx.Done():
@@ -83,10 +85,16 @@ func (c *Check) run(ctx context.Context, index int, emit func(Result)) {
 		}
 		r.Index = index
 		emit(r)
+		pace := c.Every
+		if failed++; r.Err == nil {
+			failed = 0
+		} else if failed < c.Fall {
+			pace = c.Retry
+		}
 		now := time.Now()
-		if next = next.Add(c.Every); next.Before(now) {
-			missed := (now.Sub(next) + c.Every - 1) / c.Every
-			next = next.Add(missed * c.Every)
+		if next = next.Add(pace); next.Before(now) {
+			missed := (now.Sub(next) + pace - 1) / pace
+			next = next.Add(missed * pace)
 		}
 		timer.Reset(next.Sub(now))
 	}

@@ -210,3 +210,23 @@ func TestAThousandChecks(t *testing.T) {
 		}
 	})
 }
+
+// TestRetry: a failure is looked at soon again until the check is down, and not after.
+func TestRetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		n := 0
+		c := check("c", 1000*ms, 100*ms, fake(func(context.Context) error {
+			if n++; n == 1 || n == 7 {
+				return nil
+			}
+			return errors.New("no")
+		}))
+		c.Retry, c.Fall = 200*ms, 3
+		got := starts(begin, record(t, 6500*ms, c)["c"])
+		want := []time.Duration{0, 1000 * ms, 1200 * ms, 1400 * ms, 2400 * ms, 3400 * ms, 4400 * ms, 5400 * ms, 5600 * ms, 5800 * ms}
+		if !slices.Equal(want, got) {
+			t.Errorf("want starts %v, got %v", want, got)
+		}
+	})
+}

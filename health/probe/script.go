@@ -28,7 +28,10 @@ func NewScript(cfg ScriptConfig) (*Script, error) {
 
 // Probe runs the program once.
 func (s *Script) Probe(ctx context.Context) error {
-	r := s.program.Run(ctx, program.Run{})
+	return s.judge(ctx, s.program.Run(ctx, program.Run{}))
+}
+
+func (s *Script) judge(ctx context.Context, r program.Result) error {
 	switch said := r.LastLine(); {
 	case r.Err == nil:
 		return nil
@@ -36,4 +39,19 @@ func (s *Script) Probe(ctx context.Context) error {
 		return fmt.Errorf("script %s: %w: %s", s.program.Name(), r.Err, said)
 	}
 	return fmt.Errorf("script %s: %w", s.program.Name(), because(ctx, r.Err))
+}
+
+// ScriptValue is a Script whose exit code is a measure: 1 is a failure, and any other a
+// success with that value.
+type ScriptValue struct{ *Script }
+
+var _ Measurer = ScriptValue{}
+
+// Measure runs the program once.
+func (s ScriptValue) Measure(ctx context.Context) (int, error) {
+	r := s.program.Run(ctx, program.Run{})
+	if ctx.Err() == nil && r.Code > 1 {
+		return r.Code, nil
+	}
+	return 0, s.judge(ctx, r)
 }

@@ -161,3 +161,27 @@ func TestScriptRunsAsItsUser(t *testing.T) {
 	outcome(t, "by number", "", runScript(t, soon, probe.ScriptConfig{Argv: []string{path}, User: "65534"}))
 	outcome(t, "as root", "exit status 1", runScript(t, soon, probe.ScriptConfig{Argv: []string{path}}))
 }
+
+// TestScriptValue: the exit code is a measure, and 1 a failure.
+func TestScriptValue(t *testing.T) {
+	dir := t.TempDir()
+	for _, tt := range []struct {
+		body  string
+		value int
+		want  string
+	}{
+		{"exit 0", 0, ""},
+		{"exit 2", 2, ""},
+		{"exit 255", 255, ""},
+		{"exit 1", 0, "exit status 1"},
+		{"kill -9 $$", 0, "signal: killed"},
+	} {
+		s, err := probe.NewScript(probe.ScriptConfig{Argv: []string{script(t, dir, tt.body)}})
+		must(t, err)
+		got, err := probe.ScriptValue{Script: s}.Measure(t.Context())
+		outcome(t, tt.body, tt.want, err)
+		if got != tt.value {
+			t.Errorf("%s: want %d, got %d", tt.body, tt.value, got)
+		}
+	}
+}

@@ -68,6 +68,8 @@ func (w *Watcher) share() {
 	type key struct {
 		subject        string
 		every, timeout time.Duration
+		retry          time.Duration
+		retries        int // which only matter where retry is not every
 	}
 	known := map[key]int{}
 	w.specs = append([]Check(nil), w.specs...)
@@ -77,7 +79,10 @@ func (w *Watcher) share() {
 		if c.Prober == nil {
 			continue
 		}
-		k := key{c.Subject, c.Every, c.Timeout}
+		k := key{subject: c.Subject, every: c.Every, timeout: c.Timeout}
+		if c.Retry != c.Every {
+			k.retry, k.retries = c.Retry, c.Fall
+		}
 		run, shared := known[k]
 		if !shared || c.Subject == "" {
 			run = len(w.runs)

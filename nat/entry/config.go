@@ -45,7 +45,12 @@ type Server struct {
 	Address netip.AddrPort // port 0: the port that was called
 	Check   string         // name of the check that says whether it is there; "": it always is
 	Weight  int            // its share; 0: gets no new flows
+	Weigh   string         // name of the check whose word, if not 0, takes the place of Weight: 2 more than that; "": none
 	Max     int            // connections from which on it gets no new ones; 0: any number
+	// OnFailure is what becomes of its flows when it has died; "": as the entry point says.
+	OnFailure Policy
+	// Doubted: it counts as dead until its check has said a word.
+	Doubted bool
 }
 
 // Steer is how a server is chosen for a new flow.

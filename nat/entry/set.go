@@ -14,7 +14,7 @@ type InputKind uint8
 // The kinds.
 const (
 	InTick   InputKind = iota // the time of Deadline has come
-	InHealth                  // Check, State: what a check says; the same may be said again
+	InHealth                  // Check, State, Value: what a check says; the same may be said again
 	InDrain                   // Server, On: the server gets no new flows, whatever its check says
 	InCounts                  // Counts, New: how many connections each server has, by number
 	InActive                  // On: the entry point's group is Active here
@@ -25,6 +25,7 @@ type Input struct {
 	Kind   InputKind
 	Check  string
 	State  health.State
+	Value  int // of State Up: what was measured
 	Server netip.AddrPort
 	On     bool
 	Counts []int // in the order of the configuration
@@ -42,6 +43,9 @@ type Output struct {
 	Restore bool
 	// Quorum: there are enough servers again, or not any more.
 	Quorum bool
+	// Turned are the numbers of the servers that are there now, and were not, or the
+	// other way round.
+	Turned []int
 }
 
 // Set is the servers of one entry point. The zero value is useless, call [New]. It is
@@ -58,6 +62,7 @@ type Set struct {
 
 type server struct {
 	state       health.State
+	word        int // of the check that weighs it; 0: the configuration's weight counts
 	drained     bool
 	full        bool
 	connections int       // when they were last counted
@@ -66,8 +71,8 @@ type server struct {
 }
 
 // New returns the servers of cfg, which [Check] takes. What no check has said
-// anything of is taken for being there: a gateway that has just been started must not
-// turn clients away.
+// anything of is taken for being there, unless it is doubted: a gateway that has just been
+// started must not turn clients away.
 func New(now time.Time, cfg Config) *Set {
 	s := &Set{cfg: cfg, servers: make([]server, len(cfg.Servers)), quorum: true}
 	s.quorum, s.at = s.enough(), now
@@ -101,6 +106,9 @@ func (s *Set) Reconfigure(now time.Time, cfg Config) (out Output) {
 		}
 		if c.Max == 0 {
 			servers[i].full = false
+		}
+		if before.Servers[j].Weigh != c.Weigh {
+			servers[i].word = 0
 		}
 	}
 	s.cfg, s.servers = cfg, servers
@@ -160,12 +168,18 @@ func (s *Set) Step(now time.Time, in Input) (out Output) {
 func (s *Set) onHealth(now time.Time, in Input, out *Output) {
 	for i := range s.servers {
 		v := &s.servers[i]
+		if s.cfg.Servers[i].Weigh == in.Check && in.Check != "" && in.State == health.Up {
+			v.word = in.Value
+		}
 		if s.cfg.Servers[i].Check != in.Check || in.Check == "" || v.state == in.State || in.State == health.Unknown {
 			continue
 		}
-		was := v.state
+		was, there := v.state, s.there(i)
 		v.state = in.State
-		if in.State == health.Down && s.active && s.cfg.OnFailure == Reset {
+		if s.there(i) != there {
+			out.Turned = append(out.Turned, i)
+		}
+		if in.State == health.Down && s.active && s.cuts(i) {
 			out.Cut = append(out.Cut, i)
 		}
 		// One of which this is the first word has been serving all the time.
@@ -191,7 +205,7 @@ func (s *Set) onActive(on bool, out *Output) {
 		return
 	}
 	for i, v := range s.servers {
-		if v.state == health.Down && s.cfg.OnFailure == Reset {
+		if v.state == health.Down && s.cuts(i) {
 			out.Cut = append(out.Cut, i)
 		}
 	}
@@ -214,8 +228,8 @@ func (s *Set) settle(now time.Time, out Output) Output {
 func (s *Set) enough() bool {
 	sum := 0
 	for i, v := range s.servers {
-		if v.state != health.Down && !v.drained {
-			sum += s.cfg.Servers[i].Weight
+		if s.there(i) && !v.drained {
+			sum += s.weight(i)
 		}
 	}
 	bound := s.cfg.Quorum + s.cfg.Hysteresis
@@ -228,5 +242,30 @@ func (s *Set) enough() bool {
 // takes tells whether the server can be given new flows.
 func (s *Set) takes(i int) bool {
 	v := s.servers[i]
-	return v.state != health.Down && !v.drained && !v.full && s.cfg.Servers[i].Weight > 0
+	return s.there(i) && !v.drained && !v.full && s.weight(i) > 0
+}
+
+// there tells whether the server counts as alive.
+func (s *Set) there(i int) bool {
+	c := &s.cfg.Servers[i]
+	if s.servers[i].state == health.Unknown {
+		return !c.Doubted || c.Check == ""
+	}
+	return s.servers[i].state == health.Up
+}
+
+// cuts tells whether the flows of the server end with it.
+func (s *Set) cuts(i int) bool {
+	if p := s.cfg.Servers[i].OnFailure; p != "" {
+		return p == Reset
+	}
+	return s.cfg.OnFailure == Reset
+}
+
+// weight is what the server weighs, as the file or a check has it.
+func (s *Set) weight(i int) int {
+	if word := s.servers[i].word; word != 0 {
+		return min(max(word-2, 0), MaxWeight)
+	}
+	return s.cfg.Servers[i].Weight
 }

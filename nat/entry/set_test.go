@@ -40,6 +40,8 @@ func do(s *Set, now time.Time, steps ...string) string {
 		switch word {
 		case "down", "up":
 			in = Input{Kind: InHealth, Check: fmt.Sprintf("c%d", n), State: map[string]health.State{"down": health.Down, "up": health.Up}[word]}
+		case "weigh":
+			in = Input{Kind: InHealth, Check: "w", State: health.Up, Value: n}
 		case "drain", "undrain":
 			in = Input{Kind: InDrain, Server: serverN(n, 1).Address, On: word == "drain"}
 		case "active", "standby":
@@ -63,6 +65,11 @@ func do(s *Set, now time.Time, steps ...string) string {
 		fmt.Fprintf(&b, "%s:", step)
 		if out.Changed {
 			fmt.Fprintf(&b, " %s", shares(s))
+		}
+		for _, n := range out.Turned {
+			if s.cfg.Servers[n].Doubted {
+				fmt.Fprintf(&b, " turned %d", n+1)
+			}
 		}
 		for _, c := range out.Cut {
 			fmt.Fprintf(&b, " cut %d", c+1)
@@ -110,6 +117,14 @@ active: cut 1 cut 2
 `},
 		{"keep leaves flows alone", with(config(Primary, 1, 1), func(c *Config) { c.OnFailure = Keep }),
 			[]string{"active", "down 1"}, "\nactive:\ndown 1: 0 1\n"},
+		{"keep of one server leaves its flows alone", with(config(Primary, 1, 1), func(c *Config) { c.Servers[0].OnFailure = Keep }),
+			[]string{"active", "down 1", "down 2", "standby", "active"}, "\nactive:\ndown 1: 0 1\ndown 2: 0 0 cut 2 quorum false\nstandby:\nactive: cut 2\n"},
+		{"reset of one server", with(config(Primary, 1, 1), func(c *Config) { c.OnFailure, c.Servers[1].OnFailure = Keep, Reset }),
+			[]string{"active", "down 2", "down 1"}, "\nactive:\ndown 2: 1 0 cut 2\ndown 1: 0 0 quorum false\n"},
+		{"one that is doubted waits for a word", with(config(RoundRobin, 1, 1), func(c *Config) { c.Servers[1].Doubted = true }),
+			[]string{"up 1", "up 2", "down 2", "up 2"}, "\nup 1:\nup 2: 1 1 turned 2\ndown 2: 1 0 turned 2\nup 2: 1 1 turned 2\n"},
+		{"a check says the weight", with(config(Weighted, 3, 1), func(c *Config) { c.Servers[1].Weigh = "w" }),
+			[]string{"weigh 0", "weigh 4", "weigh 2", "weigh 0"}, "\nweigh 0:\nweigh 4: 3 2\nweigh 2: 1 0\nweigh 0: 3 1\n"},
 		{"in turn, each server once", config(RoundRobin, 1, 1, 1), []string{"down 2", "up 2"}, "\ndown 2: 1 0 1\nup 2: 1 1 1\n"},
 		{"by weight, and weight 0 gets nothing", config(Weighted, 3, 1, 0), []string{"down 2", "up 2"}, "\ndown 2: 1 0 0\nup 2: 3 1 0\n"},
 		{"no server: nobody serves", config(RoundRobin, 1, 1), []string{"down 1", "down 2", "up 2"},

@@ -27,7 +27,9 @@ func (s *Set) States() []ServerState {
 	}
 	out := make([]ServerState, 0, len(slots))
 	for i, v := range s.servers {
-		out = append(out, ServerState{Server: s.cfg.Servers[i], State: v.state, Drained: v.drained, Full: v.full,
+		c := s.cfg.Servers[i]
+		c.Weight = s.weight(i)
+		out = append(out, ServerState{Server: c, State: v.state, Drained: v.drained, Full: v.full,
 			Share: share(i), Connections: v.connections})
 	}
 	if s.cfg.Spare.IsValid() {
@@ -35,6 +37,9 @@ func (s *Set) States() []ServerState {
 	}
 	return out
 }
+
+// There tells whether the server with that number counts as alive.
+func (s *Set) There(i int) bool { return s.there(i) }
 
 // Quorate tells whether there are enough servers.
 func (s *Set) Quorate() bool { return s.quorum }

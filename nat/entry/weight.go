@@ -18,7 +18,7 @@ func (s *Set) weights(now time.Time) []int {
 		if !s.takes(i) {
 			continue
 		}
-		weight := s.cfg.Servers[i].Weight
+		weight := s.weight(i)
 		if !s.cfg.Steer.Weighs() {
 			weight = 1
 		}

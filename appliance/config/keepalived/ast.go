@@ -37,6 +37,7 @@ type File struct {
 
 	VirtualServers []*VirtualServer
 	ServerGroups   []*ServerGroup
+	SSL            []Option
 }
 
 // Global is global_defs, as far as something comes of it.

@@ -29,6 +29,7 @@ func Convert(f *File, o Options, w World) (*Document, []Message) {
 	c.routers()
 	c.groups()
 	c.checks()
+	c.servers()
 	c.sessions()
 	return c.doc, c.list
 }
@@ -46,6 +47,7 @@ type converter struct {
 	memberOf map[string]*SyncGroup
 	networks []netip.Prefix // of all addresses
 	nextRule int
+	shared   map[string]string // names of checks of servers, by what they check
 }
 
 // named returns the name that something has here: the same, if it can be one and

@@ -224,10 +224,21 @@ func (d *Document) TOML() string {
 		case *Table:
 			fmt.Fprintf(&b, "\n[%s]%s\n", key, comment(v.Origin))
 			v.keysOf(&b)
+			for _, k := range v.keys {
+				if list, ok := v.values[k].([]*Table); ok && large[key+"."+k] {
+					for _, one := range list {
+						fmt.Fprintf(&b, "\n[[%s.%s]]%s\n", key, k, comment(one.Origin))
+						one.keysOf(&b)
+					}
+				}
+			}
 		}
 	}
 	return b.String()
 }
+
+// large are tables in a table that have a header of their own.
+var large = map[string]bool{"nat.entry": true}
 
 // keysOf writes the keys of a table that has a header, or is the top of the file.
 func (t *Table) keysOf(b *strings.Builder) {
@@ -238,7 +249,7 @@ func (t *Table) keysOf(b *strings.Builder) {
 				fmt.Fprintf(b, "%s = %s%s\n", key, v.inline(), comment(t.from[key]))
 			}
 		case []*Table:
-			if t.Origin.Word == top {
+			if t.Origin.Word == top || large["nat."+key] {
 				continue
 			}
 			fmt.Fprintf(b, "%s = [\n", key)

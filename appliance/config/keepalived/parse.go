@@ -76,6 +76,10 @@ func (p *parser) root(root *Node) {
 			p.file.BFDs = append(p.file.BFDs, n)
 		case "virtual_server":
 			p.file.VirtualServers = append(p.file.VirtualServers, p.virtualServer(n))
+		case "SSL":
+			for _, c := range n.Children {
+				p.file.SSL = append(p.file.SSL, option(c))
+			}
 		case "virtual_server_group":
 			g := &ServerGroup{Name: n.arg(0), At: n.At}
 			for _, c := range n.Children {

@@ -1,0 +1,605 @@
+package keepalived
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Bounds of [[nat.entry]].
+const (
+	mostServers = 64
+	mostWeight  = 1000
+	mostQuorum  = 1 << 15
+	leastKept   = time.Second
+	mostKept    = 7 * 24 * time.Hour
+)
+
+// defaultPersistence is that of persistence_timeout without a number.
+const defaultPersistence = 360 * time.Second
+
+// service is what a virtual_server, or a line of its group, is called by.
+type service struct {
+	address     netip.Addr // invalid: by mark
+	first, last uint16
+	mark        uint32
+	at          Place
+	name        string
+}
+
+// servers makes [[nat.entry]] of each virtual_server.
+func (c *converter) servers() {
+	if len(c.file.VirtualServers) == 0 {
+		return
+	}
+	nat := newTable(Origin{c.file.VirtualServers[0].At, "virtual_server"})
+	seen := map[string]bool{}
+	for _, v := range c.file.VirtualServers {
+		key := v.title()
+		if seen[key] {
+			c.say(v.At, Fault, "Virtual server %s is there twice - ignoring", key)
+			continue
+		}
+		seen[key] = true
+		for _, s := range c.services(v) {
+			c.entry(nat, v, s)
+		}
+	}
+	if len(nat.keys) > 0 {
+		c.doc.set("nat", nat, nat.Origin)
+	}
+}
+
+// title is how keepalived calls a virtual server.
+func (v *VirtualServer) title() string {
+	switch {
+	case v.Group != "":
+		return "group " + v.Group
+	case v.Address.IsValid():
+		return fmt.Sprintf("[%v]:%d/%s", v.Address.Addr(), v.Address.Port(), strings.ToLower(optionOf(v.Options, "protocol").arg(0)))
+	}
+	return fmt.Sprintf("FWM %d", v.Mark)
+}
+
+// optionOf is the first of the keywords that is there.
+func optionOf(list []Option, words ...string) Option {
+	for _, o := range list {
+		if slices.Contains(words, o.Word) {
+			return o
+		}
+	}
+	return Option{}
+}
+
+func (o Option) set() bool { return o.Word != "" }
+
+func (o Option) arg(i int) string {
+	if i < len(o.Args) {
+		return o.Args[i]
+	}
+	return ""
+}
+
+// on tells whether a keyword is there and is not said to be off.
+func (o Option) on() bool {
+	v := strings.ToLower(o.arg(0))
+	return o.set() && v != "off" && v != "false" && v != "no"
+}
+
+func (o Option) origin() Origin { return Origin{o.At, o.Word} }
+
+// services are what a virtual server is called by: of a group several.
+func (c *converter) services(v *VirtualServer) (list []service) {
+	switch {
+	case v.Group != "":
+		i := slices.IndexFunc(c.file.ServerGroups, func(g *ServerGroup) bool { return g.Name == v.Group })
+		if i < 0 {
+			c.say(v.At, Fault, "Virtual server group %s specified but not configured - ignoring virtual server", v.Group)
+			return nil
+		}
+		for _, l := range c.file.ServerGroups[i].Lines {
+			list = append(list, c.groupLine(v.Group, l)...)
+		}
+	case v.Address.IsValid():
+		s := service{address: v.Address.Addr(), first: v.Address.Port(), last: v.Address.Port(), at: v.At}
+		s.name = fmt.Sprintf("vs-%v-%d", s.address, s.first)
+		list = append(list, s)
+	case v.Mark != 0:
+		list = append(list, service{mark: v.Mark, at: v.At, name: fmt.Sprintf("vs-fwmark-%d", v.Mark)})
+	}
+	for i := range list {
+		if list[i].first == 0 && list[i].mark == 0 {
+			list[i].first, list[i].last = 1, 65535
+		}
+	}
+	return list
+}
+
+// groupLine reads "ADDRESS[-LAST] PORT" or "fwmark N".
+func (c *converter) groupLine(group string, l Option) (list []service) {
+	wrong := func(what string) {
+		c.say(l.At, Fault, "virtual_server_group %s: %s %s: %s - ignoring", group, l.Word, strings.Join(l.Args, " "), what)
+	}
+	if l.Word == "fwmark" {
+		mark, err := strconv.ParseUint(l.arg(0), 0, 32)
+		if err != nil || mark == 0 {
+			wrong("that is no firewall mark")
+			return nil
+		}
+		return []service{{mark: uint32(mark), at: l.At, name: fmt.Sprintf("%s-fwmark-%d", group, mark)}}
+	}
+	text, last, ranged := strings.Cut(l.Word, "-")
+	a, err := netip.ParseAddr(text)
+	if err != nil || a.Zone() != "" {
+		wrong("that is no address")
+		return nil
+	}
+	port := uint64(0)
+	if l.arg(0) != "" {
+		if port, err = strconv.ParseUint(l.arg(0), 10, 16); err != nil {
+			wrong("that is no port")
+			return nil
+		}
+	}
+	count := 1
+	if ranged {
+		if count, err = rangeLength(a, last); err != nil {
+			wrong(err.Error())
+			return nil
+		}
+	}
+	for range count {
+		list = append(list, service{address: a, first: uint16(port), last: uint16(port), at: l.At, name: fmt.Sprintf("%s-%v-%d", group, a, port)})
+		a = a.Next()
+	}
+	return list
+}
+
+// rangeLength is how many addresses there are from a to the one whose last part is last.
+func rangeLength(a netip.Addr, last string) (int, error) {
+	base, octet := 10, int(a.AsSlice()[len(a.AsSlice())-1])
+	if a.Is6() {
+		b := a.As16()
+		base, octet = 16, int(b[14])<<8|int(b[15])
+	}
+	n, err := strconv.ParseUint(last, base, 16)
+	if err != nil || int(n) < octet || a.Is4() && n > 255 {
+		return 0, fmt.Errorf("%s is no end of a range", last)
+	}
+	return int(n) - octet + 1, nil
+}
+
+// entry makes one [[nat.entry]]; none, with a message, if it cannot be.
+func (c *converter) entry(nat *Table, v *VirtualServer, s service) {
+	o := Origin{s.at, "virtual_server " + v.title()}
+	refuse := func(at Place, l Level, format string, args ...any) {
+		c.say(at, l, "virtual_server %s: not carried over: %s", v.title(), fmt.Sprintf(format, args...))
+	}
+	router, ok := c.routerOf(s, v)
+	if !ok {
+		if s.mark == 0 {
+			refuse(s.at, Warning, "no instance has the address %v, so that it would not move; add it to virtual_ipaddress or virtual_ipaddress_excluded", s.address)
+		} else {
+			refuse(s.at, Warning, "there is no instance that it could move with")
+		}
+		return
+	}
+	steer, ok := c.steer(v, refuse)
+	if !ok || !c.kind(v, refuse) {
+		return
+	}
+	t := newTable(o)
+	t.set("name", c.unique("entry", asName(s.name)), o)
+	switch {
+	case s.mark != 0:
+		t.set("fwmark", "0x"+strconv.FormatUint(uint64(s.mark), 16), o)
+	default:
+		text := netip.AddrPortFrom(s.address, s.first).String()
+		if s.last != s.first {
+			text += "-" + strconv.Itoa(int(s.last))
+		}
+		protocol := optionOf(v.Options, "protocol")
+		t.set("address", text+"/"+protocolOf(protocol), origin(Of[string]{Set: protocol.set(), At: protocol.At}, "protocol", o))
+	}
+	t.set("router", router, o)
+	algorithm := optionOf(v.Options, "lb_algo", "lvs_sched")
+	t.set("steer", steer.name, Origin{cmp.Or(algorithm.At, v.At), cmp.Or(algorithm.Word, "lvs_sched wlc, as nothing else is said")})
+	total := c.realServers(t, v, s, steer)
+	if total < 0 {
+		refuse(s.at, Warning, "it has no server")
+		return
+	}
+	c.spare(t, v, s)
+	c.persistence(t, v)
+	c.quorum(t, v, total)
+	list, _ := nat.values["entry"].([]*Table)
+	nat.set("entry", append(list, t), nat.Origin)
+}
+
+// routerOf is the instance that has the address; what comes by a mark moves with the
+// first one of the servers' family.
+func (c *converter) routerOf(s service, v *VirtualServer) (string, bool) {
+	six := s.address.Is6()
+	if s.mark != 0 && len(v.Servers) > 0 {
+		six = v.Servers[0].Address.Addr().Is6()
+	}
+	for _, in := range c.file.Instances {
+		name, made := c.given["vrrp_instance "+in.Name]
+		if !made {
+			continue
+		}
+		for _, a := range slices.Concat(in.Addresses, in.Excluded) {
+			if s.mark != 0 && a.Prefix.Addr().Is6() == six || a.Prefix.Addr() == s.address {
+				if s.mark != 0 && len(c.file.Instances) > 1 {
+					c.say(s.at, Note, "virtual_server %s is taken to move with %s", v.title(), in.Name)
+				}
+				return name, true
+			}
+		}
+	}
+	return "", false
+}
+
+// steering is how servers are chosen.
+type steering struct {
+	name     string
+	weighs   bool
+	byWeight bool // servers in the order of their weights
+	overflow bool // each until it has as many connections as it weighs
+}
+
+// algorithms are those of IPVS.
+var algorithms = map[string]steering{
+	"rr": {name: "round-robin"}, "wrr": {name: "weighted", weighs: true},
+	"lc": {name: "least-connections"}, "wlc": {name: "least-connections", weighs: true},
+	"sed": {name: "least-connections", weighs: true}, "nq": {name: "least-connections", weighs: true}, "twos": {name: "least-connections", weighs: true},
+	"sh": {name: "source-hash", weighs: true}, "mh": {name: "consistent-hash", weighs: true},
+	"dh": {name: "primary"}, "fo": {name: "primary", byWeight: true}, "ovf": {name: "primary", byWeight: true, overflow: true},
+}
+
+func (c *converter) steer(v *VirtualServer, refuse func(Place, Level, string, ...any)) (steering, bool) {
+	o := optionOf(v.Options, "lb_algo", "lvs_sched")
+	name := strings.ToLower(cmp.Or(o.arg(0), "wlc"))
+	s, ok := algorithms[name]
+	switch {
+	case name == "lblc" || name == "lblcr":
+		refuse(o.At, Fatal, "%s: it goes by where a client wants to go, which is of use to caches that are no servers; use sh or wlc", name)
+		return s, false
+	case name == "dh" && (v.Mark != 0 || v.Group != ""):
+		refuse(o.At, Fatal, "dh: it goes by where a client wants to go; use sh")
+		return s, false
+	case !ok:
+		c.say(o.At, Fault, "Invalid lvs_scheduler '%s' - ignoring", name)
+		return algorithms["wlc"], true
+	case name == "sed" || name == "nq" || name == "twos":
+		c.say(o.At, Note, "%s is carried over as least-connections", name)
+	case name == "dh":
+		c.say(o.At, Note, "dh: to one address everything goes to one server: the first that is there")
+	}
+	return s, true
+}
+
+// kind refuses what does not go through this node.
+func (c *converter) kind(v *VirtualServer, refuse func(Place, Level, string, ...any)) bool {
+	o := optionOf(v.Options, "lb_kind", "lvs_method")
+	for _, r := range v.Servers {
+		if m := optionOf(r.Options, "lvs_method"); m.set() {
+			o = m
+		}
+	}
+	switch method := strings.ToUpper(cmp.Or(o.arg(0), "NAT")); method {
+	case "NAT":
+		return true
+	case "DR", "TUN":
+		refuse(o.At, Fatal, "lb_kind %s: packets to servers that answer past this node are for IPVS, which is not used; use NAT", method)
+	default:
+		c.say(o.At, Fault, "Unknown forwarding method '%s' - ignoring", method)
+		return true
+	}
+	return false
+}
+
+// protocolOf is UDP if nothing is said, as keepalived has it.
+func protocolOf(o Option) string {
+	switch p := strings.ToLower(o.arg(0)); p {
+	case "tcp", "sctp":
+		return p
+	}
+	return "udp"
+}
+
+// unique is a name that nothing else of the kind has.
+func (c *converter) unique(scope, name string) string {
+	n := name
+	for i := 2; c.taken[scope+" "+n]; i++ {
+		n = fmt.Sprintf("%.56s-%d", name, i)
+	}
+	c.taken[scope+" "+n] = true
+	return n
+}
+
+// realServers makes the list of servers, and returns what they weigh; -1: there are none.
+func (c *converter) realServers(t *Table, v *VirtualServer, s service, steer steering) (total int) {
+	keep := len(v.Servers) > 0
+	list := make([]*RealServer, 0, len(v.Servers))
+	seen := map[netip.AddrPort]bool{}
+	heaviest := 0
+	for _, r := range v.Servers {
+		a := r.Address.Addr()
+		switch {
+		case !a.IsValid():
+			continue
+		case s.mark == 0 && a.Is6() != s.address.Is6():
+			c.say(r.At, Fault, "Address family of virtual server and real server %v don't match - skipping real server", a)
+			continue
+		case seen[r.Address]:
+			c.say(r.At, Fault, "real_server %v is there twice - ignoring", r.Address)
+			continue
+		case len(list) == mostServers:
+			c.say(r.At, Warning, "real_server %v: not carried over: a virtual server has %d servers at most", r.Address, mostServers)
+			continue
+		}
+		seen[r.Address] = true
+		list = append(list, r)
+		heaviest = max(heaviest, c.weightOf(v, r))
+		keep = keep && inhibits(v, r)
+	}
+	if len(list) == 0 {
+		return -1
+	}
+	if steer.byWeight {
+		slices.SortStableFunc(list, func(a, b *RealServer) int { return c.weightOf(v, b) - c.weightOf(v, a) })
+	}
+	ports := portsOf(list, s)
+	for _, r := range list {
+		total += c.realServer(t, v, r, steer, ports, max(1, (heaviest+mostWeight-1)/mostWeight), keep)
+	}
+	if keep {
+		t.set("on_failure", "keep", Origin{v.At, "inhibit_on_failure"})
+	}
+	return total
+}
+
+// portsOf tells whether servers are written with a port: not if they are called at the
+// one that the client called.
+func portsOf(list []*RealServer, s service) bool {
+	for _, r := range list {
+		if r.Address.Port() == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func inhibits(v *VirtualServer, r *RealServer) bool {
+	return optionOf(r.Options, "inhibit_on_failure").on() || optionOf(v.Options, "inhibit_on_failure").on()
+}
+
+func (c *converter) weightOf(v *VirtualServer, r *RealServer) int {
+	o := optionOf(r.Options, "weight")
+	if !o.set() {
+		o = optionOf(v.Options, "weight")
+	}
+	if !o.set() {
+		return 1
+	}
+	n, err := strconv.Atoi(o.arg(0))
+	if err != nil || n < 0 || n > 65535 {
+		c.say(o.At, Fault, "weight '%s' - must be between 0 and 65535", o.arg(0))
+		return 1
+	}
+	return n
+}
+
+// realServer makes one of the servers, and returns what it weighs.
+func (c *converter) realServer(t *Table, v *VirtualServer, r *RealServer, steer steering, ports bool, scale int, keep bool) int {
+	o := Origin{r.At, "real_server"}
+	one := t.table("servers", o)
+	address := r.Address
+	if !ports && address.Port() != 0 {
+		if v.Address.Port() != 0 && address.Port() != v.Address.Port() {
+			c.say(r.At, Warning, "real_server %v: not carried over: its port; other servers have none, so all are called at the port that the client called", address)
+		}
+		address = netip.AddrPortFrom(address.Addr(), 0)
+	}
+	text := addressText(address)
+	one.set("address", text, o)
+	check, weigh := c.serverChecks(v, r)
+	if check != "" {
+		one.set("check", check, o)
+	}
+	if weigh != "" {
+		one.set("weigh", weigh, o)
+	}
+	weight := c.weightOf(v, r)
+	written := optionOf(r.Options, "weight")
+	if scale > 1 {
+		c.say(r.At, Note, "real_server %v: weights are divided by %d", r.Address, scale)
+		weight = (weight + scale - 1) / scale
+	}
+	switch {
+	case steer.overflow && weight > 0:
+		one.set("max", weight, Origin{cmp.Or(written.At, r.At), "weight"})
+		weight = 1
+	case !steer.weighs:
+		weight = min(weight, 1)
+	}
+	if weight != 1 {
+		one.set("weight", weight, Origin{cmp.Or(written.At, r.At), "weight"})
+	}
+	if most := optionOf(r.Options, "uthreshold"); most.set() && !steer.overflow {
+		if n, err := strconv.Atoi(most.arg(0)); err == nil && n > 0 {
+			one.set("max", n, most.origin())
+		}
+	}
+	if inhibits(v, r) && !keep {
+		one.set("on_failure", "keep", Origin{r.At, "inhibit_on_failure"})
+	}
+	if alpha := optionOf(append(slices.Clone(r.Options), v.Options...), "alpha"); alpha.on() && check != "" {
+		one.set("doubted", true, alpha.origin())
+	}
+	omega := optionOf(v.Options, "omega").on()
+	c.entryNotify(t, r.Options, "notify_up", []string{"up"}, text, v)
+	c.entryNotify(t, r.Options, "notify_down", ends([]string{"down"}, omega), text, v)
+	return weight
+}
+
+// ends adds that a program is told of the end of the node too.
+func ends(list []string, omega bool) []string {
+	if omega {
+		return append(list, "end")
+	}
+	return list
+}
+
+func addressText(a netip.AddrPort) string {
+	if a.Port() == 0 {
+		return a.Addr().String()
+	}
+	return a.String()
+}
+
+// entryNotify says which program is told.
+func (c *converter) entryNotify(t *Table, options []Option, word string, on []string, server string, v *VirtualServer) {
+	o := optionOf(options, word)
+	if !o.set() {
+		return
+	}
+	p := &parser{world: c.world, file: c.file}
+	argv, user, ok := p.command(&Node{Word: o.Word, Args: o.Args, At: o.At}, word)
+	for _, m := range p.list {
+		c.say(m.Place, m.Level, "%s", m.Text)
+	}
+	if !ok {
+		return
+	}
+	// One that is told of both has one list of them.
+	if list, _ := t.values["notify"].([]*Table); len(list) > 0 {
+		for _, n := range list {
+			have, _ := n.values["command"].([]Item)
+			of, _ := n.values["server"].(string)
+			who, _ := n.values["user"].(string)
+			if of == server && who == user && slices.EqualFunc(have, argv, func(i Item, s string) bool { return i.Text == s }) {
+				for _, e := range on {
+					n.add("on", e, o.origin())
+				}
+				return
+			}
+		}
+	}
+	n := t.table("notify", o.origin())
+	for _, a := range argv {
+		n.add("command", a, o.origin())
+	}
+	for _, e := range on {
+		n.add("on", e, o.origin())
+	}
+	if server != "" {
+		n.set("server", server, o.origin())
+	}
+	n.set("timeout", patience, o.origin())
+	if user != "" {
+		n.set("user", user, o.origin())
+	}
+}
+
+// spare is the sorry_server.
+func (c *converter) spare(t *Table, v *VirtualServer, s service) {
+	o := optionOf(v.Options, "sorry_server")
+	if !o.set() {
+		return
+	}
+	a, err := netip.ParseAddr(o.arg(0))
+	if err != nil || s.mark == 0 && a.Is6() != s.address.Is6() {
+		c.say(o.At, Fault, "sorry_server: '%s' is no address of a server - ignoring", o.arg(0))
+		return
+	}
+	port := uint64(0)
+	if o.arg(1) != "" {
+		if port, err = strconv.ParseUint(o.arg(1), 10, 16); err != nil {
+			c.say(o.At, Fault, "sorry_server: '%s' is not a port - ignoring", o.arg(1))
+		}
+	}
+	servers, _ := t.values["servers"].([]*Table)
+	first, _ := servers[0].values["address"].(string)
+	_, err = netip.ParseAddrPort(first)
+	called := err != nil // servers are called at the port that was called
+	switch {
+	case called && port != 0:
+		if uint16(port) != s.first {
+			c.say(o.At, Warning, "sorry_server: not carried over: its port; it is called at the port that the client called")
+		}
+		port = 0
+	case !called && port == 0 && s.first == s.last:
+		port = uint64(s.first)
+	case !called && port == 0:
+		c.say(o.At, Warning, "sorry_server: not carried over: it has no port, and the servers have one")
+		return
+	}
+	text := addressText(netip.AddrPortFrom(a, uint16(port)))
+	if slices.ContainsFunc(servers, func(t *Table) bool { return t.values["address"] == text }) {
+		c.say(o.At, Warning, "sorry_server: not carried over: %s is one of the servers", text)
+		return
+	}
+	t.set("spare", text, o.origin())
+}
+
+func (c *converter) persistence(t *Table, v *VirtualServer) {
+	o := optionOf(v.Options, "persistence_timeout")
+	if !o.set() {
+		return
+	}
+	d := defaultPersistence
+	if o.arg(0) != "" {
+		n, err := strconv.Atoi(o.arg(0))
+		if err != nil || n < 1 || n > 1<<31-1 {
+			c.say(o.At, Fault, "persistence_timeout '%s' - must be between 1 and %d", o.arg(0), 1<<31-1)
+			return
+		}
+		d = time.Duration(min(n, 1<<30)) * time.Second
+	}
+	if d > mostKept {
+		c.say(o.At, Warning, "persistence_timeout: %v is cut to %v", d, mostKept)
+	}
+	t.set("persist", duration(min(max(d, leastKept), mostKept)), o.origin())
+}
+
+// quorum sets what counts as enough servers. total is what they all weigh.
+func (c *converter) quorum(t *Table, v *VirtualServer, total int) {
+	read := func(word string, def int) (int, Option) {
+		o := optionOf(v.Options, word)
+		if !o.set() {
+			return def, o
+		}
+		n, err := strconv.Atoi(o.arg(0))
+		if err != nil || n < 0 || n > mostQuorum {
+			c.say(o.At, Fault, "%s '%s' - must be between 0 and %d", word, o.arg(0), mostQuorum)
+			return def, Option{}
+		}
+		return n, o
+	}
+	quorum, qo := read("quorum", 1)
+	hysteresis, ho := read("hysteresis", 0)
+	if hysteresis >= quorum {
+		c.say(ho.At, Fault, "Virtual server %s: hysteresis %d must be less than the quorum %d - setting to %d", v.title(), hysteresis, quorum, max(quorum-1, 0))
+		hysteresis = max(quorum-1, 0)
+	}
+	if quorum+hysteresis > total && qo.set() {
+		c.say(qo.At, Warning, "Virtual server %s: all servers weigh %d: the quorum is cut to that", v.title(), total)
+		quorum = min(quorum, total)
+		hysteresis = max(0, min(hysteresis, total-quorum))
+	}
+	if qo.set() && quorum > 0 {
+		t.set("quorum", quorum, qo.origin())
+		if hysteresis > 0 {
+			t.set("hysteresis", hysteresis, ho.origin())
+		}
+	}
+	omega := optionOf(v.Options, "omega").on()
+	c.entryNotify(t, v.Options, "quorum_up", []string{"up"}, "", v)
+	c.entryNotify(t, v.Options, "quorum_down", ends([]string{"down"}, omega), "", v)
+}
