@@ -8,16 +8,19 @@ LDFLAGS := -X main.version=$(VERSION)
 # Packages whose tests need the kernel: network namespaces, so root.
 KERNEL  := ./vrrp/vrrpnet/... ./vrrp/election/... ./garp/garpnet/... ./garp/ranet/... ./nat/nft/... ./nat/conntrack/... \
            ./appliance/kernel/... ./appliance/replica/... ./appliance/lab/... ./appliance/demo/... ./appliance/bench/... \
-           ./appliance/e2e/... ./appliance/daemon/... ./health/probe/... ./lacp/lacpnet/... ./nat/entry/entrynet/...
+           ./appliance/e2e ./appliance/e2e/bonds ./appliance/daemon/... ./health/probe/... ./lacp/lacpnet/... ./nat/entry/entrynet/...
 # The election beside other people's routers. They mostly wait: several at a time.
 INTEROP := ./appliance/interop/...
 # What needs Debian's kernel: in a machine of its own (appliance/lab/guest).
 GUEST   := ./appliance/lab/guest ./lacp/lacpnet ./appliance/dog ./appliance/e2e/bonds
+# The pages, in a real browser.
+WEB     := ./appliance/e2e/browser
+SHOTS   ?= $(CURDIR)/dist/web
 GUESTDIR := $(or $(UNDERSTUDY_GUEST_DIR),/var/cache/understudy-guest)
 TOTAL   := $(or $(TEST_TOTAL),/tmp/understudy-test-total.$(shell id -u))
 SUM     := $(GO) run ./.ci/testsum -total $(TOTAL)
 
-.PHONY: help build demo test test-unit test-sim test-kernel test-interop test-guest mutations verify bench bench-vrrp bench-sessions bench-checks bench-nat fuzz soak soak-sim soak-sessions clean tools
+.PHONY: help build demo test test-unit test-sim test-kernel test-interop test-web test-guest mutations verify bench bench-vrrp bench-sessions bench-checks bench-nat fuzz soak soak-sim soak-sessions clean tools
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -31,18 +34,19 @@ demo: build ## two gateways in namespaces, one crash, flows survive (root)
 tools: ## install what the tests need (Debian, root)
 	@.ci/tools
 
-test: tools ## everything: unit, then kernel, then interoperation, then the guest (root)
+test: tools ## everything: unit, then kernel, interoperation, the pages, then the guest (root)
 	@rm -f $(TOTAL)
 	@ok=0; $(MAKE) --no-print-directory test-unit || ok=1; \
 	$(MAKE) --no-print-directory test-sim || ok=1; \
 	$(MAKE) --no-print-directory test-kernel || ok=1; \
 	$(MAKE) --no-print-directory test-interop || ok=1; \
+	$(MAKE) --no-print-directory test-web || ok=1; \
 	$(MAKE) --no-print-directory test-guest || ok=1; \
 	awk '{p+=$$1; f+=$$2; s+=$$3} END {printf "%d passed, %d failed, %d skipped\n", p, f, s; exit p==0}' $(TOTAL) || ok=1; \
 	rm -f $(TOTAL); exit $$ok
 
 test-unit: ## pure packages and the ones that need no root, with the race detector
-	@$(GO) list ./... | grep -vFx "$$($(GO) list $(KERNEL) $(INTEROP))" | xargs $(GO) test -race -shuffle=on -json | $(SUM) -part unit
+	@$(GO) list ./... | grep -vFx "$$($(GO) list $(KERNEL) $(INTEROP) $(WEB))" | xargs $(GO) test -race -shuffle=on -json | $(SUM) -part unit
 
 # 1e9 once in a while: make soak.
 SIM_STEPS  ?= 3e7
@@ -73,6 +77,12 @@ test-kernel: build ## real kernel, in network namespaces (root)
 test-interop: build ## beside keepalived and FRR, in network namespaces (root)
 	@UNDERSTUDY_REQUIRE_NETNS=$(if $(CI),1,$(UNDERSTUDY_REQUIRE_NETNS)) UNDERSTUDY_BINARY=$(CURDIR)/$(BIN) \
 		$(GO) test -p 1 -parallel 6 -timeout 20m -json $(INTEROP) | $(SUM) -part interop $(if $(CI),-no-skip)
+
+test-web: build ## the pages in Chromium, a pair behind them; pictures into dist/web (root)
+	@.ci/chromium
+	@UNDERSTUDY_REQUIRE_NETNS=$(if $(CI),1,$(UNDERSTUDY_REQUIRE_NETNS)) UNDERSTUDY_BINARY=$(CURDIR)/$(BIN) UNDERSTUDY_SHOTS=$(SHOTS) \
+		$(GO) test -count=1 -timeout 10m -json $(WEB) | $(SUM) -part pages $(if $(CI),-no-skip)
+	@echo "pictures of the pages: $(SHOTS)"
 
 test-guest: build ## under Debian's kernel, in an emulated machine: bonds, teams, watchdog
 	@$(GO) run ./.ci/guest -kernel $(GUESTDIR)/kernel -busybox $(GUESTDIR)/busybox/bin/busybox -program $(BIN) \

@@ -33,6 +33,7 @@ var layers = map[string][]string{
 	"health/sdnotify":    nil,
 	"appliance/identity": {"vrrp"},
 	"appliance":          {"vrrp", "health", "appliance/identity"},
+	"appliance/trend":    nil,
 	"appliance/sim":      {"vrrp", "vrrp/witness", "health", "appliance", "appliance/identity"},
 
 	// What a machine was given, on disk; knows no machine.
@@ -61,6 +62,8 @@ var layers = map[string][]string{
 	"appliance/control":         {"appliance"},
 	"appliance/metrics":         {"appliance"},
 	"appliance/web":             nil,
+	"appliance/web/page":        nil,
+	"appliance/web/live":        {"appliance", "appliance/trend"},
 	"appliance/decode":          {"vrrp", "garp", "lacp"},
 	"appliance/replay":          {"vrrp/record", "vrrp", "appliance"},
 	"appliance/runner":          {"appliance", "appliance/identity", "health"},
@@ -78,6 +81,7 @@ var layers = map[string][]string{
 	"appliance/bench":       {"appliance/lab", "appliance/lab/capture", "appliance/lab/pair", "appliance/lab/probe", "health", "nat", "nat/conntrack", "nat/entry", "nat/nft", "nat/session"},
 	"appliance/e2e":         nil,
 	"appliance/e2e/bonds":   nil,
+	"appliance/e2e/browser": nil,
 	"appliance/interop":     nil,
 
 	// The command starts processes: the election it is, or the daemon.
@@ -85,7 +89,7 @@ var layers = map[string][]string{
 }
 
 // pure packages decide and do nothing else.
-var pure = []string{"vrrp", "vrrp/witness", "garp", "garp/ra", "lacp", "nat", "nat/entry", "nat/session", "health", "health/expect", "health/heartbeat", "health/sdnotify", "appliance", "appliance/identity", "appliance/sim"}
+var pure = []string{"vrrp", "vrrp/witness", "garp", "garp/ra", "lacp", "nat", "nat/entry", "nat/session", "health", "health/expect", "health/heartbeat", "health/sdnotify", "appliance", "appliance/identity", "appliance/sim", "appliance/trend"}
 
 // notPure is what a pure package may not import of the standard library.
 var notPure = []string{"os", "net", "syscall", "sync", "context", "log", "math/rand", "math/rand/v2", "unsafe", "runtime"}

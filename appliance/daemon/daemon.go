@@ -88,6 +88,7 @@ type node struct {
 	runner     *runner.Runner
 	control    *control.Server
 	shown      *shown
+	looked     *looked
 
 	respawned  chan error // of one, which readElection takes: there is one death at a time
 	stats      *asker[election.Stats]
@@ -159,6 +160,9 @@ func open(o Options, cfg *config.Config) (_ *node, err error) {
 		return nil, err
 	}
 	n.shown = newShown(cfg.Web)
+	if n.looked, err = newLooked(n); err != nil {
+		return nil, err
+	}
 	return n, nil
 }
 
@@ -276,9 +280,13 @@ func (n *node) run(ctx context.Context) error {
 	g.Go(func() error {
 		pages := http.NewServeMux()
 		pages.Handle("GET /metrics", scraped)
+		pages.Handle("GET /v1/live", n.looked.live)
+		pages.Handle("GET /{$}", n.looked.page)
 		n.show(ctx, pages)
 		return nil
 	})
+	g.Go(func() error { n.looked.live.Run(ctx); return nil })
+	g.Go(func() error { n.looked.sample(ctx); return nil })
 	g.Go(func() error { n.beat(ctx); return nil })
 	g.Go(func() error { return n.awaitUpgrade(ctx) })
 	if n.sessions != nil {

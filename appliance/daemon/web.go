@@ -46,7 +46,7 @@ func (n *node) show(ctx context.Context, h http.Handler) {
 		w, changed := n.shown.get()
 		retry := make(<-chan time.Time)
 		if w.Listen.IsValid() {
-			s, err := web.Listen(web.Config{Address: w.Listen, Token: w.Token}, h, n.log)
+			s, err := web.Listen(web.Config{Address: w.Listen, Token: w.Token, Open: []string{"/"}}, h, n.log)
 			if err == nil {
 				n.log.Info("shown", "at", w.Listen)
 				err = serveUntil(ctx, changed, s)

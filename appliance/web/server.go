@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +29,9 @@ const (
 type Config struct {
 	Address netip.AddrPort
 	Token   string // asked for as "Authorization: Bearer …"; empty: anybody who gets there
+	// Open are paths that are shown without the token: what is there is the same on
+	// every node.
+	Open []string
 }
 
 // Server answers at one address.
@@ -79,15 +83,20 @@ func readOnly(h http.Handler) http.Handler {
 // known refuses who does not know the token, or asks for a name that is not the node's.
 func known(c Config, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// A browser tells of whose page it asks for. Others must not even keep us busy.
+		if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "none" && site != "same-origin" {
+			http.Error(w, "not for other pages", http.StatusForbidden)
+			return
+		}
 		switch {
-		case c.Token != "":
+		case c.Token != "" && !slices.Contains(c.Open, r.URL.Path):
 			got, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 			if !ok || subtle.ConstantTimeCompare([]byte(got), []byte(c.Token)) != 1 {
 				w.Header().Set("WWW-Authenticate", `Bearer realm="understudy"`)
 				http.Error(w, "this address wants the token of web.token_file", http.StatusUnauthorized)
 				return
 			}
-		case !literal(r.Host):
+		case c.Token == "" && !literal(r.Host):
 			http.Error(w, "ask by address, or as localhost", http.StatusForbidden)
 			return
 		}

@@ -19,7 +19,7 @@ import (
 func serve(t *testing.T, token string) string {
 	t.Helper()
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "shown") })
-	s, err := web.Listen(web.Config{Address: netip.MustParseAddrPort("127.0.0.1:0"), Token: token}, h, slog.New(slog.DiscardHandler))
+	s, err := web.Listen(web.Config{Address: netip.MustParseAddrPort("127.0.0.1:0"), Token: token, Open: []string{"/"}}, h, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,6 +77,11 @@ func TestWhoMayAsk(t *testing.T) {
 		{"a wrong token", http.MethodGet, locked, token("Bearer let-me-out"), http.StatusUnauthorized},
 		{"the beginning of it", http.MethodGet, locked, token("Bearer let-me"), http.StatusUnauthorized},
 		{"another scheme", http.MethodGet, locked, token("Basic let-me-in"), http.StatusUnauthorized},
+		{"what is open", http.MethodGet, locked, func(r *http.Request) { r.URL.Path = "/" }, http.StatusOK},
+		{"what only begins like it", http.MethodGet, locked, func(r *http.Request) { r.URL.Path = "//" }, http.StatusUnauthorized},
+		{"another page's program", http.MethodGet, open, func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }, http.StatusForbidden},
+		{"a page of the same host", http.MethodGet, open, func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "same-site") }, http.StatusForbidden},
+		{"our own page", http.MethodGet, open, func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "same-origin") }, http.StatusOK},
 		{"the token", http.MethodGet, locked, token("Bearer let-me-in"), http.StatusOK},
 	} {
 		t.Run(c.name, func(t *testing.T) {
