@@ -34,10 +34,10 @@ func (m *Monitor) evidence(k Kind, p *member) string {
 		}
 		return "no PDU since the link came up"
 	case KindPartnerExpired, KindPartnerDefaulted:
-		return fmt.Sprintf("%s says %s", whose(far), bits(far.State))
+		return fmt.Sprintf("%s says %s", m.speaker(p), bits(m.said(p)))
 	case KindUnidirectional:
 		if m.deaf(p) || !whole {
-			return fmt.Sprintf("we hear %s, and it has not heard us: %s", whose(far), bits(far.State))
+			return fmt.Sprintf("we hear %s, and it has not heard us: %s", m.speaker(p), bits(m.said(p)))
 		}
 		return fmt.Sprintf("%s hears %s, and this is %s", whose(far), whose(p.view), whose(own))
 	case KindIndividual:
@@ -113,6 +113,14 @@ func (m *Monitor) with(system MAC, key uint16, keyed bool) string {
 		}
 	}
 	return strings.Join(names, ", ")
+}
+
+// speaker is the far end whose word counts.
+func (m *Monitor) speaker(p *member) string {
+	if p.heard {
+		return whose(p.far)
+	}
+	return whose(p.Partner)
 }
 
 func whose(i Info) string { return fmt.Sprintf("%v port %d key %d", i.System, i.Port, i.Key) }

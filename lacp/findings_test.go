@@ -9,6 +9,39 @@ import (
 // far sets the far end's state on a member.
 func (w *watcher) far(i int, s State) { w.wires[i].far.State = s }
 
+// deaf lets a member's far end not hear us for 73 s, and our end do what it does then:
+// the far end waits, gives up, and speaks each 30 s. fast is how we are when all is well.
+func (w *watcher) deaf(i int, well State) {
+	w.t.Helper()
+	const s = time.Second
+	rate := well & Timeout
+	far := w.wires[i].far
+	w.wires[i].far.State = expired&^Timeout | rate
+	w.own(i, attached&^Timeout|rate)
+	w.run(3 * s)
+	for word := range 3 { // after 3 s, 33 s and 63 s
+		w.wires[i].far = far
+		w.far(i, defaulted&^Timeout|rate)
+		w.own(i, attached&^Timeout|rate)
+		w.run(s)
+		w.wires[i].far = Info{}
+		wait := 29 * s
+		if word == 2 {
+			wait = 9 * s
+		}
+		if rate == 0 {
+			w.run(wait)
+			continue
+		}
+		w.run(2 * s) // our end expires after 3 s, and gives up 3 s later
+		w.own(i, expired)
+		w.run(3 * s)
+		w.own(i, defaulted)
+		w.run(wait - 5*s)
+	}
+	w.wires[i].far = far
+}
+
 // own sets our end's.
 func (w *watcher) own(i int, s State) { w.wires[i].own.State = s }
 
@@ -16,6 +49,7 @@ func (w *watcher) own(i int, s State) { w.wires[i].own.State = s }
 // said of it: when it is raised (+), cleared (-), and how the bond is.
 func TestFindings(t *testing.T) {
 	const s = time.Second
+	raised, cleared := map[string]bool{}, map[string]bool{}
 	for _, tt := range []struct {
 		name string
 		do   func(w *watcher)
@@ -90,6 +124,80 @@ func TestFindings(t *testing.T) {
 		}, []string{"0s degraded", "0s +partner_expired eth1", "2s +at_min_links", "3s +partner_defaulted eth1",
 			"5s -partner_expired eth1", "10s +unidirectional eth1", "11s -at_min_links",
 			"13s -partner_defaulted eth1", "13s -unidirectional eth1", "13s ok"}},
+
+		// As drivers and switches do: a word each second while they wait, one when they
+		// give up, and then one each 30 s. At the fast rate that is less often than we
+		// would believe anything else.
+		{"one direction only, at the fast rate: the far end speaks each 30 s", func(w *watcher) {
+			w.deaf(1, good)
+			w.far(1, good)
+			w.own(1, good)
+			w.run(3 * s)
+		}, []string{"0s degraded", "0s +partner_expired eth1", "2s +at_min_links", "3s +partner_defaulted eth1",
+			"5s -partner_expired eth1", "10s +unidirectional eth1", "1m0s +partner_churned eth1",
+			"1m13s -at_min_links", "1m13s -partner_churned eth1", "1m15s -partner_defaulted eth1", "1m15s -unidirectional eth1", "1m15s ok"}},
+
+		{"one direction only, at the slow rate", func(w *watcher) {
+			for i := range w.wires {
+				w.far(i, goodSlow)
+				w.own(i, goodSlow)
+			}
+			w.run(s)
+			w.deaf(1, goodSlow)
+			w.far(1, goodSlow)
+			w.own(1, goodSlow)
+			w.run(3 * s)
+		}, []string{"1s degraded", "1s +partner_expired eth1", "3s +at_min_links", "4s +partner_defaulted eth1",
+			"6s -partner_expired eth1", "11s +unidirectional eth1", "1m1s +partner_churned eth1",
+			"1m14s -at_min_links", "1m14s -partner_churned eth1", "1m16s -partner_defaulted eth1", "1m16s -unidirectional eth1", "1m16s ok"}},
+
+		{"one direction only, then none: its last word counts until the next one is overdue", func(w *watcher) {
+			w.deaf(1, good)
+			w.wires[1].far = Info{}
+			w.run(40 * s) // the last word was 10 s before
+		}, []string{"0s degraded", "0s +partner_expired eth1", "2s +at_min_links", "3s +partner_defaulted eth1",
+			"5s -partner_expired eth1", "10s +unidirectional eth1", "1m0s +partner_churned eth1",
+			"1m36s +defaulted eth1", "1m38s -partner_defaulted eth1", "1m38s -unidirectional eth1"}},
+
+		{"the far end says once that it has not heard us, and then nothing more", func(w *watcher) {
+			w.far(1, expired)
+			w.own(1, attached)
+			w.run(s)
+			w.wires[1].far = Info{}
+			w.run(s)
+			w.own(1, expired)
+			w.run(2 * s)
+			w.own(1, defaulted)
+			w.run(16 * s)
+		}, []string{"0s degraded", "0s +partner_expired eth1", "2s +at_min_links", "3s +expired eth1",
+			"5s -partner_expired eth1", "6s -expired eth1", "6s +defaulted eth1"}},
+
+		{"the far end says once, at the slow rate, that it has not heard us", func(w *watcher) {
+			for i := range w.wires {
+				w.far(i, goodSlow)
+				w.own(i, goodSlow)
+			}
+			w.run(s)
+			w.far(1, goodSlow&^Synchronization&^Collecting&^Distributing|Expired)
+			w.run(s)
+			w.wires[1].far = Info{}
+			w.run(28 * s)
+			w.wires[1].far = Info{32768, switch1, 17, 32768, 2, goodSlow}
+			w.run(3 * s)
+		}, []string{"1s +partner_expired eth1", "1s degraded", "32s -partner_expired eth1", "32s ok"}},
+
+		{"deaf, and the cable goes to a switch that has just come up", func(w *watcher) {
+			w.deaf(1, good)
+			w.wires[1].far = Info{32768, switch2, 17, 32768, 2, expired}
+			w.run(s)
+			w.wires[1].far.State = good
+			w.own(1, good)
+			w.run(3 * s)
+		}, []string{"0s degraded", "0s +partner_expired eth1", "2s +at_min_links", "3s +partner_defaulted eth1",
+			"5s -partner_expired eth1", "10s +unidirectional eth1", "1m0s +partner_churned eth1",
+			"1m13s +partner_expired eth1", "1m13s +partner_changed eth1",
+			"1m14s -at_min_links", "1m14s -partner_churned eth1", "1m15s -partner_defaulted eth1", "1m15s +different_partner_system eth1",
+			"1m16s -partner_expired eth1", "1m16s -unidirectional eth1"}},
 
 		{"the two directions go to different ports", func(w *watcher) {
 			w.wires[0].view, w.wires[1].view = w.wires[1].own, w.wires[0].own
@@ -198,9 +306,12 @@ func TestFindings(t *testing.T) {
 		}, []string{"0s +passive_both eth0", "0s degraded", "0s +passive_both eth1", "3s -passive_both eth0", "3s -passive_both eth1", "3s ok"}},
 
 		{"our own PDUs come back", func(w *watcher) {
+			far := w.wires[1].far
 			w.wires[1].far, w.wires[1].own.State = w.wires[1].own, detached
 			w.run(10 * s)
-		}, []string{"0s degraded", "0s +loopback eth1", "2s +at_min_links"}},
+			w.wires[1].far, w.wires[1].own.State = far, good
+			w.run(3 * s)
+		}, []string{"0s degraded", "0s +loopback eth1", "2s +at_min_links", "10s -at_min_links", "12s -loopback eth1", "12s ok"}},
 
 		{"members of different speed", func(w *watcher) {
 			w.wires[0].member.Speed, w.wires[1].member.Speed = 10000, 1000
@@ -304,10 +415,22 @@ func TestFindings(t *testing.T) {
 			w := healthy(t, ModeLACP, 2)
 			tt.do(w)
 			w.want(tt.want...)
+			for _, line := range w.log {
+				if name, ok := strings.CutPrefix(strings.Fields(line)[1], "+"); ok {
+					raised[name] = true
+				} else if name, ok := strings.CutPrefix(name, "-"); ok {
+					cleared[name] = true
+				}
+			}
 			if len(w.m.Status().Findings) != len(w.is) {
 				t.Errorf("the status has %v, raised are %v", w.m.Status().Findings, w.is)
 			}
 		})
+	}
+	for _, k := range Kinds() {
+		if !raised[k.String()] || !cleared[k.String()] {
+			t.Errorf("%v is raised: %v, cleared: %v", k, raised[k.String()], cleared[k.String()])
+		}
 	}
 }
 
@@ -349,6 +472,14 @@ func TestBondComesUp(t *testing.T) {
 			}
 			w.run(2 * s)
 		}, []string{"2s degraded", "2s ok"}},
+		{"one link is deaf from the start", func(w *watcher) {
+			w.deaf(1, good)
+			w.far(1, good)
+			w.own(1, good)
+			w.run(3 * s)
+		}, []string{"0s degraded", "2s +at_min_links", "3s +partner_expired eth1", "3s +partner_defaulted eth1",
+			"5s -partner_expired eth1", "10s +unidirectional eth1", "1m0s +partner_churned eth1",
+			"1m13s -at_min_links", "1m13s -partner_churned eth1", "1m15s -partner_defaulted eth1", "1m15s -unidirectional eth1", "1m15s ok"}},
 		{"nobody speaks LACP", func(w *watcher) {
 			for i := range w.wires {
 				w.wires[i].far = Info{}

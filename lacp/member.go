@@ -50,6 +50,7 @@ type member struct {
 	ownAt     time.Time // zero: nothing of ours was seen
 	former    MAC       // the partner before the last change
 	loopUntil time.Time // our own PDUs come back
+	deaf      deafness
 	counters  Counters
 
 	changes [flapMany]time.Time // the last ones
@@ -89,7 +90,7 @@ func (p *member) snapshot(now time.Time, b *Bond, s *Member) {
 	}
 	switch {
 	case !s.up():
-		p.upSince, p.ownAt, p.was, p.heard = time.Time{}, time.Time{}, false, false
+		p.upSince, p.ownAt, p.was, p.heard, p.deaf = time.Time{}, time.Time{}, false, false, deafness{}
 		p.rx.disable(PortDisabled)
 	case !wasUp:
 		p.upSince = now
@@ -176,6 +177,10 @@ func (m *Monitor) onPDU(now time.Time, p *member) {
 		p.former, p.moved = p.last, true
 		p.changed(now)
 	}
+	if far.System != p.far.System {
+		p.deaf = deafness{}
+	}
+	p.deaf.word(now, far.State)
 	if far.System != (MAC{}) {
 		p.last = far.System
 	}

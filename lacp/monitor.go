@@ -85,6 +85,9 @@ func (m *Monitor) Deadline() time.Time {
 		if p.loopUntil.After(m.now) {
 			at = earliest(at, p.loopUntil)
 		}
+		if p.deaf.until.After(m.now) {
+			at = earliest(at, p.deaf.until)
+		}
 		if h := p.hushed(); p.rx.state == PartnerDefaulted && h.After(m.now) {
 			at = earliest(at, h)
 		}

@@ -3,13 +3,15 @@ package lacp
 // memberRules says how each kind is seen on a member. That it lasts, and what is
 // told of it, is elsewhere: see kinds.go and evidence.go.
 var memberRules = [numMemberKinds]func(*Monitor, *member) bool{
-	KindLinkDown:         func(m *Monitor, p *member) bool { return !p.up() },
-	KindLoopback:         func(m *Monitor, p *member) bool { return m.linked(p) && m.looping(p) },
-	KindPassiveBoth:      (*Monitor).bothPassive,
-	KindExpired:          func(m *Monitor, p *member) bool { return m.speaks(p) && p.was && m.receive(p) == PartnerExpired },
+	KindLinkDown:    func(m *Monitor, p *member) bool { return !p.up() },
+	KindLoopback:    func(m *Monitor, p *member) bool { return m.linked(p) && m.looping(p) },
+	KindPassiveBoth: (*Monitor).bothPassive,
+	KindExpired: func(m *Monitor, p *member) bool {
+		return m.speaks(p) && p.was && m.receive(p) == PartnerExpired && !m.deaf(p)
+	},
 	KindDefaulted:        (*Monitor).nobody,
-	KindPartnerExpired:   func(m *Monitor, p *member) bool { return m.farState(p).Has(Expired) },
-	KindPartnerDefaulted: func(m *Monitor, p *member) bool { return m.farState(p).Has(Defaulted) },
+	KindPartnerExpired:   func(m *Monitor, p *member) bool { return m.said(p).Has(Expired) },
+	KindPartnerDefaulted: func(m *Monitor, p *member) bool { return m.said(p).Has(Defaulted) },
 	KindUnidirectional:   func(m *Monitor, p *member) bool { return m.deaf(p) || m.crossed(p) },
 	KindIndividual:       (*Monitor).individual,
 	KindOtherSystem:      (*Monitor).otherSystem,
@@ -36,9 +38,6 @@ var bondRules = [numKinds - numMemberKinds]func(*Monitor) bool{
 	KindBondDown - numMemberKinds: func(m *Monitor) bool { return !m.bond.Carrier && m.carrying >= m.need() },
 }
 
-// troubled is a far end that has not heard us: what else it says of us is old.
-func troubled(s State) bool { return s&(Expired|Defaulted) != 0 }
-
 // bothPassive: we are, and so is what answers; or nobody speaks for so long that
 // nobody begins.
 func (m *Monitor) bothPassive(p *member) bool {
@@ -53,11 +52,8 @@ func (m *Monitor) bothPassive(p *member) bool {
 }
 
 func (m *Monitor) nobody(p *member) bool {
-	return m.speaks(p) && m.receive(p) == PartnerDefaulted && !m.bothPassive(p)
+	return m.speaks(p) && m.receive(p) == PartnerDefaulted && !m.bothPassive(p) && !m.deaf(p)
 }
-
-// deaf: we hear a far end that does not hear us.
-func (m *Monitor) deaf(p *member) bool { return troubled(m.farState(p)) }
 
 // crossed: it hears somebody, and that is another port than this one.
 func (m *Monitor) crossed(p *member) bool {
