@@ -72,6 +72,7 @@ var layers = map[string][]string{
 
 	// The lab builds networks; it runs the program, and knows it from outside.
 	"vrrp/vrrptest":         {"vrrp"},
+	"lacp/lacptest":         nil,
 	"appliance/lab":         nil,
 	"appliance/lab/capture": {"appliance/lab"},
 	"appliance/lab/probe":   {"appliance/lab"},

@@ -332,10 +332,13 @@ type BondMember struct {
 	Up            bool   `json:"up"`             // it has a carrier
 	Carries       bool   `json:"carries"`
 	Receive       string `json:"receive"` // with LACP, what is known of the partner: current | expired | defaulted | port_disabled | lacp_disabled
-	// LACPDUs seen, and frames refused for any reason.
-	Received uint64 `json:"received"`
-	Sent     uint64 `json:"sent"`
-	Refused  uint64 `json:"refused"`
+	// Frames of the Slow Protocols; each is counted once.
+	Received uint64 `json:"received"` // LACPDUs of the far end
+	Sent     uint64 `json:"sent"`     // LACPDUs of ours, as far as they were looked at
+	Markers  uint64 `json:"markers"`  // Marker PDUs, both ways
+	Looped   uint64 `json:"looped"`   // LACPDUs of ours that came back
+	Refused  uint64 `json:"refused"`  // for any reason, what is for other protocols among them
+	Lost     uint64 `json:"lost"`     // came, and were not seen: nobody had the time to
 }
 
 // NewStatus returns a Status whose arrays are present and empty.

@@ -42,14 +42,17 @@ type port struct {
 	counters                 PortCounters
 }
 
-// PortCounters are what went through a port.
+// PortCounters are what went through a port. A frame that came is in one of them.
 type PortCounters struct {
 	Received      uint64 // LACPDUs
 	Sent          uint64
 	MarkersAsked  uint64 // Marker information received
 	MarkersSent   uint64 // answers
 	MarkersUnsaid uint64 // not answered: too many in a second
+	MarkersOther  uint64 // answers of others, and what no Marker is known to be
 	Looped        uint64 // LACPDUs of our own
+	Idle          uint64 // LACPDUs and Marker PDUs that came while the port was down
+	Lost          uint64 // came, and were not seen: nobody had the time to
 	Refused       [numReasons]uint64
 }
 
@@ -133,6 +136,7 @@ func (a *Actor) Step(now time.Time, in ActorInput) []Sending {
 		}
 	case ActFrame:
 		if in.Port >= 0 && in.Port < len(a.ports) {
+			a.ports[in.Port].counters.Lost += uint64(in.Lost)
 			a.frame(now, in.Port, in.Frame)
 		}
 	}
@@ -222,6 +226,7 @@ func (a *Actor) frame(now time.Time, at int, b []byte) {
 	case reason != ReasonNone:
 		p.counters.Refused[reason]++
 	case !p.up:
+		p.counters.Idle++
 	case kind == SubtypeMarker:
 		a.answer(now, at, mark)
 	case a.pdu.Actor.System == p.actor.System:

@@ -42,6 +42,7 @@ type ActorInput struct {
 	Port  int // index in the configuration's Ports
 	Up    bool
 	Frame []byte // from the destination address on
+	Lost  uint32 // how many frames could not be handed in before this one
 }
 
 // Sending is a frame to be put on a port.

@@ -678,16 +678,16 @@ func TestActorRefuses(t *testing.T) {
 	for _, v := range vectors(t) {
 		b := newRig(t, 1, nil)
 		b.up(0)
-		b.step(ActorInput{Kind: ActFrame, Frame: v.frame})
+		b.step(ActorInput{Kind: ActFrame, Frame: v.Frame})
 		c := b.a.Port(0).Counters
 		for _, r := range Reasons() {
-			if got := c.Refused[r]; (got == 1) != (r.String() == v.reason) {
-				t.Errorf("%s: %d refused for %v", v.name, got, r)
+			if got := c.Refused[r]; (got == 1) != (r.String() == v.Reason) {
+				t.Errorf("%s: %d refused for %v", v.Name, got, r)
 			}
 		}
 		// The vectors' switch is this one.
-		if own := v.pdu != nil && v.reason == "" && v.pdu.Actor.System == switch1; own != (c.Looped == 1) {
-			t.Errorf("%s: looped %d", v.name, c.Looped)
+		if own := v.pdu != nil && v.Reason == "" && v.pdu.Actor.System == switch1; own != (c.Looped == 1) {
+			t.Errorf("%s: looped %d", v.Name, c.Looped)
 		}
 	}
 	b := newRig(t, 1, nil)

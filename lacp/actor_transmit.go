@@ -44,6 +44,7 @@ const markersPerSecond = 5
 func (a *Actor) answer(now time.Time, at int, m Marker) {
 	p := &a.ports[at]
 	if m.Kind != MarkerInformation {
+		p.counters.MarkersOther++
 		return
 	}
 	p.counters.MarkersAsked++

@@ -17,6 +17,7 @@ type Input struct {
 	Member   string // interface
 	Frame    []byte // from the destination address on
 	Outgoing bool   // the frame was sent by this machine
+	Lost     uint32 // how many frames of the member could not be handed in before this one
 	Bond     *Bond
 }
 

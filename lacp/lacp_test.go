@@ -5,44 +5,32 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"os"
 	"reflect"
 	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"understudy/lacp/lacptest"
 )
 
-// vector is one stanza of testdata/vectors.txt.
+// vector is a frame with what is to be read from it.
 type vector struct {
-	name, reason, finding string
-	frame                 []byte
-	pdu                   *PDU
-	marker                *Marker
+	lacptest.Vector
+	pdu    *PDU
+	marker *Marker
 }
 
-func vectors(t testing.TB) []vector {
+func vectors(t testing.TB) (all []vector) {
 	t.Helper()
-	text, err := os.ReadFile("testdata/vectors.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all []vector
-	for i, line := range strings.Split(string(text), "\n") {
-		word, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if word == "" || strings.HasPrefix(word, "#") {
-			continue
+	for _, v := range lacptest.Vectors(t) {
+		w := vector{Vector: v}
+		for _, f := range v.Fields {
+			if err := w.set(f.Word, f.Rest); err != nil {
+				t.Fatalf("%s: %v", v.Name, err)
+			}
 		}
-		if word == "vector" {
-			all = append(all, vector{name: rest})
-			continue
-		}
-		if err := all[len(all)-1].set(word, rest); err != nil {
-			t.Fatalf("vectors.txt:%d: %v", i+1, err)
-		}
-	}
-	if len(all) < 48 {
-		t.Fatalf("vectors.txt holds %d vectors only", len(all))
+		all = append(all, w)
 	}
 	return all
 }
@@ -55,12 +43,6 @@ func (v *vector) set(word, rest string) (err error) {
 		return err
 	}
 	switch word {
-	case "frame":
-		v.frame, err = hex.DecodeString(rest)
-	case "reason":
-		v.reason = strings.TrimPrefix(rest, "-")
-	case "finding":
-		v.finding = strings.TrimPrefix(rest, "-")
 	case "version":
 		v.pdu, v.marker = &PDU{}, &Marker{}
 		_, err = fmt.Sscan(rest, &v.pdu.Version)
@@ -79,8 +61,6 @@ func (v *vector) set(word, rest string) (err error) {
 		v.pdu = nil
 		_, err = fmt.Sscan(rest, &v.marker.Kind, &v.marker.Port, &mac, &v.marker.Transaction)
 		copy(v.marker.System[:], unhex(mac))
-	default:
-		err = fmt.Errorf("unknown word %q", word)
 	}
 	return err
 }
@@ -110,12 +90,12 @@ func read(frame []byte) (p *PDU, m *Marker, r Reason) {
 
 func TestVectors(t *testing.T) {
 	for _, v := range vectors(t) {
-		t.Run(v.name, func(t *testing.T) {
-			pdu, marker, r := read(v.frame)
-			if r.String() != v.reason {
-				t.Fatalf("reason %q, want %q", r, v.reason)
+		t.Run(v.Name, func(t *testing.T) {
+			pdu, marker, r := read(v.Frame)
+			if r.String() != v.Reason {
+				t.Fatalf("reason %q, want %q", r, v.Reason)
 			}
-			if v.reason != "" {
+			if v.Reason != "" {
 				return
 			}
 			if v.pdu != nil && len(v.pdu.Extensions) == 0 && len(pdu.Extensions) == 0 {
@@ -132,19 +112,19 @@ func TestVectors(t *testing.T) {
 func TestAppendMakesTheVectors(t *testing.T) {
 	ran := 0
 	for _, v := range vectors(t) {
-		if v.reason != "" || strings.Contains(v.name, "not_looked_at") || strings.HasPrefix(v.name, "with_") ||
-			strings.HasSuffix(v.name, "without_room_for_its_header") || strings.HasSuffix(v.name, "0x16") {
+		if v.Reason != "" || strings.Contains(v.Name, "not_looked_at") || strings.HasPrefix(v.Name, "with_") ||
+			strings.HasSuffix(v.Name, "without_room_for_its_header") || strings.HasSuffix(v.Name, "0x16") {
 			continue
 		}
 		ran++
-		got := AppendHeader(nil, MAC(v.frame[6:12]))
+		got := AppendHeader(nil, MAC(v.Frame[6:12]))
 		if v.pdu != nil {
 			got = Append(got, v.pdu)
 		} else {
 			got = AppendMarker(got, *v.marker)
 		}
-		if !bytes.Equal(got, v.frame) {
-			t.Errorf("%s:\ngot  %x\nwant %x", v.name, got, v.frame)
+		if !bytes.Equal(got, v.Frame) {
+			t.Errorf("%s:\ngot  %x\nwant %x", v.Name, got, v.Frame)
 		}
 	}
 	if ran < 12 {
@@ -240,7 +220,7 @@ func TestPropertyRoundTrip(t *testing.T) {
 // Anything may arrive; what is accepted survives being written and read again.
 func FuzzParse(f *testing.F) {
 	for _, v := range vectors(f) {
-		f.Add(v.frame[14:])
+		f.Add(v.Frame[14:])
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var p, again PDU
@@ -262,25 +242,25 @@ func TestParseDoesNotAllocate(t *testing.T) {
 	buf := make([]byte, 0, 512)
 	for _, v := range vectors(t) {
 		if n := testing.AllocsPerRun(10, func() {
-			Classify(MAC(v.frame), EtherType, v.frame[14:])
-			Parse(v.frame[14:], &p)
+			Classify(MAC(v.Frame), EtherType, v.Frame[14:])
+			Parse(v.Frame[14:], &p)
 			buf = Append(buf[:0], &p)
 		}); n != 0 {
-			t.Errorf("%s: %v allocations", v.name, n)
+			t.Errorf("%s: %v allocations", v.Name, n)
 		}
 	}
 }
 
 func BenchmarkParse(b *testing.B) {
 	for _, v := range vectors(b) {
-		if v.name != "up_fast_insync" && v.name != "version_2_with_its_tlvs" {
+		if v.Name != "up_fast_insync" && v.Name != "version_2_with_its_tlvs" {
 			continue
 		}
-		b.Run(v.name, func(b *testing.B) {
+		b.Run(v.Name, func(b *testing.B) {
 			b.ReportAllocs()
 			var p PDU
 			for b.Loop() {
-				if Parse(v.frame[14:], &p) != ReasonNone {
+				if Parse(v.Frame[14:], &p) != ReasonNone {
 					b.Fatal("refused")
 				}
 			}

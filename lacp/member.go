@@ -15,14 +15,16 @@ const (
 	floodMany = 10
 )
 
-// Counters are what was seen on a member. A frame is in one of them.
+// Counters are what was seen on a member. A frame is in one of them, but Flooded,
+// which counts again.
 type Counters struct {
 	Received uint64             // LACPDUs of the far end
 	Sent     uint64             // LACPDUs of ours
 	Markers  uint64             // Marker PDUs, both ways
 	Looped   uint64             // LACPDUs of ours that came back
 	Refused  [numReasons]uint64 // by Reason
-	Flooded  uint64             // of those received, what was above the limit
+	Lost     uint64             // came, and were not seen: nobody had the time to
+	Flooded  uint64             // of those that came in, what was above the limit
 }
 
 // RefusedFor returns how many frames were refused for the reason.
@@ -116,6 +118,7 @@ func (m *Monitor) onFrame(now time.Time, in Input) {
 		return
 	}
 	c := &p.counters
+	c.Lost += uint64(in.Lost)
 	if !in.Outgoing {
 		p.count(now)
 	}

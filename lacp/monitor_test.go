@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"understudy/lacp/lacptest"
 )
 
 // TestVectorsFindings: every vector as what the far end says on a port that has just
@@ -21,7 +23,7 @@ func TestVectorsFindings(t *testing.T) {
 	ran := map[string]bool{}
 	for _, v := range vectors(t) {
 		for _, known := range []string{"nothing", "the bond's system", "our PDUs", "the kernel's states"} {
-			t.Run(v.name+" knowing "+known, func(t *testing.T) {
+			t.Run(v.Name+" knowing "+known, func(t *testing.T) {
 				w := newWatcher(t, ModeLACP, 2)
 				w.wires[0].own.Port, w.wires[0].far.Port = 2, 9 // the vectors are of our port 1
 				fresh := w.wires[1]
@@ -31,7 +33,7 @@ func TestVectorsFindings(t *testing.T) {
 				own := Info{65535, gateway, 15, 255, 1, defaulted}
 				if v.pdu != nil && v.pdu.Partner.System != (MAC{}) {
 					own = v.pdu.Partner
-				} else if v.finding == "loopback" && known == "nothing" {
+				} else if v.Finding == "loopback" && known == "nothing" {
 					known = "the bond's system" // nobody can tell without
 				}
 				switch known {
@@ -45,11 +47,11 @@ func TestVectorsFindings(t *testing.T) {
 				for range 8 {
 					w.poll()
 					w.speak()
-					w.step(Input{Kind: InFrame, Member: "eth1", Frame: v.frame})
+					w.step(Input{Kind: InFrame, Member: "eth1", Frame: v.Frame})
 					w.advance(time.Second)
 				}
-				want := v.finding
-				if v.reason != "" || v.marker != nil {
+				want := v.Finding
+				if v.Reason != "" || v.marker != nil {
 					want = "defaulted" // as if nobody spoke
 				}
 				if got := strings.Join(w.of("eth1"), " "); got != want {
@@ -60,16 +62,16 @@ func TestVectorsFindings(t *testing.T) {
 				}
 				c := w.m.Status().Members[1].Counters
 				for _, r := range Reasons() {
-					if got := c.RefusedFor(r); got != 8 && r.String() == v.reason || got != 0 && r.String() != v.reason {
+					if got := c.RefusedFor(r); got != 8 && r.String() == v.Reason || got != 0 && r.String() != v.Reason {
 						t.Errorf("%d refused for %v", got, r)
 					}
 				}
-				if v.marker != nil && v.reason == "" && c.Markers != 8 {
+				if v.marker != nil && v.Reason == "" && c.Markers != 8 {
 					t.Errorf("%d markers", c.Markers)
 				}
 			})
 		}
-		ran[v.finding] = true
+		ran[v.Finding] = true
 	}
 	if len(ran) < 12 {
 		t.Errorf("the vectors have %d findings only", len(ran)-1)
@@ -202,16 +204,11 @@ func sentence(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 func TestFlood(t *testing.T) {
 	w := healthy(t, ModeLACP, 2)
 	seed := rand.Uint64()
-	random := rand.New(rand.NewPCG(seed, 1))
 	t.Logf("seed %d", seed)
-	var frames [][]byte
-	for _, v := range vectors(t) {
-		frames = append(frames, v.frame)
-	}
+	noise := lacptest.NewNoise(t, seed)
 	before := w.m.Status().Members[1].Counters
 	const perSecond, seconds = 10000, 20
 	var heap [2]uint64
-	b := make([]byte, 0, 1024)
 	raised := 0
 	for i := range perSecond * seconds {
 		if i == perSecond*2 || i == perSecond*seconds-1 {
@@ -220,15 +217,8 @@ func TestFlood(t *testing.T) {
 			runtime.ReadMemStats(&m)
 			heap[min(i/(perSecond*3), 1)] = m.HeapAlloc
 		}
-		b = append(b[:0], frames[random.IntN(len(frames))]...)
-		for range random.IntN(4) {
-			b[random.IntN(len(b))] ^= 1 << random.IntN(8)
-		}
-		if random.IntN(50) == 0 {
-			b = b[:random.IntN(len(b))]
-		}
 		w.now = w.now.Add(time.Second / perSecond)
-		out := w.m.Step(w.now, Input{Kind: InFrame, Member: "eth1", Frame: b})
+		out := w.m.Step(w.now, Input{Kind: InFrame, Member: "eth1", Frame: noise.Next(0)})
 		raised += len(out.Raised) + len(out.Cleared)
 		if at := w.m.Deadline(); !at.IsZero() && !at.After(w.now) {
 			out = w.m.Step(w.now, Input{Kind: InTick})
@@ -324,7 +314,7 @@ func inputs(w *watcher, b []byte, templates [][]byte) {
 
 func templates(t testing.TB) (all [][]byte) {
 	for _, v := range vectors(t) {
-		all = append(all, v.frame)
+		all = append(all, v.Frame)
 	}
 	return all
 }

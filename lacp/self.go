@@ -19,7 +19,7 @@ func NewSelf(cfg MonitorConfig, interfaces ...string) *Self {
 // Saw tells of one step of the actor, after it: what it was given, and what it sent.
 func (s *Self) Saw(now time.Time, a *Actor, in ActorInput, out []Sending) {
 	if in.Kind == ActFrame && in.Port >= 0 && in.Port < len(s.names) {
-		s.Step(now, Input{Kind: InFrame, Member: s.names[in.Port], Frame: in.Frame})
+		s.Step(now, Input{Kind: InFrame, Member: s.names[in.Port], Frame: in.Frame, Lost: in.Lost})
 	}
 	bond := a.Bond(s.names, s.members)
 	s.members = bond.Members

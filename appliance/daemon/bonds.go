@@ -121,7 +121,7 @@ func (b *bonds) event(ev lacpnet.Event) (deadline time.Time) {
 			}
 		case ev.Bond != one.cfg.Name:
 		case ev.Kind == lacpnet.Heard:
-			b.step(one, ev.At, lacp.Input{Kind: lacp.InFrame, Member: ev.Member, Frame: ev.Frame.Data, Outgoing: ev.Frame.Outgoing})
+			b.step(one, ev.At, lacp.Input{Kind: lacp.InFrame, Member: ev.Member, Frame: ev.Frame.Data, Outgoing: ev.Frame.Outgoing, Lost: ev.Lost})
 		case ev.Kind == lacpnet.Gone:
 			one.seen, one.there = true, false
 			b.step(one, ev.At, lacp.Input{Kind: lacp.InGone})
@@ -216,7 +216,7 @@ func (b *bond) status() appliance.BondStatus {
 	}
 	for _, m := range s.Members {
 		bm := appliance.BondMember{Interface: m.Interface, Up: m.Up, Carries: m.Carries, Synchronized: m.Carries,
-			Received: m.Counters.Received, Sent: m.Counters.Sent}
+			Received: m.Counters.Received, Sent: m.Counters.Sent, Markers: m.Counters.Markers, Looped: m.Counters.Looped, Lost: m.Counters.Lost}
 		for _, n := range m.Counters.Refused {
 			bm.Refused += n
 		}

@@ -1,52 +1,14 @@
 package e2e
 
 import (
-	"encoding/hex"
-	"os"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"understudy/appliance/lab"
 	"understudy/lacp/lacpnet"
+	"understudy/lacp/lacptest"
 )
-
-// lacpVector is a frame of package lacp's tests, with what a monitor says of a member
-// that has just come up and hears it.
-type lacpVector struct {
-	name, reason, finding string
-	frame                 []byte
-}
-
-func lacpVectors(t *testing.T) (all []lacpVector) {
-	t.Helper()
-	text, err := os.ReadFile("../../lacp/testdata/vectors.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(text)) {
-		word, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if word == "vector" {
-			all = append(all, lacpVector{name: rest})
-			continue
-		}
-		if len(all) == 0 {
-			continue
-		}
-		switch v := &all[len(all)-1]; word {
-		case "frame":
-			if v.frame, err = hex.DecodeString(rest); err != nil {
-				t.Fatal(err)
-			}
-		case "reason":
-			v.reason = strings.TrimPrefix(rest, "-")
-		case "finding":
-			v.finding = strings.TrimPrefix(rest, "-")
-		}
-	}
-	return all
-}
 
 // repeat sends a frame by a node's interface each second, until the test ends.
 func repeat(t *testing.T, n *lab.Node, name string, frame []byte) {
@@ -74,15 +36,14 @@ func repeat(t *testing.T, n *lab.Node, name string, frame []byte) {
 // what it should, or nothing.
 func TestLACPCommandFindsVectors(t *testing.T) {
 	lab.Require(t)
-	vectors := lacpVectors(t)
-	well := vectors[slices.IndexFunc(vectors, func(v lacpVector) bool { return v.name == "up_fast_insync" })]
+	well := lacptest.Find(t, "up_fast_insync")
 	ran := 0
-	for _, v := range vectors {
-		if v.reason != "" || v.finding == "" && v.name != well.name && v.name != "version_2_with_its_tlvs" {
+	for _, v := range lacptest.Vectors(t) {
+		if v.Reason != "" || v.Finding == "" && v.Name != well.Name && v.Name != "version_2_with_its_tlvs" {
 			continue
 		}
 		ran++
-		t.Run(v.name, func(t *testing.T) {
+		t.Run(v.Name, func(t *testing.T) {
 			t.Parallel()
 			b := bare{lab.NewT(t), t}
 			one, two := b.Node("one"), b.Node("two")
@@ -94,16 +55,16 @@ func TestLACPCommandFindsVectors(t *testing.T) {
 			// What the vectors' far end believes of us.
 			args := []string{"lacp", "--json", "--system", "52:54:00:10:00:01", "--key", "15", "--interface", "eth0"}
 			member := "eth0"
-			if !strings.HasSuffix(v.name, "_the_other_way") {
+			if !strings.HasSuffix(v.Name, "_the_other_way") {
 				args = append(args, "--fast")
 			}
-			switch v.finding {
+			switch v.Finding {
 			case "passive_both":
 				args = append(args, "--passive")
 			case "different_partner_system", "different_partner_key":
 				member = "eth1"
 				args = append(args, "--interface", "eth1")
-				repeat(t, two, "eth0", well.frame)
+				repeat(t, two, "eth0", well.Frame)
 			}
 			p, err := one.Start(binary, args...)
 			if err != nil {
@@ -113,12 +74,12 @@ func TestLACPCommandFindsVectors(t *testing.T) {
 			if member == "eth1" {
 				b.until(p, "the member that is well", func(s lacpSaid) error { return carries(s, "eth0") })
 			}
-			repeat(t, two, member, v.frame)
-			if v.finding == "" {
+			repeat(t, two, member, v.Frame)
+			if v.Finding == "" {
 				b.until(p, "an aggregate without a finding", aggregated(1))
 				return
 			}
-			b.until(p, v.finding, found(v.finding, member))
+			b.until(p, v.Finding, found(v.Finding, member))
 		})
 	}
 	if ran < 14 {

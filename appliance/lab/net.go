@@ -12,6 +12,7 @@ type Net struct {
 	nodes    []*Node
 	segments []*Segment
 	macs     uint16
+	wires    int
 	closed   bool
 }
 
@@ -56,6 +57,14 @@ func (n *Net) nextMAC() []byte {
 	defer n.mu.Unlock()
 	n.macs++
 	return []byte{0x02, 0x1a, 0xb0, 0x00, byte(n.macs >> 8), byte(n.macs)}
+}
+
+// nextWire hands out interface indices for one end of a cable: see firstPort.
+func (n *Net) nextWire() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.wires++
+	return firstWire + n.wires
 }
 
 // Close ends every process of every node and gives the namespaces back. Once

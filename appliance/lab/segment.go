@@ -11,10 +11,14 @@ import (
 
 const bridgeName = "br0"
 
-// firstPort keeps the interface indices of ports apart from those of nodes. To
+// firstPort keeps the interface indices of ports apart from those of nodes, and
+// firstWire those of one end of a cable ([Node.Wire]) from those of the other. To
 // the kernel an interface whose peer has its own index is no virtual one, and
 // it may take a second to notice that the carrier of such a one has changed.
-const firstPort = 1000
+const (
+	firstPort = 1000
+	firstWire = 2000
+)
 
 // Segment is a switch: a bridge in a namespace of its own, so that nothing on
 // it can be seen or reached but through its ports.

@@ -226,4 +226,15 @@ var bondFamilies = []family{
 				}
 			}
 		}},
+	{name: "understudy_bond_member_frames_total", help: "Frames of link aggregation on a member; each is counted once.", counter: true,
+		labels: []string{"bond", "member", "kind"},
+		each: func(s *appliance.Status, emit emit) {
+			for _, b := range s.Bonds {
+				for _, m := range b.Members {
+					for kind, n := range map[string]uint64{"received": m.Received, "sent": m.Sent, "marker": m.Markers, "looped": m.Looped, "refused": m.Refused, "lost": m.Lost} {
+						emit(float64(n), b.Name, m.Interface, kind)
+					}
+				}
+			}
+		}},
 }

@@ -52,7 +52,8 @@ func full() *node {
 	s.NAT.Entries = []appliance.EntryStatus{{Name: "web", Servers: []appliance.ServerStatus{{Address: "10.0.0.21:80", State: "up", Weight: 2}}}}
 	s.NAT.Drops = map[string]uint64{"gate": 3}
 	s.Checks = []appliance.CheckStatus{{Name: "uplink", Kind: "icmp", State: "down"}}
-	s.Bonds = []appliance.BondStatus{{Name: "bond0", State: "degraded", Findings: []appliance.BondFinding{{Severity: "warning"}}}}
+	s.Bonds = []appliance.BondStatus{{Name: "bond0", State: "degraded", Findings: []appliance.BondFinding{{Severity: "warning"}},
+		Members: []appliance.BondMember{{Interface: "eth0", Received: 5, Lost: 2}}}}
 	s.Alarms = []appliance.Alarm{{Name: "lag"}}
 	return &node{status: s, takeovers: []appliance.TakeoverStatus{{At: at, DurationSeconds: .004}}}
 }
@@ -91,6 +92,8 @@ func TestEverythingIsShown(t *testing.T) {
 		`understudy_check_state{check="uplink",kind="icmp",state="down"} 1`,
 		`understudy_bond_state{bond="bond0",state="degraded"} 1`,
 		`understudy_bond_findings{bond="bond0",severity="warning"} 1`,
+		`understudy_bond_member_frames_total{bond="bond0",kind="received",member="eth0"} 5`,
+		`understudy_bond_member_frames_total{bond="bond0",kind="lost",member="eth0"} 2`,
 		`understudy_alarm{alarm="lag"} 1`,
 	} {
 		if !strings.Contains(text, want+"\n") {

@@ -91,22 +91,31 @@ func pdu(src lacp.MAC, port uint16) []byte {
 }
 
 // A port sees what comes in and what goes out, tells them apart, and sees nothing
-// but the Slow Protocols' group.
+// that has neither LACP's ethertype nor its group.
 func TestPortSeesBothDirections(t *testing.T) {
 	l := lab.NewT(t)
 	a, b := l.Node("a"), l.Node("b")
 	cable(t, a, "one", b, "two")
 	here, there, other := openPort(t, a, "one"), openPort(t, b, "two"), openPort(t, a, "one")
 	seen := collect(t, here)
-	stranger := pdu(there.MAC, 9)
-	copy(stranger, "\x01\x80\xc2\x00\x00\x0e") // LLDP's group
-	for _, frame := range [][]byte{stranger, pdu(there.MAC, 1)} {
+	made := func(dst, etherType string) []byte {
+		b := pdu(there.MAC, 9)
+		copy(b, dst)
+		copy(b[12:], etherType)
+		return b
+	}
+	const group, otherGroup = "\x01\x80\xc2\x00\x00\x02", "\x01\x80\xc2\x00\x00\x0e"
+	send := [][]byte{made(otherGroup, "\x88\xcc"), made("\xff\xff\xff\xff\xff\xff", "\x08\x06"),
+		made(otherGroup, "\x88\x09"), made(group, "\x88\xcc"), pdu(there.MAC, 1)}
+	for _, frame := range send {
 		if err := there.Send(frame); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if r := next(t, seen); r.outgoing || !bytes.Equal(r.data, pdu(there.MAC, 1)) {
-		t.Errorf("outgoing %v, %x", r.outgoing, r.data)
+	for _, want := range send[2:] {
+		if r := next(t, seen); r.outgoing || !bytes.Equal(r.data, want) {
+			t.Errorf("outgoing %v, %x, want %x", r.outgoing, r.data, want)
+		}
 	}
 	// Another socket of this machine sends, as a bonding driver would.
 	if err := other.Send(pdu(here.MAC, 2)); err != nil {

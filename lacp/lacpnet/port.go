@@ -77,10 +77,11 @@ func OpenPort(name string) (_ *Port, err error) {
 	return p, nil
 }
 
-// slowProtocols lets through what has LACP's ethertype and went to its group.
+// slowProtocols lets through what has LACP's ethertype or went to its group: one
+// without the other is refused, and counted, by who judges it.
 var slowProtocols = []bpf.Instruction{
 	bpf.LoadAbsolute{Off: 12, Size: 2},
-	bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: lacp.EtherType, SkipTrue: 5},
+	bpf.JumpIf{Cond: bpf.JumpEqual, Val: lacp.EtherType, SkipTrue: 4},
 	bpf.LoadAbsolute{Off: 0, Size: 4},
 	bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: 0x0180c200, SkipTrue: 3},
 	bpf.LoadAbsolute{Off: 4, Size: 2},

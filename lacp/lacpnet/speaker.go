@@ -122,6 +122,7 @@ func (s *Speaker) kick() {
 type spoken struct {
 	port  int
 	frame Frame
+	lost  uint32
 	taken chan<- struct{}
 }
 
@@ -155,7 +156,7 @@ func (s *Speaker) Run(ctx context.Context) error {
 			return nil
 		case <-s.kickC:
 		case f := <-frameC:
-			s.step(lacp.ActorInput{Kind: lacp.ActFrame, Port: f.port, Frame: f.frame.Data})
+			s.step(lacp.ActorInput{Kind: lacp.ActFrame, Port: f.port, Frame: f.frame.Data, Lost: f.lost})
 			f.taken <- struct{}{}
 		case <-noticeC:
 			s.carriers()
@@ -218,7 +219,7 @@ func (s *Speaker) listen(ctx context.Context, i int, p *Port, frameC chan<- spok
 			return
 		}
 		select {
-		case frameC <- spoken{i, f, taken}:
+		case frameC <- spoken{i, f, p.Lost(), taken}:
 			<-taken
 		case <-ctx.Done():
 			return
