@@ -32,6 +32,11 @@ type Config struct {
 	Burst []time.Duration
 	// Refresh is the time between frames after the burst; negative: never.
 	Refresh time.Duration
+	// Again is how many frames each refresh has, right behind each other; 0 is one.
+	Again int
+	// Gap is the least time between any two frames, each address's first included;
+	// 0: there is none.
+	Gap time.Duration
 	// Rate limits all frames but each address's first, in frames a second.
 	Rate int
 }
@@ -40,14 +45,17 @@ type Config struct {
 // depend on the number of addresses. The zero value is not usable: see
 // [NewSchedule]. It is not safe for concurrent use.
 type Schedule struct {
-	// gaps[k] is the pause before frame k; the last one repeats for ever.
+	// gaps[k] is the pause before frame k; those from cycle on repeat for ever.
 	gaps    []time.Duration
+	cycle   int
 	refresh bool
 	// queues[k] holds the addresses whose next frame is their k-th, by due time.
 	queues   []queue
 	entries  arena
 	index    map[claimKey]int32
 	interval time.Duration // between two frames at the limit
+	gap      time.Duration // between any two frames
+	free     time.Time     // when the next frame may leave, for the gap
 	// debt is when the rate limit has been paid off: the "theoretical arrival
 	// time" of the virtual scheduling algorithm of ITU-T I.371.
 	debt time.Time
@@ -69,12 +77,18 @@ func NewSchedule(c Config) *Schedule {
 		refresh:  c.Refresh > 0,
 		index:    make(map[claimKey]int32),
 		interval: time.Second / time.Duration(c.Rate),
+		gap:      max(0, c.Gap),
 	}
 	for k := 1; k < len(c.Burst); k++ {
 		s.gaps[k] = max(0, c.Burst[k]-c.Burst[k-1])
 	}
+	s.cycle = len(s.gaps) - 1
 	if s.refresh {
+		s.cycle = len(s.gaps)
 		s.gaps = append(s.gaps, c.Refresh)
+		for range c.Again - 1 {
+			s.gaps = append(s.gaps, 0)
+		}
 	}
 	s.queues = slices.Repeat([]queue{emptyQueue}, len(s.gaps))
 	return s
@@ -123,12 +137,16 @@ func (s *Schedule) Step(now time.Time, out []Claim) (n int) {
 			if i == none || s.entries.all[i].due.After(now) {
 				break
 			}
+			if s.gap > 0 && s.free.After(now) {
+				return n
+			}
 			if k > 0 {
 				if s.allowedAt().After(now) {
 					return n // one budget for all queues behind the first
 				}
 				s.spend(now)
 			}
+			s.free = now.Add(s.gap)
 			out[n] = s.entries.all[i].claim
 			n++
 			s.unlink(i)
@@ -151,6 +169,9 @@ func (s *Schedule) Deadline() (next time.Time) {
 				due = allowed
 			}
 		}
+		if s.gap > 0 && s.free.After(due) {
+			due = s.free
+		}
 		if next.IsZero() || due.Before(next) {
 			next = due
 		}
@@ -169,9 +190,11 @@ func (s *Schedule) plan(i int32, now time.Time) {
 			s.drop(i)
 			return
 		}
-		k = min(k+1, last)
+		if k++; k > last {
+			k = s.cycle
+		}
 		wait += s.gaps[k]
-		if !e.claim.Addr.Is6() || wait >= naSpacing || s.refresh && k == last {
+		if !e.claim.Addr.Is6() || wait >= naSpacing || s.refresh && k == s.cycle {
 			break
 		}
 	}

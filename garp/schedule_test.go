@@ -117,6 +117,28 @@ func TestScheduleOfAThousandAddresses(t *testing.T) {
 	}
 }
 
+// A pace of the operator's: bursts right behind each other, and refreshes of several.
+func TestSchedulePace(t *testing.T) {
+	both := []Claim{{Interface: "lan0", Addr: vip6}, claims(1)[0]}
+	for _, row := range []struct {
+		name string
+		pace Pace
+		want []string
+	}{
+		{"two bursts and a refresh", Pace{Repeat: 2, Again: 5 * time.Second, Refresh: 20 * time.Second, RefreshRepeat: 2},
+			[]string{"fe80::5:5 [0s 5s 25s 45s]", "10.0.0.1 [0s 0s 5s 5s 25s 25s 45s 45s]"}},
+		{"one burst alone", Pace{Repeat: 3}, []string{"fe80::5:5 [0s]", "10.0.0.1 [0s 0s 0s]"}},
+		{"a gap", Pace{Repeat: 2, Gap: time.Second}, []string{"fe80::5:5 [0s]", "10.0.0.1 [1s 2s]"}},
+		{"the usual pace with a gap", Pace{Gap: 700 * time.Millisecond}, []string{"fe80::5:5 [0s 2.1s 4.1s]", "10.0.0.1 [700ms 1.4s 2.8s 4.8s]"}},
+	} {
+		s := NewSchedule(row.pace.Config())
+		s.Announce(epoch, both)
+		if diff := cmp.Diff(row.want, times(run(s, 50*time.Second))); diff != "" {
+			t.Errorf("%s: %s", row.name, diff)
+		}
+	}
+}
+
 func TestScheduleWithdraw(t *testing.T) {
 	s := NewSchedule(Config{})
 	all := claims(3)

@@ -62,6 +62,7 @@ func (c *checker) router(path string, raw *rawRouter) []routerAt {
 		c.add(join(path, "checksum"), "version 2 has one form of the checksum", "remove it")
 	}
 	c.owner(path, raw, r.Router)
+	r.Pace = c.announcements(join(path, "announce"), raw.Pace)
 	r.Notify = c.notifications(join(path, "notify"), raw.Notify)
 	r.AuthPass = c.authPass(join(path, "auth_pass"), raw.AuthPass, r.Version)
 	return c.exclude(c.families(r, raw, addresses), excluded)

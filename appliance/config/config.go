@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"understudy/appliance/identity"
+	"understudy/garp"
 	"understudy/garp/ra"
 	"understudy/health"
 	"understudy/health/expect"
@@ -72,6 +73,7 @@ type Router struct {
 	Source       netip.Addr   // adverts come from; invalid: the interface's primary address
 	Routes       []identity.Route
 	Rules        []identity.Rule
+	Pace         garp.Pace  // of announcements
 	RA           *ra.Params // IPv6: router advertisements while active; nil: none
 	Notify       []Notify   // of both families of a [[router]]
 }
@@ -437,6 +439,7 @@ const (
 // Defaults holds the value of each key that may be left out.
 type Defaults struct {
 	Router   Router
+	Pace     garp.Pace // of a table that is there
 	RA       ra.Params // its Lifetime is three times Interval, if left out
 	Route    identity.Route
 	Hop      identity.Hop
@@ -470,6 +473,7 @@ func Default() Defaults {
 			Checksum:  ChecksumAuto,
 			Version:   3,
 		},
+		Pace: garp.Pace{Repeat: 5, Again: 5 * time.Second, Refresh: garp.DefaultRefresh, RefreshRepeat: 1},
 		RA: ra.Params{Interval: ra.DefaultInterval, HopLimit: ra.DefaultHopLimit, Preference: ra.Medium, // RFC 4861 section 6.2.1
 			OnLink: true, Autonomous: true, Valid: ra.DefaultValid, Preferred: ra.DefaultPrefer},
 		Route:    identity.Route{Kind: identity.Unicast, Table: identity.MainTable},

@@ -82,22 +82,31 @@ func (c *Config) Identity(group string) identity.Identity {
 		if !slices.Contains(c.Groups[i].Routers, r.Name) {
 			continue
 		}
-		on := r.Interface
 		if d, ok := r.Device(); ok {
-			on, devices = d.Name, append(devices, d)
+			devices = append(devices, d)
 		}
-		for _, p := range r.Held() {
-			held = append(held, identity.Address{Interface: r.link(p.Addr(), on), Prefix: p})
-		}
-		for _, a := range c.translated(r) {
-			held = append(held, identity.Address{Interface: on, Prefix: netip.PrefixFrom(a, a.BitLen())})
-		}
+		held = append(held, c.addressesOf(r)...)
 		routes = append(routes, r.Routes...)
 		for _, u := range r.Rules {
 			rules = append(rules, c.byDevices(u)...)
 		}
 	}
 	return identity.New(held...).With(devices...).WithRoutes(routes...).WithRules(rules...)
+}
+
+// addressesOf are those that move with the router, and where they are.
+func (c *Config) addressesOf(r Router) (held []identity.Address) {
+	on := r.Interface
+	if d, ok := r.Device(); ok {
+		on = d.Name
+	}
+	for _, p := range r.Held() {
+		held = append(held, identity.Address{Interface: r.link(p.Addr(), on), Prefix: p})
+	}
+	for _, a := range c.translated(r) {
+		held = append(held, identity.Address{Interface: on, Prefix: netip.PrefixFrom(a, a.BitLen())})
+	}
+	return held
 }
 
 // byDevices is a rule, and the same for what comes in by the devices on its

@@ -91,6 +91,8 @@ func TestDocumentation(t *testing.T) {
 	defaults := map[string]any{
 		"router.priority": d.Router.Priority, "router.advertise": d.Router.Advertise, "router.mac": d.Router.MAC,
 		"router.preempt": d.Router.Preempt, "router.preempt_delay": d.Router.PreemptDelay, "router.settle": d.Router.Settle, "router.accept": d.Router.Accept,
+		"router.announce.repeat": d.Pace.Repeat, "router.announce.again": d.Pace.Again, "router.announce.refresh": d.Pace.Refresh,
+		"router.announce.refresh_repeat": d.Pace.RefreshRepeat, "router.announce.gap": d.Pace.Gap,
 		"router.ra.interval": plain(d.RA.Interval), "router.ra.preference": d.RA.Preference, "router.ra.autonomous": d.RA.Autonomous,
 		"router.ra.onlink": d.RA.OnLink, "router.ra.valid": plain(d.RA.Valid), "router.ra.preferred": plain(d.RA.Preferred),
 		"router.ra.managed": d.RA.Managed, "router.ra.other": d.RA.Other, "router.ra.hop_limit": d.RA.HopLimit,

@@ -57,9 +57,18 @@ type (
 
 		Routes []*rawRoute `toml:"routes"`
 		Rules  []*rawRule  `toml:"rules"`
+		Pace   *rawPace    `toml:"announce" like:"{ repeat = 5, again = \"5s\" }"`
 		RA     *rawRA      `toml:"ra" like:"{ interval = \"10m\" }"`
 
 		Notify []*rawNotify `toml:"notify"`
+	}
+
+	rawPace struct {
+		Repeat        *int64  `toml:"repeat" like:"5"`
+		Again         *string `toml:"again" like:"\"5s\""`
+		Refresh       *string `toml:"refresh" like:"\"1m\""`
+		RefreshRepeat *int64  `toml:"refresh_repeat" like:"1"`
+		Gap           *string `toml:"gap" like:"\"1ms\""`
 	}
 
 	rawNotify struct {

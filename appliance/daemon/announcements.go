@@ -24,13 +24,13 @@ const (
 // announcements are the addresses that are being announced, of which group each is,
 // and when the next one is due.
 type announcements struct {
-	*garp.Schedule
+	paced
 	held  map[string][]garp.Claim // told of as a whole
 	begun map[string][]garp.Claim // told of in parts since
 }
 
 func newAnnouncements() *announcements {
-	return &announcements{Schedule: garp.NewSchedule(garp.Config{}), held: map[string][]garp.Claim{}, begun: map[string][]garp.Claim{}}
+	return &announcements{held: map[string][]garp.Claim{}, begun: map[string][]garp.Claim{}}
 }
 
 // take follows an order. Of a whole, what its parts told of goes on, all else

@@ -24,10 +24,12 @@ type announcer struct {
 	// addresses of one, so the channel fills only if sending hangs, and then the order
 	// has to wait.
 	workC chan announcement
+	// paceC holds one: the paces of a configuration that has come into force.
+	paceC chan map[garp.Claim]garp.Pace
 }
 
 func newAnnouncer(sender claimSender, log *slog.Logger) *announcer {
-	return &announcer{sender: sender, log: log, workC: make(chan announcement, 64)}
+	return &announcer{sender: sender, log: log, workC: make(chan announcement, 64), paceC: make(chan map[garp.Claim]garp.Pace, 1)}
 }
 
 // announce tells of all addresses of the group.
@@ -42,6 +44,21 @@ func (a *announcer) begin(group string, addresses []identity.Address) {
 
 func (a *announcer) withdraw(group string) {
 	a.workC <- announcement{group: group, kind: none}
+}
+
+// pace goes over to the paces of a configuration. Only the last one told counts.
+func (a *announcer) pace(paces map[garp.Claim]garp.Pace) {
+	for {
+		select {
+		case a.paceC <- paces:
+			return
+		default:
+		}
+		select {
+		case <-a.paceC:
+		default:
+		}
+	}
 }
 
 func claims(addresses []identity.Address) []garp.Claim {
@@ -67,7 +84,15 @@ func (a *announcer) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case paces := <-a.paceC:
+			s.repace(time.Now(), paces)
 		case w := <-a.workC:
+			// What it tells of is to go by what the configuration says, which was there first.
+			select {
+			case paces := <-a.paceC:
+				s.repace(time.Now(), paces)
+			default:
+			}
 			s.take(time.Now(), w)
 		case <-timer.C:
 		}

@@ -214,6 +214,7 @@ func (n *node) openKernel(cfg *config.Config, plan nat.Plan) (err error) {
 		return err
 	}
 	n.announce = newAnnouncer(sender, n.log)
+	n.announce.pace(cfg.Paces())
 	return nil
 }
 

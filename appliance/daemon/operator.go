@@ -95,6 +95,7 @@ func (n *node) reload(ctx context.Context) error {
 		}
 	}
 	n.notify.Set(notifySpecs(cfg))
+	n.announce.pace(cfg.Paces())
 	core := coreConfig(cfg)
 	n.fences.set(core.Groups)
 	n.tellFences()

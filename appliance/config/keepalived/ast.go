@@ -38,6 +38,7 @@ type File struct {
 	VirtualServers []*VirtualServer
 	ServerGroups   []*ServerGroup
 	SSL            []Option
+	Gaps           []GapGroup
 }
 
 // Global is global_defs, as far as something comes of it.
@@ -50,6 +51,21 @@ type Global struct {
 	ScriptSecurity   Of[bool]
 	Dynamic          Of[bool]
 	ChecksumV2       Of[bool]
+	Pace             Pace
+	MinPace          Of[bool]          // vrrp_min_garp
+	GapARP, GapNA    Of[time.Duration] // vrrp_garp_interval, vrrp_gna_interval
+}
+
+// Pace is how often addresses are announced: garp_master_*.
+type Pace struct {
+	Delay, Refresh        Of[time.Duration]
+	Repeat, RefreshRepeat Of[int]
+}
+
+// GapGroup is a garp_group.
+type GapGroup struct {
+	ARP, NA    Of[time.Duration]
+	Interfaces []string
 }
 
 // Instance is a vrrp_instance.
@@ -82,6 +98,7 @@ type Instance struct {
 	VMAC         Of[bool]
 	Track        []Tracked
 	Notify       []Notified
+	Pace         Pace
 }
 
 // Address is a line of virtual_ipaddress or virtual_ipaddress_excluded.

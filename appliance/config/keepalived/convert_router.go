@@ -82,6 +82,7 @@ func (c *converter) router(in *Instance) {
 		c.rule(in, t, n)
 	}
 	c.notify(t, in.Notify, o.Word)
+	c.announce(in, t, six)
 }
 
 // priority is 100 if nothing is said, and of a MASTER that of the owner.

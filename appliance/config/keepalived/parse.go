@@ -76,6 +76,8 @@ func (p *parser) root(root *Node) {
 			p.file.BFDs = append(p.file.BFDs, n)
 		case "virtual_server":
 			p.file.VirtualServers = append(p.file.VirtualServers, p.virtualServer(n))
+		case "garp_group":
+			p.file.Gaps = append(p.file.Gaps, p.gapGroup(n))
 		case "SSL":
 			for _, c := range n.Children {
 				p.file.SSL = append(p.file.SSL, option(c))
@@ -112,6 +114,16 @@ func (p *parser) global(block *Node) {
 			g.Dynamic = of(true, n.At)
 		case "v3_checksum_as_v2":
 			g.ChecksumV2 = p.boolean(n)
+		case "vrrp_garp_interval":
+			g.GapARP = p.gap(n)
+		case "vrrp_gna_interval":
+			g.GapNA = p.gap(n)
+		case "vrrp_min_garp":
+			g.MinPace = p.boolean(n)
+		default:
+			if word, ok := strings.CutPrefix(n.Word, "vrrp_"); ok {
+				p.pace(&g.Pace, n, word)
+			}
 		}
 	}
 }

@@ -97,6 +97,8 @@ func (p *parser) instanceLine(in *Instance, n *Node) {
 		in.Track = append(in.Track, p.tracked(n, "("+in.Name+")")...)
 	case "notify", "notify_master", "notify_backup", "notify_fault", "notify_stop":
 		in.Notify = p.notified(in.Notify, n, "("+in.Name+")")
+	default:
+		p.pace(&in.Pace, n, n.Word)
 	}
 }
 
