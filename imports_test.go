@@ -58,7 +58,7 @@ var layers = map[string][]string{
 	"appliance/notify":          {"health/program"},
 	"appliance/replica":         {"nat/session", "nat/conntrack", "appliance/replica/journal"},
 	"appliance/replica/journal": {"nat/session"},
-	"appliance/config":          {"appliance/config/keepalived", "vrrp", "garp/ra", "vrrp/witness", "nat", "nat/entry", "nat/session", "health", "health/expect", "appliance/identity"},
+	"appliance/config":          {"appliance/config/keepalived", "vrrp", "garp", "garp/ra", "vrrp/witness", "nat", "nat/entry", "nat/session", "health", "health/expect", "appliance/identity"},
 	"appliance/control":         {"appliance"},
 	"appliance/metrics":         {"appliance"},
 	"appliance/web":             nil,
