@@ -80,6 +80,9 @@ func check(c *Config) (out []Problem) {
 		}
 		total += s.Weight
 	}
+	if c.Direct && like.Port() != 0 {
+		add("servers", "%v: forward = \"direct\" leaves packets as they are, so a server is called at the port that the client called; write %v", like, like.Addr())
+	}
 	if c.Spare.IsValid() {
 		alike("spare", c.Spare)
 		if seen[c.Spare] {

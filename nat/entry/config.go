@@ -29,6 +29,9 @@ type Config struct {
 	Quorum, Hysteresis int
 	// SlowStart is how long a server that comes back takes to its full share. 0: none.
 	SlowStart time.Duration
+	// Direct: packets are handed to a server as they are, by its MAC, and it answers the
+	// client past the gateway; else they are translated.
+	Direct bool
 }
 
 // Match says which packets are offered to the entry point: those to an address, or

@@ -13,13 +13,14 @@ type Point struct {
 	Match   Match
 	Six     bool
 	Persist time.Duration
+	Direct  bool
 	Servers []netip.AddrPort // by number; the ports of all are 0, or of none
 	Table   Table
 }
 
 // Point returns what the kernel has to have now.
 func (s *Set) Point() Point {
-	return Point{Name: s.cfg.Name, Match: s.cfg.Match, Six: s.cfg.Six(), Persist: s.cfg.Persist, Servers: s.Addresses(), Table: s.table}
+	return Point{Name: s.cfg.Name, Match: s.cfg.Match, Six: s.cfg.Six(), Persist: s.cfg.Persist, Direct: s.cfg.Direct, Servers: s.Addresses(), Table: s.table}
 }
 
 // KeepsPort tells whether flows keep the port that was called.
@@ -37,6 +38,9 @@ func (p Point) String() string {
 		how = "by client"
 	}
 	fmt.Fprintf(&b, "%s %v %s of %d", p.Name, p.Match, how, len(p.Table.Slots))
+	if p.Direct {
+		b.WriteString(" direct")
+	}
 	if p.Table.Remember {
 		fmt.Fprintf(&b, " kept %v", p.Persist)
 	}

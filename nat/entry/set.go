@@ -18,6 +18,7 @@ const (
 	InDrain                   // Server, On: the server gets no new flows, whatever its check says
 	InCounts                  // Counts, New: how many connections each server has, by number
 	InActive                  // On: the entry point's group is Active here
+	InReach                   // Server, On: whether its MAC can be found out, where it is called by that
 )
 
 // Input is one event.
@@ -65,6 +66,7 @@ type server struct {
 	word        int // of the check that weighs it; 0: the configuration's weight counts
 	drained     bool
 	full        bool
+	unreachable bool      // by its MAC
 	connections int       // when they were last counted
 	counted     bool      // they ever were
 	back        time.Time // zero, or since when its share grows
@@ -110,6 +112,7 @@ func (s *Set) Reconfigure(now time.Time, cfg Config) (out Output) {
 		if before.Servers[j].Weigh != c.Weigh {
 			servers[i].word = 0
 		}
+		servers[i].unreachable = servers[i].unreachable && cfg.Direct
 	}
 	s.cfg, s.servers = cfg, servers
 	return s.settle(now, out)
@@ -157,6 +160,13 @@ func (s *Set) Step(now time.Time, in Input) (out Output) {
 				v.connections = in.Counts[i]
 				v.counted = true
 				v.full = s.cfg.Servers[i].Max > 0 && v.connections >= s.cfg.Servers[i].Max
+			}
+		}
+	case InReach:
+		for i := range s.servers {
+			if v := &s.servers[i]; s.cfg.Direct && s.cfg.Servers[i].Address == in.Server && v.unreachable == in.On {
+				v.unreachable = !in.On
+				s.comesBack(now, v, in.On)
 			}
 		}
 	case InActive:
@@ -248,6 +258,9 @@ func (s *Set) takes(i int) bool {
 // there tells whether the server counts as alive.
 func (s *Set) there(i int) bool {
 	c := &s.cfg.Servers[i]
+	if s.servers[i].unreachable {
+		return false
+	}
 	if s.servers[i].state == health.Unknown {
 		return !c.Doubted || c.Check == ""
 	}

@@ -8,6 +8,7 @@ type ServerState struct {
 	State       health.State
 	Drained     bool
 	Full        bool // it has as many connections as it may
+	Unreachable bool // it is called by its MAC, and nobody answers for that
 	Share       int  // of the slots, in thousandths: what part of the new flows it gets
 	Connections int  // when they were last counted
 	Spare       bool
@@ -29,7 +30,7 @@ func (s *Set) States() []ServerState {
 	for i, v := range s.servers {
 		c := s.cfg.Servers[i]
 		c.Weight = s.weight(i)
-		out = append(out, ServerState{Server: c, State: v.state, Drained: v.drained, Full: v.full,
+		out = append(out, ServerState{Server: c, State: v.state, Drained: v.drained, Full: v.full, Unreachable: v.unreachable,
 			Share: share(i), Connections: v.connections})
 	}
 	if s.cfg.Spare.IsValid() {

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"understudy/health"
 )
 
 // Table says where new flows go.
@@ -15,13 +17,17 @@ type Table struct {
 	Slots []uint8
 	// Live tells by number whether a client that is remembered to be there may stay.
 	Live []bool
+	// Stay tells by number whether flows that are there may stay. None: they stay in any
+	// case, unless they are cut.
+	Stay []bool
 	// Remember: where a client goes is remembered.
 	Remember bool
 }
 
 // Equal compares what t and o say.
 func (t Table) Equal(o Table) bool {
-	return t.ByClient == o.ByClient && t.Remember == o.Remember && slices.Equal(t.Slots, o.Slots) && slices.Equal(t.Live, o.Live)
+	return t.ByClient == o.ByClient && t.Remember == o.Remember && slices.Equal(t.Slots, o.Slots) && slices.Equal(t.Live, o.Live) &&
+		slices.Equal(t.Stay, o.Stay)
 }
 
 // Bounds of the tables.
@@ -42,6 +48,13 @@ const (
 func (s *Set) build(now time.Time) (t Table) {
 	t = Table{ByClient: s.cfg.Steer.ByClient(), Remember: s.cfg.Persist > 0, Live: make([]bool, len(s.Addresses()))}
 	weights := s.weights(now)
+	if s.cfg.Direct {
+		// Nothing holds a flow to its server but that the table says so.
+		t.Stay = make([]bool, len(t.Live))
+		for i := range t.Stay {
+			t.Stay[i] = i >= len(s.servers) || s.servers[i].state != health.Down || !s.cuts(i)
+		}
+	}
 	if s.cfg.Spare.IsValid() && (!s.quorum || !slices.ContainsFunc(weights, positive)) {
 		spare := uint8(len(s.cfg.Servers))
 		// Nobody is to stay there for longer than it has to be.

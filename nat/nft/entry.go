@@ -3,7 +3,6 @@ package nft
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -21,13 +20,15 @@ import (
 type Entries struct {
 	mu      sync.Mutex
 	link    link
+	book    book
 	unknown *Unknown // what SetUnknown asked for last; nil: leave what the kernel has
-	have    map[string]entry.Point
 }
 
 // OpenEntries makes an Entries. It changes nothing in the kernel.
 func OpenEntries(c Config) (*Entries, error) {
 	e := &Entries{link: link{netns: c.NetNS}}
+	e.book = book{table: entryTable(), link: &e.link, one: pointForm, shared: (*transaction).resteerShared,
+		whole: func(points []entry.Point, have *state) wanted { return formOf(points, e.mode(have)) }}
 	if _, err := e.link.conn(); err != nil {
 		return nil, fmt.Errorf("nft: entry points: %w", err)
 	}
@@ -50,47 +51,10 @@ func (e *Entries) Close() error {
 func (e *Entries) Apply(points []entry.Point) (changed bool, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	changed, err = e.apply(points)
-	if err != nil {
-		_ = e.link.close() // with what is queued in it
-		e.have = nil
+	if changed, err = e.book.apply(points); err != nil {
 		return changed, fmt.Errorf("nft: entry points: %w", err)
 	}
-	e.have = make(map[string]entry.Point, len(points))
-	for _, p := range points {
-		e.have[p.Name] = p
-	}
 	return changed, nil
-}
-
-func (e *Entries) apply(points []entry.Point) (changed bool, err error) {
-	for range rounds {
-		c, err := e.link.conn()
-		if err != nil {
-			return changed, err
-		}
-		have, err := readEntries(c, e.link.nl)
-		if err != nil {
-			return changed, err
-		}
-		t := &transaction{c: c, table: entryTable()}
-		if len(points) == 0 {
-			if !have.exists {
-				return changed, nil
-			}
-			t.deleteTable()
-		} else if err := t.reconcileEntries(have, formOf(points, e.mode(have))); err != nil {
-			return changed, err
-		}
-		if t.empty() {
-			return changed, nil
-		}
-		if err := e.link.commit(t); err != nil {
-			return changed, err
-		}
-		changed = true
-	}
-	return changed, fmt.Errorf("table %s does not agree after %d transactions: is something else writing to it?", EntryTable, rounds)
 }
 
 // mode is what becomes of unknown connections: as it was asked for, else as it is.
@@ -110,70 +74,15 @@ func (e *Entries) mode(have *state) Unknown {
 func (e *Entries) Steer(points ...entry.Point) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if err := e.steer(points); err == nil {
-		return nil
-	}
-	_ = e.link.close()
-	all := maps.Clone(e.have)
-	if all == nil {
-		return errors.New("nft: entry points: none were applied")
-	}
-	for _, p := range points {
-		all[p.Name] = p
-	}
-	if _, err := e.apply(slices.Collect(maps.Values(all))); err != nil {
-		_ = e.link.close()
+	if err := e.book.steer(points); err != nil {
 		return fmt.Errorf("nft: entry points: %w", err)
 	}
-	e.have = all
 	return nil
 }
 
-func (e *Entries) steer(points []entry.Point) error {
-	c, err := e.link.conn()
-	if err != nil {
-		return err
-	}
-	t := &transaction{c: c, table: entryTable()}
-	for _, p := range points {
-		old, ok := e.have[p.Name]
-		if !ok || old.Match != p.Match || old.Persist != p.Persist || !slices.Equal(old.Servers, p.Servers) {
-			return fmt.Errorf("entry %s is another one", p.Name)
-		}
-		if err := t.resteer(old, p); err != nil {
-			return err
-		}
-	}
-	if err := e.link.commit(t); err != nil {
-		return err
-	}
-	for _, p := range points {
-		e.have[p.Name] = p
-	}
-	return nil
-}
-
-// resteer queues what turns one table of an entry point into another.
-func (t *transaction) resteer(old, new entry.Point) error {
-	before, after := pointForm(old), pointForm(new)
-	for i, s := range after.sets {
-		if filled(s.Set) {
-			continue
-		}
-		remove, add := compare(byID(before.sets[i].elements), s.elements)
-		if err := t.deleteElements(s.Set, remove); err != nil {
-			return err
-		}
-		if err := t.addElements(s.Set, add); err != nil {
-			return err
-		}
-	}
-	for i, ch := range after.chains {
-		if !slices.Equal(commentsOf(before.chains[i]), commentsOf(ch)) {
-			t.flushChain(ch.name)
-			t.addRules(ch.name, ch.rules)
-		}
-	}
+// resteerShared queues what else changes with the table of an entry point: whether it is
+// among those that nobody serves.
+func (t *transaction) resteerShared(old, new entry.Point) error {
 	if old.Serves() == new.Serves() {
 		return nil
 	}
@@ -207,7 +116,7 @@ func (e *Entries) SetUnknown(u Unknown) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.unknown = &u
-	if len(e.have) == 0 {
+	if len(e.book.have) == 0 {
 		return nil
 	}
 	c, err := e.link.conn()
@@ -266,7 +175,7 @@ type Remembered struct {
 func (e *Entries) Remember(name string, clients []Remembered) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	p, ok := e.have[name]
+	p, ok := e.book.have[name]
 	if !ok || p.Persist <= 0 {
 		return nil
 	}
@@ -275,9 +184,19 @@ func (e *Entries) Remember(name string, clients []Remembered) error {
 		return fmt.Errorf("nft: entry points: %w", err)
 	}
 	t := &transaction{c: c, table: entryTable()}
-	kept := keptSet(p)
+	if err := t.remember(keptSet(e.book.table, p), p, clients); err != nil {
+		return fmt.Errorf("nft: entry points: %w", err)
+	}
+	if err := e.link.commit(t); err != nil {
+		return fmt.Errorf("nft: entry points: remember clients: %w", err)
+	}
+	return nil
+}
+
+// remember queues the clients that are to be the only ones in the set.
+func (t *transaction) remember(kept *nftables.Set, p entry.Point, clients []Remembered) error {
 	t.step("flush set %s", kept.Name)
-	c.FlushSet(kept)
+	t.c.FlushSet(kept)
 	elements, seen := make([]element, 0, len(clients)), map[netip.Addr]bool{}
 	for _, r := range clients[:min(len(clients), keptClients)] {
 		if r.Client.Is6() == p.Six && !seen[r.Client] {
@@ -285,13 +204,7 @@ func (e *Entries) Remember(name string, clients []Remembered) error {
 			elements = append(elements, element{key: addressKey(r.Client), val: number(uint32(r.Server)), owner: r.Client})
 		}
 	}
-	if err := t.addElements(kept, elements); err != nil {
-		return fmt.Errorf("nft: entry points: %w", err)
-	}
-	if err := e.link.commit(t); err != nil {
-		return fmt.Errorf("nft: entry points: remember clients: %w", err)
-	}
-	return nil
+	return t.addElements(kept, elements)
 }
 
 // EntryCounters are packets since the counter was made.
@@ -308,7 +221,7 @@ func (e *Entries) Counters() (out EntryCounters, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	out.New = map[string]uint64{}
-	if len(e.have) == 0 {
+	if len(e.book.have) == 0 {
 		return out, nil
 	}
 	c, err := e.link.conn()
@@ -324,7 +237,7 @@ func (e *Entries) Counters() (out EntryCounters, err error) {
 		return out, fmt.Errorf("nft: entry points: %w", err)
 	}
 	out.Cut, out.Unserved, out.Unknown, out.Stray = v[counterCut].Packets, v[counterNobody].Packets, v[counterNoFlow].Packets, v[counterNoEntry].Packets
-	for name := range e.have {
+	for name := range e.book.have {
 		out.New[name] = v[prefixNew+name].Packets
 	}
 	return out, nil
@@ -336,13 +249,21 @@ func (e *Entries) Clean() error {
 	return err
 }
 
+// leadsTo is the chain that an element of a verdict map jumps to, for an entry point.
+func leadsTo(s *nftables.Set, name string) string {
+	if s.Name == mapErrors {
+		return prefixErrors + name
+	}
+	return prefixTo + name
+}
+
 // addJumps queues elements of a verdict map: the comment names the entry point.
 func (t *transaction) addJumps(s *nftables.Set, es []element) error {
 	for part := range slices.Chunk(es, 256) {
 		kernel := make([]nftables.SetElement, len(part))
 		for i, e := range part {
 			kernel[i] = e.kernel()
-			kernel[i].VerdictData = &expr.Verdict{Kind: expr.VerdictJump, Chain: prefixTo + e.comment}
+			kernel[i].VerdictData = &expr.Verdict{Kind: expr.VerdictJump, Chain: leadsTo(s, e.comment)}
 		}
 		if err := t.c.SetAddElements(s, kernel); err != nil {
 			return fmt.Errorf("encode set %s: %w", s.Name, err)

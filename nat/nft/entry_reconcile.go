@@ -8,9 +8,9 @@ import (
 	"github.com/mdlayher/netlink"
 )
 
-// readEntries reads what the kernel holds of the table of entry points.
-func readEntries(c *nftables.Conn, nl *netlink.Conn) (*state, error) {
-	return reading{entryTable(), func(string) bool { return true }, filled}.read(c, nl)
+// readEntries reads what the kernel holds of a table of entry points.
+func readEntries(c *nftables.Conn, nl *netlink.Conn, table *nftables.Table) (*state, error) {
+	return reading{table, func(string) bool { return true }, filled}.read(c, nl)
 }
 
 func commentsOf(ch chain) (out []string) {
@@ -89,7 +89,7 @@ func (t *transaction) reconcileEntries(have *state, want wanted) error {
 		// One that stays leads to a chain that is about to be deleted and made anew.
 		if jumps(s.Set) {
 			for id, e := range had {
-				if slices.Contains(goneChains, prefixTo+e.comment) && !slices.ContainsFunc(remove, func(r element) bool { return r.id() == id }) {
+				if slices.Contains(goneChains, leadsTo(s.Set, e.comment)) && !slices.ContainsFunc(remove, func(r element) bool { return r.id() == id }) {
 					remove, add[s.Name] = append(remove, e), append(add[s.Name], e)
 				}
 			}

@@ -125,13 +125,8 @@ func (f family) entryKey() nftables.SetDatatype {
 // entrySets are those that all points of the family share.
 func (f family) entrySets(points []entry.Point) []set {
 	t := entryTable()
-	byKey := func(name string) *nftables.Set {
-		return &nftables.Set{Table: t, Name: f.name(name), Interval: true, Concatenation: true, KeyType: f.entryKey()}
-	}
-	into, marks := byKey(mapEntries), &nftables.Set{Table: t, Name: f.name(mapMarks), KeyType: nftables.TypeMark}
-	for _, s := range []*nftables.Set{into, marks} {
-		s.IsMap, s.DataType = true, nftables.TypeVerdict
-	}
+	byKey := func(name string) *nftables.Set { return f.byKey(t, f.name(name)) }
+	into, marks := verdicts(byKey(mapEntries)), verdicts(&nftables.Set{Table: t, Name: f.name(mapMarks), KeyType: nftables.TypeMark})
 	var of []entry.Point
 	for _, p := range points {
 		if p.Six == f.six {
@@ -148,6 +143,17 @@ func (f family) entrySets(points []entry.Point) []set {
 		{&nftables.Set{Table: t, Name: f.name(setUnservedBy), KeyType: nftables.TypeMark}, markElements(of, unserved, false)},
 		{f.cutSet(), nil},
 	}
+}
+
+// byKey is a set of keys of entry points.
+func (f family) byKey(t *nftables.Table, name string) *nftables.Set {
+	return &nftables.Set{Table: t, Name: name, Interval: true, Concatenation: true, KeyType: f.entryKey()}
+}
+
+// verdicts makes a map to chains of a set.
+func verdicts(s *nftables.Set) *nftables.Set {
+	s.IsMap, s.DataType = true, nftables.TypeVerdict
+	return s
 }
 
 // pointName is what an error calls an element of an entry point.
@@ -190,13 +196,23 @@ func markElements(points []entry.Point, take func(entry.Point) bool, named bool)
 // number is one of the host's, as the kernel computes with it.
 func number(n uint32) string { return string(binaryutil.NativeEndian.PutUint32(n)) }
 
+// legible copies what a map has said from one word into another, and with it the word
+// before each. Nothing is won by it in the kernel; but nft 1.0.6 (Debian 12) ends in an
+// assertion when it lists a rule that asks a map by what a map has said. So it is told of
+// a constant in the word, and does not notice that it is overwritten.
+func legible(from, to uint32) []expr.Any {
+	pass := []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+	return do(&expr.Immediate{Register: word(to), Data: []byte(number(0))},
+		&expr.Bitwise{SourceRegister: word(from - 1), DestRegister: word(to - 1), Len: 8, Mask: pass, Xor: make([]byte, 8)})
+}
+
 func (f family) cutSet() *nftables.Set {
 	return &nftables.Set{Table: entryTable(), Name: f.name(setCut), Concatenation: true, HasTimeout: true, Timeout: cutKept,
 		KeyType: concat(f.address(), nftables.TypeInetService, nftables.TypeInetProto, f.address(), nftables.TypeInetService)}
 }
 
-func keptSet(p entry.Point) *nftables.Set {
-	return &nftables.Set{Table: entryTable(), Name: mapKept + p.Name, IsMap: true, Dynamic: true, HasTimeout: true, Size: keptClients,
+func keptSet(t *nftables.Table, p entry.Point) *nftables.Set {
+	return &nftables.Set{Table: t, Name: mapKept + p.Name, IsMap: true, Dynamic: true, HasTimeout: true, Size: keptClients,
 		Timeout: p.Persist, KeyType: pointFamily(p).address(), DataType: nftables.TypeMark}
 }
 
@@ -214,7 +230,7 @@ func pointForm(p entry.Point) wanted {
 		counters: []string{prefixNew + p.Name},
 	}
 	if p.Persist > 0 {
-		out.sets = append(out.sets, set{keptSet(p), nil})
+		out.sets = append(out.sets, set{keptSet(entryTable(), p), nil})
 	}
 	return out
 }
@@ -317,23 +333,27 @@ func (f family) pointRules(p entry.Point) (out []rule) {
 	lookup := func(m string, from, to uint32) expr.Any {
 		return &expr.Lookup{SetName: m + p.Name, SourceRegister: word(from), DestRegister: word(to), IsDestRegSet: true}
 	}
-	// The client is in words 0 to n-1, the number of its server in n, the server behind.
+	// The client is in words 0 to n-1, what says the number of its server in got, the
+	// number in num, the server in srv and behind.
+	got, num, srv := n+1, n+3, n+4
 	kept := func(op uint32) expr.Any {
-		return &expr.Dynset{SrcRegKey: word(0), SrcRegData: word(n), SetName: mapKept + p.Name, Operation: op}
+		return &expr.Dynset{SrcRegKey: word(0), SrcRegData: word(num), SetName: mapKept + p.Name, Operation: op}
 	}
 	keep := kept(unix.NFT_DYNSET_OP_UPDATE)
+	before := do(&expr.Immediate{Register: word(got - 1), Data: []byte(number(0))})
+	server := do(lookup(mapServers, num, srv))
 	out = append(out, say("new flows", do(count(prefixNew+p.Name))))
 	if t.Remember {
-		out = append(out, say("where its client is"+form, do(f.saddr(0), lookup(mapKept, 0, n), lookup(mapServers, n, n+1), keep, to(n+1))))
+		out = append(out, say("where its client is noted to be"+form, before, do(f.saddr(0), lookup(mapKept, 0, got)), legible(got, num), server, do(keep, to(srv))))
 	}
-	slot := f.slot(p, n)
-	what := fmt.Sprintf("%s of %d%s", map[bool]string{false: "in turn", true: "by client"}[t.ByClient], len(t.Slots), form)
+	slot := append(before, append(f.slot(p, got), lookup(mapSlots, got, got))...)
+	slot = append(slot, legible(got, num)...)
+	what := fmt.Sprintf("%s of %d slots%s", map[bool]string{false: "in turn", true: "by client"}[t.ByClient], len(t.Slots), form)
 	if t.Remember {
 		// What is remembered names a server that is gone, and would not be replaced.
-		out = append(out, say(what+", remembered", slot, do(lookup(mapSlots, n, n), f.saddr(0), kept(nftDynsetDelete), keep,
-			lookup(mapServers, n, n+1), to(n+1))))
+		out = append(out, say(what+", remembered", slot, do(f.saddr(0), kept(nftDynsetDelete), keep), server, do(to(srv))))
 	}
-	return append(out, say(what, slot, do(lookup(mapSlots, n, n), lookup(mapServers, n, n+1), to(n+1))))
+	return append(out, say(what, slot, server, do(to(srv))))
 }
 
 // nftDynsetDelete is NFT_DYNSET_OP_DELETE (linux/netfilter/nf_tables.h).

@@ -9,13 +9,13 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/binaryutil"
-	"github.com/google/nftables/expr"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -309,6 +309,14 @@ func TestEntrySteerIsApply(t *testing.T) {
 			if _, err := l.e.Apply([]entry.Point{s.Point(), web(true, entry.Primary, func(c *entry.Config) { c.Name = "six" }).Point()}); err != nil {
 				t.Fatal(err)
 			}
+			// Debian's nft has to be able to list it.
+			l.gateway.do(func() error {
+				out, err := exec.Command("nft", "list", "ruleset").CombinedOutput()
+				if err != nil || strings.Contains(string(out), "Error") {
+					t.Errorf("%s, persist %v: nft list ruleset: %v: %.2000s", steer, persist, err, out)
+				}
+				return nil
+			})
 			six := web(true, entry.Primary, func(c *entry.Config) { c.Name = "six" }).Point()
 			for _, step := range []struct {
 				server int
@@ -537,13 +545,7 @@ func TestEntryByMark(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			table := c.AddTable(&nftables.Table{Name: "operator", Family: nftables.TableFamilyINet})
-			priority := nftables.ChainPriority(-150)
-			ch := c.AddChain(&nftables.Chain{Name: "marks", Table: table, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookPrerouting, Priority: &priority})
-			c.AddRule(&nftables.Rule{Table: table, Chain: ch, Exprs: append(protocol(protoTCP), dport(0), equal(0, bigEndian(9090)...),
-				&expr.Immediate{Register: word(0), Data: binaryutil.NativeEndian.PutUint32(16)},
-				&expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: word(0)})})
-			return c.Flush()
+			return MarkPort(c, 9090, 16)
 		})
 		s := web(six, entry.RoundRobin, func(c *entry.Config) { c.Match = entry.Match{Mark: 16} })
 		_, err := l.e.Apply([]entry.Point{s.Point()})
@@ -730,7 +732,7 @@ func TestEntryReload(t *testing.T) {
 	// Of those that went nothing is left.
 	c, err := l.e.link.conn()
 	l.must(err)
-	have, err := readEntries(c, l.e.link.nl)
+	have, err := readEntries(c, l.e.link.nl, entryTable())
 	l.must(err)
 	want := formOf([]entry.Point{s.Point()}, UnknownReset)
 	if len(have.chains) != len(want.chains) || len(have.sets) != len(want.sets) || len(have.counters) != len(want.counters) {
