@@ -54,6 +54,7 @@ var layers = map[string][]string{
 	"health/probe":              {"health", "health/expect", "health/heartbeat", "health/sdnotify", "health/program"},
 	"health/pulse":              {"health/heartbeat", "health/program"},
 	"appliance/dog":             nil,
+	"appliance/dropin":          nil,
 	"appliance/kernel":          {"appliance/identity"},
 	"appliance/notify":          {"health/program"},
 	"appliance/replica":         {"nat/session", "nat/conntrack", "appliance/replica/journal"},
@@ -86,7 +87,7 @@ var layers = map[string][]string{
 	"appliance/interop":     nil,
 
 	// The command starts processes: the election it is, or the daemon.
-	"cmd/understudy": {"appliance", "vrrp/record", "appliance/replay", "vrrp/election", "appliance/daemon", "appliance/config", "appliance/config/keepalived", "appliance/decode", "appliance/control", "appliance/demo", "appliance/bench", "appliance/kernel", "appliance/dog", "health/heartbeat", "health/program", "health/pulse", "lacp", "lacp/lacpnet"},
+	"cmd/understudy": {"appliance", "vrrp/record", "appliance/replay", "vrrp/election", "appliance/daemon", "appliance/config", "appliance/config/keepalived", "appliance/decode", "appliance/control", "appliance/demo", "appliance/bench", "appliance/kernel", "appliance/dog", "appliance/dropin", "health/heartbeat", "health/program", "health/pulse", "lacp", "lacp/lacpnet"},
 }
 
 // pure packages decide and do nothing else.

@@ -195,7 +195,7 @@ func (s *Set) leave(now time.Time, g *group, fence bool) {
 			s.send(now, r, out.Priority)
 		}
 		if out.From != out.To {
-			r.note(now, string(out.Cause))
+			r.note(now, out, string(out.Cause))
 		}
 	}
 }

@@ -244,6 +244,9 @@ func (s *Set) op(o Op) { s.ops = append(s.ops, o) }
 
 func (s *Set) send(now time.Time, r *router, priority uint8) {
 	r.facts.sent++
+	if priority == 0 {
+		r.facts.zeroSent++
+	}
 	r.double.sent(now, priority)
 	s.op(Op{Kind: OpSend, Router: r.index, Group: r.group.name, Priority: priority})
 }

@@ -17,7 +17,7 @@ func (s *Set) step(now time.Time, r *router, in Input) Output {
 		}
 	}
 	if out.From != out.To {
-		r.note(now, string(out.Cause))
+		r.note(now, out, string(out.Cause))
 	}
 	return out
 }
@@ -145,6 +145,9 @@ func (r *router) admit(in SetInput) Reason {
 func (s *Set) observe(now time.Time, r *router, src netip.Addr, a *Advert) {
 	f := &r.facts
 	f.received++
+	if a.Priority == 0 {
+		f.zeroReceived++
+	}
 	s.compare(now, r, src, a)
 	if a.Version != 3 {
 		return

@@ -12,6 +12,8 @@ type routerFacts struct {
 	drops                             [numReasons]uint64
 	heard                             [2]bool // checksum forms, by ChecksumForm
 	transitions                       uint64
+	became, released                  uint64 // Active
+	zeroSent, zeroReceived            uint64 // adverts of priority 0
 	at                                time.Time
 	cause                             string
 }
@@ -22,8 +24,14 @@ type groupFacts struct {
 	cause       string
 }
 
-func (r *router) note(now time.Time, cause string) {
+func (r *router) note(now time.Time, out Output, cause string) {
 	r.facts.transitions++
+	switch {
+	case out.To == Active:
+		r.facts.became++
+	case out.From == Active:
+		r.facts.released++
+	}
 	r.facts.at, r.facts.cause = now, cause
 }
 
@@ -54,6 +62,8 @@ type RouterStatus struct {
 	Rivals                 []RivalStatus // other routers of this VRID heard lately
 	Findings               []Finding     // what an operator should look at
 	Sent, Received         uint64
+	ZeroSent, ZeroReceived uint64 // of these, with priority 0
+	Became, Released       uint64 // Active
 	IntervalMismatch       uint64 // adverts accepted though their interval is not ours
 	AddressMismatch        uint64 // adverts accepted though their list is not ours
 	Drops                  map[string]uint64
@@ -101,6 +111,7 @@ func (r *router) status(now time.Time) RouterStatus {
 		Ready: r.m.Ready(), Form: r.form, HeardRFC9568: f.heard[FormMessage], HeardRFC5798: f.heard[FormPseudo],
 		Sent: f.sent, Received: f.received, IntervalMismatch: f.intervalMismatch, AddressMismatch: f.addressMismatch,
 		Drops: make(map[string]uint64), Transitions: f.transitions, LastTransition: f.at,
+		ZeroSent: f.zeroSent, ZeroReceived: f.zeroReceived, Became: f.became, Released: f.released,
 		Rivals: r.known(now), Findings: r.findings(now),
 	}
 	for reason, n := range f.drops {

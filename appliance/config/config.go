@@ -19,6 +19,7 @@ import (
 type Config struct {
 	File     string   // as it was given to Load or Parse
 	Warnings []string // of a keepalived.conf: what it says and this does not, a line each
+	Spoken   *Spoken  // what that was; nil: the file is TOML
 	Node     string
 	Routers  []Router
 	Groups   []Group // every router is in exactly one

@@ -22,7 +22,7 @@ const (
 
 // same compares configurations, wherever they are from.
 var same = cmp.Options{
-	cmpopts.IgnoreFields(Config{}, "File"),
+	cmpopts.IgnoreFields(Config{}, "File", "Spoken"),
 	cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{}, netip.Prefix{}),
 }
 

@@ -51,6 +51,7 @@ func (out *Imported) finish(name string, file *keepalived.File, convert keepaliv
 		c, problems := checkTree(name, doc.Tree(), originsOf(doc), o)
 		if len(problems) == 0 {
 			out.Config = c
+			c.Spoken = &Spoken{File: file, Names: doc.Names, called: doc.Called}
 			break
 		}
 		if !out.remove(doc, problems) {
@@ -201,6 +202,7 @@ const (
 // conntrackd finds out what conntrackd was told, if the configuration has it moved
 // about. Without a cluster secret nothing comes of it.
 func (out *Imported) conntrackd(name string, file *keepalived.File, o Options) (convert keepalived.Options) {
+	convert.Before = o.Before
 	if !file.Glued() || o.World.Open == nil || o.ReadSecret == nil {
 		return convert
 	}
@@ -223,7 +225,7 @@ func (out *Imported) conntrackd(name string, file *keepalived.File, o Options) (
 			}
 			d, said := keepalived.ParseConntrackd(path, text)
 			out.Messages = append(out.Messages, said...)
-			return keepalived.Options{Conntrackd: d, SecretFile: secret}
+			return keepalived.Options{Conntrackd: d, SecretFile: secret, Before: o.Before}
 		}
 		say("connections are left to conntrackd: there is no cluster secret; make one with `understudy keygen` and put it on both nodes, as %s", secretFile)
 		return convert

@@ -26,16 +26,34 @@ type Options struct {
 	ReadSecret func(path string) (content []byte, mode os.FileMode, err error)
 	// World is what the meaning of a keepalived.conf depends on; zero: its text alone.
 	World keepalived.World
+	// Keepalived: the file is in keepalived's language, whatever it looks like.
+	Keepalived bool
+	// Before is what things in a keepalived.conf are called by a process that goes on.
+	Before *keepalived.Names
 }
 
 // Load reads the configuration file at path and the cluster secret it names.
 // The error is [Problems] if the file could be read and is wrong.
-func Load(path string) (*Config, error) {
+func Load(path string) (*Config, error) { return LoadSpoken(path, SpokenOptions{}) }
+
+// SpokenOptions are what a keepalived.conf depends on beside the machine: how the
+// process that reads it was started, and what it has read before.
+type SpokenOptions struct {
+	Keepalived bool              // the process is a keepalived
+	ID         string            // config-id of @conditions
+	VRRPOnly   bool              // without virtual servers
+	Before     *keepalived.Names // nil: nothing
+}
+
+// LoadSpoken is Load by a process that may be a keepalived.
+func LoadSpoken(path string, o SpokenOptions) (*Config, error) {
 	src, _, err := readFile(path, maxSize)
 	if err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
-	return Parse(path, src, Options{ReadSecret: ReadSecretFile, World: keepalived.Elsewhere()})
+	w := keepalived.Elsewhere()
+	w.ID, w.VRRPOnly = o.ID, o.VRRPOnly
+	return Parse(path, src, Options{ReadSecret: ReadSecretFile, World: w, Keepalived: o.Keepalived, Before: o.Before})
 }
 
 // readFile reads at most limit bytes; a longer file is an error. The mode is
@@ -68,7 +86,7 @@ func readFile(path string, limit int64) ([]byte, os.FileMode, error) {
 // there is one, is [Problems]. A file in keepalived's language is read as such (see
 // [keepalived.Looks]).
 func Parse(name string, src []byte, o Options) (*Config, error) {
-	if keepalived.Looks(name, src) {
+	if o.Keepalived || keepalived.Looks(name, src) {
 		return parseKeepalived(name, src, o)
 	}
 	text := strings.TrimPrefix(string(src), "\ufeff")

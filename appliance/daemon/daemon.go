@@ -16,6 +16,7 @@ import (
 	"understudy/appliance"
 	"understudy/appliance/config"
 	"understudy/appliance/control"
+	"understudy/appliance/dropin"
 	"understudy/appliance/identity"
 	"understudy/appliance/kernel"
 	"understudy/appliance/metrics"
@@ -41,14 +42,16 @@ type Options struct {
 	SpawnElection election.Spawn
 	// Program is the file that an upgrade starts the next daemon from.
 	Program string
-	Logger  *slog.Logger
-	Tape    *record.Tape // of what Core is given and decides; nil: none
+	// Keepalived is what the process was started with as keepalived; nil: it is none.
+	Keepalived *dropin.Options
+	Logger     *slog.Logger
+	Tape       *record.Tape // of what Core is given and decides; nil: none
 }
 
 // Run is the daemon process: it returns nil after an orderly stop. A wrong
 // configuration comes back as config.Problems.
 func Run(ctx context.Context, o Options) error {
-	cfg, err := config.Load(o.ConfigFile)
+	cfg, err := o.load(rememberedNames(o.Logger))
 	if err != nil {
 		return err
 	}
@@ -89,6 +92,7 @@ type node struct {
 	control    *control.Server
 	shown      *shown
 	looked     *looked
+	spoken     spoken // what is asked for by keepalived's signals
 
 	respawned  chan error // of one, which readElection takes: there is one death at a time
 	stats      *asker[election.Stats]
@@ -124,6 +128,7 @@ func open(o Options, cfg *config.Config) (_ *node, err error) {
 		return nil, fmt.Errorf("daemon: %w", err)
 	}
 	n.settled.set(cfg, plan)
+	n.rememberNames(cfg)
 	if err := n.openKernel(cfg, plan); err != nil {
 		return nil, err
 	}
@@ -226,7 +231,7 @@ func (n *node) newRunner(cfg *config.Config) *runner.Runner {
 		drain = n.sessions.Drain
 	}
 	edges := runner.Edges{
-		Election: &electionEdge{client: n.client, log: n.log, fences: n.fences, respawn: n.respawn},
+		Election: &electionEdge{client: n.client, log: n.log, fences: n.fences, respawn: n.respawn, weights: map[string]int{}, weighed: n.saysWeight},
 		Hold:     h.Hold,
 		Drain:    drain,
 		Announce: func(group string, addresses []identity.Address) {

@@ -27,6 +27,9 @@ type electionEdge struct {
 	// respawn starts a new election process; it runs on its own, because the
 	// runner must not wait.
 	respawn func(resume []appliance.GroupState)
+
+	weights map[string]int                      // by group, as told last
+	weighed func(group string, was, weight int) // hears of changes
 }
 
 func (e *electionEdge) send(m election.Message) {
@@ -50,6 +53,8 @@ func (e *electionEdge) Fault(group string, on bool, reason string) {
 
 func (e *electionEdge) Weight(group string, weight int) {
 	e.send(election.Weight{Group: group, Weight: weight})
+	e.weighed(group, e.weights[group], weight)
+	e.weights[group] = weight
 }
 
 func (e *electionEdge) Overlap(group string, ok bool) {

@@ -603,6 +603,7 @@ func (n *node) DrainServer(_ context.Context, name, server string, drained bool)
 func (n *node) told(ev appliance.Event) {
 	if ch, ok := ev.(appliance.CheckChanged); ok {
 		n.entries.health(ch.Name, word{ch.State, ch.Value})
+		n.saysCheck(ch)
 	}
 	n.runner.Post(ev)
 }

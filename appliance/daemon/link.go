@@ -40,6 +40,7 @@ func (n *node) onElection(ctx context.Context, m election.Message) {
 		n.runner.Post(appliance.Attached{Groups: groupStates(m.Groups)})
 	case election.Transition:
 		n.looked.live.Kick()
+		n.saysTransition(ctx, m)
 		n.runner.Post(appliance.Transition{
 			GroupState: appliance.GroupState{Group: m.Group, State: m.To, Term: m.Term, Leaving: m.Leaving},
 			Cause:      m.Cause,
@@ -58,8 +59,11 @@ func (n *node) onElection(ctx context.Context, m election.Message) {
 	case election.Configured:
 		n.configured.answered(m)
 	case election.Reload:
-		go n.Reload(ctx) // logs for itself
+		go n.reloadAsked(ctx)
+	case election.Request:
+		go n.requested(ctx, m.What)
 	case election.Stop:
+		n.spoken.stopping.Store(true)
 		n.runner.Post(appliance.Stop{})
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"understudy/appliance"
 	"understudy/appliance/config"
+	"understudy/appliance/kernel"
 	"understudy/appliance/notify"
 	"understudy/vrrp"
 )
@@ -22,7 +23,11 @@ const notifyDir = "notify"
 const goodbyeBound = 2500 * time.Millisecond
 
 func newNotifier(n *node, cfg *config.Config) *notify.Notifier {
-	out := notify.New(notify.Config{Node: cfg.Node, Dir: filepath.Join(RunDir, notifyDir), Logger: n.log})
+	dir, err := kernel.RuntimeDir(RunDir) // two nodes of a machine have routers of one name
+	if err != nil {
+		dir = RunDir
+	}
+	out := notify.New(notify.Config{Node: cfg.Node, Dir: filepath.Join(dir, notifyDir), Logger: n.log})
 	out.Set(notifySpecs(cfg))
 	return out
 }

@@ -40,16 +40,16 @@ func (n *node) Reload(ctx context.Context) error {
 func (n *node) reload(ctx context.Context) error {
 	n.reloading.Lock()
 	defer n.reloading.Unlock()
-	cfg, err := config.Load(n.opt.ConfigFile)
+	old := n.settled.config()
+	cfg, err := n.opt.load(namesOf(old))
 	if err != nil {
 		return err
 	}
-	old := n.settled.config()
 	if err := needsRestart(old, cfg); err != nil {
 		return err
 	}
 	for _, w := range cfg.Warnings {
-		n.log.Warn("not carried over from keepalived's language", "line", w)
+		n.log.Warn(NotCarried, "line", w)
 	}
 	plan, err := n.planOf(cfg)
 	if err != nil {
@@ -82,6 +82,7 @@ func (n *node) reload(ctx context.Context) error {
 		return fmt.Errorf("reload: %w", errors.Join(err, undo, n.addresses.Prepare(old.Devices())))
 	}
 	n.settled.set(cfg, plan)
+	n.rememberNames(cfg)
 	n.entries.set(cfg)
 	if err := n.tellGuard(cfg); err != nil && !errors.Is(err, election.ErrLost) {
 		return fmt.Errorf("reload: %w", err) // config has checked the secret

@@ -25,6 +25,7 @@ func (n *node) ofRoutes(ev kernel.Event) bool {
 			return false
 		}
 		n.up[ev.Interface] = up
+		n.saysLink(ev.Interface, up)
 		if !n.addresses.UsesLink(ev.Interface) {
 			return false
 		}

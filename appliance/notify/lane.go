@@ -69,7 +69,10 @@ func (c Command) same(o Command) bool {
 
 // wants tells whether the command is told of a state.
 func (c Command) wants(state string) bool {
-	return state == active || !c.Before && (len(c.States) == 0 || slices.Contains(c.States, state))
+	if c.Before && state != active {
+		return false
+	}
+	return len(c.States) == 0 || slices.Contains(c.States, state)
 }
 
 // set goes over to other commands. One that is new hears how things are. A lane

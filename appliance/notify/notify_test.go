@@ -178,15 +178,16 @@ func TestCommandsInTheirOrder(t *testing.T) {
 
 func TestStatesThatAreWanted(t *testing.T) {
 	b := newBench(t, "")
-	only, all := b.command("only", say), b.command("all", say)
-	only.States = []string{"active", "fault"}
-	b.set(only, all)
+	only, all, other := b.command("only", say), b.command("all", say), b.command("other", say)
+	only.States, other.States = []string{"active", "fault"}, []string{"backup"}
+	b.set(only, all, other)
 	for _, s := range []string{"backup", "active", "initialize", "fault"} {
 		b.Tell(lan, state1(s))
 		b.idle()
 	}
 	b.hears("all", "backup", "active", "initialize", "fault")
 	b.hears("only", "active", "fault")
+	b.hears("other", "backup")
 }
 
 // One that hangs or fails delays nobody else; it is ended by its timeout, and that

@@ -1,95 +1,85 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 
 	"github.com/spf13/cobra"
 
+	"understudy/appliance/config"
 	"understudy/appliance/config/keepalived"
+	"understudy/appliance/dropin"
 )
 
 // spokenVersion is the version of keepalived whose language, flags and exit codes
 // these are; programs read it of the first line of --version.
 const spokenVersion = "Keepalived v2.2.7 (understudy %s)"
 
-// keepalivedDefault is where keepalived looks for its configuration.
-const keepalivedDefault = "/etc/keepalived/keepalived.conf"
+// Exit codes of keepalived's, beside 1 for what is fatal.
+const (
+	exitKeepalivedConfig   = 2 // it cannot be used
+	exitKeepalivedNoConfig = 6 // there is none
+)
 
-// signums are the signals that keepalived gives names to, by number.
-var signums = map[string]int{"STOP": 15, "RELOAD": 1, "DATA": 10, "STATS": 12, "STATS_CLEAR": 63, "JSON": 36}
-
-// keepalivedFlags are the flags of keepalived that something follows from.
-type keepalivedFlags struct {
-	file    string
-	test    string // "": no test; "-": to standard error; else to a file
-	id      string
-	strict  bool // all-config: a file that is not there is an error
-	signum  string
-	version bool
-}
-
-// newKeepalived takes the flags of keepalived.
+// newKeepalived is keepalived: its flags, files, signals and log lines. It is what the
+// program does if it is called by that name.
 func newKeepalived() *cobra.Command {
-	var f keepalivedFlags
-	c := &cobra.Command{
-		Use:   "keepalived",
-		Short: "take keepalived's flags: -t tests a keepalived.conf, with its exit codes",
-		Args:  cobra.ArbitraryArgs,
+	return &cobra.Command{
+		Use:                "keepalived",
+		Short:              "stand in for keepalived: its flags, files, signals and log lines",
+		Args:               cobra.ArbitraryArgs,
+		DisableFlagParsing: true, // they are read as getopt reads them
 		RunE: func(cmd *cobra.Command, args []string) error {
-			for _, a := range args {
-				fmt.Fprintf(cmd.ErrOrStderr(), "Unexpected argument '%s'\n", a)
-			}
-			return f.run(cmd.ErrOrStderr(), cmd.OutOrStdout())
+			return asKeepalived(cmd.Context(), args, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
-	f.add(c)
-	// keepalived ends with 1 for what it does not know, and writes help to standard error.
-	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return err })
-	c.SetHelpFunc(func(cmd *cobra.Command, _ []string) {
-		fmt.Fprintf(cmd.ErrOrStderr(), "Usage: keepalived [OPTION...]\n%s", cmd.Flags().FlagUsages())
-	})
-	return c
 }
 
-func (f *keepalivedFlags) add(c *cobra.Command) {
-	fl := c.Flags()
-	fl.SortFlags = false
-	fl.StringVarP(&f.file, "use-file", "f", keepalivedDefault, "configuration file")
-	fl.StringVarP(&f.test, "config-test", "t", "", "test the configuration: 0 right, 4 cannot run, 5 would run in spite of errors, 6 insecure scripts; messages to this file")
-	fl.Lookup("config-test").NoOptDefVal = "-"
-	fl.StringVarP(&f.id, "config-id", "i", "", "config-id of @conditions")
-	fl.BoolVarP(&f.strict, "all-config", "e", false, "a configuration file that is not there is an error")
-	fl.StringVar(&f.signum, "signum", "", "print the number of a signal")
-	fl.BoolVarP(&f.version, "version", "v", false, "print the version")
-}
+// said ends with a code; everything worth saying has been said.
+func said(code int, err error) error { return &codeError{code: code, quiet: true, err: err} }
 
-func (f *keepalivedFlags) run(errs, out io.Writer) error {
+func asKeepalived(ctx context.Context, args []string, out, errs io.Writer) error {
+	if len(args) > 0 && (args[0] == "--genhash" || args[0] == "-T") {
+		return errors.New("genhash is not built in: sum the page with md5sum, and write that as digest")
+	}
+	o, err := dropin.Parse(args)
+	if err != nil {
+		fmt.Fprintf(errs, "keepalived: %v\n", err)
+		return said(exitFailed, err)
+	}
+	for _, a := range o.Stray {
+		fmt.Fprintf(errs, "Unexpected argument '%s'\n", a)
+	}
 	switch {
-	case f.version:
+	case o.Help:
+		fmt.Fprint(errs, dropin.Usage())
+		return nil
+	case o.Version:
 		fmt.Fprintf(errs, spokenVersion+"\n", version)
 		return nil
-	case f.signum != "":
-		n, ok := signums[f.signum]
+	case o.Signum != "":
+		n, ok := dropin.Signum(o.Signum)
 		if !ok {
-			fmt.Fprintf(errs, "Unknown sigfunc %s\n", f.signum)
-			return &codeError{code: exitFailed, quiet: true, err: errors.New("no such signal")}
+			fmt.Fprintf(errs, "Unknown sigfunc %s\n", o.Signum)
+			return said(exitFailed, errors.New("no such signal"))
 		}
 		fmt.Fprintln(out, n)
 		return nil
-	case f.test != "":
-		return f.configTest(errs)
+	case o.ConfigTest:
+		return configTest(o, errs)
 	}
-	return errors.New("keepalived's process is not built yet: use understudy run --config " + f.file)
+	return standIn(ctx, o)
 }
 
 // configTest judges a configuration as keepalived -t does.
-func (f *keepalivedFlags) configTest(errs io.Writer) error {
-	if f.test != "-" {
-		to, err := os.OpenFile(f.test, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+func configTest(o dropin.Options, errs io.Writer) error {
+	if o.TestLog != "" {
+		to, err := os.OpenFile(o.TestLog, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 		if err != nil {
 			return err
 		}
@@ -97,19 +87,19 @@ func (f *keepalivedFlags) configTest(errs io.Writer) error {
 		errs = to
 	}
 	w := keepalived.Here()
-	w.ID = f.id
-	src, err := w.Open(f.file)
+	w.ID = o.ID
+	src, err := w.Open(o.File)
 	if err != nil {
-		fmt.Fprintf(errs, "Unable to find configuration file %s (%v)\n", f.file, err)
-		if f.strict {
-			return &codeError{code: 4, quiet: true, err: err}
+		fmt.Fprintf(errs, "Unable to find configuration file %s (%v)\n", o.File, err)
+		if o.AllConfig {
+			return said(4, err)
 		}
 		return nil // as keepalived has it
 	}
-	said := keepalived.Test(f.file, src, w)
+	list := keepalived.Test(o.File, src, w)
 	// One file only: its name would say nothing.
-	several := slices.ContainsFunc(said, func(m keepalived.Message) bool { return m.File != f.file })
-	for _, m := range said {
+	several := slices.ContainsFunc(list, func(m keepalived.Message) bool { return m.File != o.File })
+	for _, m := range list {
 		switch {
 		case m.Level == keepalived.Note:
 		case several:
@@ -118,8 +108,20 @@ func (f *keepalivedFlags) configTest(errs io.Writer) error {
 			fmt.Fprintln(errs, m.Short())
 		}
 	}
-	if code := keepalived.ExitCode(said); code != 0 {
-		return &codeError{code: code, quiet: true, err: errors.New("the configuration has errors")}
+	if code := keepalived.ExitCode(list); code != 0 {
+		return said(code, errors.New("the configuration has errors"))
 	}
 	return nil
+}
+
+// keepalivedError gives a failure the code that keepalived has for it.
+func keepalivedError(err error) error {
+	var problems config.Problems
+	switch {
+	case errors.As(err, &problems):
+		return &codeError{code: exitKeepalivedConfig, err: err}
+	case errors.Is(err, fs.ErrNotExist):
+		return &codeError{code: exitKeepalivedNoConfig, err: err}
+	}
+	return err
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -37,7 +38,22 @@ func (e *codeError) Unwrap() error { return e.err }
 func usageError(err error) error { return &codeError{code: exitUsage, err: err} }
 
 func main() {
-	os.Exit(execute(context.Background(), os.Args[1:]))
+	os.Exit(execute(context.Background(), commandLine(os.Args)))
+}
+
+// commandLine is what follows the name of the program; that it was called keepalived
+// is part of it.
+func commandLine(argv []string) []string {
+	if len(argv) == 0 {
+		return nil
+	}
+	switch filepath.Base(argv[0]) {
+	case "keepalived":
+		return append([]string{"keepalived"}, argv[1:]...)
+	case "genhash":
+		return append([]string{"keepalived", "--genhash"}, argv[1:]...)
+	}
+	return argv[1:]
 }
 
 func execute(ctx context.Context, args []string) int {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"strings"
@@ -11,9 +13,11 @@ import (
 
 	sd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"understudy/appliance/config"
 	"understudy/appliance/daemon"
+	"understudy/appliance/dropin"
 	"understudy/appliance/kernel"
 	"understudy/appliance/replay"
 	"understudy/vrrp/election"
@@ -27,6 +31,10 @@ type processFlags struct {
 	verbose bool
 	record  string
 	program string // the file that we were started from, whatever is in it now; "": not known yet
+
+	// What the process was started with as keepalived; nil: it is none.
+	spoken *dropin.Options
+	log    *slog.Logger
 
 	// The machine's watchdog, which the election feeds; one that is respawned is told
 	// by the daemon.
@@ -45,6 +53,8 @@ func (f *processFlags) add(c *cobra.Command) {
 func (f *processFlags) addHidden(c *cobra.Command) {
 	c.Flags().StringVar(&f.program, "program", "", "file that the program was started from")
 	c.Flags().MarkHidden("program")
+	c.Flags().Var((*spokenFlag)(f), "keepalived", "what keepalived was started with")
+	c.Flags().MarkHidden("keepalived")
 	c.Flags().StringVar(&f.watchdog, "watchdog", "", "watchdog device")
 	c.Flags().MarkHidden("watchdog")
 	c.Flags().DurationVar(&f.watchdogTimeout, "watchdog-timeout", 0, "its timeout")
@@ -57,7 +67,7 @@ func (f *processFlags) tape(machine, node string) *record.Tape {
 	if f.record == "" {
 		return nil
 	}
-	log := newLogger(f.verbose)
+	log := f.logger(dropin.IdentVRRP)
 	t, err := record.Open(record.Options{Dir: f.record, Machine: machine, Node: node, Program: version, Types: replay.Types(), Logger: log})
 	if err != nil {
 		log.Error("nothing is recorded", "machine", machine, "err", err)
@@ -76,6 +86,9 @@ func (f *processFlags) spawn(subcommand string, choose func() string) election.S
 		}
 		if f.record != "" {
 			args = append(args, "--record", f.record)
+		}
+		if f.spoken != nil {
+			args = append(args, "--keepalived", (*spokenFlag)(f).String())
 		}
 		if f.watchdog != "" {
 			args = append(args, "--watchdog", f.watchdog, "--watchdog-timeout", f.watchdogTimeout.String())
@@ -106,39 +119,80 @@ func newRun() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			unlock, err := daemon.LockElection()
-			if err != nil {
-				return err
-			}
-			defer unlock()
-			for _, w := range cfg.Warnings {
-				newLogger(f.verbose).Warn("not carried over from keepalived's language", "line", w)
-			}
-			tape := f.tape(replay.Election, cfg.Node)
-			defer tape.Close()
-			p := newProgram(invoked(), newLogger(f.verbose))
-			f.program = p.path
-			f.watchdog, f.watchdogTimeout = cfg.Watchdog.Device, cfg.Watchdog.Timeout
-			err = election.Run(cmd.Context(), election.Options{
-				Tape:   tape,
-				Config: cfg.Election(), SpawnDaemon: f.spawn("daemon", p.choose), Unfit: p.unfit, Ready: notifyReady(f.verbose), Dogs: f.dogs(),
-				Version:      version,
-				OwnAddresses: kernel.Mark, Logger: newLogger(f.verbose),
-			})
-			return electionError(err)
+			return f.elect(cmd.Context(), cfg, newLogger(f.verbose))
 		},
 	}
 	f.add(c)
 	return c
 }
 
+// elect is the election process of a node that starts.
+func (f *processFlags) elect(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
+	unlock, err := daemon.LockElection()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	daemon.ForgetNames()
+	for _, w := range cfg.Warnings {
+		log.Warn(daemon.NotCarried, "line", w)
+	}
+	tape := f.tape(replay.Election, cfg.Node)
+	defer tape.Close()
+	p := newProgram(invoked(), log)
+	f.program = p.path
+	f.watchdog, f.watchdogTimeout = cfg.Watchdog.Device, cfg.Watchdog.Timeout
+	o := f.election(log)
+	o.Tape, o.Config, o.SpawnDaemon, o.Unfit, o.Ready = tape, cfg.Election(), f.spawn("daemon", p.choose), p.unfit, notifyReady(log)
+	return electionError(election.Run(ctx, o))
+}
+
+// election is what each election process of this program is started with.
+func (f *processFlags) election(log *slog.Logger) election.Options {
+	return election.Options{Dogs: f.dogs(), Version: version, OwnAddresses: kernel.Mark, Logger: log, Requests: f.requests(), Say: f.news(log)}
+}
+
 // notifyReady tells systemd, if it has started us, that the node takes part.
-func notifyReady(verbose bool) func() {
-	return func() {
-		if _, err := sd.SdNotify(false, sd.SdNotifyReady); err != nil {
-			newLogger(verbose).Warn("telling systemd that we are ready", "err", err)
+func notifyReady(log *slog.Logger) func() {
+	return func() { tellSystemd(log, sd.SdNotifyReady) }
+}
+
+func tellSystemd(log *slog.Logger, state string) {
+	if _, err := sd.SdNotify(false, state); err != nil {
+		log.Warn("telling systemd", "state", state, "err", err)
+	}
+}
+
+// news tells systemd of reloads and of the stop: `systemctl reload` returns when it is
+// done, if the unit has Type=notify-reload.
+func (f *processFlags) news(log *slog.Logger) func(election.News) {
+	return func(n election.News) {
+		if f.spoken != nil {
+			sayNews(log, n)
+		}
+		switch n {
+		case election.NewsReloading:
+			var now unix.Timespec
+			_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) // never fails
+			tellSystemd(log, fmt.Sprintf("%s\nMONOTONIC_USEC=%d", sd.SdNotifyReloading, now.Nano()/1000))
+		case election.NewsReloaded:
+			tellSystemd(log, sd.SdNotifyReady)
+		case election.NewsStopping:
+			tellSystemd(log, sd.SdNotifyStopping)
 		}
 	}
+}
+
+// requests are signals for the daemon.
+func (f *processFlags) requests() map[os.Signal]string {
+	if f.spoken == nil {
+		return nil
+	}
+	out := make(map[os.Signal]string, len(dropin.Requests))
+	for s, what := range dropin.Requests {
+		out[s] = what
+	}
+	return out
 }
 
 // electionError passes the daemon's exit code on: 2 is a configuration it refused.
@@ -158,25 +212,23 @@ func newElection() *cobra.Command {
 		Use:    "election",
 		Hidden: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			log := f.logger(dropin.IdentParent)
 			unlock, err := daemon.LockElection()
 			if err != nil {
 				return err
 			}
 			defer unlock()
-			// The service's main process has died; systemd signals the new one.
-			if _, err := sd.SdNotify(false, fmt.Sprintf("MAINPID=%d", os.Getpid())); err != nil {
-				newLogger(f.verbose).Warn("telling systemd our process id", "err", err)
-			}
+			// The service's main process has died; systemd signals the new one, and so does
+			// whoever goes by a file.
+			tellSystemd(log, fmt.Sprintf("MAINPID=%d", os.Getpid()))
+			defer f.inheritPIDs(log).Remove()
 			link, board := election.InheritedFiles()
 			tape := f.tape(replay.Election, "")
 			defer tape.Close()
-			p := newProgram(f.program, newLogger(f.verbose))
-			return electionError(election.Run(cmd.Context(), election.Options{
-				Tape: tape,
-				Link: link, Board: board, SpawnDaemon: f.spawn("daemon", p.choose), Unfit: p.unfit, Dogs: f.dogs(),
-				Version:      version,
-				OwnAddresses: kernel.Mark, Logger: newLogger(f.verbose),
-			}))
+			p := newProgram(f.program, log)
+			o := f.election(log)
+			o.Tape, o.Link, o.Board, o.SpawnDaemon, o.Unfit = tape, link, board, f.spawn("daemon", p.choose), p.unfit
+			return electionError(election.Run(cmd.Context(), o))
 		},
 	}
 	f.add(c)
@@ -202,12 +254,12 @@ func newDaemon() *cobra.Command {
 			tape := f.tape(replay.Daemon, "")
 			defer tape.Close()
 			err := daemon.Run(cmd.Context(), daemon.Options{
-				Tape:       tape,
+				Tape: tape, Keepalived: f.spoken,
 				ConfigFile: f.config, Control: f.control, Version: version,
 				// The very program that this is: it talks as we do, and there is no time
 				// to find out about another.
 				Link: link, Board: board, SpawnElection: f.spawn("election", func() string { return self }),
-				Program: f.program, Logger: newLogger(f.verbose),
+				Program: f.program, Logger: f.logger(dropin.IdentVRRP),
 			})
 			if errors.Is(err, daemon.ErrUpgrade) {
 				return nil // it has said so

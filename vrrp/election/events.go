@@ -17,6 +17,7 @@ type events struct {
 	stop    atomic.Int32
 	reload  atomic.Bool
 	spawned chan spawned
+	asked   chan string // signals for the daemon, by their names; holds 8, and what comes on top of them is lost
 	done    func()
 }
 
@@ -25,25 +26,35 @@ type spawned struct {
 	err    error
 }
 
-func newEvents(ctx context.Context) (*events, error) {
+func newEvents(ctx context.Context, requests map[os.Signal]string) (*events, error) {
 	fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("election: eventfd: %w", err)
 	}
-	e := &events{fd: fd, spawned: make(chan spawned, 1)} // one: a spawn at a time
+	e := &events{fd: fd, spawned: make(chan spawned, 1), asked: make(chan string, 8)} // one: a spawn at a time
 	// Room for each of the signals once more than it can be handled at a time;
 	// one that is dropped came on top of one that is still waiting.
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
+	for s := range requests {
+		signal.Notify(signals, s)
+	}
 	// A daemon that is gone while we write to it is an EPIPE, not our end.
 	signal.Ignore(unix.SIGPIPE)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		for s := range signals {
-			if s == unix.SIGHUP {
+			what, asked := requests[s]
+			switch {
+			case s == unix.SIGHUP:
 				e.reload.Store(true)
-			} else {
+			case asked:
+				select {
+				case e.asked <- what:
+				default:
+				}
+			default:
 				e.stop.Add(1)
 			}
 			e.wake()

@@ -38,7 +38,9 @@ type loop struct {
 	unread   int // turns that an expired timer has waited for the ports
 	packet   []byte
 
-	kennel *kennel
+	kennel  *kennel
+	news    *herald
+	reloads bool // a reload was asked for, and is not done
 	supervision
 	stopping
 	beats
@@ -71,7 +73,7 @@ func newLoop(opt Options, log *slog.Logger, ev *events, board *Board) (*loop, er
 		return nil, err
 	}
 	l := &loop{opt: opt, log: log, events: ev, board: board, watcher: w, fences: newFences(exec), beats: beats,
-		now: time.Now(), packet: make([]byte, 0, 2048), kennel: newKennel(opt.Dogs, log)}
+		now: time.Now(), packet: make([]byte, 0, 2048), kennel: newKennel(opt.Dogs, log), news: newHerald(opt.Say)}
 	l.onLnk = l.onLink
 	return l, nil
 }
@@ -308,8 +310,10 @@ func (l *loop) readEvents() {
 	}
 	if l.events.reload.Swap(false) {
 		l.log.Info("reload requested")
+		l.say(NewsReloading)
 		l.tell(Reload{})
 	}
+	l.readRequests()
 	for range l.events.stop.Swap(0) {
 		l.stop(true)
 	}
@@ -338,6 +342,7 @@ func (l *loop) lower() {
 }
 
 func (l *loop) close() {
+	l.news.close()
 	for len(l.fences.slow) > 0 {
 		l.lower()
 	}

@@ -28,7 +28,7 @@ func loopTelling(t *testing.T, cfg vrrp.SetConfig) (l *loop, say func(Message), 
 			panic(err) // not on the test's goroutine, so no FailNow
 		}
 	}
-	ev, err := newEvents(t.Context())
+	ev, err := newEvents(t.Context(), nil)
 	must(err)
 	t.Cleanup(ev.close)
 	board, err := NewBoard()

@@ -89,6 +89,8 @@ func (l *loop) onMessage(m Message) {
 		l.log.Info("daemon announces an absence", "for", m.For)
 	case StatsRequest:
 		l.tell(l.snapshot(l.now))
+	case Reloaded:
+		l.say(NewsReloaded)
 	case Stop:
 		l.stop(false)
 	case Bye:

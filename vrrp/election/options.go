@@ -47,12 +47,30 @@ type Options struct {
 	// Ready for the first time.
 	Ready func()
 
+	// Requests are signals that are no affair of the election: the daemon is asked for
+	// what they are called here.
+	Requests map[os.Signal]string
+
+	// Say, if set, is told on a goroutine of its own what service managers want to
+	// know, in its order.
+	Say func(News)
+
 	// Dogs are timers that reset the machine or end the service unless they are fed.
 	Dogs []DogConfig
 
 	Logger *slog.Logger
 	Tape   *record.Tape // of what the Set is given and decides; nil: none
 }
+
+// News is what service managers want to know of a process.
+type News uint8
+
+// The news. That the node is ready for the first time is Options.Ready's.
+const (
+	NewsReloading News = iota // SIGHUP came
+	NewsReloaded              // and the daemon is done with it, or another daemon has begun
+	NewsStopping
+)
 
 func (o Options) withDefaults() Options {
 	for _, d := range []struct {

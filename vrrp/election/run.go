@@ -42,7 +42,7 @@ func Run(ctx context.Context, opt Options) error {
 	if err != nil {
 		return err
 	}
-	ev, err := newEvents(ctx)
+	ev, err := newEvents(ctx, opt.Requests)
 	if err != nil {
 		return err
 	}

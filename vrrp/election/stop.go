@@ -34,6 +34,7 @@ func (l *loop) stop(asked bool) {
 	switch l.stopping.stage {
 	case running:
 		l.log.Info("stopping", "signal", asked)
+		l.say(NewsStopping)
 		if asked {
 			l.tell(Stop{})
 		}

@@ -228,6 +228,9 @@ func (l *loop) onReady() {
 		l.tell(l.attached())
 		l.tell(l.findings())
 	}
+	if l.reloads { // the one that was asked to is gone, and this one has read the file
+		l.say(NewsReloaded)
+	}
 	l.log.Info("daemon ready", "pid", l.daemon.pid)
 }
 

@@ -102,6 +102,9 @@ type (
 	// StatsRequest is answered by Stats.
 	StatsRequest struct{}
 
+	// Reloaded ends a Reload. Error is empty, or why everything is as it was.
+	Reloaded struct{ Error string }
+
 	// Bye is the daemon's last word: nothing of ours is left in the kernel.
 	Bye struct{}
 )
@@ -141,8 +144,12 @@ type (
 	// Reclaim asks for new announcements: another node was Active as well.
 	Reclaim struct{ Group string }
 
-	// Reload is SIGHUP.
+	// Reload is SIGHUP. Answered by Reloaded.
 	Reload struct{}
+
+	// Request passes on a signal that means something to the daemon alone (see
+	// Options.Requests).
+	Request struct{ What string }
 )
 
 // Stop, to the daemon: SIGTERM came; let the peer catch up, hand over, tidy up,
@@ -187,8 +194,10 @@ const (
 	kindStats
 	kindOverlap
 	kindAnnounced
+	kindRequest
+	kindReloaded
 
-	lastKind = kindAnnounced
+	lastKind = kindReloaded
 )
 
 func (Beat) kind() kind         { return kindBeat }
@@ -217,6 +226,8 @@ func (Reclaim) kind() kind      { return kindReclaim }
 func (Reload) kind() kind       { return kindReload }
 func (Stop) kind() kind         { return kindStop }
 func (Stats) kind() kind        { return kindStats }
+func (Request) kind() kind      { return kindRequest }
+func (Reloaded) kind() kind     { return kindReloaded }
 
 // maxMessage bounds a datagram. The kernel keeps one in a single piece of memory
 // plus a few pages, so it should stay well below what that can be.
@@ -307,6 +318,10 @@ func Unmarshal(b []byte) (Message, error) {
 		return Stop{}, nil
 	case kindStats:
 		return read[Stats](body)
+	case kindRequest:
+		return read[Request](body)
+	case kindReloaded:
+		return read[Reloaded](body)
 	}
 	return nil, fmt.Errorf("election: kind %d: %w", b[0], errWire)
 }

@@ -13,6 +13,7 @@ type Options struct {
 	Conntrackd *Conntrackd // what the file of conntrackd says; nil: there is none
 	Peer       netip.Addr  // the other node on the link of the sessions, if no file names it
 	SecretFile string      // with the cluster secret; "": /etc/understudy/secret
+	Before     *Names      // what things are called by a process that goes on; nil: nothing runs
 }
 
 // defaultSecret is where the cluster secret is, if nobody says otherwise.
@@ -24,13 +25,15 @@ func Convert(f *File, o Options, w World) (*Document, []Message) {
 	c := &converter{file: f, options: o, world: w, given: map[string]string{}, taken: map[string]bool{},
 		used: map[string]bool{}, memberOf: map[string]*SyncGroup{}}
 	c.doc = &Document{Table: newTable(Origin{Word: top})}
-	c.node()
 	c.members()
+	c.keepNames()
+	c.node()
 	c.routers()
 	c.groups()
 	c.checks()
 	c.servers()
 	c.sessions()
+	c.doc.Names, c.doc.Called = c.names(), c.given
 	return c.doc, c.list
 }
 
@@ -92,6 +95,9 @@ func asName(s string) string {
 func (c *converter) node() {
 	g := c.file.Global
 	switch {
+	case c.options.Before != nil && c.options.Before.Node != "":
+		// It is in what others know of us: a restart changes it.
+		c.doc.set("node", c.options.Before.Node, Origin{Word: "the name that this node has"})
 	case c.sessionPair():
 		own, _ := c.pair()
 		c.doc.set("node", own.String(), c.options.Conntrackd.origin())
@@ -154,6 +160,15 @@ func (c *converter) groups() {
 			t.add("routers", c.given["vrrp_instance "+m.V], Origin{m.At, "group"})
 		}
 		c.notify(t, g.Notify, o.Word)
+	}
+	for _, in := range c.file.Instances {
+		own := c.given["vrrp_instance "+in.Name]
+		if name := c.given["alone "+own]; name != "" && made[own] {
+			o := Origin{in.At, "vrrp_instance " + in.Name}
+			t := c.doc.table("group", o)
+			t.set("name", name, o)
+			t.add("routers", own, o)
+		}
 	}
 }
 

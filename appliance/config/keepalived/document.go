@@ -12,6 +12,9 @@ import (
 type Document struct {
 	*Table
 	Head []string // comments before everything
+
+	Names  Names
+	Called map[string]string // what things are called here, by "vrrp_instance NAME" and the like
 }
 
 // Table is a table of TOML.

@@ -75,6 +75,9 @@ func (p *parser) root(root *Node) {
 		case "bfd_instance":
 			p.file.BFDs = append(p.file.BFDs, n)
 		case "virtual_server":
+			if p.world.VRRPOnly {
+				continue
+			}
 			p.file.VirtualServers = append(p.file.VirtualServers, p.virtualServer(n))
 		case "garp_group":
 			p.file.Gaps = append(p.file.Gaps, p.gapGroup(n))

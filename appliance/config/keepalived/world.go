@@ -32,6 +32,7 @@ type World struct {
 
 	Hostname string // whole
 	ID       string // config-id of @conditions; "": the host's name up to the first dot
+	VRRPOnly bool   // virtual servers are another's affair
 
 	Lines int // the most lines that variables and sequences may become; 0: [MostLines]
 }
