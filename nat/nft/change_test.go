@@ -309,7 +309,9 @@ func TestAuditReadsWhatMayHaveChanged(t *testing.T) {
 	if r := audit(); !r.NewGate {
 		t.Errorf("first: did %+v", r)
 	}
-	known("first", true)
+	known("first: what was written has not been read", false)
+	l.unchanged("first, read back", audit())
+	known("first, read back", true)
 	c.Forwards[0].To = netip.AddrPortFrom(inside, 8444)
 	l.change(c)
 	known("after a change", true)
@@ -339,6 +341,7 @@ func TestAuditReadsWhatMayHaveChanged(t *testing.T) {
 		if r := audit(); r.Added == 0 && len(r.Chains) == 0 {
 			t.Errorf("%s gone: did %+v", name, r)
 		}
+		l.unchanged(name+" were gone", audit())
 		l.right(name+" were gone", c)
 	}
 	c.Forwards = c.Forwards[:1] // a plan that was never applied
