@@ -111,7 +111,7 @@ bench-checks: build tools ## thousands of TCP checks, beside keepalived's checke
 	@mkdir -p dist
 	@$(BIN) bench checks 2>&1 | tee dist/bench-checks.txt
 
-bench-nat: build tools ## translation beside a rule a mapping, entry points; also into dist/bench-nat.txt (root)
+bench-nat: build tools ## translation beside a rule a mapping, entry points, checks beside keepalived's; also into dist/bench-nat.txt (root)
 	@mkdir -p dist
 	@.ci/bench-nat $(BIN) dist/bench-nat.txt
 

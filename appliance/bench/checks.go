@@ -56,6 +56,9 @@ type ChecksRow struct {
 	EachUS Summary `json:"each_us"`
 	// Refused is why it cannot be measured here; empty: it can.
 	Refused string `json:"refused,omitempty"`
+	// Pretended: the kernel has no IPVS, and keepalived's checker was made to believe that
+	// it has ([Pretend]).
+	Pretended bool `json:"ipvs_pretended,omitempty"`
 }
 
 // The servers: addresses and ports of one node.
@@ -162,7 +165,11 @@ func RunChecks(ctx context.Context, opt ChecksOptions) (_ *ChecksReport, err err
 	}
 	defer func() { b.close(); err = errors.Join(err, b.Close()) }()
 	ours := func(n *lab.Node, checks int) (*lab.Process, error) { return startOurChecks(n, checks, opt.Beside) }
-	programs := []checker{{"understudy", 0, ours}, {"understudy", opt.Checks, ours}, {"keepalived", opt.Checks, startTheirChecks}}
+	pretended := !hasIPVS()
+	theirs := func(n *lab.Node, checks int) (*lab.Process, error) {
+		return startTheirChecks(n, checks, opt.Beside, pretended)
+	}
+	programs := []checker{{"understudy", 0, ours}, {"understudy", opt.Checks, ours}, {"keepalived", opt.Checks, theirs}}
 	costs, rates := make([][]Cost, len(programs)), make([][]float64, len(programs))
 	refused := make([]string, len(programs))
 	for range opt.Runs {
@@ -196,6 +203,7 @@ func RunChecks(ctx context.Context, opt ChecksOptions) (_ *ChecksReport, err err
 			}
 		}
 		row.EachUS = summarize(each)
+		row.Pretended = pretended && p.name != programs[0].name
 		r.Rows = append(r.Rows, row)
 	}
 	r.Machine.LoadAfter = load()
@@ -265,12 +273,9 @@ func whyNot(said string) string {
 
 // startOurChecks starts ours with one router and so many checks.
 func startOurChecks(n *lab.Node, checks int, o Beside) (*lab.Process, error) {
-	binary := o.Binary
-	if binary == "" {
-		var err error
-		if binary, err = os.Executable(); err != nil {
-			return nil, fmt.Errorf("bench: %w", err)
-		}
+	binary, err := o.program()
+	if err != nil {
+		return nil, err
 	}
 	var b strings.Builder
 	b.WriteString("node = \"gw1\"\n\n[[router]]\nname = \"lan\"\ninterface = \"lan0\"\nvrid = 51\naddresses = [\"10.0.9.1/16\"]\n")
@@ -287,9 +292,25 @@ func startOurChecks(n *lab.Node, checks int, o Beside) (*lab.Process, error) {
 	return n.StartWith(cmd)
 }
 
+// program is the path of this program.
+func (o Beside) program() (string, error) {
+	if o.Binary != "" {
+		return o.Binary, nil
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("bench: %w", err)
+	}
+	return self, nil
+}
+
 // startTheirChecks starts keepalived's checker alone, with as many real servers,
 // 200 behind each virtual one.
-func startTheirChecks(n *lab.Node, checks int) (*lab.Process, error) {
+func startTheirChecks(n *lab.Node, checks int, o Beside, pretended bool) (*lab.Process, error) {
+	binary, err := o.program()
+	if err != nil {
+		return nil, err
+	}
 	var b strings.Builder
 	b.WriteString("global_defs {\n}\n")
 	for i := range checks {
@@ -306,6 +327,10 @@ func startTheirChecks(n *lab.Node, checks int) (*lab.Process, error) {
 	if err := n.WriteFile(keepalivedConf, []byte(b.String()), 0o644); err != nil {
 		return nil, err
 	}
-	return n.StartWith(exec.Command("keepalived", "--check", "--dont-fork", "--log-console", "--use-file", keepalivedConf,
-		"--pid", "/run/keepalived.pid", "--checkers_pid", "/run/checkers.pid"))
+	command := []string{"keepalived", "--check", "--dont-fork", "--log-console", "--use-file", keepalivedConf,
+		"--pid", "/run/keepalived.pid", "--checkers_pid", "/run/checkers.pid"}
+	if pretended {
+		command = append([]string{binary, "bench", PretendCommand, "--"}, command...)
+	}
+	return n.StartWith(exec.Command(command[0], command[1:]...))
 }

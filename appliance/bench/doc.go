@@ -17,7 +17,8 @@
 //	mass.go      takeover of many addresses: in the kernel (addresses.go), on the wire
 //	load.go      takeovers that nothing but load has caused; keeper.go holds the
 //	             machine's limits meanwhile
-//	checks.go    what thousands of checks cost, beside keepalived's checker
+//	checks.go    what thousands of checks cost, beside keepalived's checker, which is made
+//	             to believe in IPVS where there is none (pretend.go)
 //	flood.go     forged and malformed adverts (forge.go) by the thousand
 //	matrix.go    crashes at random moments, and what became of flows of every class:
 //	             many calls (calls.go) to one far end (far.go), new ones in an open

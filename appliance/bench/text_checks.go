@@ -27,6 +27,9 @@ func (r *ChecksReport) WriteText(w io.Writer) error {
 		our, their := r.Rows[1], r.Rows[2]
 		fmt.Fprintf(b, "  ours to %s, medians: processor time of a check %.2f, memory %.2f\n", their.Software,
 			ratio(our.EachUS.Median, their.EachUS.Median), ratio(our.Cost.Memory.Median, their.Cost.Memory.Median))
+		if their.Pretended {
+			fmt.Fprintf(b, "  this kernel has no IPVS: %s's calls to it, made when a server comes or goes, were answered with success\n", their.Software)
+		}
 	}
 	return flush(b)
 }

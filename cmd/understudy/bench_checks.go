@@ -31,3 +31,13 @@ func newBenchChecks() *cobra.Command {
 	c.Flags().DurationVar(&o.Window, "window", 20*time.Second, "of each measurement")
 	return c
 }
+
+// newBenchPretend starts what believes in IPVS: see [bench.Pretend].
+func newBenchPretend() *cobra.Command {
+	return &cobra.Command{
+		Use:    bench.PretendCommand + " -- COMMAND...",
+		Hidden: true,
+		Args:   cobra.MinimumNArgs(1),
+		RunE:   func(_ *cobra.Command, args []string) error { return bench.Pretend(args) },
+	}
+}
