@@ -24,6 +24,9 @@ type checker struct {
 	bonds   map[string]string     // name of a bond -> path of it
 	routes  []routeAt
 	rules   []ruleAt
+
+	templates     map[string]*template // checks without a host, by name
+	fromTemplates []Check              // what was made of them for servers
 }
 
 // holder is the router that an address moves with, and where the file says so.
@@ -57,6 +60,7 @@ func (c *checker) check(raw *rawFile) {
 	c.checkWeb(raw.Web)
 	c.checkWatchdog(raw)
 	c.checkServerSecrets(raw.Checks)
+	c.checkTemplates(raw.Checks)
 	if len(c.problems) == 0 {
 		c.askNAT()
 		c.askEntries()

@@ -143,6 +143,8 @@ func (c *checker) server(path string, raw *rawServer, e *Entry) entry.Server {
 		s.Check = *raw.Check
 		if !c.hasCheck(s.Check) {
 			c.add(join(path, "check"), fmt.Sprintf("there is no check %s", quote(s.Check)), suggest(s.Check, c.checkNames(), "add a [[check]] of this name"))
+		} else {
+			s.Check = c.checkOf(join(path, "check"), s.Check, s.Address)
 		}
 	}
 	s.Weight = c.count(join(path, "weight"), raw.Weight, s.Weight, 0, entry.MaxWeight)

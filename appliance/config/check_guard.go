@@ -32,6 +32,8 @@ func (c *checker) checkGuard(raw *rawFile) {
 		g.Check = *raw.GuardCheck
 		if !c.hasCheck(g.Check) {
 			c.add("guard_check", fmt.Sprintf("there is no check %s", quote(g.Check)), suggest(g.Check, c.checkNames(), "name a [[check]] of this file"))
+		} else {
+			c.hostful("guard_check", g.Check)
 		}
 	}
 	if p := raw.GuardPort; p != nil {

@@ -54,7 +54,7 @@ var checkKinds = []CheckKind{CheckICMP, CheckTCP, CheckHTTP, CheckHTTPS, CheckDN
 func combining(k CheckKind) bool { return k == CheckAll || k == CheckAny || k == CheckQuorum }
 
 func (c *checker) checkChecks(raw []*rawCheck) {
-	c.checks = map[string]string{}
+	c.checks, c.templates = map[string]string{}, map[string]*template{}
 	for i, rc := range raw {
 		if rc == nil {
 			continue
@@ -65,6 +65,7 @@ func (c *checker) checkChecks(raw []*rawCheck) {
 		c.config.Checks = append(c.config.Checks, k)
 	}
 	c.checkCombined(raw)
+	c.spreadTemplates(raw)
 	c.checkShared(raw)
 }
 
@@ -177,8 +178,10 @@ func (c *checker) reach(path string, raw *rawCheck, k *Check) {
 		c.connects(path, raw, k, 0)
 		return
 	}
-	if a, ok := c.host(join(path, "target"), raw.Target, `say whom to ping, like target = "203.0.113.254"`); ok {
-		k.Target = netip.AddrPortFrom(a, 0)
+	if !c.hostless(path, raw, k, 0) {
+		if a, ok := c.host(join(path, "target"), raw.Target, sayPing); ok {
+			k.Target = netip.AddrPortFrom(a, 0)
+		}
 	}
 	c.from(path, raw, k)
 }
@@ -188,8 +191,9 @@ func (c *checker) reach(path string, raw *rawCheck, k *Check) {
 func (c *checker) connects(path string, raw *rawCheck, k *Check, usual uint16) {
 	target := join(path, "target")
 	switch {
+	case c.hostless(path, raw, k, usual):
 	case raw.Target == nil:
-		c.add(target, "missing", `say where to connect to, like target = "10.0.0.20:80"`)
+		c.add(target, "missing", sayConnect)
 	default:
 		v := *raw.Target
 		if a, err := netip.ParseAddr(v); err == nil && usual != 0 {

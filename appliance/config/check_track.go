@@ -100,7 +100,7 @@ func (c *checker) weight(path, v string) (int, bool) {
 
 func (c *checker) trackedCheck(path, name string) bool {
 	if c.hasCheck(name) {
-		return true
+		return c.hostful(path, name)
 	}
 	c.add(path, fmt.Sprintf("there is no check %s", quote(name)), suggest(name, c.checkNames(), "name a [[check]] of this file"))
 	return false
@@ -130,7 +130,7 @@ func (c *checker) bare(path, name string) (TrackKind, bool) {
 		c.add(path, quote(name)+" is a check and an interface", fmt.Sprintf("write %s or %s", quote("check:"+name), quote("interface:"+name)))
 		return "", false
 	case isCheck:
-		return TrackCheck, true
+		return TrackCheck, c.hostful(path, name)
 	case isInterface:
 		return TrackInterface, true
 	}

@@ -16,6 +16,40 @@ func entryAt(name, address, server, more string) string {
 	return fmt.Sprintf("[[nat.entry]]\nname=%q\naddress=%q\nservers=[{address=%q}]\n%s\n", name, address, server, more)
 }
 
+// entryWith is an entry point with one server, which is there as a check says.
+func entryWith(name, address, server, check string) string {
+	return fmt.Sprintf("[[nat.entry]]\nname=%q\naddress=%q\nservers=[{address=%q, check=%q}]\n", name, address, server, check)
+}
+
+// Checks without a host.
+const (
+	page  = "[[check]]\nname=\"page\"\nkind=\"http\"\n"
+	alive = "[[check]]\nname=\"alive\"\nkind=\"icmp\"\n"
+	port9 = "[[check]]\nname=\"port\"\nkind=\"tcp\"\ntarget=\":9000\"\n"
+	both  = "[[check]]\nname=\"both\"\nkind=\"any\"\nchecks=[\"uplink\",\"well\"]\n[[check]]\nname=\"uplink\"\nkind=\"icmp\"\ntarget=\"10.0.0.9\"\n" +
+		"[[check]]\nname=\"well\"\nkind=\"all\"\nchecks=[\"page\",\"alive\"]\n" + page + alive
+)
+
+// tried says what each check tries.
+func tried(c *Config) (out string) {
+	for _, k := range c.Checks {
+		if k.Combined() {
+			out += fmt.Sprintln(k.Name, k.Kind, k.Checks)
+		} else {
+			out += fmt.Sprintln(k.Name, "tries", k.Target)
+		}
+	}
+	return out
+}
+
+// servedBy says which check each first server has.
+func servedBy(c *Config) (out string) {
+	for _, e := range c.Entries() {
+		out += e.Name + ": " + e.Servers[0].Check + "\n"
+	}
+	return out
+}
+
 func TestGoodEntries(t *testing.T) {
 	const web = "203.0.113.10:443/tcp"
 	first := func(c *Config) Entry { return c.Mappings.Entries[0] }
@@ -52,6 +86,22 @@ func TestGoodEntries(t *testing.T) {
 			func(c *Config) any { return fmt.Sprint(c.Mappings.Inside()) }, "[10.0.0.21/32 10.0.0.29/32]"},
 		{"events are filtered where entry points translate", entryAt("web", web, "10.0.0.21:80", "") + sessions,
 			func(c *Config) any { return c.NAT().Events != nil }, true},
+		{"a check for each server, with the server's address put in", page + entryWith("web", web, "10.0.0.21:8443", "page") + entryWith("dns", "203.0.113.10:443/udp", "10.0.0.21:8443", "page"),
+			func(c *Config) any { return tried(c) + servedBy(c) }, "page@10.0.0.21:8443 tries 10.0.0.21:8443\nweb: page@10.0.0.21:8443\ndns: page@10.0.0.21:8443\n"},
+		{"at a port of its own, which two servers share", port9 + entryWith("web", web, "10.0.0.21:8443", "port") + entryWith("dns", "203.0.113.10:443/udp", "10.0.0.21:53", "port"),
+			func(c *Config) any { return tried(c) + servedBy(c) }, "port@10.0.0.21:9000 tries 10.0.0.21:9000\nweb: port@10.0.0.21:9000\ndns: port@10.0.0.21:9000\n"},
+		{"at the usual port of a server without one", page + entryWith("web", web, "10.0.0.21", "page"),
+			func(c *Config) any { return tried(c) }, "page@10.0.0.21:80 tries 10.0.0.21:80\n"},
+		{"pinged", alive + entryWith("web", web, "10.0.0.21", "alive"),
+			func(c *Config) any { return tried(c) }, "alive@10.0.0.21 tries 10.0.0.21:0\n"},
+		{"made of checks", both + entryWith("web", web, "10.0.0.21:8443", "both"),
+			func(c *Config) any { return tried(c) + servedBy(c) },
+			"uplink tries 10.0.0.9:0\npage@10.0.0.21:8443 tries 10.0.0.21:8443\nalive@10.0.0.21 tries 10.0.0.21:0\n" +
+				"well@10.0.0.21:8443 all [page@10.0.0.21:8443 alive@10.0.0.21]\nboth@10.0.0.21:8443 any [uplink well@10.0.0.21:8443]\nweb: both@10.0.0.21:8443\n"},
+		{"that is not named with a server, and is not there", "[[check]]\nname=\"page\"\nkind=\"http\"\ntarget=\"10.0.0.9\"\n" + entryWith("web", web, "10.0.0.21:8443", "page"),
+			func(c *Config) any { return tried(c) + servedBy(c) }, "page tries 10.0.0.9:80\nweb: page\n"},
+		{"over IPv6", page + "[[router]]\nname=\"six\"\ninterface=\"wan0\"\nvrid=60\naddresses=[\"fe80::1/64\",\"2001:db8::1/64\"]\n" + entryWith("web", "[2001:db8::9]:443/tcp", "[fd00::21]:8443", "page"),
+			func(c *Config) any { return tried(c) }, "page@[fd00::21]:8443 tries [fd00::21]:8443\n"},
 		{"none", "", func(c *Config) any { return len(c.Entries()) + len(c.Mappings.Inside()) }, 0},
 	} {
 		t.Run(row.name, func(t *testing.T) {

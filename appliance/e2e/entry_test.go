@@ -32,8 +32,8 @@ var (
 	entryAddress6 = netip.MustParseAddrPort("[2001:db8:2::10]:8443")
 )
 
-// entryPoint is the configuration of one entry point at the address, with a check for
-// each of n servers.
+// entryPoint is the configuration of one entry point at the address, and of a check that
+// each of its n servers has one of.
 func entryPoint(name string, at netip.AddrPort, n int, more string) string {
 	var b, servers strings.Builder
 	host := pair.ServerHost
@@ -42,9 +42,9 @@ func entryPoint(name string, at netip.AddrPort, n int, more string) string {
 	}
 	for i := 1; i <= n; i++ {
 		to := netip.AddrPortFrom(host(i), 443)
-		fmt.Fprintf(&b, "[[check]]\nname = \"%s%d\"\nkind = \"tcp\"\ntarget = %q\nevery = %q\nfall = %d\n", name, i, to, entryEvery, entryFall)
-		fmt.Fprintf(&servers, "  { address = %q, check = \"%s%d\" },\n", to, name, i)
+		fmt.Fprintf(&servers, "  { address = %q, check = %q },\n", to, name)
 	}
+	fmt.Fprintf(&b, "[[check]]\nname = %q\nkind = \"tcp\"\nevery = %q\nfall = %d\n", name, entryEvery, entryFall)
 	fmt.Fprintf(&b, "[[nat.entry]]\nname = %q\naddress = \"%s/tcp\"\n%s\nservers = [\n%s]\n", name, at, more, &servers)
 	return b.String()
 }
