@@ -133,7 +133,7 @@ func open(o Options, cfg *config.Config) (_ *node, err error) {
 		return nil, err
 	}
 	if cfg.Sessions != nil {
-		if n.sessions, err = openSessions(cfg, n.table.NATHooks, n.log); err != nil {
+		if n.sessions, err = openSessions(cfg, n.table.NATHooks, n.View, n.log); err != nil {
 			return nil, err
 		}
 		n.undo = append(n.undo, n.sessions.Close)

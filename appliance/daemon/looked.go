@@ -78,9 +78,6 @@ func (l *looked) Coarse(to []trend.Sample, since time.Time) []trend.Sample {
 	return l.trend.Coarse(to, since)
 }
 
-// Peers implements live.Source.
-func (l *looked) Peers(context.Context) []live.Peer { return nil }
-
 // History implements live.Source.
 func (l *looked) History(ctx context.Context, s *appliance.Status) []live.Moment {
 	var all []live.Moment

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -56,6 +57,10 @@ type Config struct {
 
 	// NATHooks tells for which families this kernel has a NAT chain; nil: not asked.
 	NATHooks func() (ipv4, ipv6 bool, err error)
+
+	// View is how this node stands, for peers to show: at most session.MaxView bytes,
+	// which nobody changes any more. nil: they are told nothing.
+	View func(context.Context) ([]byte, error)
 
 	// Namespace runs a function in the network namespace to work in; nil: that
 	// of the process. Every socket is made within it.

@@ -32,6 +32,7 @@ type Engine struct {
 
 	// Kicks: somebody has work to do. Capacity 1 each.
 	install, dump chan struct{}
+	looked        chan struct{} // a peer wants to know how this node stands
 
 	tasks sync.WaitGroup // one for each incoming connection
 
@@ -107,7 +108,7 @@ func Open(cfg Config) (e *Engine, err error) {
 		return nil, err
 	}
 	e = &Engine{cfg: cfg, log: cfg.Logger, byName: map[string]*peer{}, changes: make(chan Change, 64),
-		install: make(chan struct{}, 1), dump: make(chan struct{}, 1)}
+		install: make(chan struct{}, 1), dump: make(chan struct{}, 1), looked: make(chan struct{}, 1)}
 	e.handler = e.onEvent
 	e.heralds = map[session.Key]herald{}
 	e.expecting = expecting{kernel: map[session.Key][]session.Expect{}, orphans: map[session.Key][]session.Expect{}}
@@ -216,6 +217,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	g.Go(func() error { return e.keepHarvesting(ctx) })
 	g.Go(func() error { return e.keepInstalling(ctx) })
 	g.Go(func() error { return e.keepDumping(ctx) })
+	g.Go(func() error { e.keepShowing(ctx); return nil })
 	if e.disk.files != nil {
 		g.Go(func() error { e.disk.files.Run(ctx, diskSource{e}); return nil })
 	}

@@ -204,6 +204,9 @@ func (e *Engine) heed(now time.Time, p *peer) (changes []Change) {
 			}
 			e.log.Log(context.Background(), level, "sessions differ from the peer's", "peer", p.Name, "group", name)
 			c.Kind = SyncChanged
+		case session.NoticeView:
+			p.viewed = now
+			continue
 		case session.NoticeMended:
 			level := slog.LevelInfo
 			if e.cfg.Knobs.Mirror {

@@ -183,6 +183,9 @@ func (e *Engine) onAnswer(p *peer, t session.Type, b []byte) error {
 	h, knows := p.sender.Peer()
 	syncedNow, last := p.sender.Synced()
 	stats := p.sender.Stats()
+	if t == session.TypeLook {
+		kick(e.looked)
+	}
 	e.depart(now)
 	more := !p.sender.Idle()
 	e.mu.Unlock()

@@ -18,6 +18,7 @@ type peer struct {
 	send     chan struct{} // kick: the sender may have something; 1
 	reply    chan struct{} // kick: the receiver may have something; 1
 
+	viewed     time.Time // when its last view arrived
 	complained time.Time // keepDialling's: when the log was last told of a refusal
 
 	at     int         // which of its addresses out leads to

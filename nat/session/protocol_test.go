@@ -85,7 +85,8 @@ func TestProtocolDocument(t *testing.T) {
 		"kept of resync": markKept, "digests of resync": markDigests, "buckets of resync": markBuckets})
 	compare("13. Limits: what", map[string]int{"payload": MaxFrame, "name of a node or a group": 255, "groups": MaxGroups,
 		"flows that one flow expects": MaxExpects, "fills unacknowledged": window, "flows in one query": queryFlows,
-		"flows in the inventory of a group": surveyFlows, "refusals remembered": maxRefusals})
+		"flows in the inventory of a group": surveyFlows, "refusals remembered": maxRefusals,
+		"a view": MaxView})
 
 	byBit := func(bits ...int) map[string]int {
 		m := map[string]int{}

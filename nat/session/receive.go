@@ -184,7 +184,7 @@ func (r *Receiver) Reply(b []byte) []byte {
 	b = askFor(b, &r.keptAsks, markKept)
 	b = r.askBuckets(b)
 	b = r.tellRefusals(b)
-	return r.tellInventory(b)
+	return r.tellInventory(r.appendLook(b))
 }
 
 func askFor(b []byte, asks *GroupSet, flags uint8) []byte {

@@ -27,6 +27,7 @@ type Receiver struct {
 	sink               int // the peer is, in the table: see SetSink
 	surveyed           surveyed
 	hearing            hearing
+	seeing             seeing
 	claims             GroupSet // groups the peer says it is Active for, by our numbers
 	asked, told        GroupSet // asked for what it kept of them; it has said all
 	pong               uint64
@@ -69,6 +70,7 @@ const (
 	NoticeMismatch                   // an audit found the sets different
 	NoticeKept                       // the peer has told all that it kept of a group
 	NoticeClaim                      // the peer is Active for a group, or not any more, in a term that is no news
+	NoticeView                       // the peer has told how it stands: see [Receiver.View]
 	NoticeMended                     // what an audit found different is as the peer has it; Swept sessions were not there
 )
 
@@ -200,6 +202,8 @@ func (r *Receiver) Handle(now time.Time, typ Type, payload []byte) error {
 	case TypePing:
 		r.onPing(now, &rd)
 		return nil
+	case TypeView:
+		return r.onView(&rd)
 	case TypePong, TypeMove: // a move is for who holds the connections
 		return nil
 	case TypeBegin, TypeRecords, TypeEnd, TypeTerm, TypeAudit, TypeKept, TypeDigest, TypeBuckets, TypeQuery:

@@ -54,6 +54,8 @@ func steps() []step {
 			r := snat(99)
 			p.delete(&r.Key)
 		}},
+		{"how do you stand?", func(p *pair) { p.r.Look() }},
+		{"well", func(p *pair) { p.s.Show([]byte("well")) }},
 	}, lastSteps())
 }
 

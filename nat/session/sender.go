@@ -54,6 +54,7 @@ type Sender struct {
 	mending    mending // see mend.go
 	refused    refused // what the peer does not take; see refusal.go
 	survey     *Survey // what it is asked for; see survey.go
+	telling    telling // how this node stands; see view.go
 
 	packed []byte // scratch of pack
 
@@ -210,7 +211,7 @@ func (s *Sender) beyond(seq uint64) (n int) {
 // does not know of.
 func (s *Sender) Idle() bool {
 	return !s.sendable() && !s.unplanned() && s.wanted&s.groups.whole()|s.walking|s.terms|s.kept == 0 && s.mending.idle() &&
-		(s.survey == nil || s.survey.Idle()) && s.greeted
+		(s.survey == nil || s.survey.Idle()) && s.telling.left == nil && s.greeted
 }
 
 // Deadline is when Fill must be called at the latest, after one that had nothing; zero:
@@ -270,6 +271,8 @@ func (s *Sender) Handle(now time.Time, typ Type, payload []byte) error {
 		if s.survey != nil {
 			return s.survey.onInventory(&r)
 		}
+	case TypeLook:
+		s.telling.looked = true
 	case TypePing, TypePong:
 	default:
 		if typ&critical != 0 {
@@ -320,6 +323,9 @@ func (s *Sender) Fill(now time.Time, b []byte) []byte {
 		s.trip(now)
 		if s.beyond(s.safe()) < window {
 			b = s.fillState(now, b)
+		}
+		if s.telling.left != nil {
+			b = s.fillView(b)
 		}
 	}
 	s.stats.Bytes += uint64(len(b) - before)

@@ -45,6 +45,8 @@ const (
 
 	TypePacked Type = critical | 24 // RECORDS in fewer bytes: see pack.go
 	TypeMove   Type = 40            // last of a connection: another goes on where this one ends; see move.go
+	TypeLook   Type = 48            // back: how do you stand? see view.go
+	TypeView   Type = 49            // a piece of the answer
 )
 
 // String is the name of the type in logs.
@@ -86,6 +88,10 @@ func (t Type) String() string {
 		return "inventory"
 	case TypeMove:
 		return "move"
+	case TypeLook:
+		return "look"
+	case TypeView:
+		return "view"
 	}
 	return fmt.Sprintf("type %#x", uint8(t))
 }

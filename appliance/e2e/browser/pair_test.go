@@ -99,13 +99,12 @@ func TestPageOfAPair(t *testing.T) {
 
 	here, there := open(t, browser, reach(t, gw1), desk, false), open(t, browser, reach(t, gw2), desk, true)
 	for _, b := range []*tab{here, there} {
-		b.says("would take over")
+		b.says("would take over, and all 1") // sessions, more than a hundred
 		b.until("gw1 active and gw2 standing by", `document.querySelector("#node-gw1 + .badge").textContent === "Active" && document.querySelector("#node-gw2 + .badge").textContent === "Standing by"`)
 		b.until("three servers", `[...document.querySelectorAll(".item td .state")].filter((e) => e.textContent === "up").length === 3`)
 		b.until("a line of lag", `document.querySelector(".line.lag")?.getAttribute("d").split("L").length > 4`)
 		b.accessible()
 	}
-	here.says("all 1") // sessions, more than a hundred
 	here.shot("idle")
 	there.shot("idle-dark")
 	here.do("as on a phone", resize(phone))
@@ -144,7 +143,7 @@ func TestPageOfAPair(t *testing.T) {
 	}
 	for _, b := range []*tab{here, there} {
 		b.until("gw1 active again", `document.querySelector("#node-gw1 + .badge").textContent === "Active" && document.querySelector("#node-gw2 + .badge").textContent === "Standing by"`)
-		b.says("would take over")
+		b.says("would take over, and all 1")
 	}
 	there.shot("returned")
 	there.clean()

@@ -439,7 +439,7 @@ function quantile(hist, q) {
   let sum = 0;
   for (const b of hist.buckets) {
     sum += b.count;
-    if (sum >= q * hist.count && hist.count) return b.up_to_seconds === null ? hist.max_seconds : b.up_to_seconds;
+    if (sum >= q * hist.count && hist.count) return b.up_to_seconds === null ? hist.max_seconds : Math.min(b.up_to_seconds, hist.max_seconds);
   }
   return null;
 }
@@ -469,8 +469,8 @@ function render() {
   const v = view, all = nodes(v), s = v.here;
   const right = [checksPart(s), entriesPart(s), bondsPart(s)].filter(Boolean);
   const left = [historyPart(v)];
-  (right.length ? right : left).push(workPart(v));
-  if (!right.length) right.push(left.pop());
+  // The shorter column gets it.
+  (right.length && v.history.length < 5 * right.length ? left : right).push(workPart(v));
   patch($("view"), h("div", { id: "view" }, verdictPart(v, all), alarmsPart(all), pairPart(v, all), chartsPart(v),
     h("div", { class: "cols", "data-key": "rest" }, h("div", { class: "stack" }, left), h("div", { class: "stack" }, right))));
   $("where").hidden = false;
