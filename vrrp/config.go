@@ -48,6 +48,11 @@ type RouterConfig struct {
 	Auth            string        // version 2 simple text password, at most 8 octets; "" is none
 	Source          netip.Addr    // adverts come from; invalid: the interface's primary address
 	Peers           []Peer        // adverts go to; none: to the group
+	Multicast       netip.Addr    // the group; invalid: that of RFC 9568
+	AnyFirst        bool          // IPv6: the first address need not be link-local, of ours and of what comes (not RFC 9568)
+	InterfaceMAC    bool          // adverts come from the interface's own MAC, VirtualMAC or not
+	DownAdverts     uint8         // so many intervals without an advert, and a skew, are silence; 0 is 3
+	Meek            bool          // Active, it does not answer a worse rival at once (not RFC 9568)
 }
 
 // GroupConfig names routers that are Active together or not at all. A dual-stack router's name brings both of it.
@@ -65,6 +70,9 @@ func (r RouterConfig) withDefaults() RouterConfig {
 	}
 	if r.Checksum == "" {
 		r.Checksum = ChecksumAuto
+	}
+	if r.DownAdverts == 0 {
+		r.DownAdverts = defaultDownAdverts
 	}
 	if r.Family == 0 && len(r.Addresses) > 0 {
 		r.Family = 6
@@ -121,8 +129,11 @@ func (r RouterConfig) validate() error {
 			bad("address %v is not of family %d", a, r.Family)
 		}
 	}
-	if r.Family == 6 && len(r.Addresses) > 0 && !r.Addresses[0].IsLinkLocalUnicast() {
+	if r.Family == 6 && len(r.Addresses) > 0 && !r.Addresses[0].IsLinkLocalUnicast() && !r.AnyFirst {
 		bad("the first IPv6 address must be link-local (RFC 9568, 5.2.9)")
+	}
+	if m := r.Multicast; m.IsValid() && (!m.IsMulticast() || m.Is4() != (r.Family == 4) || m.Is4In6() || m.Zone() != "") {
+		bad("multicast %v is not a group of family %d", m, r.Family)
 	}
 	r.validatePeers(bad)
 	return errors.Join(errs...)
@@ -234,7 +245,7 @@ func sameOnWire(a, b RouterConfig) bool {
 
 func (r RouterConfig) expect() Expect {
 	e := Expect{Version: r.Version, VRID: r.VRID, Interval: r.Interval, Addresses: r.Addresses, Owner: r.Priority == 255,
-		Unicast: Unicast{Peers: r.Peers, Own: r.Source}}
+		Unicast: Unicast{Peers: r.Peers, Own: r.Source, Group: r.Multicast}}
 	if r.Auth != "" {
 		e.AuthType = AuthSimple
 		copy(e.Auth[:], r.Auth)
@@ -244,5 +255,6 @@ func (r RouterConfig) expect() Expect {
 
 func (r RouterConfig) machine(src netip.Addr, weight int) MachineConfig {
 	return MachineConfig{Version: r.Version, Priority: Weighed(r.Priority, weight), Interval: r.Interval,
-		Preempt: r.Preempt, PreemptDelay: r.PreemptDelay, Source: src, Grouped: true}
+		Preempt: r.Preempt, PreemptDelay: r.PreemptDelay, Source: src, Grouped: true,
+		DownAdverts: r.DownAdverts, Meek: r.Meek}
 }

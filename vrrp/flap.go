@@ -50,7 +50,7 @@ func (s *Set) rivalry(now time.Time, r *router, in Input) {
 	if m.state != Active || m.left || in.Priority == 0 || m.outranked(in) {
 		return
 	}
-	down := ActiveDown(m.cfg.Version, m.cfg.Priority, m.cfg.Interval)
+	down := m.cfg.down(m.cfg.Interval)
 	quiet := f.rival.IsZero() || now.Sub(f.rival) > down
 	f.rival = now
 	if quiet && now.Sub(m.entered) > down {
@@ -64,7 +64,7 @@ func (s *Set) rivalry(now time.Time, r *router, in Input) {
 // one was there all the time.
 func (s *Set) outdone(now time.Time, r *router, in Input, entered time.Time) {
 	m := r.m
-	if now.Sub(entered) > ActiveDown(m.cfg.Version, m.cfg.Priority, m.cfg.Interval) {
+	if now.Sub(entered) > m.cfg.down(m.cfg.Interval) {
 		return
 	}
 	r.flap.flapped(now, in.Source, in.Priority, true)

@@ -46,7 +46,7 @@ func (g *group) stands(now time.Time, r *router) bool {
 	}
 	m := anchor.m
 	silent := now.Sub(anchor.rival.heard)
-	return silent < ActiveDown(m.cfg.Version, m.cfg.Priority, m.cfg.Interval) &&
+	return silent < m.cfg.down(m.cfg.Interval) &&
 		!m.outranked(Input{Priority: anchor.rival.priority, Source: anchor.rival.src})
 }
 
@@ -109,7 +109,7 @@ func (s *Set) onHandOver(now time.Time, g *group) {
 	for _, r := range g.members {
 		s.step(now, r, Input{Event: EventRelease})
 		cfg := r.m.Config()
-		wait = max(wait, ActiveDown(cfg.Version, cfg.Priority, cfg.Interval))
+		wait = max(wait, cfg.down(cfg.Interval))
 	}
 	g.handedOver = true
 	g.hold()

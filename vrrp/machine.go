@@ -14,6 +14,8 @@ type MachineConfig struct {
 	PreemptDelay time.Duration
 	Source       netip.Addr // the very address we send from: it breaks ties
 	Held         bool       // leave a live lower-priority Active alone, even as owner (see Set: eligibility)
+	DownAdverts  uint8      // intervals of silence, besides a skew; 0 is 3
+	Meek         bool       // do not assert against a worse rival
 	Grouped      bool       // do not become Active when the timer runs out; be Ready until EventPromote
 }
 
@@ -105,7 +107,7 @@ func (m *Machine) Reconfigure(cfg MachineConfig) {
 	if m.learned == m.cfg.Interval {
 		m.learned = cfg.Interval
 	}
-	recount := cfg.Priority != m.cfg.Priority || cfg.Interval != m.cfg.Interval
+	recount := cfg.Priority != m.cfg.Priority || cfg.Interval != m.cfg.Interval || cfg.DownAdverts != m.cfg.DownAdverts
 	m.cfg = cfg
 	if recount && m.state == Backup && !m.ready && !m.timer.IsZero() {
 		m.arm(m.armed, m.onSkew)
@@ -211,7 +213,7 @@ func (m *Machine) onDelivery(now time.Time) {
 		return
 	}
 	m.floor = time.Time{}
-	if t := now.Add(ActiveDown(m.cfg.Version, m.cfg.Priority, m.learned)); t.Before(m.timer) {
+	if t := now.Add(m.cfg.down(m.learned)); t.Before(m.timer) {
 		m.timer = t
 	}
 }
@@ -293,7 +295,7 @@ func (m *Machine) onAdvertInActive(now time.Time, in Input, out *Output) {
 			return
 		}
 		m.becomeBackup(now, m.received(now, in))
-	case m.cfg.Version != 2 && now.Sub(m.lastAssert) >= m.assertGap():
+	case m.cfg.Version != 2 && !m.cfg.Meek && now.Sub(m.lastAssert) >= m.assertGap():
 		// RFC 9568 asserts at once; the timer keeps its rhythm. RFC 3768 only discards.
 		m.lastAssert = now
 		m.send(out, m.cfg.Priority)
@@ -335,7 +337,7 @@ func (m *Machine) skew() time.Duration { return skew(m.cfg.Version, m.cfg.Priori
 func (m *Machine) arm(from time.Time, onSkew bool) {
 	wait := skew(m.cfg.Version, m.cfg.Priority, m.learned)
 	if !onSkew {
-		wait = ActiveDown(m.cfg.Version, m.cfg.Priority, m.learned)
+		wait = m.cfg.down(m.learned)
 	}
 	m.armed, m.onSkew = from, onSkew
 	m.timer = from.Add(wait)

@@ -210,6 +210,9 @@ func (s *Set) AppendMessage(b []byte, op Op) []byte {
 // AppendPacket is AppendMessage with the IP header before it.
 func (s *Set) AppendPacket(b []byte, op Op) []byte {
 	r, a := s.outgoing(op)
+	if r.cfg.Multicast.IsValid() {
+		return AppendPacketTo(b, &a, r.cfg.Addresses, r.m.cfg.Source, r.cfg.Multicast)
+	}
 	return AppendPacket(b, &a, r.cfg.Addresses, r.m.cfg.Source)
 }
 

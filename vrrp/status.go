@@ -125,7 +125,7 @@ func (r *router) status(now time.Time) RouterStatus {
 	if r.group.state == Fault {
 		st.State, st.Reason = Fault, r.group.facts.cause
 	}
-	switch alive := ActiveDown(r.cfg.Version, r.m.cfg.Priority, r.m.Learned()); {
+	switch alive := r.m.cfg.down(r.m.Learned()); {
 	case r.m.State() == Active:
 		st.Active, st.ActivePriority = r.m.cfg.Source, r.m.cfg.Priority
 	case r.rival.priority != 0 && now.Sub(r.rival.heard) <= alive:

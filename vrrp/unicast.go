@@ -19,12 +19,21 @@ const maxUnicast = 32
 type Unicast struct {
 	Peers []Peer
 	Own   netip.Addr // adverts come to; invalid: not known, any
+	Group netip.Addr // without peers: which; invalid: that of RFC 9568
 }
 
 func (u *Unicast) on() bool { return len(u.Peers) > 0 }
 
 // Knows says whether adverts of src count: those of every sender, or only the peers'.
 func (u *Unicast) Knows(src netip.Addr) bool { return !u.on() || u.peer(src) != nil }
+
+// group is where adverts of src go.
+func (u *Unicast) group(src netip.Addr) netip.Addr {
+	if u.Group.IsValid() {
+		return u.Group
+	}
+	return groupOf(src)
+}
 
 func (u *Unicast) peer(src netip.Addr) *Peer {
 	for i := range u.Peers {
@@ -41,7 +50,7 @@ func (u *Unicast) judge(d Datagram) Reason {
 		switch {
 		case d.TTL != ttl:
 			return ReasonTTL
-		case d.Dst != groupOf(d.Src):
+		case d.Dst != u.group(d.Src):
 			return ReasonDestination
 		}
 		return ReasonNone
@@ -95,7 +104,11 @@ func ParseAdvertTo(d Datagram, a *Advert, addressed *Unicast) Reason {
 // Parse is ParseAdvert for one router, which may have peers.
 func (s *Set) Parse(router int, d Datagram, a *Advert) Reason {
 	r := s.routers[router]
-	return parseAdvert(d, a, nil, &Unicast{Peers: r.cfg.Peers, Own: r.m.cfg.Source})
+	reason := parseAdvert(d, a, nil, &Unicast{Peers: r.cfg.Peers, Own: r.m.cfg.Source, Group: r.cfg.Multicast})
+	if reason == ReasonLinkLocal && r.cfg.AnyFirst {
+		return ReasonNone // it is the last that is looked for
+	}
+	return reason
 }
 
 // Peers is where op, an OpSend of the last step, goes, one by one; none: to the group, see AppendPacket. One of them

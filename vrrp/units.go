@@ -42,3 +42,15 @@ func skew(version, priority uint8, learned time.Duration) time.Duration {
 func ActiveDown(version, priority uint8, learned time.Duration) time.Duration {
 	return 3*learned + skew(version, priority, learned)
 }
+
+// defaultDownAdverts is how many intervals without an advert are silence (RFC 9568, 6.1).
+const defaultDownAdverts = 3
+
+// down is Active_Down_Interval of a router that may wait for another number of adverts.
+func (c MachineConfig) down(learned time.Duration) time.Duration {
+	wait := ActiveDown(c.Version, c.Priority, learned)
+	if c.DownAdverts > 0 {
+		wait += (time.Duration(c.DownAdverts) - defaultDownAdverts) * learned
+	}
+	return wait
+}

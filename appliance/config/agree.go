@@ -51,6 +51,9 @@ func (c *Config) Agreement() string {
 		if len(r.Unicast) > 0 {
 			line += " unicast"
 		}
+		if r.Multicast.IsValid() {
+			line += " to " + r.Multicast.String()
+		}
 		lines = append(lines, line)
 		lines = append(lines, agreedRoutes(r, refs[r.Name][0])...)
 	}

@@ -75,7 +75,7 @@ func (c *checker) family6(r routerAt, raw *rawRouter, six routerAt, alone bool) 
 	switch first := six.addresses[0]; {
 	case r.Version == 2:
 		c.add(six.addresses[0].path, fmt.Sprintf("%s is an IPv6 address, and version 2 knows IPv4 only", first), "use version = 3, or give IPv6 a router of its own")
-	case !first.Addr().IsLinkLocalUnicast() && !refused:
+	case !first.Addr().IsLinkLocalUnicast() && r.LinkLocal && !refused:
 		c.add(path, "IPv6 without a link-local address, which adverts begin with and hosts have as their gateway (RFC 9568 section 5.2.9)",
 			fmt.Sprintf("add one, the same on all nodes, like %s", quote("fe80::1/64")))
 	}

@@ -31,6 +31,7 @@ func (c *checker) checkRouters(raw []*rawRouter) {
 		if rr != nil {
 			c.track(at("router", i), rr)
 			c.addressing(at("router", i), rr)
+			c.multicast(at("router", i), rr)
 			c.routing(at("router", i), rr)
 			c.advertising(at("router", i), rr)
 		}
@@ -62,6 +63,7 @@ func (c *checker) router(path string, raw *rawRouter) []routerAt {
 		c.add(join(path, "checksum"), "version 2 has one form of the checksum", "remove it")
 	}
 	c.owner(path, raw, r.Router)
+	c.wire(path, raw, &r.Router)
 	r.Pace = c.announcements(join(path, "announce"), raw.Pace)
 	r.Notify = c.notifications(join(path, "notify"), raw.Notify)
 	r.AuthPass = c.authPass(join(path, "auth_pass"), raw.AuthPass, r.Version)

@@ -72,6 +72,11 @@ type Router struct {
 	AuthPass     string       // version 2: the password that anybody can read on the wire; empty: none
 	Unicast      []netip.Addr // nodes that adverts go to one by one; none: to the multicast group
 	Source       netip.Addr   // adverts come from; invalid: the interface's primary address
+	Multicast    netip.Addr   // group that adverts go to; invalid: that of RFC 9568
+	LinkLocal    bool         // IPv6: the first address of an advert has to be link-local
+	AdvertMAC    MAC          // adverts come from; "": MAC
+	DownAdverts  uint8        // so many intervals without an advert are silence
+	Assert       bool         // an active node answers a worse one at once
 	Routes       []identity.Route
 	Rules        []identity.Rule
 	Pace         garp.Pace  // of announcements
@@ -473,6 +478,8 @@ func Default() Defaults {
 			Accept:    true, // the RFC says false; a gateway that does not answer a ping of its address surprises people
 			Checksum:  ChecksumAuto,
 			Version:   3,
+
+			LinkLocal: true, DownAdverts: 3, Assert: true,
 		},
 		Pace: garp.Pace{Repeat: 5, Again: 5 * time.Second, Refresh: garp.DefaultRefresh, RefreshRepeat: 1},
 		RA: ra.Params{Interval: ra.DefaultInterval, HopLimit: ra.DefaultHopLimit, Preference: ra.Medium, // RFC 4861 section 6.2.1

@@ -21,7 +21,8 @@ func (c *Config) Election() vrrp.SetConfig {
 			Accept:   r.Accept,
 			Checksum: vrrp.ChecksumMode(r.Checksum),
 			Family:   r.Family, VirtualMAC: r.MAC == MACVirtual,
-			Source: r.Source, Peers: r.peers(),
+			Source: r.Source, Peers: r.peers(), Multicast: r.Multicast, AnyFirst: !r.LinkLocal,
+			InterfaceMAC: r.AdvertMAC == MACInterface, DownAdverts: r.DownAdverts, Meek: !r.Assert,
 		}
 		// Those without a weight are looked at where it is done at once, and goes on
 		// without the daemon.

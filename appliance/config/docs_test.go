@@ -91,6 +91,7 @@ func TestDocumentation(t *testing.T) {
 	defaults := map[string]any{
 		"router.priority": d.Router.Priority, "router.advertise": d.Router.Advertise, "router.mac": d.Router.MAC,
 		"router.preempt": d.Router.Preempt, "router.preempt_delay": d.Router.PreemptDelay, "router.settle": d.Router.Settle, "router.accept": d.Router.Accept,
+		"router.link_local": d.Router.LinkLocal, "router.down_adverts": d.Router.DownAdverts, "router.assert": d.Router.Assert,
 		"router.announce.repeat": d.Pace.Repeat, "router.announce.again": d.Pace.Again, "router.announce.refresh": d.Pace.Refresh,
 		"router.announce.refresh_repeat": d.Pace.RefreshRepeat, "router.announce.gap": d.Pace.Gap,
 		"router.ra.interval": plain(d.RA.Interval), "router.ra.preference": d.RA.Preference, "router.ra.autonomous": d.RA.Autonomous,

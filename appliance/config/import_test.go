@@ -158,7 +158,7 @@ vrrp_instance c {
 vrrp_instance d {
  interface eth0
  virtual_router_id 4
- virtual_ipaddress { 2001:db8::1/64 }
+ virtual_ipaddress { 2001:db8::/64 }
 }
 `
 	c, err := Parse("x.conf", []byte(src), Options{World: bigWorld()})
@@ -175,7 +175,7 @@ vrrp_instance d {
 	}
 	all := strings.Join(c.Warnings, "\n")
 	for _, line := range []string{"(x.conf: Line 6) virtual_ipaddress: not carried over: ", "(x.conf: Line 10) virtual_routes: ", "(x.conf: Line 16) virtual_router_id: ",
-		"(x.conf: Line 24) track_interface: ", "without a link-local address"} {
+		"(x.conf: Line 24) track_interface: ", "anycast address"} {
 		if !strings.Contains(all, line) {
 			t.Errorf("%q is not among:\n%s", line, all)
 		}

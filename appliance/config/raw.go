@@ -54,6 +54,11 @@ type (
 		AuthPass     *string   `toml:"auth_pass" like:"\"secret\""`
 		Unicast      []*string `toml:"unicast" like:"[\"10.0.0.3\"]"`
 		Source       *string   `toml:"source" like:"\"10.0.0.2\""`
+		Multicast    []*string `toml:"multicast" like:"\"224.0.0.18\"" one:"true"`
+		LinkLocal    *bool     `toml:"link_local" like:"true"`
+		AdvertMAC    *string   `toml:"advert_mac" like:"\"interface\""`
+		DownAdverts  *int64    `toml:"down_adverts" like:"3"`
+		Assert       *bool     `toml:"assert" like:"true"`
 
 		Routes []*rawRoute `toml:"routes"`
 		Rules  []*rawRule  `toml:"rules"`

@@ -30,6 +30,7 @@ type variant struct {
 	only       []string // the scenarios to play; nil: all
 	virtual    bool     // adverts come from the virtual MAC
 	unicast    bool     // they go to the other one alone
+	group      string   // they go to; "": that of RFC 9568
 }
 
 // between puts addresses into the words OWN and OTHER of a row.
@@ -85,6 +86,19 @@ var variants = []variant{
 		only: []string{"preempt", "crash"}, // the rest is as without
 	},
 	{
+		name: "v3 IPv4 another group", version: 3, vrid: 51, address: netip.MustParsePrefix("10.0.1.254/24"), interval: 200 * time.Millisecond,
+		learns: true, low: "10.0.1.2/24", high: "10.0.1.3/24",
+		ours: `multicast = "224.0.0.99"`, keepalived: "version 3\n  mcast_dst_ip 224.0.0.99", peers: []string{"keepalived"},
+		only:  []string{"preempt", "crash"}, // the rest is as without
+		group: "224.0.0.99",
+	},
+	{
+		name: "v3 IPv6 without link-local", version: 3, vrid: 51, address: netip.MustParsePrefix("2001:db8:1::fe/64"),
+		interval: 200 * time.Millisecond, learns: true, low: "fe80::2/64", high: "fe80::8000:0:0:3/64",
+		ours: "link_local = false", keepalived: "version 3", peers: []string{"keepalived"},
+		only: []string{"preempt", "crash"},
+	},
+	{
 		name: "v3 IPv4 unicast", version: 3, vrid: 51, address: netip.MustParsePrefix("10.0.1.254/24"), interval: 200 * time.Millisecond,
 		learns: true, low: "10.0.1.2/24", high: "10.0.1.3/24", unicast: true,
 		ours: "unicast = [\"OTHER\"]\nsource = \"OWN\"", keepalived: "version 3\n  unicast_src_ip OWN\n  unicast_peer {\n    OTHER\n  }",
@@ -119,7 +133,7 @@ func (v variant) six() bool { return v.address.Addr().Is6() }
 
 // addresses are the virtual ones, in the order of an advert.
 func (v variant) addresses() []netip.Prefix {
-	if v.six() {
+	if v.local.IsValid() {
 		return []netip.Prefix{v.local, v.address}
 	}
 	return []netip.Prefix{v.address}
@@ -128,7 +142,7 @@ func (v variant) addresses() []netip.Prefix {
 // list is the addresses as our file has them. The link-local one, whose place in an
 // advert is the first, stands last.
 func (v variant) list() string {
-	if v.six() {
+	if v.local.IsValid() {
 		return fmt.Sprintf("%q, %q", v.address, v.local)
 	}
 	return fmt.Sprintf("%q", v.address)
@@ -216,6 +230,7 @@ func newDuel(t *testing.T, v variant, peer string, win, higher bool) *duel {
 		d.a, d.b = d.us, them
 	}
 	d.wire = s.record(s.lan)
+	d.wire.v = v
 	return d
 }
 

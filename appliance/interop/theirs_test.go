@@ -228,6 +228,9 @@ func (f *frr) holds() (bool, error) {
 func listens(n *lab.Node, v variant) func() error {
 	file, group := "/proc/thread-self/net/igmp", "120000E0"
 	switch {
+	case v.group != "":
+		a := netip.MustParseAddr(v.group).As4()
+		group = fmt.Sprintf("%02X%02X%02X%02X", a[3], a[2], a[1], a[0])
 	case v.unicast && v.six():
 		file, group = "/proc/thread-self/net/raw6", ":0070 "
 	case v.unicast:

@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"net/netip"
 	"time"
 
 	"understudy/appliance/lab"
@@ -9,13 +10,16 @@ import (
 )
 
 // wire is a recording of a segment.
-type wire struct{ c *capture.Capture }
+type wire struct {
+	c *capture.Capture
+	v variant // of a row; of others the zero value
+}
 
 func (s *scene) record(seg *lab.Segment) *wire {
 	s.t.Helper()
 	c, err := capture.Start(seg, capture.Options{SnapLen: 1200})
 	s.must(err)
-	w := &wire{c}
+	w := &wire{c: c}
 	s.t.Cleanup(func() {
 		_ = c.Stop()
 		if s.t.Failed() {
@@ -51,8 +55,14 @@ func (w *wire) adverts(from string) (list []advert) {
 		if d, _ := vrrp.ParseDatagram(f.Data[14:]); !d.Dst.IsMulticast() {
 			to.Peers = []vrrp.Peer{{Address: d.Src}}
 		}
+		if w.v.group != "" {
+			to.Group = netip.MustParseAddr(w.v.group)
+		}
 		if a.data, a.reason = vrrp.ParseDatagram(f.Data[14:]); a.reason == vrrp.ReasonNone {
 			a.reason = vrrp.ParseAdvertTo(a.data, &a.Advert, &to)
+		}
+		if a.reason == vrrp.ReasonLinkLocal && w.v.six() && !w.v.local.IsValid() {
+			a.reason = vrrp.ReasonNone
 		}
 		list = append(list, a)
 	}

@@ -69,7 +69,7 @@ func (l *loop) transmit(r *route, op *vrrp.Op) (sent bool) {
 	peers := l.set.Peers(*op)
 	if len(peers) == 0 {
 		l.packet = l.set.AppendPacket(l.packet[:0], *op)
-		sent = r.port.port.Send(l.source(r, op), l.packet) == nil
+		sent = r.port.port.SendGroup(l.source(r, op), r.to, l.packet) == nil
 		if !sent {
 			r.port.sendErrors++
 		}

@@ -18,7 +18,8 @@ type port struct {
 	link   vrrpnet.Link
 	single bool // some of the routers have peers
 	want   vrrpnet.Wanted
-	vrids  [256]int16 // index of the router, -1: not ours
+	groups []netip.Addr // of adverts, beside VRRP's own
+	vrids  [256]int16   // index of the router, -1: not ours
 
 	drops                drops // of no router
 	sampled              time.Time
@@ -33,6 +34,7 @@ type port struct {
 type route struct {
 	port     *port
 	mac      vrrpnet.MAC // adverts come from; zero: the interface's own
+	to       vrrpnet.MAC // adverts go to, unless there are peers
 	group    int
 	interval time.Duration
 	sent     time.Time // last advert, priority 0 aside
@@ -82,7 +84,7 @@ func (t *tables) build(cfg vrrp.SetConfig) tables {
 				// The old one still sends what the old routers have to say.
 				was := *old
 				p = &was
-				p.single = false
+				p.single, p.groups = false, nil
 			}
 			for v := range p.vrids {
 				p.vrids[v] = -1
@@ -93,7 +95,12 @@ func (t *tables) build(cfg vrrp.SetConfig) tables {
 		p.single = p.single || len(r.Peers) > 0
 		group := slices.IndexFunc(cfg.Groups, func(g vrrp.GroupConfig) bool { return slices.Contains(g.Routers, r.Name) })
 		next.groups[group].routers = append(next.groups[group].routers, i)
-		next.routes = append(next.routes, route{port: p, mac: sourceMAC(r), group: group, interval: r.Interval})
+		_, to := vrrpnet.Group(r.Family)
+		next.routes = append(next.routes, route{port: p, mac: sourceMAC(r), to: to, group: group, interval: r.Interval})
+		if r.Multicast.IsValid() && len(r.Peers) == 0 {
+			p.groups = append(p.groups, r.Multicast)
+			next.routes[i].to = vrrpnet.GroupMAC(r.Multicast)
+		}
 		if old := t.routeOf(r); old != nil {
 			next.routes[i].sent = old.sent
 		}
@@ -108,7 +115,7 @@ func (t *tables) build(cfg vrrp.SetConfig) tables {
 // virtual MAC, that one, so that switches learn where it is; also for the advert
 // that resigns. At the beginning of an activation: see early.
 func sourceMAC(r vrrp.RouterConfig) vrrpnet.MAC {
-	if r.VirtualMAC {
+	if r.VirtualMAC && !r.InterfaceMAC {
 		return vrrp.VirtualMAC(r.Family, r.VRID)
 	}
 	return vrrpnet.MAC{}
@@ -194,6 +201,9 @@ func (l *loop) follow(p *port, link vrrpnet.Link) {
 	}
 	p.port.MAC = link.MAC
 	err := p.port.Want(p.want)
+	if err == nil {
+		err = p.port.Join(p.groups)
+	}
 	if err == nil && p.single {
 		err = p.port.OpenUnicast()
 	}

@@ -128,7 +128,7 @@ func (p *port) wanted(cfg vrrp.SetConfig) (w vrrpnet.Wanted) {
 	for vrid, router := range p.vrids {
 		switch {
 		case router < 0:
-		case len(cfg.Routers[router].Peers) > 0:
+		case len(cfg.Routers[router].Peers) > 0 || cfg.Routers[router].Multicast.IsValid():
 			w.Single.Add(uint8(vrid))
 		default:
 			w.Group.Add(uint8(vrid))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -42,6 +43,16 @@ func Group(family uint8) (netip.Addr, MAC) {
 	return vrrp.Group4(), MAC{0x01, 0x00, 0x5e, 0, 0, 0x12}
 }
 
+// GroupMAC is the Ethernet address of a multicast group (RFC 1112 section 6.4, RFC 2464 section 7).
+func GroupMAC(a netip.Addr) MAC {
+	if a.Is4() {
+		b := a.As4()
+		return MAC{0x01, 0x00, 0x5e, b[1] & 0x7f, b[2], b[3]}
+	}
+	b := a.As16()
+	return MAC{0x33, 0x33, b[12], b[13], b[14], b[15]}
+}
+
 // Frame is one received packet.
 type Frame struct {
 	Packet []byte    // the IP packet with what may follow it as padding; valid until the next Receive
@@ -57,9 +68,10 @@ type Port struct {
 	Family    uint8
 	MAC       MAC // the interface's own address, when the port was opened
 
-	fd, group int      // the packet socket; the datagram socket that holds the membership
-	one       *unicast // nil: not asked for
-	away      *refused // nil: the filter lets everything through
+	joined    []netip.Addr // groups beside VRRP's own
+	fd, group int          // the packet socket; the datagram socket that holds the membership
+	one       *unicast     // nil: not asked for
+	away      *refused     // nil: the filter lets everything through
 	wanted    Wanted
 
 	// What a system call reads or writes lives here and is set up once.
@@ -131,12 +143,6 @@ func (p *Port) openPacket() (err error) {
 // with multicast snooping forward it (IGMP or MLD, which the kernel speaks for a
 // datagram socket).
 func (p *Port) join() (err error) {
-	group, mac := Group(p.Family)
-	mreq := unix.PacketMreq{Ifindex: int32(p.Index), Type: unix.PACKET_MR_MULTICAST, Alen: 6}
-	copy(mreq.Address[:], mac[:])
-	if err := unix.SetsockoptPacketMreq(p.fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &mreq); err != nil {
-		return fmt.Errorf("join %s: %w", mac, err)
-	}
 	domain := unix.AF_INET
 	if p.Family == 6 {
 		domain = unix.AF_INET6
@@ -144,6 +150,31 @@ func (p *Port) join() (err error) {
 	p.group, err = unix.Socket(domain, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return fmt.Errorf("datagram socket: %w", err)
+	}
+	group, _ := Group(p.Family)
+	return p.join1(group)
+}
+
+// Join has the port hear these groups too. What it has joined once it stays in until it is closed.
+func (p *Port) Join(groups []netip.Addr) error {
+	for _, g := range groups {
+		if slices.Contains(p.joined, g) {
+			continue
+		}
+		if err := p.join1(g); err != nil {
+			return err
+		}
+		p.joined = append(p.joined, g)
+	}
+	return nil
+}
+
+func (p *Port) join1(group netip.Addr) (err error) {
+	mac := GroupMAC(group)
+	mreq := unix.PacketMreq{Ifindex: int32(p.Index), Type: unix.PACKET_MR_MULTICAST, Alen: 6}
+	copy(mreq.Address[:], mac[:])
+	if err := unix.SetsockoptPacketMreq(p.fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &mreq); err != nil {
+		return fmt.Errorf("join %s: %w", mac, err)
 	}
 	// Without this the socket would take datagrams of groups it never joined.
 	if p.Family == 6 {
@@ -164,8 +195,6 @@ func (p *Port) prepare() {
 	p.hdr.Iov = &p.iov
 	p.hdr.SetIovlen(1)
 	p.control.attach(&p.hdr)
-	_, dst := Group(p.Family)
-	copy(p.out[0:6], dst[:])
 	binary.BigEndian.PutUint16(p.out[12:], etherType(p.Family))
 }
 
@@ -199,6 +228,13 @@ func (p *Port) Receive(now time.Time, f *Frame) (ok bool, err error) {
 // address if zero) to the VRRP group and sends it. It never waits: a full queue
 // is an error. The error is ErrGone when the interface is down or deleted.
 func (p *Port) Send(src MAC, packet []byte) error {
+	_, dst := Group(p.Family)
+	return p.SendGroup(src, dst, packet)
+}
+
+// SendGroup is Send to another group.
+func (p *Port) SendGroup(src, dst MAC, packet []byte) error {
+	copy(p.out[0:6], dst[:])
 	if src == (MAC{}) {
 		src = p.MAC
 	}

@@ -51,9 +51,17 @@ type Global struct {
 	ScriptSecurity   Of[bool]
 	Dynamic          Of[bool]
 	ChecksumV2       Of[bool]
+	Group4, Group6   Of[netip.Addr] // of adverts
+	Wire             Wire
 	Pace             Pace
 	MinPace          Of[bool]          // vrrp_min_garp
 	GapARP, GapNA    Of[time.Duration] // vrrp_garp_interval, vrrp_gna_interval
+}
+
+// Wire is what is otherwise on the wire than usual.
+type Wire struct {
+	DownAdverts Of[int]
+	Quiet       Of[bool] // lower_prio_no_advert
 }
 
 // Pace is how often addresses are announced: garp_master_*.
@@ -99,6 +107,9 @@ type Instance struct {
 	Track        []Tracked
 	Notify       []Notified
 	Pace         Pace
+	Wire         Wire
+	Group        Of[netip.Addr] // mcast_dst_ip
+	BaseMAC      Of[bool]       // vmac_xmit_base
 }
 
 // Address is a line of virtual_ipaddress or virtual_ipaddress_excluded.

@@ -82,6 +82,7 @@ func (c *converter) router(in *Instance) {
 		c.rule(in, t, n)
 	}
 	c.notify(t, in.Notify, o.Word)
+	c.wire(in, t, six, strict)
 	c.announce(in, t, six)
 }
 

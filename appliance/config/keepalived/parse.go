@@ -121,11 +121,16 @@ func (p *parser) global(block *Node) {
 			g.GapARP = p.gap(n)
 		case "vrrp_gna_interval":
 			g.GapNA = p.gap(n)
+		case "vrrp_mcast_group4":
+			g.Group4 = p.multicast(n, false)
+		case "vrrp_mcast_group6":
+			g.Group6 = p.multicast(n, true)
 		case "vrrp_min_garp":
 			g.MinPace = p.boolean(n)
 		default:
 			if word, ok := strings.CutPrefix(n.Word, "vrrp_"); ok {
 				p.pace(&g.Pace, n, word)
+				p.wire(&g.Wire, n, word)
 			}
 		}
 	}

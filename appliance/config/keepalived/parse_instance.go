@@ -97,8 +97,13 @@ func (p *parser) instanceLine(in *Instance, n *Node) {
 		in.Track = append(in.Track, p.tracked(n, "("+in.Name+")")...)
 	case "notify", "notify_master", "notify_backup", "notify_fault", "notify_stop":
 		in.Notify = p.notified(in.Notify, n, "("+in.Name+")")
+	case "mcast_dst_ip":
+		in.Group = p.multicast(n, strings.Contains(n.arg(0), ":"))
+	case "vmac_xmit_base":
+		in.BaseMAC = p.boolean(n)
 	default:
 		p.pace(&in.Pace, n, n.Word)
+		p.wire(&in.Wire, n, n.Word)
 	}
 }
 
