@@ -99,7 +99,7 @@ checks = ["timer", "page"]`})
 }
 
 // A server outside pushes heartbeats to both gateways and answers for them: it says
-// that its own check fails, is stopped, goes on, and leaves.
+// that its own check fails, is stopped, goes on, and leaves. Others speak in its name.
 func TestHeartbeatsOfAServer(t *testing.T) {
 	s := newScene(t, pair.Options{NoNAT: true, NoSessions: true, Extra: `
 [[check]]
@@ -168,6 +168,7 @@ checks = ["pushed", "pulled"]`})
 	s.wait("its goodbye", all(both("pushed", "down"), lastError(s.gw1, "pushed", "web1 says that it stops")))
 	start()
 	s.wait("another life of it", both("pushed", "up"))
+	s.impostors()
 
 	// A stranger, and one who has not got the secret.
 	var conn net.Conn

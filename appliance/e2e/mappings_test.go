@@ -14,6 +14,7 @@ import (
 
 	"understudy/appliance/lab"
 	"understudy/appliance/lab/pair"
+	"understudy/nat"
 )
 
 // Every kind of mapping there is, on the pair's gateways, in both families. The hosts
@@ -21,8 +22,12 @@ import (
 const everyMapping = `
 [nat]
 source = [
-  { from = "10.0.0.0/24", out = "wan0", to = "203.0.113.40-203.0.113.43", except = "203.0.113.253" },
-  { from = "2001:db8:1::/64", out = "wan0", to = ["2001:db8:2::40", "2001:db8:2::42", "2001:db8:2::49"] },
+  { from = "10.0.0.0/25", out = "wan0", to = "203.0.113.40-203.0.113.43", except = "203.0.113.253" },
+  { from = "10.0.0.128/26", out = "wan0", to = "203.0.113.44" },
+  { from = "10.0.0.192/26", out = "wan0", to = "203.0.113.45", ports = "split" },
+  { from = "2001:db8:1::/65", out = "wan0", to = ["2001:db8:2::40", "2001:db8:2::42", "2001:db8:2::49"], except = "2001:db8:2::fd" },
+  { from = "2001:db8:1:0:8000::/66", out = "wan0", to = "2001:db8:2::44" },
+  { from = "2001:db8:1:0:c000::/66", out = "wan0", to = "2001:db8:2::45", ports = "split" },
 ]
 static = [
   { public = "203.0.113.30", private = "10.0.0.30" },
@@ -31,6 +36,10 @@ static = [
   { public = "2001:db8:f::100/120", private = "2001:db8:1::100/120", router = "wan", onlink = false },
 ]
 forward = [
+  { address = "203.0.113.1:5100/tcp", to = "10.0.0.20:6100" },
+  { address = "203.0.113.1:5100/udp", to = "10.0.0.20:6100" },
+  { address = "[2001:db8:2::1]:5100/tcp", to = "[2001:db8:1::20]:6100" },
+  { address = "[2001:db8:2::1]:5100/udp", to = "[2001:db8:1::20]:6100" },
   { address = "203.0.113.1:5000-5009/tcp", to = "10.0.0.20:6000-6009" },
   { address = "203.0.113.1:5000-5009/udp", to = "10.0.0.20:6000-6009" },
   { address = "198.51.100.77:7000-7009/tcp", to = "10.0.0.20:7000", router = "wan", onlink = false },
@@ -63,6 +72,14 @@ func (s *scene) calls() (out []*call) {
 			seen: []string{"203.0.113.40", "203.0.113.41", "203.0.113.42", "203.0.113.43"}},
 		{name: "source list, IPv6", from: in, local: "2001:db8:1::10", called: "[2001:db8:2::fe]:80", server: o, at: "[2001:db8:2::fe]:80",
 			seen: []string{"2001:db8:2::40", "2001:db8:2::42", "2001:db8:2::49"}},
+		{name: "source", from: in, local: "10.0.0.130", called: "203.0.113.254:70", server: o, at: "203.0.113.254:70", seen: []string{"203.0.113.44"}},
+		{name: "source, IPv6", from: in, local: "2001:db8:1:0:8000::1", called: "[2001:db8:2::fe]:71", server: o, at: "[2001:db8:2::fe]:71", seen: []string{"2001:db8:2::44"}},
+		{name: "source, split", from: in, local: "10.0.0.200", called: "203.0.113.254:72", server: o, at: "203.0.113.254:72", seen: []string{"203.0.113.45"}},
+		{name: "source, split, IPv6", from: in, local: "2001:db8:1:0:c000::1", called: "[2001:db8:2::fe]:73", server: o, at: "[2001:db8:2::fe]:73", seen: []string{"2001:db8:2::45"}},
+		{name: "except, IPv6", from: in, local: "2001:db8:1::10", called: "[2001:db8:2::fd]:74", server: o, at: "[2001:db8:2::fd]:74", seen: []string{"2001:db8:1::10"}},
+		{name: "forward", from: o, local: "203.0.113.254", called: "203.0.113.1:5100", server: in, at: "10.0.0.20:6100", seen: []string{"203.0.113.254"}},
+		{name: "forward, IPv6", from: o, local: "2001:db8:2::fe", called: "[2001:db8:2::1]:5100", server: in, at: "[2001:db8:1::20]:6100", seen: []string{"2001:db8:2::fe"}},
+		{name: "hairpin by a forward, IPv6", from: in, local: "2001:db8:1::10", called: "[2001:db8:2::1]:5004", server: in, at: "[2001:db8:1::20]:6004", seen: []string{"2001:db8:2::1"}},
 		{name: "except", from: in, local: "10.0.0.10", called: "203.0.113.253:81", server: o, at: "203.0.113.253:81", seen: []string{"10.0.0.10"}},
 		{name: "static, out", from: in, local: "10.0.0.30", called: "203.0.113.254:82", server: o, at: "203.0.113.254:82", seen: []string{"203.0.113.30"}},
 		{name: "static, in", from: o, local: "203.0.113.254", called: "203.0.113.30:83", server: in, at: "10.0.0.30:83", seen: []string{"203.0.113.254"}},
@@ -211,10 +228,13 @@ func hostOf(s string) string {
 func mappingScene(t *testing.T, keys string) *scene {
 	t.Helper()
 	s := newScene(t, pair.Options{IPv6: true, NoNAT: true, RouterKeys: keys, Extra: everyMapping})
-	for _, a := range []string{"10.0.0.30/24", "10.0.0.69/24", "2001:db8:1::20/64", "2001:db8:1::30/64", "2001:db8:1::105/64"} {
+	for _, a := range []string{"10.0.0.30/24", "10.0.0.69/24", "10.0.0.130/24", "10.0.0.200/24", "2001:db8:1::20/64", "2001:db8:1::30/64", "2001:db8:1::105/64",
+		"2001:db8:1:0:8000::1/64", "2001:db8:1:0:c000::1/64"} {
 		s.must(s.Inside.Link("eth0").AddStatic(netip.MustParsePrefix(a)))
 	}
-	s.must(s.Outside.Link("eth0").AddStatic(netip.MustParsePrefix("203.0.113.253/24")))
+	for _, a := range []string{"203.0.113.253/24", "2001:db8:2::fd/64"} {
+		s.must(s.Outside.Link("eth0").AddStatic(netip.MustParsePrefix(a)))
+	}
 	for dst, via := range map[string]string{"198.51.100.0/24": "203.0.113.1", "2001:db8:f::/64": "2001:db8:2::1"} {
 		s.must(s.Outside.Route(dst, via))
 	}
@@ -241,7 +261,7 @@ func TestMappingsOutliveACrash(t *testing.T) {
 			if t.Failed() {
 				t.FailNow()
 			}
-			if n := s.status(s.gw1).NAT; n.Static != 4 || n.Source != 2 || n.Forwards != 6 {
+			if n := s.status(s.gw1).NAT; n.Static != 4 || n.Source != 6 || n.Forwards != 10 {
 				t.Errorf("status counts %d static, %d source, %d forwards", n.Static, n.Source, n.Forwards)
 			}
 			s.wait("no difference", func(context.Context) error {
@@ -268,6 +288,13 @@ func TestMappingsOutliveACrash(t *testing.T) {
 					continue
 				}
 				for _, before := range calls {
+					if before.name == c.name && strings.Contains(c.name, "split") {
+						for i, was := range []string{before.was, c.was} { // each gateway gives ports of its own part
+							if part := nat.DefaultPorts().Part(i, 2); !part.Contains(netip.MustParseAddrPort(was).Port()) {
+								t.Errorf("%s: gateway %d of 2 gave %s, want a port of %v", c.name, i+1, was, part)
+							}
+						}
+					}
 					if before.name == c.name && hostOf(before.was) != hostOf(c.was) {
 						t.Errorf("%s: had %s, has %s on the other gateway", c.name, before.was, c.was)
 					}
