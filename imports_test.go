@@ -34,6 +34,7 @@ var layers = map[string][]string{
 	"appliance/identity": {"vrrp"},
 	"appliance":          {"vrrp", "health", "appliance/identity"},
 	"appliance/trend":    nil,
+	"appliance/history":  {"vrrp", "health", "appliance"},
 	"appliance/sim":      {"vrrp", "vrrp/witness", "health", "appliance", "appliance/identity"},
 
 	// What a machine was given, on disk; knows no machine.
@@ -60,7 +61,7 @@ var layers = map[string][]string{
 	"appliance/replica":         {"nat/session", "nat/conntrack", "appliance/replica/journal"},
 	"appliance/replica/journal": {"nat/session"},
 	"appliance/config":          {"appliance/config/keepalived", "vrrp", "garp", "garp/ra", "vrrp/witness", "nat", "nat/entry", "nat/session", "health", "health/expect", "appliance/identity"},
-	"appliance/control":         {"appliance"},
+	"appliance/control":         {"appliance", "appliance/history"},
 	"appliance/metrics":         {"appliance"},
 	"appliance/web":             nil,
 	"appliance/web/page":        nil,
@@ -70,6 +71,9 @@ var layers = map[string][]string{
 	"appliance/runner":          {"appliance", "appliance/identity", "health"},
 	"vrrp/election":             {"vrrp/record", "vrrp", "vrrp/witness", "vrrp/vrrpnet"},
 	"appliance/daemon":          {"*"}, // the wiring knows all
+
+	// What happened, on disk.
+	"appliance/history/histfile": {"appliance/history"},
 
 	// The lab builds networks; it runs the program, and knows it from outside.
 	"vrrp/vrrptest":         {"vrrp"},
@@ -87,11 +91,11 @@ var layers = map[string][]string{
 	"appliance/interop":     nil,
 
 	// The command starts processes: the election it is, or the daemon.
-	"cmd/understudy": {"appliance", "vrrp/record", "appliance/replay", "vrrp/election", "appliance/daemon", "appliance/config", "appliance/config/keepalived", "appliance/decode", "appliance/control", "appliance/demo", "appliance/bench", "appliance/kernel", "appliance/dog", "appliance/dropin", "health/heartbeat", "health/program", "health/pulse", "lacp", "lacp/lacpnet"},
+	"cmd/understudy": {"appliance", "vrrp/record", "appliance/replay", "vrrp/election", "appliance/daemon", "appliance/config", "appliance/config/keepalived", "appliance/decode", "appliance/control", "appliance/demo", "appliance/bench", "appliance/kernel", "appliance/dog", "appliance/dropin", "health/heartbeat", "health/program", "health/pulse", "lacp", "lacp/lacpnet", "appliance/history"},
 }
 
 // pure packages decide and do nothing else.
-var pure = []string{"vrrp", "vrrp/witness", "garp", "garp/ra", "lacp", "nat", "nat/entry", "nat/session", "health", "health/expect", "health/heartbeat", "health/sdnotify", "appliance", "appliance/identity", "appliance/sim", "appliance/trend"}
+var pure = []string{"vrrp", "vrrp/witness", "garp", "garp/ra", "lacp", "nat", "nat/entry", "nat/session", "health", "health/expect", "health/heartbeat", "health/sdnotify", "appliance", "appliance/identity", "appliance/history", "appliance/sim", "appliance/trend"}
 
 // notPure is what a pure package may not import of the standard library.
 var notPure = []string{"os", "net", "syscall", "sync", "context", "log", "math/rand", "math/rand/v2", "unsafe", "runtime"}

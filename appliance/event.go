@@ -1,6 +1,7 @@
 package appliance
 
 import (
+	"net/netip"
 	"time"
 
 	"understudy/health"
@@ -26,6 +27,10 @@ type (
 	Transition struct {
 		GroupState
 		Cause string
+		// Late is how long ago the election decided so, and Heard what it went by. They
+		// are told to people; no decision follows from them.
+		Late  time.Duration
+		Heard []Heard
 	}
 
 	// Fenced tells that a group's identity was taken out of service without Core,
@@ -48,6 +53,8 @@ type (
 		// Waiting says for a group which of its routes are not there because their
 		// links are not. They come back with these; that is no failure.
 		Waiting map[string]string
+		// Took is how long the parts of it took, for people.
+		Took Took
 	}
 
 	// Synced is the session plane's readiness. Without [sessions] it never comes.
@@ -151,6 +158,24 @@ type GroupState struct {
 	State   vrrp.State
 	Term    uint64
 	Leaving bool
+}
+
+// Heard is what one router of a group had heard of others when the group changed its state.
+type Heard struct {
+	Router        string
+	Family        uint8
+	Priority      uint8         // own, as advertised
+	Rival         netip.Addr    // heard last; invalid: nobody ever was
+	RivalPriority uint8         // 0: it gave the role up
+	Silence       time.Duration // since then
+	Waits         time.Duration // Active_Down_Interval
+}
+
+// Took is how long it took to do what a Want asks for.
+type Took struct {
+	Sessions  time.Duration // until the kernel had all sessions that were here
+	Gate      time.Duration
+	Addresses time.Duration // devices, addresses, routes and rules
 }
 
 // Active tells whether the group is Active, be it leaving or not.

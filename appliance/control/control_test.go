@@ -11,9 +11,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"understudy/appliance"
 	"understudy/appliance/control"
+	"understudy/appliance/history"
 )
 
 // node is a Handler with behaviour: it hands over what it is active for.
@@ -53,6 +55,11 @@ func (n *node) Diff(_ context.Context, peer string) (*appliance.FlowsDiff, error
 		return nil, errors.New("no such peer")
 	}
 	return &appliance.FlowsDiff{DiffSummary: appliance.DiffSummary{Peer: "gw2", Equal: true}, Flows: []appliance.FlowDifference{}}, nil
+}
+
+func (n *node) Events(_ context.Context, q history.Query, wait time.Duration) (history.Answer, error) {
+	text := fmt.Sprintf("%+v, waits %v", q, wait)
+	return history.Answer{Rev: 9, Events: []history.Event{{ID: 3, Text: text, Evidence: []string{}, Phases: []history.Phase{}}}}, nil
 }
 
 func (n *node) Takeovers(context.Context) ([]appliance.TakeoverStatus, error) {

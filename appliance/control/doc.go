@@ -5,6 +5,8 @@
 //	GET  /v1/sessions          an appliance.Flow a line; ?group= and ?protocol= select
 //	GET  /v1/sessions/diff     appliance.FlowsDiff; ?peer= names one
 //	GET  /v1/takeovers         the last ones, the latest first
+//	GET  /v1/events            a history.Answer; ?since= ?group= ?kind= ?last= select, ?after=REV is what is
+//	                           new, for which ?wait=SECONDS waits
 //	GET  /metrics              for Prometheus
 //	POST /v1/failover          {"group": "", "force": false}
 //	POST /v1/reload            load the configuration file again

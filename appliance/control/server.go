@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"understudy/appliance"
+	"understudy/appliance/history"
 )
 
 // DefaultSocket is where a node listens unless it is told otherwise.
@@ -32,6 +33,9 @@ type Handler interface {
 	// one that has most.
 	Diff(ctx context.Context, peer string) (*appliance.FlowsDiff, error)
 	Takeovers(ctx context.Context) ([]appliance.TakeoverStatus, error)
+	// Events returns what happened, as far as q selects it. If there is nothing, it waits
+	// for it at most so long.
+	Events(ctx context.Context, q history.Query, wait time.Duration) (history.Answer, error)
 	// DrainServer has a server of an entry point get no new flows, or again.
 	DrainServer(ctx context.Context, entry, server string, drained bool) error
 }
@@ -63,7 +67,10 @@ func Listen(path string, h Handler) (*Server, error) {
 		l.Close()
 		return nil, fmt.Errorf("control: %w", err)
 	}
-	return &Server{listener: l, http: &http.Server{Handler: mux(h), ReadHeaderTimeout: 5 * time.Second}}, nil
+	ending, end := context.WithCancel(context.Background())
+	s := &Server{listener: l, http: &http.Server{Handler: mux(h, ending), ReadHeaderTimeout: 5 * time.Second}}
+	s.http.RegisterOnShutdown(end)
+	return s, nil
 }
 
 // Handle adds what else is answered, before Serve.
@@ -102,7 +109,8 @@ type failoverRequest struct {
 	Force bool   `json:"force"`
 }
 
-func mux(h Handler) *http.ServeMux {
+// mux answers; who waits for something is let go when ending ends.
+func mux(h Handler, ending context.Context) *http.ServeMux {
 	m := http.NewServeMux()
 	m.HandleFunc("GET /v1/status", func(w http.ResponseWriter, r *http.Request) {
 		s, err := h.Status(r.Context())
@@ -114,6 +122,7 @@ func mux(h Handler) *http.ServeMux {
 		json.NewEncoder(w).Encode(s)
 	})
 	seeing(m, h)
+	events(m, h, ending)
 	m.HandleFunc("POST /v1/failover", func(w http.ResponseWriter, r *http.Request) {
 		var req failoverRequest
 		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(&req); err != nil {

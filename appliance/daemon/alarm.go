@@ -18,7 +18,10 @@ func (n *node) watchAlarm(ctx context.Context, alarm string, detail func() strin
 		case now := <-tick.C:
 			if is := detail(); is != was {
 				was = is
-				n.runner.Ask(ctx, func(c *appliance.Core) { c.Alarm(now, alarm, is != "", is) })
+				n.runner.Ask(ctx, func(c *appliance.Core) {
+					c.Alarm(now, alarm, is != "", is)
+					n.history.alarmed(now, c)
+				})
 			}
 		}
 	}

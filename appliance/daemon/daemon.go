@@ -17,6 +17,7 @@ import (
 	"understudy/appliance/config"
 	"understudy/appliance/control"
 	"understudy/appliance/dropin"
+	"understudy/appliance/history"
 	"understudy/appliance/identity"
 	"understudy/appliance/kernel"
 	"understudy/appliance/metrics"
@@ -93,6 +94,7 @@ type node struct {
 	shown      *shown
 	looked     *looked
 	spoken     spoken // what is asked for by keepalived's signals
+	history    *remembered
 
 	respawned  chan error // of one, which readElection takes: there is one death at a time
 	stats      *asker[election.Stats]
@@ -123,6 +125,9 @@ func open(o Options, cfg *config.Config) (_ *node, err error) {
 	}
 	n.undo = append(n.undo, func() error { unlock(); return nil })
 
+	n.history = openHistory(historyDir(), n.log)
+	n.undo = append(n.undo, n.history.file.Close)
+	n.history.note(history.Process, "daemon-started", "the daemon begins, version "+o.Version)
 	plan, err := n.planOf(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("daemon: %w", err)
@@ -253,6 +258,7 @@ func (n *node) newRunner(cfg *config.Config) *runner.Runner {
 		n.opt.Tape.Begin(now, coreConfig(cfg))
 		r.Record(replay.Core(n.opt.Tape))
 	}
+	r.Tell(n.history.told)
 	return r
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"understudy/appliance"
 	"understudy/appliance/identity"
@@ -76,8 +77,11 @@ func (h *holder) Hold(ctx context.Context, w appliance.Want) appliance.Applied {
 	if h.active == nil {
 		h.active = make(map[string]uint64)
 	}
+	phase := stopwatch{time.Now()}
 	h.giveUp(w, fail)
+	phase.lap(&out.Took.Gate)
 	h.takeSessions(ctx, w, fail)
+	phase.lap(&out.Took.Sessions)
 	fail("", h.setUnknown(w.Unknown))
 	for _, g := range w.Groups {
 		if g.Active {
@@ -86,13 +90,16 @@ func (h *holder) Hold(ctx context.Context, w appliance.Want) appliance.Applied {
 			fail(g.Name, h.gate.OpenGate(addresses, early...))
 		}
 	}
+	phase.lap(&out.Took.Gate)
 	h.setAddresses(w, &out, fail)
+	phase.lap(&out.Took.Addresses)
 	for _, g := range w.Groups {
 		_, devices := h.gated(g.Name)
 		if _, late := byFamily(devices); g.Active && len(late) > 0 && out.Failed[g.Name] == nil {
 			fail(g.Name, h.gate.OpenGate(nil, late...))
 		}
 	}
+	phase.lap(&out.Took.Gate)
 	for group := range out.Failed {
 		h.early.stop(group)
 	}
@@ -101,6 +108,16 @@ func (h *holder) Hold(ctx context.Context, w appliance.Want) appliance.Applied {
 		out.Failed = nil
 	}
 	return out
+}
+
+// stopwatch times what is done one after the other.
+type stopwatch struct{ last time.Time }
+
+// lap adds the time since the last lap to d.
+func (s *stopwatch) lap(d *time.Duration) {
+	now := time.Now()
+	*d += now.Sub(s.last)
+	s.last = now
 }
 
 // byFamily tells devices of IPv4 from those of IPv6.

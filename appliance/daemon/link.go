@@ -43,7 +43,7 @@ func (n *node) onElection(ctx context.Context, m election.Message) {
 		n.saysTransition(ctx, m)
 		n.runner.Post(appliance.Transition{
 			GroupState: appliance.GroupState{Group: m.Group, State: m.To, Term: m.Term, Leaving: m.Leaving},
-			Cause:      m.Cause,
+			Cause:      m.Cause, Late: m.Decided.Since(), Heard: heard(m.Heard),
 		})
 	case election.Fenced:
 		if m.Error != "" {
@@ -98,6 +98,14 @@ func (n *node) awaitRespawn(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
+}
+
+func heard(in []vrrp.Heard) []appliance.Heard {
+	out := make([]appliance.Heard, 0, len(in))
+	for _, h := range in {
+		out = append(out, appliance.Heard(h))
+	}
+	return out
 }
 
 func groupStates(in []election.GroupState) []appliance.GroupState {

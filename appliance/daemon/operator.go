@@ -11,6 +11,7 @@ import (
 
 	"understudy/appliance"
 	"understudy/appliance/config"
+	"understudy/appliance/history"
 	"understudy/appliance/notify"
 	"understudy/vrrp/election"
 )
@@ -32,6 +33,7 @@ func (n *node) Reload(ctx context.Context) error {
 	err := n.reload(ctx)
 	if err != nil {
 		n.settled.refuse(err)
+		n.history.note(history.Operator, "reload-refused", "a reload was refused: "+err.Error())
 		n.log.Error("reload refused; running on with the configuration from before", "err", err)
 	}
 	return err

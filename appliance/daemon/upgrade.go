@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"understudy/appliance/config"
+	"understudy/appliance/history"
 	"understudy/vrrp/election"
 )
 
@@ -37,12 +38,14 @@ func (n *node) Upgrade(ctx context.Context) (version string, err error) {
 	}
 	if err != nil {
 		n.log.Error("upgrade refused; running on", "err", err)
+		n.history.note(history.Operator, "upgrade-refused", "an upgrade was refused: "+err.Error())
 		return "", err
 	}
 	if err := n.client.Send(election.Budget{For: absence}); err != nil {
 		return "", fmt.Errorf("upgrade: the election process cannot be told (is it being restarted?): %w", err)
 	}
 	n.log.Info("making way for another daemon", "version", n.opt.Version, "next", version)
+	n.history.note(history.Operator, "upgrade", "the daemon makes way for one of version "+version)
 	select {
 	case n.upgradeC <- struct{}{}:
 	default: // it is under way

@@ -58,6 +58,7 @@ type Runner struct {
 	want   mailbox
 	done   chan struct{}
 	record func(time.Time, appliance.Event, []appliance.Action, *appliance.Core) // nil: nobody asks
+	told   func(time.Time, appliance.Event, []appliance.Action, *appliance.Core) // the same
 
 	mu      sync.Mutex
 	nextID  uint64
@@ -68,6 +69,12 @@ type Runner struct {
 // them. It is called in the loop, and must not wait. To be set before Run.
 func (r *Runner) Record(fn func(now time.Time, ev appliance.Event, actions []appliance.Action, core *appliance.Core)) {
 	r.record = fn
+}
+
+// Tell has fn hear of the same when it has been done, or is on its way: what it does with
+// it delays nothing. It is called in the loop, and must not wait. To be set before Run.
+func (r *Runner) Tell(fn func(now time.Time, ev appliance.Event, actions []appliance.Action, core *appliance.Core)) {
+	r.told = fn
 }
 
 // New returns a Runner for core.
@@ -163,11 +170,18 @@ func (r *Runner) Run(ctx context.Context) error {
 		if r.record != nil {
 			r.record(now, ev, actions, r.core)
 		}
+		end := false
 		for _, a := range actions {
-			if _, end := a.(appliance.Finish); end {
-				return nil
+			if _, end = a.(appliance.Finish); end {
+				break
 			}
 			r.perform(ctx, &lanes, a)
+		}
+		if r.told != nil {
+			r.told(now, ev, actions, r.core)
+		}
+		if end {
+			return nil
 		}
 	}
 }

@@ -87,7 +87,7 @@ func newRoot() *cobra.Command {
 		return usageError(fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath()))
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newRun(), newDaemon(), newElection(), newCheck(), newStatus(), newSessions(), newFailover(), newReload(), newServer(), newUpgrade(), newProbe(),
+	root.AddCommand(newRun(), newDaemon(), newElection(), newCheck(), newStatus(), newEvents(), newSessions(), newFailover(), newReload(), newServer(), newUpgrade(), newProbe(),
 		newClean(), newDecode(), newLACP(), newImport(), newKeepalived(), newReplay(), newHeartbeat(), newKeygen(), newDemo(), newBench(), newVersion())
 	asUsage(root)
 	for _, c := range root.Commands() {

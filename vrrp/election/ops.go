@@ -130,7 +130,8 @@ func (l *loop) onTransition(now time.Time, op *vrrp.Op) {
 	}
 	l.guard.Stir(now)
 	l.log.Info("transition", "group", op.Group, "from", op.From, "state", op.To, "cause", op.Cause, "term", op.Term, "leaving", op.Leaving)
-	l.tell(Transition{Group: op.Group, From: op.From, To: op.To, Term: op.Term, Cause: op.Cause, Leaving: op.Leaving})
+	l.tell(Transition{Group: op.Group, From: op.From, To: op.To, Term: op.Term, Cause: op.Cause, Leaving: op.Leaving,
+		Decided: MonotonicNow(), Heard: l.set.Heard(now, op.Group)})
 	if op.From == vrrp.Active && op.To != vrrp.Active && !l.responsive(now) {
 		// Nobody else is going to take the addresses away.
 		if err := l.fences.remove(op.Group); err != nil {

@@ -126,6 +126,10 @@ type (
 		Term     uint64
 		Cause    string
 		Leaving  bool
+		// Decided is when, by the clock that all processes of the machine share and nobody
+		// sets; Heard is what the decision went by.
+		Decided Monotonic
+		Heard   []vrrp.Heard
 	}
 
 	// Fenced tells that the election has executed a group's fence. Error is empty
