@@ -57,6 +57,7 @@ func (c *checker) check(raw *rawFile) {
 	c.checkPorts()
 	c.checkSteering()
 	c.checkGuard(raw)
+	c.checkPipes(raw.Pipes)
 	c.checkWeb(raw.Web)
 	c.checkWatchdog(raw)
 	c.checkServerSecrets(raw.Checks)

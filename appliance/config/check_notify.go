@@ -24,7 +24,7 @@ func (c *checker) notifications(path string, raw []*rawNotify) (list []Notify) {
 		one := at(path, i)
 		n := c.notification(one, rn)
 		if slices.ContainsFunc(list, func(o Notify) bool {
-			return slices.Equal(o.Command, n.Command) && o.User == n.User && len(n.Command) > 0
+			return slices.Equal(o.Command, n.Command) && o.User == n.User && o.Arguments == n.Arguments && overlap(o.States, n.States) && len(n.Command) > 0
 		}) {
 			c.add(join(one, "command"), "it is there already", "give it its states in one place, or other arguments")
 			continue
@@ -32,6 +32,11 @@ func (c *checker) notifications(path string, raw []*rawNotify) (list []Notify) {
 		list = append(list, n)
 	}
 	return list
+}
+
+// overlap tells whether there is a state in both lists, of which an empty one has all.
+func overlap(a, b []NotifyState) bool {
+	return len(a) == 0 || len(b) == 0 || slices.ContainsFunc(a, func(s NotifyState) bool { return slices.Contains(b, s) })
 }
 
 func (c *checker) notification(path string, raw *rawNotify) Notify {
@@ -55,7 +60,7 @@ func (c *checker) notifyStates(path string, raw []*string, when When) (list []No
 			continue
 		}
 		p := at(path, i)
-		s := known(c, p, v, "", []NotifyState{NotifyActive, NotifyBackup, NotifyFault, NotifyInitialize})
+		s := known(c, p, v, "", []NotifyState{NotifyActive, NotifyBackup, NotifyFault, NotifyInitialize, NotifyStop, NotifyDeleted})
 		switch {
 		case s == "":
 		case slices.Contains(list, s):

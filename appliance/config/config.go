@@ -30,6 +30,7 @@ type Config struct {
 	Guard    Guard
 	Web      Web
 	Watchdog Watchdog
+	Pipes    []Pipe
 }
 
 // Watchdog is the timer of the machine that this node resets while it is well.
@@ -94,6 +95,23 @@ type Notify struct {
 	Arguments Arguments
 }
 
+// Pipe is a FIFO into which events are written.
+type Pipe struct {
+	Path    string
+	Tell    []PipeNews // none: all
+	Command []string   // reads it; none: somebody else does
+	User    string     // whose it is, and who runs Command; "": whoever runs understudy
+	Repeat  bool       // a reload has all states said again
+}
+
+// PipeNews is what a pipe is told of.
+type PipeNews string
+
+const (
+	PipeRouters PipeNews = "routers" // and groups
+	PipeServers PipeNews = "servers" // of entry points, and these
+)
+
 // NotifyState is a state of a router or a group.
 type NotifyState string
 
@@ -102,6 +120,9 @@ const (
 	NotifyBackup     NotifyState = "backup"
 	NotifyFault      NotifyState = "fault"
 	NotifyInitialize NotifyState = "initialize" // takes no part: the node stops, or has just lost its election process
+	// Two ways into initialize, for those who want to hear of one of them alone.
+	NotifyStop    NotifyState = "stop"    // the node stops
+	NotifyDeleted NotifyState = "deleted" // a reload has taken it out of the file
 )
 
 // When says when a program is told.

@@ -27,7 +27,16 @@ type (
 		Checks   []*rawCheck  `toml:"check"`
 		Bonds    []*rawBond   `toml:"bond"`
 		Sessions *rawSessions `toml:"sessions"`
+		Pipes    []*rawPipe   `toml:"pipe"`
 		Web      *rawWeb      `toml:"web"`
+	}
+
+	rawPipe struct {
+		Path    *string   `toml:"path" like:"\"/run/understudy/events\""`
+		Tell    []*string `toml:"tell" like:"[\"routers\", \"servers\"]"`
+		Command []*string `toml:"command" like:"[\"/etc/understudy/reader\"]"`
+		User    *string   `toml:"user" like:"\"nobody\""`
+		Repeat  *bool     `toml:"repeat" like:"true"`
 	}
 
 	rawWeb struct {

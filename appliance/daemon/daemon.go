@@ -85,6 +85,7 @@ type node struct {
 	checks     *checks
 	bonds      *bonds
 	notify     *notify.Notifier
+	pipes      *pipes
 	announce   *announcer
 	speaker    *ranet.Speaker
 	sysctls    *kernel.Sysctls
@@ -165,6 +166,8 @@ func open(o Options, cfg *config.Config) (_ *node, err error) {
 	n.checks = newChecks(cfg, n.told)
 	n.bonds = newBonds(cfg, n.runner.Post, n.log)
 	n.notify = newNotifier(n, cfg)
+	n.pipes = &pipes{log: n.log}
+	n.pipes.set(context.Background(), cfg.Pipes) // there was none: nothing is waited for
 	n.entries.tell = n.tellOfEntries
 	if n.control, err = control.Listen(o.Control, n); err != nil {
 		return nil, err

@@ -57,6 +57,7 @@ type entryTold struct {
 
 // tellOfEntries passes on to programs what happens to entry points.
 func (n *node) tellOfEntries(t entryTold) {
+	n.tellPipesOfEntry(t)
 	n.notify.Tell(entrySubject(t.name, t.server), notify.Event{State: string(t.event), Known: t.first})
 }
 

@@ -3,9 +3,7 @@ package daemon
 import (
 	"context"
 	"fmt"
-	"os/user"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,6 +12,7 @@ import (
 	"understudy/appliance/config/keepalived"
 	"understudy/appliance/dropin"
 	"understudy/health"
+	"understudy/health/program"
 	"understudy/vrrp"
 	"understudy/vrrp/election"
 )
@@ -252,15 +251,11 @@ func spokenNotify(list []keepalived.Notified, commands map[string][]string, user
 
 // ids are the numbers of a user.
 func ids(name string) string {
-	if name == "" {
-		return "0:0"
-	}
-	name, _, _ = strings.Cut(name, ":")
-	u, err := user.Lookup(name)
+	uid, gid, err := program.IDs(name)
 	if err != nil {
-		return name + ":" + name
+		return "-1:-1" // it is not run
 	}
-	return u.Uid + ":" + u.Gid
+	return fmt.Sprintf("%d:%d", uid, gid)
 }
 
 func spokenStats(st vrrp.RouterStatus) dropin.Stats {

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"understudy/appliance"
@@ -46,7 +47,7 @@ func routersOf(cfg *config.Config, name string) (out []config.Router) {
 // they are told of.
 func notifySpecs(cfg *config.Config) (specs []notify.Spec) {
 	for _, g := range cfg.Groups {
-		specs = append(specs, notify.Spec{Subject: notify.Subject{Kind: notify.Group, Name: g.Name}, Commands: notifyCommands(g.Notify),
+		specs = append(specs, notify.Spec{Subject: notify.Subject{Kind: notify.Group, Name: g.Name}, Called: cfg.Called("vrrp_sync_group", g.Name), Commands: notifyCommands(g.Notify),
 			Env: []string{"UNDERSTUDY_GROUP=" + g.Name, "UNDERSTUDY_ROUTERS=" + strings.Join(g.Routers, " ")}})
 		for _, name := range g.Routers {
 			var addresses []string
@@ -56,7 +57,7 @@ func notifySpecs(cfg *config.Config) (specs []notify.Spec) {
 					addresses = append(addresses, a.String())
 				}
 			}
-			specs = append(specs, notify.Spec{Subject: notify.Subject{Kind: notify.Router, Name: name}, Commands: notifyCommands(both[0].Notify),
+			specs = append(specs, notify.Spec{Subject: notify.Subject{Kind: notify.Router, Name: name}, Called: cfg.Called("vrrp_instance", name), Commands: notifyCommands(both[0].Notify),
 				Env: []string{"UNDERSTUDY_GROUP=" + g.Name, "UNDERSTUDY_ROUTER=" + name, "UNDERSTUDY_INTERFACE=" + both[0].Interface,
 					fmt.Sprintf("UNDERSTUDY_VRID=%d", both[0].VRID), "UNDERSTUDY_ADDRESSES=" + strings.Join(addresses, " ")}})
 		}
@@ -92,7 +93,7 @@ func notifies(cfg *config.Config, g config.Group) (told bool, prepare time.Durat
 		}
 		prepare = max(prepare, wait)
 	}
-	return told, prepare
+	return told || pipesOf(cfg), prepare
 }
 
 // news is what is told of a group, for the group and each of its routers: they have
@@ -100,10 +101,13 @@ func notifies(cfg *config.Config, g config.Group) (told bool, prepare time.Durat
 func (n *node) news(a appliance.Notify) map[notify.Subject]notify.Event {
 	cfg := n.settled.config()
 	i := slices.IndexFunc(cfg.Groups, func(g config.Group) bool { return g.Name == a.Group })
-	if i < 0 {
-		return nil // a reload has taken it away, and with it those who were told
+	if i < 0 || a.State == vrrp.Initialize && a.Cause == string(vrrp.CauseReconfigure) {
+		return nil // a reload has taken it away, or is about to, and with it those who were told: they hear of that
 	}
 	ev := notify.Event{State: a.State.String(), Term: a.Term, Cause: a.Cause, Known: a.Known}
+	if a.State == vrrp.Initialize && a.Cause == appliance.CauseShutdown {
+		ev.Ending = notify.Stop
+	}
 	out := map[notify.Subject]notify.Event{{Kind: notify.Group, Name: a.Group}: ev}
 	for _, name := range cfg.Groups[i].Routers {
 		ev.Priority = int(vrrp.Weighed(routersOf(cfg, name)[0].Priority, a.Weight))
@@ -113,7 +117,9 @@ func (n *node) news(a appliance.Notify) map[notify.Subject]notify.Event {
 }
 
 func (n *node) tellPrograms(a appliance.Notify) {
-	for s, ev := range n.news(a) {
+	news := n.news(a)
+	n.tellPipes(a, news)
+	for s, ev := range news {
 		n.notify.Tell(s, ev)
 	}
 }
@@ -130,7 +136,13 @@ func (n *node) sayGoodbye() {
 	defer cancel()
 	n.entries.end()
 	doneC := make(chan struct{})
-	go func() { defer close(doneC); n.notify.Finish(ctx) }()
+	go func() {
+		defer close(doneC)
+		var both sync.WaitGroup
+		both.Go(func() { n.notify.Finish(ctx) })
+		both.Go(func() { n.pipes.end(ctx) })
+		both.Wait()
+	}()
 	t := time.NewTicker(beatPeriod)
 	defer t.Stop()
 	for {

@@ -98,6 +98,7 @@ func (n *node) reload(ctx context.Context) error {
 		}
 	}
 	n.notify.Set(notifySpecs(cfg))
+	n.setPipes(ctx, old, cfg)
 	n.announce.pace(cfg.Paces())
 	core := coreConfig(cfg)
 	n.fences.set(core.Groups)

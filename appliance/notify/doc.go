@@ -23,6 +23,11 @@
 // again. One that died with the daemon does, when what it had started has been
 // ended: a state is told at least once.
 //
+// # Pipes
+//
+// A [Pipe] is a FIFO that says the same as lines, at once and without waiting for anybody:
+// for one reader that is always there, and a program may be started to be it.
+//
 // The package knows no configuration and no election: its user says what there is
 // and what happens to it.
 package notify

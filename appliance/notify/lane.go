@@ -67,12 +67,12 @@ func (c Command) same(o Command) bool {
 	return slices.Equal(c.Argv, o.Argv) && c.User == o.User && c.Before == o.Before && c.Style == o.Style && slices.Equal(c.States, o.States)
 }
 
-// wants tells whether the command is told of a state.
-func (c Command) wants(state string) bool {
-	if c.Before && state != active {
+// hears tells whether the command is told of an event.
+func (c Command) hears(ev Event) bool {
+	if c.Before && ev.State != active {
 		return false
 	}
-	return len(c.States) == 0 || slices.Contains(c.States, state)
+	return len(c.States) == 0 || slices.Contains(c.States, ev.State) || ev.Ending != "" && slices.Contains(c.States, string(ev.Ending))
 }
 
 // set goes over to other commands. One that is new hears how things are. A lane
@@ -158,7 +158,7 @@ func (l *lane) release() {
 func (l *lane) settle() {
 	open := false
 	for _, c := range l.commands {
-		if c.told < l.seq && !c.wants(l.event.State) {
+		if c.told < l.seq && !c.hears(l.event) {
 			c.told = l.seq
 		}
 		open = open || c.Before && c.told < l.seq
@@ -196,7 +196,7 @@ func (l *lane) retire() {
 	l.release()
 	if l.seq > 0 && l.event.State != initialize {
 		l.seq++
-		l.event = Event{State: initialize, Term: l.event.Term, Cause: "reconfigure"}
+		l.event = Event{State: initialize, Term: l.event.Term, Cause: "reconfigure", Priority: l.event.Priority, Ending: Deleted}
 	}
 	l.last, l.retired, l.early = true, true, false
 	l.wake()
@@ -265,7 +265,7 @@ func (l *lane) turn(early bool) {
 	knows := make([]memo, 0, len(l.commands))
 	for _, c := range l.commands {
 		if k := l.known(c); k.State != "" {
-			knows = append(knows, memo{Argv: c.Argv, User: c.User, state: k})
+			knows = append(knows, memo{Argv: c.Argv, User: c.User, Style: c.Style, state: k})
 		}
 	}
 	l.settle()
@@ -295,7 +295,7 @@ func (l *lane) execute(c *command, timeout time.Duration, ev Event, spec Spec, p
 	defer cancel()
 	mark := newMark()
 	return c.program.Run(ctx, program.Run{
-		Args: arguments(c.Style, l.subject, ev), Env: append(environment(l.n.cfg.Node, l.subject, ev, spec, previous), mark),
+		Args: arguments(c.Style, ev, spec), Env: append(environment(l.n.cfg.Node, l.subject, ev, spec, previous), mark),
 		Grace: grace, Spare: true, Output: maxOutput,
 		Started: func(pid int) { l.memory.began(pid, mark) },
 	})

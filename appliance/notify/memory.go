@@ -29,6 +29,8 @@ type memoryFile struct {
 type memo struct {
 	Argv []string `json:"command"`
 	User string   `json:"user,omitempty"`
+	// Style tells one program that is there with arguments and without from itself.
+	Style Style `json:"style,omitempty"`
 	state
 }
 
@@ -56,7 +58,7 @@ func (m *memory) of(c Command) state {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, k := range m.content.Told {
-		if slices.Equal(k.Argv, c.Argv) && k.User == c.User {
+		if slices.Equal(k.Argv, c.Argv) && k.User == c.User && k.Style == c.Style {
 			return k.state
 		}
 	}

@@ -36,14 +36,14 @@ type Style string
 // The styles.
 const (
 	Plain      Style = "none"
-	Keepalived Style = "keepalived" // INSTANCE|GROUP, name, MASTER|BACKUP|FAULT|STOP, priority
+	Keepalived Style = "keepalived" // INSTANCE|GROUP, name, MASTER|BACKUP|FAULT|STOP|DELETED, priority
 )
 
 // Command is a program and what it wants to know.
 type Command struct {
 	Argv    []string
 	User    string
-	States  []string      // it is told of; none: all
+	States  []string      // it is told of, endings too; none: all
 	Before  bool          // activation waits for it; it is told of active only
 	Timeout time.Duration // then it is ended
 	Style   Style
@@ -54,6 +54,23 @@ type Spec struct {
 	Subject
 	Commands []Command
 	Env      []string // NAME=value, the same in every run
+	// Called is its name in the file, if it has another one there: see Keepalived.
+	Called string
+}
+
+// Ending says why a subject is in initialize, if it will not come out of it.
+type Ending string
+
+// The endings.
+const (
+	Stop    Ending = "stop"    // the node ends
+	Deleted Ending = "deleted" // a reload has taken it out of the file
+)
+
+// saysDeleted tells whether somebody wants to hear of the end by a reload as such, and
+// not as of a fault, which it is to keepalived otherwise.
+func (s Spec) saysDeleted() bool {
+	return slices.ContainsFunc(s.Commands, func(c Command) bool { return slices.Equal(c.States, []string{string(Deleted)}) })
 }
 
 // Event is a state of a subject.
@@ -62,6 +79,7 @@ type Event struct {
 	Term     uint64
 	Cause    string
 	Priority int
+	Ending   Ending
 	// Known: it may have been so for a while. Commands that were told do not run.
 	Known bool
 }

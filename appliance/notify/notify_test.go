@@ -389,11 +389,11 @@ func TestWhatItIsToldBy(t *testing.T) {
 	b.hears("a", "word INSTANCE lan FAULT 150", "UNDERSTUDY_CAUSE=link lan0 down", "UNDERSTUDY_GROUP=gateway", "UNDERSTUDY_KIND=router",
 		"UNDERSTUDY_NAME=lan", "UNDERSTUDY_NODE=gw1", "UNDERSTUDY_PREVIOUS=initialize", "UNDERSTUDY_PRIORITY=150", "UNDERSTUDY_STATE=fault", "UNDERSTUDY_TERM=3")
 	for state, word := range map[string]string{"active": "MASTER", "backup": "BACKUP", "fault": "FAULT", "initialize": "STOP"} {
-		if got := arguments(Keepalived, Subject{Group, "g"}, Event{State: state, Priority: 9}); !slices.Equal(got, []string{"GROUP", "g", word, "0"}) {
+		if got := arguments(Keepalived, Event{State: state, Priority: 9}, Spec{Subject: Subject{Group, "g"}}); !slices.Equal(got, []string{"GROUP", "g", word, "0"}) {
 			t.Errorf("%s: %q", state, got)
 		}
 	}
-	if got := arguments(Plain, lan, Event{State: "active"}); got != nil {
+	if got := arguments(Plain, Event{State: "active"}, Spec{Subject: lan}); got != nil {
 		t.Errorf("%q", got)
 	}
 }
@@ -444,6 +444,56 @@ func TestSet(t *testing.T) {
 	b.Tell(lan, state1("active"))
 	b.touch("go")
 	b.hears("slow", "begin backup", "end backup", "begin active", "end active")
+}
+
+// The two ways into initialize: who asks for one of them hears of that alone; to
+// keepalived's scripts a deletion is a fault, unless somebody asks for it as such.
+func TestEndings(t *testing.T) {
+	for _, asked := range []bool{false, true} {
+		b := newBench(t, "")
+		deleted, stop, old, args := b.command("deleted", say), b.command("stop", say), b.command("old", say), b.command("args", `echo "$@" >>$OUT`)
+		deleted.States, stop.States, old.States, args.Style = []string{"fault", "deleted"}, []string{"stop"}, []string{"initialize"}, Keepalived
+		word := "FAULT"
+		if asked {
+			deleted.States, word = []string{"deleted"}, "DELETED"
+		}
+		other := Subject{Router, "wan"}
+		both := Spec{Subject: lan, Called: "VI 1", Commands: []Command{deleted, stop, old, args}}
+		b.Set([]Spec{both, {Subject: other, Called: "VI 2", Commands: both.Commands}})
+		b.Tell(lan, Event{State: "active", Priority: 100})
+		b.idle()
+		b.Tell(other, Event{State: "active", Priority: 90})
+		b.idle()
+		b.Set([]Spec{both}) // the other one is taken out of the file
+		b.until("its lane to end", func() bool { return b.Status(other) == nil })
+		b.hears("deleted", "initialize")
+		b.hears("old", "initialize")
+		b.Tell(lan, Event{State: "initialize", Ending: Stop, Priority: 100})
+		b.idle()
+		b.hears("stop", "initialize")
+		b.hears("deleted", "initialize")
+		b.hears("old", "initialize", "initialize")
+		b.hears("args", "INSTANCE VI 1 MASTER 100", "INSTANCE VI 2 MASTER 90", "INSTANCE VI 2 "+word+" 90", "INSTANCE VI 1 STOP 100")
+	}
+}
+
+// One program with arguments and without is two, also for the next daemon.
+func TestOneProgramTwice(t *testing.T) {
+	memory := t.TempDir()
+	b := newBench(t, memory)
+	plain := b.command("a", `echo "told $@" >>$OUT`)
+	args := plain
+	plain.States, args.Style = []string{"active"}, Keepalived
+	b.set(plain, args)
+	b.Tell(lan, Event{State: "active", Priority: 1})
+	b.hears("a", "told ", "told INSTANCE lan MASTER 1")
+	b.Finish(t.Context())
+	again := newBench(t, memory)
+	again.dir = b.dir
+	again.set(plain, args)
+	again.Tell(lan, Event{State: "active", Priority: 1, Known: true})
+	again.idle()
+	again.hears("a", "told ", "told INSTANCE lan MASTER 1")
 }
 
 // What is written is bounded in length and in number.

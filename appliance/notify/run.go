@@ -18,14 +18,36 @@ func contextWithin(parent context.Context, timeout time.Duration) (context.Conte
 var keepalivedStates = map[string]string{active: "MASTER", "backup": "BACKUP", "fault": "FAULT", initialize: "STOP"}
 
 // arguments are those that a program gets beside its own.
-func arguments(style Style, s Subject, ev Event) []string {
+func arguments(style Style, ev Event, spec Spec) []string {
 	if style != Keepalived {
 		return nil
 	}
-	if s.Kind == Group {
-		return []string{"GROUP", s.Name, keepalivedStates[ev.State], "0"}
+	return spec.words(ev)
+}
+
+// words are an event in keepalived's.
+func (s Spec) words(ev Event) []string {
+	name := s.Called
+	if name == "" {
+		name = s.Name
 	}
-	return []string{"INSTANCE", s.Name, keepalivedStates[ev.State], fmt.Sprint(ev.Priority)}
+	state := keepalivedStates[ev.State]
+	if ev.Ending == Deleted {
+		state = "FAULT"
+		if s.saysDeleted() {
+			state = "DELETED"
+		}
+	}
+	if s.Kind == Group {
+		return []string{"GROUP", name, state, "0"}
+	}
+	return []string{"INSTANCE", name, state, fmt.Sprint(ev.Priority)}
+}
+
+// Line is an event as a line, in keepalived's words: INSTANCE "lan" MASTER 200.
+func (s Spec) Line(ev Event) string {
+	w := s.words(ev)
+	return fmt.Sprintf("%s \"%s\" %s %s", w[0], printable(w[1]), w[2], w[3])
 }
 
 // environment is what a program is told by.

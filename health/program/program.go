@@ -4,16 +4,18 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
 // Config is a program and who runs it.
 type Config struct {
 	Argv []string // Argv[0] is an absolute path
-	User string   // optional: a name or number; "" is whoever we are
+	User string   // optional: a name or number, and a group behind a colon; "" is whoever we are
 }
 
 // Program is something to be run.
@@ -35,29 +37,68 @@ func New(cfg Config) (*Program, error) {
 	if cfg.User == "" {
 		return p, nil
 	}
-	u, err := user.Lookup(cfg.User)
+	u, group, err := lookup(cfg.User)
 	if err != nil {
-		if u, err = user.LookupId(cfg.User); err != nil {
-			return nil, fmt.Errorf("there is no user %q", cfg.User)
-		}
+		return nil, err
 	}
 	p.home = u.HomeDir
-	if p.cred, err = credential(u); err != nil {
+	if p.cred, err = credential(u, group); err != nil {
 		return nil, fmt.Errorf("user %s: %w", cfg.User, err)
 	}
 	return p, nil
 }
 
+// lookup finds "USER" or "USER:GROUP", each a name or a number; group is "" if none is named.
+func lookup(name string) (u *user.User, group string, err error) {
+	name, wanted, _ := strings.Cut(name, ":")
+	if u, err = user.Lookup(name); err != nil {
+		if u, err = user.LookupId(name); err != nil {
+			return nil, "", fmt.Errorf("there is no user %q", name)
+		}
+	}
+	if wanted == "" {
+		return u, "", nil
+	}
+	g, err := user.LookupGroup(wanted)
+	if err != nil {
+		if g, err = user.LookupGroupId(wanted); err != nil {
+			return nil, "", fmt.Errorf("there is no group %q", wanted)
+		}
+	}
+	return u, g.Gid, nil
+}
+
+// IDs are the numbers of "USER" or "USER:GROUP"; of "": of whoever we are.
+func IDs(name string) (uid, gid int, err error) {
+	if name == "" {
+		return os.Geteuid(), os.Getegid(), nil
+	}
+	u, group, err := lookup(name)
+	if err != nil {
+		return 0, 0, err
+	}
+	cred, err := credential(u, group)
+	if err != nil {
+		return 0, 0, fmt.Errorf("user %s: %w", name, err)
+	}
+	return int(cred.Uid), int(cred.Gid), nil
+}
+
 // Name is the last part of the program's path.
 func (p *Program) Name() string { return filepath.Base(p.argv[0]) }
 
-func credential(u *user.User) (*syscall.Credential, error) {
+// credential is that of a user with all groups, or with the one that is named alone.
+func credential(u *user.User, group string) (*syscall.Credential, error) {
 	groups, err := u.GroupIds()
 	if err != nil {
 		return nil, err
 	}
+	gid := u.Gid
+	if group != "" {
+		gid, groups = group, []string{group}
+	}
 	ids := make([]uint32, 0, 2+len(groups))
-	for _, s := range append([]string{u.Uid, u.Gid}, groups...) {
+	for _, s := range append([]string{u.Uid, gid}, groups...) {
 		n, err := strconv.ParseUint(s, 10, 32)
 		if err != nil {
 			return nil, err

@@ -48,6 +48,8 @@ type Global struct {
 	Strict           Of[bool]
 	DefaultInterface Of[string]
 	ScriptUser       Of[string]
+	Pipes            [3]Pipe // notify_fifo, vrrp_notify_fifo, lvs_notify_fifo
+	Repeat           Of[bool]
 	ScriptSecurity   Of[bool]
 	Dynamic          Of[bool]
 	ChecksumV2       Of[bool]
@@ -129,9 +131,16 @@ type Tracked struct {
 	At       Place
 }
 
+// Pipe is a FIFO that events are written into.
+type Pipe struct {
+	Path   Of[string]
+	User   string
+	Script Of[[]string]
+}
+
 // Notified is a program that is told of a state.
 type Notified struct {
-	State   string // master, backup, fault, stop; "": all, with arguments
+	State   string // master, backup, fault, stop, deleted; "": all, with arguments
 	Command []string
 	User    string
 	At      Place

@@ -31,6 +31,7 @@ func Convert(f *File, o Options, w World) (*Document, []Message) {
 	c.routers()
 	c.groups()
 	c.checks()
+	c.pipes()
 	c.servers()
 	c.sessions()
 	c.doc.Names, c.doc.Called = c.names(), c.given
@@ -184,33 +185,51 @@ func (c *converter) routersMade() (names []string) {
 }
 
 // states are the words for keepalived's.
-var states = map[string]string{"master": "active", "backup": "backup", "fault": "fault", "stop": "initialize"}
+var states = map[string]string{"master": "active", "backup": "backup", "fault": "fault", "stop": "stop", "deleted": "deleted"}
 
 // patience is how long a program may run: as long as it can be, because keepalived
 // never ends one.
 const patience = "10m"
 
 // notify says which programs are told of states. One program that is told of
-// several is there once.
+// several is there once. What is told of one state comes before what is told of all, as
+// keepalived has it; and without a notify_deleted, to be deleted is a fault.
 func (c *converter) notify(t *Table, list []Notified, whose string) {
 	type key struct {
 		command, user string
-		all           bool
+		all, deleted  bool
 	}
 	made := map[key]*Table{}
+	list = slices.Clone(list)
+	slices.SortStableFunc(list, func(a, b Notified) int {
+		switch {
+		case a.State != "" && b.State == "":
+			return -1
+		case a.State == "" && b.State != "":
+			return 1
+		}
+		return 0
+	})
+	saysDeleted := slices.ContainsFunc(list, func(n Notified) bool { return n.State == "deleted" })
 	for _, n := range list {
 		if c.sessionPair() && gluesConntrackd(n.Command) {
 			c.say(n.At, Note, "%s: %s: nothing to carry over: [sessions] hands connections over by itself", whose, n.Command[0])
 			continue
 		}
-		k := key{strings.Join(n.Command, "\x00"), n.User, n.State == ""}
+		k := key{strings.Join(n.Command, "\x00"), n.User, n.State == "", n.State == "deleted"}
 		word := "notify"
 		if n.State != "" {
 			word += "_" + n.State
 		}
 		o := Origin{n.At, word}
-		if one := made[k]; one != nil {
+		told := func(one *Table) {
 			one.add("states", states[n.State], o)
+			if n.State == "fault" && !saysDeleted {
+				one.add("states", states["deleted"], o)
+			}
+		}
+		if one := made[k]; one != nil {
+			told(one)
 			continue
 		}
 		one := t.table("notify", o)
@@ -219,13 +238,46 @@ func (c *converter) notify(t *Table, list []Notified, whose string) {
 			one.add("command", a, o)
 		}
 		if n.State != "" {
-			one.add("states", states[n.State], o)
+			told(one)
 		} else {
 			one.set("arguments", "keepalived", o)
 		}
 		one.set("timeout", patience, o)
 		if n.User != "" {
 			one.set("user", n.User, o)
+		}
+	}
+}
+
+// pipes says into which FIFOs events are written.
+func (c *converter) pipes() {
+	g := c.file.Global
+	for i, p := range g.Pipes {
+		word := pipeWords[i]
+		switch {
+		case !p.Path.Set && p.Script.Set:
+			c.say(p.Script.At, Fault, "%s_script without %s - ignoring", word, word)
+			continue
+		case !p.Path.Set:
+			continue
+		}
+		o := Origin{p.Path.At, word}
+		t := c.doc.table("pipe", o)
+		t.set("path", p.Path.V, o)
+		switch word {
+		case "vrrp_notify_fifo":
+			t.add("tell", "routers", o)
+		case "lvs_notify_fifo":
+			t.add("tell", "servers", o)
+		}
+		for _, a := range p.Script.V {
+			t.add("command", a, Origin{p.Script.At, word + "_script"})
+		}
+		if p.User != "" {
+			t.set("user", p.User, o)
+		}
+		if g.Repeat.V {
+			t.set("repeat", true, Origin{g.Repeat.At, "fifo_write_vrrp_states_on_reload"})
 		}
 	}
 }

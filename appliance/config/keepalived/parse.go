@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -95,8 +96,58 @@ func (p *parser) root(root *Node) {
 	}
 }
 
+// withGroup is a user, and the group that is named behind it.
+func withGroup(user, group string) string {
+	if group == "" {
+		return user
+	}
+	return user + ":" + group
+}
+
+// defaultScriptUser runs programs, if there is such a user and no other is named.
+const defaultScriptUser = "keepalived_script"
+
+func (p *parser) scriptUser() string {
+	if u := p.file.Global.ScriptUser; u.Set || p.world.User == nil || !p.world.User(defaultScriptUser) {
+		return u.V
+	}
+	return defaultScriptUser
+}
+
+// pipeWords are the keywords of pipes, in the order of [Global.Pipes].
+var pipeWords = [3]string{"notify_fifo", "vrrp_notify_fifo", "lvs_notify_fifo"}
+
+// pipes reads them when everything that they depend on has been read.
+func (p *parser) pipes(block *Node) {
+	for _, n := range block.Children {
+		i := slices.Index(pipeWords[:], strings.TrimSuffix(n.Word, "_script"))
+		if i < 0 {
+			continue
+		}
+		one := &p.file.Global.Pipes[i]
+		if strings.HasSuffix(n.Word, "_script") {
+			if argv, user, ok := p.command(n, n.Word); ok {
+				one.Script = of(argv, n.At)
+				if one.User == "" {
+					one.User = user
+				}
+			}
+			continue
+		}
+		if one.Path.Set {
+			p.say(n.At, Fault, "%s already specified - ignoring %s", n.Word, n.arg(0))
+			continue
+		}
+		set(p, n, &one.Path, n.arg(0))
+		if one.User = withGroup(n.arg(1), n.arg(2)); one.User == "" {
+			one.User = p.scriptUser()
+		}
+	}
+}
+
 func (p *parser) global(block *Node) {
 	g := &p.file.Global
+	defer p.pipes(block)
 	for _, n := range block.Children {
 		switch n.Word {
 		case "router_id":
@@ -110,7 +161,9 @@ func (p *parser) global(block *Node) {
 		case "default_interface":
 			set(p, n, &g.DefaultInterface, n.arg(0))
 		case "script_user":
-			set(p, n, &g.ScriptUser, n.arg(0))
+			set(p, n, &g.ScriptUser, withGroup(n.arg(0), n.arg(1)))
+		case "fifo_write_vrrp_states_on_reload":
+			g.Repeat = p.boolean(n)
 		case "enable_script_security":
 			g.ScriptSecurity = p.boolean(n)
 		case "dynamic_interfaces":
@@ -211,9 +264,9 @@ func (p *parser) command(n *Node, what string) (argv []string, user string, ok b
 		p.say(n.At, Fault, "%s is missing its program", what)
 		return nil, "", false
 	}
-	user = n.arg(1)
+	user = withGroup(n.arg(1), n.arg(2))
 	if user == "" {
-		user = p.file.Global.ScriptUser.V
+		user = p.scriptUser()
 	}
 	return p.program(n, what, argv, n.arg(0)), user, true
 }

@@ -22,7 +22,7 @@ func (p *parser) group(block *Node) *SyncGroup {
 			g.Weights = of(true, n.At)
 		case "track_interface", "track_script", "track_file", "track_process":
 			g.Track = append(g.Track, p.tracked(n, whose)...)
-		case "notify", "notify_master", "notify_backup", "notify_fault", "notify_stop":
+		case "notify", "notify_master", "notify_backup", "notify_fault", "notify_stop", "notify_deleted":
 			g.Notify = p.notified(g.Notify, n, whose)
 		}
 	}
@@ -44,7 +44,7 @@ func (p *parser) weight(n *Node, most int) (w Of[int], reverse bool) {
 }
 
 func (p *parser) script(block *Node) *Script {
-	s := &Script{Name: block.arg(0), At: block.At, User: p.file.Global.ScriptUser.V}
+	s := &Script{Name: block.arg(0), At: block.At, User: p.scriptUser()}
 	for _, n := range block.Children {
 		switch n.Word {
 		case "script":

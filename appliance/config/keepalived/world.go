@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"strings"
 )
@@ -52,6 +53,7 @@ func Here() World {
 			st, err := os.Stat(path)
 			return err == nil && st.Mode().IsRegular() && st.Mode().Perm()&0o111 != 0
 		},
+		User:      func(name string) bool { _, err := user.Lookup(name); return err == nil },
 		Interface: func(name string) bool { _, err := net.InterfaceByName(name); return err == nil },
 	}
 }
