@@ -83,7 +83,7 @@ var layers = map[string][]string{
 	"appliance/lab/probe":   {"appliance/lab"},
 	"appliance/lab/guest":   nil,
 	"appliance/lab/pair":    {"appliance", "appliance/config", "appliance/control", "appliance/lab", "appliance/lab/capture", "appliance/lab/probe", "nat/conntrack", "nat/session"},
-	"appliance/demo":        {"appliance", "appliance/lab", "appliance/lab/capture", "appliance/lab/pair", "appliance/lab/probe"},
+	"appliance/demo":        {"appliance", "appliance/web/page", "appliance/lab", "appliance/lab/capture", "appliance/lab/pair", "appliance/lab/probe"},
 	"appliance/bench":       {"appliance/lab", "appliance/lab/capture", "appliance/lab/pair", "appliance/lab/probe", "health", "nat", "nat/conntrack", "nat/entry", "nat/nft", "nat/session"},
 	"appliance/e2e":         nil,
 	"appliance/e2e/bonds":   nil,

@@ -29,9 +29,10 @@ func (d *demo) event(ctx context.Context, name string, bound time.Duration, next
 	end := time.Now()
 
 	e := Event{
-		Name: name, BoundMS: ms(bound),
+		Name: name, BoundMS: ms(bound), AtSeconds: from.Sub(d.began).Seconds(),
 		OutagesMS: map[string]float64{}, NoiseMS: map[string]float64{}, NewMS: map[string]float64{},
 	}
+	e.Window = d.window(from, end, bound)
 	for _, s := range d.traffic.Series() {
 		e.OutagesMS[s.Name] = ms(s.Gap(from, end).Duration())
 		e.NoiseMS[s.Name] = ms(s.Noise(calmEnd.Add(-d.opt.calm), calmEnd))
@@ -55,6 +56,32 @@ func (d *demo) event(ctx context.Context, name string, bound time.Duration, next
 	d.report.Events = append(d.report.Events, e)
 	d.say("%s", d.told(e))
 	return ctx.Err()
+}
+
+// windowSteps is how many steps a window has.
+const windowSteps = 220
+
+// window is what came through around an event that began at from and was over by end. Of
+// a crash it is as long as is of interest; of what was planned, all of it.
+func (d *demo) window(from, end time.Time, bound time.Duration) Window {
+	all := d.traffic.Series()
+	length := end.Sub(from)
+	if bound > 0 {
+		longest := bound
+		for _, s := range all {
+			longest = max(longest, s.Gap(from, end).Duration())
+		}
+		length = min(length, longest*2)
+	}
+	lead := length / 5
+	step := (lead + length) / windowSteps
+	w := Window{FromMS: -ms(lead), StepMS: float64(step) / float64(time.Millisecond), Counts: map[string][]int{}, GapsMS: map[string][2]float64{}}
+	for _, s := range all {
+		w.Counts[s.Name] = s.Counts(from.Add(-lead), step, windowSteps)
+		gap := s.Gap(from, end)
+		w.GapsMS[s.Name] = [2]float64{ms(gap.From.Sub(from)), ms(gap.To.Sub(from))}
+	}
+	return w
 }
 
 // told is what there is to say about an event while the demo goes on.
@@ -93,6 +120,9 @@ func (d *demo) ask(ctx context.Context, g *pair.Gateway, e *Event, from time.Tim
 	}
 	for _, r := range s.Routers {
 		if r.LastTransition != nil && r.LastTransition.After(from.Round(0)) {
+			if r.State == "active" {
+				e.ActiveSeconds = r.LastTransition.Sub(d.began.Round(0)).Seconds()
+			}
 			d.note(*r.LastTransition, "%s: router %s %s (%s)", g.Name, r.Name, r.State, r.Reason)
 		}
 	}

@@ -58,6 +58,20 @@ type Event struct {
 	NewMS map[string]float64 `json:"new_connection_ms"`
 	// Takeover is what the new active gateway says; null without sessions.
 	Takeover *Takeover `json:"takeover"`
+	// AtSeconds is when it began, since the demo did.
+	AtSeconds float64 `json:"at_seconds"`
+	// ActiveSeconds is when the new active gateway became so; 0: it does not say.
+	ActiveSeconds float64 `json:"active_seconds"`
+	Window        Window  `json:"window"`
+}
+
+// Window is what came through around an event, step by step.
+type Window struct {
+	FromMS float64          `json:"from_ms"` // of the first step, counted from the event
+	StepMS float64          `json:"step_ms"`
+	Counts map[string][]int `json:"counts"` // arrivals in each step, by probe
+	// GapsMS is where the longest silence began and ended, counted from the event.
+	GapsMS map[string][2]float64 `json:"gaps_ms"`
 }
 
 // Takeover is what there was still to do at the moment of activation.

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
+	"slices"
 	"testing"
 
 	"understudy/appliance/lab/pair"
@@ -96,6 +98,45 @@ func TestJSONContract(t *testing.T) {
 				t.Errorf("a key is missing in %s", b.Bytes())
 			}
 		})
+	}
+}
+
+// TestPageForPeople: what was found is on it, whatever was; what came from elsewhere is
+// text; and it has nothing to run or to load.
+func TestPageForPeople(t *testing.T) {
+	r := sampleReport()
+	r.Lost[0].Cause = "<script>alert(1)</script>"
+	r.Events[0].AtSeconds, r.Events[0].ActiveSeconds, r.Events[1].AtSeconds = 5.25, 5.6, 12.3
+	r.Events[0].Window = Window{FromMS: -50, StepMS: 10, Counts: map[string][]int{"udp_out": {5, 5, 5, 5, 5, 0, 0, 0, 9, 5}}, GapsMS: map[string][2]float64{"udp_out": {0, 30}}}
+	r.Events[0].OutagesMS["udp_out"] = 30
+	for name, r := range map[string]*Report{"sample": r, "routed": {Events: []Event{{Name: "crash", OutagesMS: map[string]float64{"udp_out": 1, "udp_in": 1}}}}, "empty": {}} {
+		t.Run(name, func(t *testing.T) {
+			var b bytes.Buffer
+			if err := r.WriteHTML(&b, "v1"); err != nil {
+				t.Fatal(err)
+			}
+			for _, bad := range []string{"<script", "NaN", "Inf", "src=", "ZgotmplZ"} {
+				if i := bytes.Index(b.Bytes(), []byte(bad)); i >= 0 {
+					t.Errorf("%s in …%s…", bad, b.Bytes()[max(0, i-60):min(b.Len(), i+60)])
+				}
+			}
+			if name != "sample" {
+				return
+			}
+			for _, want := range []string{"2 of 205 connections were lost", "&lt;script&gt;alert(1)", "not clean", "seen from 203.0.113.1:1024", `>30 ms</text>`, "gw1 frozen"} {
+				if !bytes.Contains(b.Bytes(), []byte(want)) {
+					t.Errorf("no %s", want)
+				}
+			}
+		})
+	}
+	// Who was active: gw1 until it died, gw2 from when it was, over the hand-over to gw1.
+	var got []string
+	for _, s := range r.course().Spans {
+		got = append(got, fmt.Sprintf("%s %g+%g at %g", s.Class, s.X, s.Width, s.Y))
+	}
+	if want := []string{"active 0+425.3 at 6", "active 453.6+542.7 at 36", "gone 425.3+574.7 at 6", "active 996.3+3.7 at 6"}; !slices.Equal(got, want) {
+		t.Errorf("want %q\ngot  %q", want, got)
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ func newDemo() *cobra.Command {
 	var (
 		o       demo.Options
 		asJSON  bool
+		file    string
 		verbose bool
 	)
 	c := &cobra.Command{
@@ -46,6 +48,12 @@ func newDemo() *cobra.Command {
 			if err := writeReport(cmd.OutOrStdout(), report, asJSON); err != nil {
 				return err
 			}
+			if file != "" {
+				if err := writePage(file, report); err != nil {
+					return err
+				}
+				fmt.Fprintf(cmd.ErrOrStderr(), "report: %s\n", file)
+			}
 			if !report.OK {
 				return &codeError{code: exitFailed, quiet: true, err: errors.New("a flow established before the crash was lost")}
 			}
@@ -54,6 +62,7 @@ func newDemo() *cobra.Command {
 	}
 	f := c.Flags()
 	f.BoolVar(&asJSON, "json", false, "end with one JSON object on standard output; progress goes to standard error")
+	f.StringVar(&file, "report", "", "write the result as a page, too: one HTML file that needs nothing else")
 	f.BoolVar(&verbose, "verbose", false, "show what the gateways log")
 	f.DurationVar(&o.Interval, "interval", 0, "advert interval (default 100ms)")
 	f.IntVar(&o.Crashes, "crashes", 1, "crash and return this many times")
@@ -66,6 +75,18 @@ func writeReport(w io.Writer, r *demo.Report, asJSON bool) error {
 		return r.WriteJSON(w)
 	}
 	if err := r.WriteText(w); err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	return nil
+}
+
+// writePage writes the report as a page, whole or not at all.
+func writePage(file string, r *demo.Report) error {
+	var b bytes.Buffer
+	if err := r.WriteHTML(&b, version); err != nil {
+		return err
+	}
+	if err := os.WriteFile(file, b.Bytes(), 0o644); err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
 	return nil

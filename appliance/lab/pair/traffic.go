@@ -138,6 +138,7 @@ type Measure interface {
 	Gap(from, to time.Time) probe.Gap
 	Noise(from, to time.Time) time.Duration
 	Since(time.Time) int
+	Counts(from time.Time, step time.Duration, n int) []int
 }
 
 // Series lists the probes in motion.

@@ -92,6 +92,23 @@ func (a *arrivals) within(from, to time.Time) time.Duration {
 	return time.Duration(longest)
 }
 
+// counts are the arrivals in each of n steps from a moment on.
+func (a *arrivals) counts(from time.Time, step time.Duration, n int) []int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	out := make([]int, n)
+	lo := int64(from.Sub(a.base))
+	i, _ := slices.BinarySearch(a.at, lo)
+	for ; i < len(a.at); i++ {
+		k := (a.at[i] - lo) / int64(step)
+		if k >= int64(n) {
+			break
+		}
+		out[k]++
+	}
+	return out
+}
+
 // since tells how many arrived after t.
 func (a *arrivals) since(t time.Time) int {
 	a.mu.Lock()

@@ -67,6 +67,11 @@ func (e *Echo) Gap(from, to time.Time) Gap { return e.arrived.gap(from, to) }
 // Noise is the longest silence between two echoes that both came in from..to.
 func (e *Echo) Noise(from, to time.Time) time.Duration { return e.arrived.within(from, to) }
 
+// Counts are the echoes that came in each of n steps from a moment on.
+func (e *Echo) Counts(from time.Time, step time.Duration, n int) []int {
+	return e.arrived.counts(from, step, n)
+}
+
 // Since counts the echoes that came after t.
 func (e *Echo) Since(t time.Time) int { return e.arrived.since(t) }
 

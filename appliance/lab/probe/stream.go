@@ -155,6 +155,11 @@ func (s *Stream) Gap(from, to time.Time) Gap { return s.arrived.gap(from, to) }
 // Noise is the longest stall between two arrivals that both were in from..to.
 func (s *Stream) Noise(from, to time.Time) time.Duration { return s.arrived.within(from, to) }
 
+// Counts are the arrivals in each of n steps from a moment on.
+func (s *Stream) Counts(from time.Time, step time.Duration, n int) []int {
+	return s.arrived.counts(from, step, n)
+}
+
 // Since counts the arrivals after t.
 func (s *Stream) Since(t time.Time) int { return s.arrived.since(t) }
 
