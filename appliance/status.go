@@ -253,6 +253,7 @@ type EntryStatus struct {
 	Address   string         `json:"address"` // or its mark
 	Group     string         `json:"group"`   // that it moves with
 	Steer     string         `json:"steer"`
+	Forward   string         `json:"forward"` // nat | direct
 	OnFailure string         `json:"on_failure"`
 	Enough    bool           `json:"enough"`    // servers: the quorum, or one
 	NewFlows  uint64         `json:"new_flows"` // so far, on this node
@@ -267,7 +268,9 @@ type ServerStatus struct {
 	Weight  int    `json:"weight"`
 	Drained bool   `json:"drained,omitempty"`
 	Full    bool   `json:"full,omitempty"` // it has as many connections as it may
-	Spare   bool   `json:"spare,omitempty"`
+	// Unreachable: it is called by its MAC, and nobody answers for its address.
+	Unreachable bool `json:"unreachable,omitempty"`
+	Spare       bool `json:"spare,omitempty"`
 	// Share is what part of the new flows it gets now.
 	Share float64 `json:"share"`
 	// Connections is there where something goes by their number: as last counted.

@@ -40,7 +40,7 @@ func (c *checker) entry(path string, raw *rawEntry) Entry {
 	e := Entry{Config: entry.Config{Name: c.name(join(path, "name"), raw.Name, `name the entry point, like name = "web"`)}}
 	e.Steer = known(c, join(path, "steer"), raw.Steer, def.Steer, entry.Steers())
 	e.OnFailure = known(c, join(path, "on_failure"), raw.OnFailure, def.OnFailure, []entry.Policy{entry.Reset, entry.Keep}, "move")
-	known(c, join(path, "forward"), raw.Forward, "nat", []string{"nat"}, "direct")
+	e.Direct = known(c, join(path, "forward"), raw.Forward, "nat", []string{"nat", "direct"}) == "direct"
 	c.offered(path, raw, &e)
 	for i, rs := range raw.Servers {
 		if rs != nil {
@@ -204,14 +204,18 @@ func (c *checker) likeServers(path string, e *Entry) {
 		if !a.IsValid() {
 			return
 		}
-		if (a.Port() == 0) != (first.Port() == 0) {
+		if e.Direct && a.Port() != 0 {
+			c.add(path, fmt.Sprintf("%s has a port, and forward = \"direct\" leaves packets as they are: a server is called at the port that the client called", a), "write "+quote(a.Addr().String()))
+			return
+		}
+		if !e.Direct && (a.Port() == 0) != (first.Port() == 0) {
 			c.add(path, fmt.Sprintf("%s and %s: one has a port, one has none", entry.AddressText(a), entry.AddressText(first)),
 				"write a port with all servers, or with none: then they are called at the port that the client called")
 		}
 		c.alike(path, a.Addr(), first.Addr())
 	}
-	for i, s := range e.Servers[1:] {
-		look(join(at(join(path, "servers"), i+1), "address"), s.Address)
+	for i, s := range e.Servers {
+		look(join(at(join(path, "servers"), i), "address"), s.Address)
 	}
 	look(join(path, "spare"), e.Spare)
 	if e.Spare.IsValid() && slices.ContainsFunc(e.Servers, func(s entry.Server) bool { return s.Address == e.Spare }) {
@@ -310,6 +314,9 @@ func (c *checker) checkSteering() {
 		if e.Steer != entry.Primary && !e.Steer.ByClient() {
 			c.add(join(path, "steer"), `with sessions.mode "active" both nodes steer each packet, and must do the same without asking`,
 				`use "primary", "source-hash" or "consistent-hash"`)
+		}
+		if e.Direct {
+			c.add(join(path, "forward"), `with sessions.mode "active" both nodes see each packet, and both would hand it to the server`, `use another mode, or forward = "nat"`)
 		}
 		if e.Persist > 0 {
 			c.add(join(path, "persist"), `with sessions.mode "active" each node would remember what only it has seen`, `remove it, and steer by "source-hash" or "consistent-hash"`)

@@ -35,6 +35,9 @@ func (c *Config) EntryGroup(name string) string {
 
 // serverHosts are the hosts that flows to entry points are translated to.
 func (e Entry) serverHosts() (out []netip.Addr) {
+	if e.Direct {
+		return nil // nothing is translated, nor tracked
+	}
 	for _, s := range e.Servers {
 		out = append(out, s.Address.Addr())
 	}
@@ -53,6 +56,9 @@ func (e Entry) agreed(with string) string {
 	line := fmt.Sprintf("entry %s %v by %s to %s with %s", e.Name, e.Match, e.Steer, strings.Join(servers, " "), with)
 	if e.Spare.IsValid() {
 		line += " spare " + entry.AddressText(e.Spare)
+	}
+	if e.Direct {
+		line += " directly"
 	}
 	if e.Persist > 0 {
 		line += " kept " + e.Persist.String()

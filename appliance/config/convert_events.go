@@ -1,6 +1,8 @@
 package config
 
 import (
+	"slices"
+
 	"understudy/nat"
 	"understudy/nat/session"
 )
@@ -28,11 +30,17 @@ func (c *Config) events() *nat.Events {
 	switch {
 	case c.Sessions == nil || c.Sessions.Filter == FilterOff:
 		return nil
-	case c.Sessions.Filter == FilterAuto && (c.Mappings == nil || len(c.Mappings.Sources)+len(c.Mappings.Forwards)+len(c.Mappings.Entries) == 0):
+	case c.Sessions.Filter == FilterAuto && !c.translates():
 		return nil
 	}
 	never, late := c.Policy().Silent()
 	return &nat.Events{Early: c.Sessions.Knobs.Early, Never: calls(never), Late: calls(late)}
+}
+
+// translates tells whether something is translated and forwarded at once.
+func (c *Config) translates() bool {
+	m := c.Mappings
+	return m != nil && (len(m.Sources)+len(m.Forwards) > 0 || slices.ContainsFunc(m.Entries, func(e Entry) bool { return !e.Direct }))
 }
 
 func calls(boxes []session.Calls) (out []nat.Calls) {

@@ -62,6 +62,11 @@ func clean() (out Cleaned, err error) {
 		err = errors.Join(entries.Clean(), entries.Close())
 	}
 	errs = append(errs, err)
+	direct, err := nft.OpenDirect(nft.Config{})
+	if err == nil {
+		err = errors.Join(direct.Clean(), direct.Close())
+	}
+	errs = append(errs, err)
 	table, err := nft.Open(nft.Config{})
 	if err == nil {
 		err = errors.Join(table.Clean(), table.Close())

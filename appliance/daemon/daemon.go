@@ -80,6 +80,8 @@ type node struct {
 	tableWatch *nft.Watcher
 	entryTable *nft.Entries
 	entryWatch *nft.Watcher
+	direct     *nft.Direct
+	directSeen *nft.Watcher
 	entries    *entries
 	sessions   *sessions // nil without [sessions]
 	checks     *checks
@@ -277,6 +279,9 @@ func (n *node) run(ctx context.Context) error {
 	g.Go(func() error { return n.tableWatch.Run(ctx, n.table.PortID, n.repairTable) })
 	g.Go(func() error {
 		return n.entryWatch.Run(ctx, n.entryTable.PortID, n.entries.repair)
+	})
+	g.Go(func() error {
+		return n.directSeen.Run(ctx, n.direct.PortID, n.entries.repair)
 	})
 	g.Go(func() error { n.entries.run(ctx); return nil })
 	g.Go(func() error { n.watchAlarm(ctx, appliance.AlarmServers, n.entries.lacking); return nil })

@@ -47,12 +47,15 @@ type (
 //	follow  flows of servers that have died are cut; clients of a new active node are
 //	        learnt from their flows
 //	count   connections, where somebody goes by their number
+//	reach   MACs, where packets are handed to servers by them
 type entries struct {
 	table entryTable
 	open  func() (entryFlows, error)
-	file  string // where drained servers are noted
-	log   *slog.Logger
-	tell  func(entryTold) // nil: nobody wants to know
+	// lookOut opens the table of neighbours.
+	lookOut func() (neighbours, error)
+	file    string // where drained servers are noted
+	log     *slog.Logger
+	tell    func(entryTold) // nil: nobody wants to know
 
 	steerC, followC chan struct{} // hold one each: there is something to do
 
@@ -104,14 +107,13 @@ const (
 )
 
 func newEntries(table entryTable, open func() (entryFlows, error), file string, log *slog.Logger) *entries {
-	return &entries{table: table, open: open, file: file, log: log,
+	return &entries{table: table, open: open, lookOut: openNeighbours, file: file, log: log,
 		steerC: make(chan struct{}, 1), followC: make(chan struct{}, 1),
 		states: map[string]word{}, active: map[string]bool{},
 		cuts: map[deadServer]int{}, restores: map[string]bool{}, drained: readDrained(file)}
 }
 
-// openFlows opens the established flows.
-func openFlows() (entryFlows, error) { return entrynet.Open() }
+func openNeighbours() (neighbours, error) { return entrynet.OpenNeighbours() }
 
 func wakeUp(c chan struct{}) {
 	select {
@@ -264,6 +266,7 @@ func (e *entries) run(ctx context.Context) {
 	wg.Go(func() { e.steer(ctx) })
 	wg.Go(func() { e.follow(ctx) })
 	wg.Go(func() { e.count(ctx) })
+	wg.Go(func() { e.reach(ctx) })
 	wg.Wait()
 }
 
@@ -428,7 +431,6 @@ func (e *entries) followNow(flows entryFlows) (again bool) {
 }
 
 func (e *entries) mark(list []entrynet.Flow) error {
-	const tcp = 6
 	out := make([]nft.CutFlow, len(list))
 	for i, f := range list {
 		out[i] = nft.CutFlow{Client: f.Client, To: f.To, Proto: tcp}
@@ -538,14 +540,14 @@ func (e *entries) status() []appliance.EntryStatus {
 	out := make([]appliance.EntryStatus, 0, len(e.points))
 	for _, p := range e.points {
 		cfg := p.set.Config()
-		s := appliance.EntryStatus{Name: cfg.Name, Address: cfg.Match.String(), Steer: string(cfg.Steer), OnFailure: string(cfg.OnFailure),
+		s := appliance.EntryStatus{Name: cfg.Name, Address: cfg.Match.String(), Steer: string(cfg.Steer), Forward: forwardWord(cfg), OnFailure: string(cfg.OnFailure),
 			Group: p.group, Enough: p.set.Quorate(), NewFlows: counters.New[cfg.Name], Servers: []appliance.ServerStatus{}}
 		if point := p.set.Point(); !point.Serves() {
 			s.Enough = false
 		}
 		for _, v := range p.set.States() {
 			one := appliance.ServerStatus{Address: entry.AddressText(v.Address), State: v.State.String(), Weight: v.Weight, Check: v.Check,
-				Drained: v.Drained, Full: v.Full, Share: float64(v.Share) / 1000, Spare: v.Spare}
+				Drained: v.Drained, Full: v.Full, Unreachable: v.Unreachable, Share: float64(v.Share) / 1000, Spare: v.Spare}
 			if v.Check == "" {
 				one.State = health.Up.String()
 			}
@@ -586,7 +588,19 @@ func (n *node) openEntries(cfg *config.Config, dir string) (err error) {
 		return err
 	}
 	n.undo = append(n.undo, n.entryWatch.Close)
-	n.entries = newEntries(n.entryTable, openFlows, filepath.Join(dir, drainedFile), n.log)
+	if n.direct, err = nft.OpenDirect(nft.Config{}); err != nil {
+		return err
+	}
+	n.undo = append(n.undo, n.direct.Close)
+	if n.directSeen, err = nft.OpenDirectWatcher(nft.Config{}); err != nil {
+		return err
+	}
+	n.undo = append(n.undo, n.directSeen.Close)
+	open := func() (entryFlows, error) {
+		flows, err := entrynet.Open()
+		return &bothFlows{entryFlows: flows, direct: n.direct}, err
+	}
+	n.entries = newEntries(bothTables{n.entryTable, n.direct}, open, filepath.Join(dir, drainedFile), n.log)
 	if err := n.entries.prepare(cfg); err != nil {
 		return err
 	}

@@ -100,7 +100,7 @@ func (k *entryTwin) Count(points []entry.Point) ([][]int, error) {
 	defer k.mu.Unlock()
 	out := make([][]int, len(points))
 	for i := range points {
-		out[i] = k.counts
+		out[i] = slices.Clone(k.counts)
 	}
 	return out, nil
 }

@@ -24,6 +24,9 @@ func OpenWatcher(c Config) (*Watcher, error) { return openWatcher(c, Table) }
 // OpenEntryWatcher does the same for the table of entry points.
 func OpenEntryWatcher(c Config) (*Watcher, error) { return openWatcher(c, EntryTable) }
 
+// OpenDirectWatcher does the same for those of direct entry points.
+func OpenDirectWatcher(c Config) (*Watcher, error) { return openWatcher(c, DirectTable) }
+
 func openWatcher(c Config, table string) (*Watcher, error) {
 	nl, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: c.NetNS})
 	if err != nil {

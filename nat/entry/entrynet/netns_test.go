@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -288,5 +289,32 @@ func TestCutDatagrams(t *testing.T) {
 	}
 	if got := send(); got == first {
 		t.Errorf("server %d has died, and gets datagrams", got)
+	}
+}
+
+// Whose MAC is known, whose is not, and who has none to know.
+func TestNeighbours(t *testing.T) {
+	n := newNetwork(t)
+	var look *entrynet.Neighbours
+	n.must(n.gateway.Do(func() (err error) { look, err = entrynet.OpenNeighbours(); return err }))
+	t.Cleanup(func() { n.must(look.Close()) })
+	n.must(n.gateway.Route("198.51.100.0/24", "192.0.2.9"))
+	want := map[netip.Addr]entrynet.Reach{}
+	for a, r := range map[string]entrynet.Reach{"10.0.0.21": entrynet.Reached, "2001:db8:1::22": entrynet.Reached, "10.0.0.99": entrynet.Silent,
+		"2001:db8:1::99": entrynet.Silent, "198.51.100.7": entrynet.Beyond, "100.64.0.1": entrynet.Beyond, "10.0.0.1": entrynet.Beyond} {
+		want[netip.MustParseAddr(a)] = r
+	}
+	seen := map[netip.Addr]entrynet.Reach{}
+	for end := time.Now().Add(2 * patience); !maps.Equal(seen, want); time.Sleep(10 * time.Millisecond) {
+		got, err := look.Look(slices.Collect(maps.Keys(want)))
+		n.must(err)
+		for a, r := range got {
+			if r != entrynet.Asked { // who does not answer is asked again and again
+				seen[a] = r
+			}
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%v, want %v", seen, want)
+		}
 	}
 }
