@@ -72,6 +72,9 @@ var layers = map[string][]string{
 	"vrrp/election":             {"vrrp/record", "vrrp", "vrrp/witness", "vrrp/vrrpnet"},
 	"appliance/daemon":          {"*"}, // the wiring knows all
 
+	// What keeps a machine from being a gateway.
+	"appliance/doctor": {"appliance", "appliance/config", "appliance/kernel", "vrrp"},
+
 	// What happened, on disk.
 	"appliance/history/histfile": {"appliance/history"},
 
@@ -91,7 +94,7 @@ var layers = map[string][]string{
 	"appliance/interop":     nil,
 
 	// The command starts processes: the election it is, or the daemon.
-	"cmd/understudy": {"appliance", "vrrp/record", "appliance/replay", "vrrp/election", "appliance/daemon", "appliance/config", "appliance/config/keepalived", "appliance/decode", "appliance/control", "appliance/demo", "appliance/bench", "appliance/kernel", "appliance/dog", "appliance/dropin", "health/heartbeat", "health/program", "health/pulse", "lacp", "lacp/lacpnet", "appliance/history"},
+	"cmd/understudy": {"appliance", "vrrp/record", "appliance/replay", "vrrp/election", "appliance/daemon", "appliance/config", "appliance/config/keepalived", "appliance/decode", "appliance/control", "appliance/demo", "appliance/bench", "appliance/kernel", "appliance/dog", "appliance/dropin", "health/heartbeat", "health/program", "health/pulse", "lacp", "lacp/lacpnet", "appliance/history", "appliance/doctor"},
 }
 
 // pure packages decide and do nothing else.

@@ -126,6 +126,10 @@ type GroupStatus struct {
 	Members []string `json:"members"`
 	Leaving bool     `json:"leaving,omitempty"`
 	Held    bool     `json:"held,omitempty"` // its takeover is put off by the guard
+	// Reason is why it is in its state, and what is tracked that is not as it should be;
+	// LastTransition since when, null before the first.
+	Reason         string     `json:"reason"`
+	LastTransition *time.Time `json:"last_transition"`
 	// Restored counts what of the group's identity others removed and we put back.
 	Restored int `json:"restored"`
 	// Notify are the programs that are told of it.

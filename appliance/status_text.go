@@ -4,16 +4,15 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 )
 
-// WriteText prints s for people: what is held, how safe it is, what is wrong.
-func (s Status) WriteText(w io.Writer, now time.Time) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "%s\tunderstudy %s, up %s\n", s.Node, s.versions(), shortDuration(time.Duration(s.UptimeSeconds*float64(time.Second))))
+// WriteText prints s for people: what is held and why, how safe it is, what is wrong.
+func (s Status) WriteText(w io.Writer, now time.Time, colours bool) error {
+	t := newTable(w, colours)
+	fmt.Fprintf(t, "%s\tunderstudy %s, up %s\n", paint(t, heading, s.Node), s.versions(), shortDuration(time.Duration(s.UptimeSeconds*float64(time.Second))))
 	fmt.Fprintln(t)
-	fmt.Fprintln(t, "GROUP\tSTATE\tTERM\tMEMBERS")
+	fmt.Fprintln(t, "GROUP\tSTATE\tSINCE\tTERM\tMEMBERS\tWHY")
 	for _, g := range s.Groups {
 		state := g.State
 		if g.Leaving {
@@ -22,14 +21,14 @@ func (s Status) WriteText(w io.Writer, now time.Time) error {
 		if g.Held {
 			state += " (held)"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%d\t%s\n", g.Name, state, g.Term, strings.Join(g.Members, " "))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\n", g.Name, paintState(t, state), ago(now, g.LastTransition), g.Term, strings.Join(g.Members, " "), dash(g.Why()))
 	}
 	fmt.Fprintln(t)
 	fmt.Fprintln(t, "ROUTER\tINTERFACE\tVRID\tFAMILY\tSTATE\tPRIORITY\tINTERVAL\tSENT\tRECEIVED\tDROPPED\tSINCE\tWHY\tADDRESSES")
 	for _, r := range s.Routers {
-		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n", r.Name, r.Interface, r.VRID, r.Family, r.State, priorityText(r),
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n", r.Name, r.Interface, r.VRID, r.Family, paintState(t, r.State), priorityText(r),
 			time.Duration(r.AdvertIntervalSeconds*float64(time.Second)), r.Adverts.Sent, r.Adverts.Received, droppedText(r),
-			ago(now, r.LastTransition), dash(r.Reason), strings.Join(r.Addresses, " "))
+			ago(now, r.LastTransition), dash(CauseText(r.Reason)), strings.Join(r.Addresses, " "))
 	}
 	if n := s.NAT; n.Source+n.Static+n.Forwards+len(n.Entries) > 0 {
 		fmt.Fprintf(t, "\nNAT\t%d source, %d forward, %d static, %d entry points\n", n.Source, n.Forwards, n.Static, len(n.Entries))
@@ -43,7 +42,7 @@ func (s Status) WriteText(w io.Writer, now time.Time) error {
 		if c.DampedUntil != nil {
 			state += " (held)"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", c.Name, c.Kind, state, ago(now, &s.Checks[i].Since), dash(c.LastError))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", c.Name, c.Kind, paintState(t, state), ago(now, &s.Checks[i].Since), dash(c.LastError))
 	}
 	s.writeBonds(t, now)
 	s.writeNotify(t, now)
@@ -53,16 +52,19 @@ func (s Status) WriteText(w io.Writer, now time.Time) error {
 	s.Guard.writeText(t, now)
 	fmt.Fprintln(t)
 	if len(s.Alarms) == 0 {
-		fmt.Fprintln(t, "ALARMS\tnone")
+		fmt.Fprintf(t, "ALARMS\t%s\n", paint(t, good, "none"))
 	}
 	for _, a := range s.Alarms {
-		fmt.Fprintf(t, "ALARM\t%s\t%s\t%s\n", a.Name, ago(now, &a.Since), a.Detail)
+		fmt.Fprintf(t, "ALARM\t%s\t%s\t%s\n", paint(t, bad, a.Name), ago(now, &a.Since), a.Detail)
 	}
 	if s.ReloadError != "" {
-		fmt.Fprintf(t, "RELOAD REFUSED\t%s\n", s.ReloadError)
+		fmt.Fprintf(t, "RELOAD REFUSED\t%s\n", paint(t, bad, s.ReloadError))
 	}
 	return t.Flush()
 }
+
+// Why is why the group is in its state, in words.
+func (g *GroupStatus) Why() string { return CauseText(g.Reason) }
 
 // versions names both programs where they differ.
 func (s Status) versions() string {
@@ -110,7 +112,7 @@ func (s *SessionsStatus) writeText(t io.Writer, now time.Time) {
 	if !s.InSync {
 		sync = "NOT in sync"
 	}
-	fmt.Fprintf(t, "\nSESSIONS\t%s, %d own, %d held for peers, %s, %d not yet at a peer\n", s.Mode, s.Local, s.Foreign, sync, s.Dirty)
+	fmt.Fprintf(t, "\nSESSIONS\t%s, %d own, %d held for peers, %s, %d not yet at a peer\n", s.Mode, s.Local, s.Foreign, paintState(t, sync), s.Dirty)
 	if s.Held > 0 {
 		fmt.Fprintf(t, "waiting\t%d of these, as the mode says\n", s.Held)
 	}
@@ -128,6 +130,7 @@ func (s *SessionsStatus) writeText(t io.Writer, now time.Time) {
 		if p.Connected {
 			state = "connected"
 		}
+		state = paintState(t, state)
 		if p.Address != "" {
 			state += " at " + p.Address
 		}

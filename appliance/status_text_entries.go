@@ -14,14 +14,14 @@ func (n NATStatus) writeEntries(t io.Writer) {
 	for _, e := range n.Entries {
 		name, address, steer := e.Name, e.Address, e.Steer
 		if !e.Enough {
-			steer += " (NOT ENOUGH)"
+			steer += paint(t, bad, " (NOT ENOUGH)")
 		}
 		for _, s := range e.Servers {
 			connections := "-"
 			if s.Connections != nil {
 				connections = fmt.Sprint(*s.Connections)
 			}
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%.0f%%\t%s\n", name, address, steer, s.Address, s.stateText(), s.Weight, 100*s.Share, connections)
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%.0f%%\t%s\n", name, address, steer, s.Address, paintState(t, s.stateText()), s.Weight, 100*s.Share, connections)
 			name, address, steer = "", "", "" // said once
 		}
 	}

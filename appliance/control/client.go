@@ -28,12 +28,15 @@ func NewClient(path string) *Client {
 	return &Client{path: path, http: &http.Client{Transport: &http.Transport{DialContext: dial, MaxIdleConns: 1}}}
 }
 
+// statusPath is what every version knows.
+const statusPath = "/v1/status"
+
 // Close lets the connection go.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // Status returns the node's status.
 func (c *Client) Status(ctx context.Context) (s appliance.Status, err error) {
-	err = c.call(ctx, http.MethodGet, "/v1/status", nil, &s)
+	err = c.call(ctx, http.MethodGet, statusPath, nil, &s)
 	return s, err
 }
 
@@ -75,7 +78,7 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 		return nil
 	}
 	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
-		return fmt.Errorf("control: %w", err)
+		return c.unreadable(err)
 	}
 	return nil
 }
@@ -88,7 +91,7 @@ func (c *Client) do(ctx context.Context, method, path string, body io.Reader) (*
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("control: no answer at %s (is understudy running, as root?): %w", c.path, err)
+		return nil, c.explain(err)
 	}
 	if resp.StatusCode < 400 {
 		return resp, nil
@@ -96,7 +99,10 @@ func (c *Client) do(ctx context.Context, method, path string, body io.Reader) (*
 	defer resp.Body.Close()
 	var r refusal
 	if json.NewDecoder(resp.Body).Decode(&r) != nil || r.Error == "" {
-		return nil, fmt.Errorf("control: %s", resp.Status)
+		if resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusMethodNotAllowed {
+			return nil, c.unknown(ctx, method, path)
+		}
+		return nil, fmt.Errorf("control: %s: %s", c.path, resp.Status)
 	}
 	return nil, errors.New(r.Error)
 }

@@ -169,10 +169,7 @@ func (n *node) Status(ctx context.Context) (appliance.Status, error) {
 	for _, r := range cfg.Routers {
 		rs := routerStatus(r, stats)
 		rs.RA = raStatus(r, ras)
-		// A fault of something tracked has it as its reason already.
-		if why := tracked[cfg.GroupOf(r.Name).Name]; why != "" && !strings.Contains(rs.Reason, why) {
-			rs.Reason = strings.TrimPrefix(rs.Reason+"; "+why, "; ")
-		}
+		rs.Reason = because(rs.Reason, tracked[cfg.GroupOf(r.Name).Name])
 		rs.Notify = n.notifyStatus(notify.Router, r.Name)
 		s.Routers = append(s.Routers, rs)
 	}
@@ -184,9 +181,18 @@ func (n *node) Status(ctx context.Context) (appliance.Status, error) {
 	slices.SortStableFunc(s.Alarms, func(a, b appliance.Alarm) int { return strings.Compare(a.Name, b.Name) })
 	for _, g := range cfg.Groups {
 		state := groups[g.Name]
-		s.Groups = append(s.Groups, appliance.GroupStatus{Name: g.Name, State: state.State.String(), Term: state.Term,
+		gs := appliance.GroupStatus{Name: g.Name, State: state.State.String(), Term: state.Term,
 			Members: slices.Clone(g.Routers), Leaving: state.Leaving, Held: held(stats, g.Name), Restored: putBack[g.Name],
-			Notify: n.notifyStatus(notify.Group, g.Name)})
+			Notify: n.notifyStatus(notify.Group, g.Name)}
+		for _, e := range stats.Status.Groups {
+			if e.Name == g.Name {
+				gs.Reason = because(e.Reason, tracked[g.Name])
+				if !e.LastTransition.IsZero() {
+					gs.LastTransition = &e.LastTransition
+				}
+			}
+		}
+		s.Groups = append(s.Groups, gs)
 	}
 	s.Guard = guardStatus(cfg, stats.Guard)
 	s.NAT = n.natStatus(cfg)
@@ -195,6 +201,15 @@ func (n *node) Status(ctx context.Context) (appliance.Status, error) {
 		s.Sessions.Filtered = n.settled.current().Events != nil
 	}
 	return s, ctx.Err()
+}
+
+// because adds to the reason for a state what is tracked and not as it should be. A fault
+// of something tracked has it as its reason already.
+func because(reason, tracked string) string {
+	if tracked == "" || strings.Contains(reason, tracked) {
+		return reason
+	}
+	return strings.TrimPrefix(reason+"; "+tracked, "; ")
 }
 
 func (n *node) natStatus(cfg *config.Config) appliance.NATStatus {

@@ -164,7 +164,7 @@ func TestEveryCauseHasWords(t *testing.T) {
 	for _, c := range []vrrp.Cause{vrrp.CauseStartup, vrrp.CauseOwner, vrrp.CauseActiveDown, vrrp.CauseBetterActive, vrrp.CauseYield, vrrp.CauseHandOver, vrrp.CauseSuccessor,
 		vrrp.CauseNoSuccessor, vrrp.CauseResume, vrrp.CauseRepaired, vrrp.CauseShutdown, vrrp.CauseReconfigure, vrrp.CauseTerm, vrrp.CauseHeld, vrrp.CauseWitness,
 		appliance.CauseAttached, appliance.CauseElectionLost, appliance.CauseFenced} {
-		if got := history.Reason(string(c)); got == string(c) || got == "" {
+		if got := appliance.CauseText(string(c)); got == string(c) || got == "" {
 			t.Errorf("%q has none: %q", c, got)
 		}
 	}

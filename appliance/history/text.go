@@ -23,54 +23,17 @@ func sentence(group string, was vrrp.State, ev appliance.Transition) string {
 	return text + ": " + why
 }
 
-// Reason puts the word for a cause into words. A fault has no word: it says why itself.
-func Reason(cause string) string { return reason(cause, nil) }
-
+// reason puts the word for a cause into words, with who was heard.
 func reason(cause string, heard []appliance.Heard) string {
 	switch vrrp.Cause(cause) {
-	case vrrp.CauseStartup:
-		return "this node takes part"
-	case vrrp.CauseOwner:
-		return "priority 255 does not wait"
 	case vrrp.CauseActiveDown:
 		return activeDown(heard)
 	case vrrp.CauseBetterActive:
 		if h := foremost(heard); h != nil && h.Rival.IsValid() && h.RivalPriority > h.Priority {
 			return fmt.Sprintf("%s is active with priority %d, this node has %d", h.Rival, h.RivalPriority, h.Priority)
 		}
-		return "a better node is active"
-	case vrrp.CauseYield:
-		return "another router of the group had to go"
-	case vrrp.CauseHandOver:
-		return "it is handed over"
-	case vrrp.CauseSuccessor:
-		return "the node that it was handed to is active"
-	case vrrp.CauseNoSuccessor:
-		return "it was handed over, and nobody was heard who took it"
-	case vrrp.CauseResume:
-		return "a new election process goes on where the one before was"
-	case vrrp.CauseRepaired:
-		return "what was wrong is over"
-	case vrrp.CauseShutdown:
-		return "this node stops"
-	case vrrp.CauseReconfigure:
-		return "the configuration has changed"
-	case vrrp.CauseTerm:
-		return "a peer had used its term"
-	case vrrp.CauseHeld:
-		return "the takeover is put off: a peer says that it is active"
-	case vrrp.CauseWitness:
-		return "a better node says by heartbeat that it is active"
 	}
-	switch cause {
-	case appliance.CauseAttached:
-		return "as the daemon found it"
-	case appliance.CauseElectionLost:
-		return "the election process is gone"
-	case appliance.CauseFenced:
-		return "it was taken out of service without the daemon"
-	}
-	return cause
+	return appliance.CauseText(cause)
 }
 
 // activeDown says why nobody else was Active any more, or nobody better.

@@ -73,8 +73,10 @@ func execute(ctx context.Context, args []string) int {
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "understudy",
-		Short:         "a gateway may die, its identity must not",
+		Use:   "understudy",
+		Short: "a gateway may die, its identity must not",
+		Long: "Understudy makes two Linux boxes one gateway to the world: when the active one dies, the other takes its\n" +
+			"addresses, its address translation and its sessions, and established connections go on.",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
@@ -86,9 +88,9 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError(fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath()))
 	})
-	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newRun(), newDaemon(), newElection(), newCheck(), newStatus(), newEvents(), newSessions(), newFailover(), newReload(), newServer(), newUpgrade(), newProbe(),
-		newClean(), newDecode(), newLACP(), newImport(), newKeepalived(), newReplay(), newHeartbeat(), newKeygen(), newDemo(), newBench(), newVersion())
+	root.CompletionOptions.DisableDefaultCmd = true // we have one of our own
+	root.AddCommand(newRun(), newDaemon(), newElection(), newCheck(), newStatus(), newEvents(), newDoctor(), newSessions(), newFailover(), newReload(), newServer(), newUpgrade(), newProbe(),
+		newClean(), newDecode(), newLACP(), newImport(), newKeepalived(), newReplay(), newHeartbeat(), newKeygen(), newDemo(), newBench(), newMan(), newCompletion(), newVersion())
 	asUsage(root)
 	for _, c := range root.Commands() {
 		asUsage(c)

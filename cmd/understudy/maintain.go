@@ -52,6 +52,9 @@ func newClean() *cobra.Command {
 		Use:   "clean",
 		Short: "remove everything of ours from this kernel, by our marks; idempotent",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := needs("to remove what is in the kernel", netAdmin); err != nil {
+				return err
+			}
 			out, err := daemon.Clean(force)
 			if err != nil {
 				return err

@@ -34,6 +34,7 @@ func newFailover() *cobra.Command {
 		},
 	}
 	controlFlag(c, &socket)
+	completes(c, offerGroups)
 	c.Flags().BoolVar(&force, "force", false, "do not wait for sessions or ask whether a peer is there")
 	c.Flags().DurationVar(&bound, "timeout", 15*time.Second, "give up waiting after this long")
 	return c

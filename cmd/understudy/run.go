@@ -119,6 +119,9 @@ func newRun() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := needs("a gateway", netAdmin, netRaw); err != nil {
+				return err
+			}
 			return f.elect(cmd.Context(), cfg, newLogger(f.verbose))
 		},
 	}

@@ -37,6 +37,7 @@ func newServer() *cobra.Command {
 			},
 		}
 		controlFlag(sub, &socket)
+		completes(sub, offerServers)
 		asUsage(sub)
 		c.AddCommand(sub)
 	}

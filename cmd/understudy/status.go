@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -19,10 +18,9 @@ const askBound = 5 * time.Second
 
 func newStatus() *cobra.Command {
 	var (
-		socket      string
-		asJSON      bool
-		watch       bool
-		watchPeriod = time.Second
+		socket string
+		asJSON bool
+		watch  bool
 	)
 	c := &cobra.Command{
 		Use:   "status",
@@ -30,16 +28,16 @@ func newStatus() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client := control.NewClient(socket)
 			defer client.Close()
-			if !watch {
+			switch {
+			case !watch:
 				return showStatus(cmd.Context(), client, cmd.OutOrStdout(), asJSON)
+			case !asJSON:
+				return watchStatus(cmd.Context(), client, cmd.OutOrStdout())
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt)
 			defer stop()
 			for {
-				if !asJSON {
-					fmt.Fprint(cmd.OutOrStdout(), "\x1b[H\x1b[2J") // top left, clear
-				}
-				if err := showStatus(ctx, client, cmd.OutOrStdout(), asJSON); err != nil && ctx.Err() == nil {
+				if err := showStatus(ctx, client, cmd.OutOrStdout(), true); err != nil && ctx.Err() == nil {
 					return err
 				}
 				select {
@@ -52,7 +50,7 @@ func newStatus() *cobra.Command {
 	}
 	controlFlag(c, &socket)
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON (a stable form)")
-	c.Flags().BoolVar(&watch, "watch", false, "print again each second, until interrupted")
+	c.Flags().BoolVar(&watch, "watch", false, "live, until interrupted: in a terminal the same screen anew, elsewhere a line for each change; with --json an object each second")
 	return c
 }
 
@@ -66,5 +64,5 @@ func showStatus(ctx context.Context, client *control.Client, w io.Writer, asJSON
 	if asJSON {
 		return json.NewEncoder(w).Encode(s)
 	}
-	return s.WriteText(w, time.Now())
+	return s.WriteText(w, time.Now(), coloured(w))
 }
