@@ -40,7 +40,7 @@ func (c *checker) trackedBy(r Router, path string, raw *rawRouter) (list []Track
 		case seen[key]:
 			c.add(at(path, i), fmt.Sprintf("%s %s is tracked already", t.Kind, t.Name), "remove it")
 			continue
-		case t.Kind == TrackInterface && t.Name == r.Interface && t.Weight != 0:
+		case t.Kind == TrackInterface && t.Name == r.Interface && (t.Weight != 0 || t.Reverse):
 			c.add(at(path, i), t.Name+" is the router's own interface: down, it is a fault whatever its weight", "remove it")
 			continue
 		case r.Priority == 255 && t.Weight != 0:
@@ -53,7 +53,7 @@ func (c *checker) trackedBy(r Router, path string, raw *rawRouter) (list []Track
 	return list
 }
 
-// tracked reads [check:|bond:|interface:]NAME[:WEIGHT]. A bare name must be one
+// tracked reads [check:|bond:|interface:]NAME[:WEIGHT][:reverse]. A bare name must be one
 // that the file knows, and once: a slip there would otherwise track an interface
 // that nobody has, and be in fault for ever.
 func (c *checker) tracked(path, v string) (t Track, ok bool) {
@@ -63,6 +63,11 @@ func (c *checker) tracked(path, v string) (t Track, ok bool) {
 	}
 	name, weight, weighted := strings.Cut(name, ":")
 	t = Track{Kind: TrackKind(kind), Name: name}
+	if rest, reversed := strings.CutSuffix(":"+weight, ":reverse"); weighted && reversed {
+		t.Reverse = true
+		weight = strings.TrimPrefix(rest, ":")
+		weighted = weight != ""
+	}
 	if weighted {
 		if t.Weight, ok = c.weight(path, weight); !ok {
 			return t, false
@@ -70,15 +75,19 @@ func (c *checker) tracked(path, v string) (t Track, ok bool) {
 	}
 	switch t.Kind {
 	case TrackInterface:
-		return t, c.interfaceName(path, &name, "") != ""
+		ok = c.interfaceName(path, &name, "") != ""
 	case TrackCheck:
-		return t, c.trackedCheck(path, name)
+		ok = c.trackedCheck(path, name)
 	case TrackBond:
-		return t, c.trackedBond(path, t)
-	}
-	t.Kind, ok = c.bare(path, name)
-	if ok && t.Kind == TrackBond {
 		ok = c.trackedBond(path, t)
+	default:
+		if t.Kind, ok = c.bare(path, name); ok && t.Kind == TrackBond {
+			ok = c.trackedBond(path, t)
+		}
+	}
+	if ok && t.Reverse && t.Kind == TrackBond {
+		c.add(path, "a bond cannot be tracked in reverse", "remove it, or track one of its interfaces")
+		ok = false
 	}
 	return t, ok
 }

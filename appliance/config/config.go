@@ -146,6 +146,8 @@ type Track struct {
 	Kind   TrackKind
 	Name   string // of a check, of an interface, or of a bond
 	Weight int    // to add to the priority, for a bond once for each lost member; 0: down is a fault
+	// Reverse: up counts as down, and down as up.
+	Reverse bool
 }
 
 // TrackKind tells what is tracked.

@@ -27,7 +27,7 @@ func (c *Config) Election() vrrp.SetConfig {
 		// Those without a weight are looked at where it is done at once, and goes on
 		// without the daemon.
 		for _, t := range r.Track {
-			if t.Kind == TrackInterface && t.Weight == 0 {
+			if t.Kind == TrackInterface && t.Weight == 0 && !t.Reverse {
 				rc.Track = append(rc.Track, t.Name)
 			}
 		}

@@ -88,11 +88,11 @@ func (c *Config) Health() health.Config {
 			for _, t := range r.Track {
 				switch {
 				case t.Kind == TrackCheck:
-					hr.Track = append(hr.Track, health.Track{Source: health.Source{Kind: health.KindCheck, Name: t.Name}, Weight: t.Weight})
+					hr.Track = append(hr.Track, health.Track{Source: health.Source{Kind: health.KindCheck, Name: t.Name}, Weight: t.Weight, Reverse: t.Reverse})
 				case t.Kind == TrackBond:
 					hr.Track = append(hr.Track, c.bondTracks(t)...)
-				case t.Weight != 0:
-					hr.Track = append(hr.Track, health.Track{Source: health.Source{Kind: health.KindInterface, Name: t.Name}, Weight: t.Weight})
+				case t.Weight != 0 || t.Reverse:
+					hr.Track = append(hr.Track, health.Track{Source: health.Source{Kind: health.KindInterface, Name: t.Name}, Weight: t.Weight, Reverse: t.Reverse})
 				}
 			}
 			hg.Routers = append(hg.Routers, hr)
@@ -115,11 +115,11 @@ func (c *Config) bondTracks(t Track) []health.Track {
 	return list
 }
 
-// WeighedInterfaces are those that are tracked with a weight, each once.
+// WeighedInterfaces are those that are tracked with a weight or in reverse, each once.
 func (c *Config) WeighedInterfaces() (out []string) {
 	for _, r := range c.Routers {
 		for _, t := range r.Track {
-			if t.Kind == TrackInterface && t.Weight != 0 && !slices.Contains(out, t.Name) {
+			if t.Kind == TrackInterface && (t.Weight != 0 || t.Reverse) && !slices.Contains(out, t.Name) {
 				out = append(out, t.Name)
 			}
 		}

@@ -169,7 +169,7 @@ vrrp_instance d {
 	for _, r := range c.Routers {
 		got = append(got, fmt.Sprint(r.Name, r.Addresses, len(r.Routes), r.Track))
 	}
-	want := []string{"a[10.0.0.1/24 10.0.0.2/24] 1 []", "c[10.0.2.1/24] 0 [{interface eth1 0}]"}
+	want := []string{"a[10.0.0.1/24 10.0.0.2/24] 1 []", "c[10.0.2.1/24] 0 [{interface eth1 0 false}]"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

@@ -263,7 +263,7 @@ func (c *converter) unicast(in *Instance, t *Table, six bool) {
 // and the interfaces that its addresses are on.
 func (c *converter) track(in *Instance, t *Table) {
 	seen := map[string]bool{}
-	put := func(kind, name string, weight int, o Origin) {
+	put := func(kind, name string, weight int, reverse bool, o Origin) {
 		text := kind + ":" + name
 		if seen[text] {
 			return
@@ -271,6 +271,9 @@ func (c *converter) track(in *Instance, t *Table) {
 		seen[text] = true
 		if weight != 0 {
 			text += ":" + strconv.Itoa(weight)
+		}
+		if reverse {
+			text += ":reverse"
 		}
 		t.add("track", text, o)
 	}
@@ -292,9 +295,6 @@ func (c *converter) track(in *Instance, t *Table) {
 		case !ok:
 			c.say(k.At, Fault, "(%s) track %s %s not found, ignoring...", in.Name, k.Kind, k.Name)
 			continue
-		case reverse:
-			c.say(k.At, Warning, "(%s) track_%s %s: not carried over yet: reverse", in.Name, k.Kind, k.Name)
-			continue
 		case weight < -253 || weight > 253:
 			c.say(k.At, Warning, "(%s) track_%s %s: the weight %d is cut to what there is", in.Name, k.Kind, k.Name, weight)
 			weight = min(max(weight, -253), 253)
@@ -305,15 +305,15 @@ func (c *converter) track(in *Instance, t *Table) {
 				c.say(k.At, Fault, "(%s) Ignoring track_interface %s since own interface", in.Name, name)
 				continue
 			}
-			put("interface", name, weight, o)
+			put("interface", name, weight, reverse, o)
 			continue
 		}
 		c.used[k.Kind+" "+k.Name] = true
-		put("check", name, weight, o)
+		put("check", name, weight, reverse, o)
 	}
 	for _, a := range append(append([]Address{}, in.Addresses...), in.Excluded...) {
 		if a.Dev != "" && a.Dev != in.Interface.V && !strings.Contains(a.Dev, ":") {
-			put("interface", a.Dev, 0, Origin{a.At, "the interface of " + a.Prefix.Addr().String()})
+			put("interface", a.Dev, 0, false, Origin{a.At, "the interface of " + a.Prefix.Addr().String()})
 		}
 	}
 }
