@@ -4,22 +4,23 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"understudy/appliance/identity"
 )
 
 // placed reads an address, and on which interface it is if that is not the router's:
 // "10.0.0.1/24", "10.0.1.1/24 dev wan0".
 func (c *checker) placed(path, v string) (addressAt, bool) {
 	a := addressAt{path: path}
-	text := v
-	if words := strings.Fields(v); len(words) == 3 && words[1] == "dev" {
-		text = words[0]
-		if a.dev = c.interfaceName(path, &words[2], ""); a.dev == "" {
-			return a, false
-		}
+	words := strings.Fields(v)
+	if len(words) < 2 {
+		p, ok := c.address(path, v)
+		a.Prefix = p
+		return a, ok
 	}
-	p, ok := c.address(path, text)
+	p, ok := c.address(path, words[0])
 	a.Prefix = p
-	return a, ok
+	return a, ok && c.attributes(&a, words[1:])
 }
 
 // excluded reads the addresses that a router has and does not advertise.
@@ -53,6 +54,12 @@ func (c *checker) exclude(routers []routerAt, excluded []addressAt) []routerAt {
 }
 
 func (r *routerAt) elsewhere(a addressAt) {
+	if a.as != (identity.Attributes{}) {
+		if r.Attributes == nil {
+			r.Attributes = map[netip.Addr]identity.Attributes{}
+		}
+		r.Attributes[a.Addr()] = a.as
+	}
 	if a.dev == "" || a.dev == r.Interface {
 		return
 	}

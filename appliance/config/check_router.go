@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
+
+	"understudy/appliance/identity"
 )
 
 const (
@@ -176,4 +178,5 @@ type addressAt struct {
 	netip.Prefix
 	path string
 	dev  string // "": the router's interface
+	as   identity.Attributes
 }

@@ -58,10 +58,11 @@ type Router struct {
 	Family       uint8 // 4 or 6; a [[router]] with addresses of both is two, of one name
 	VRID         uint8
 	Priority     uint8
-	Advertise    time.Duration         // as on the wire: whole centiseconds, version 2 whole seconds
-	Addresses    []netip.Prefix        // of the family; IPv6: the first is link-local
-	Excluded     []netip.Prefix        // addresses of either family that move along, and are in no advert
-	Elsewhere    map[netip.Addr]string // addresses that are on another interface, and which
+	Advertise    time.Duration                      // as on the wire: whole centiseconds, version 2 whole seconds
+	Addresses    []netip.Prefix                     // of the family; IPv6: the first is link-local
+	Excluded     []netip.Prefix                     // addresses of either family that move along, and are in no advert
+	Elsewhere    map[netip.Addr]string              // addresses that are on another interface, and which
+	Attributes   map[netip.Addr]identity.Attributes // of addresses that have some
 	MAC          MAC
 	Track        []Track
 	Preempt      bool

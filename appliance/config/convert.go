@@ -102,7 +102,7 @@ func (c *Config) addressesOf(r Router) (held []identity.Address) {
 		on = d.Name
 	}
 	for _, p := range r.Held() {
-		held = append(held, identity.Address{Interface: r.link(p.Addr(), on), Prefix: p})
+		held = append(held, identity.Address{Interface: r.link(p.Addr(), on), Prefix: p, Attributes: r.Attributes[p.Addr()]})
 	}
 	for _, a := range c.translated(r) {
 		held = append(held, identity.Address{Interface: on, Prefix: netip.PrefixFrom(a, a.BitLen())})

@@ -63,8 +63,8 @@ func TestFamilies(t *testing.T) {
 				out += fmt.Sprintln(r.Name, r.Family, r.VRID, r.Priority, r.Track, r.Addresses)
 			}
 			return out
-		}, "lan 4 51 200 [{interface wan0 0}] [10.0.0.1/24]\n" +
-			"lan 6 51 200 [{interface wan0 0}] [fe80::2/64 fe80::1/64 2001:db8:1::1/64]\n" +
+		}, "lan 4 51 200 [{interface wan0 0 false}] [10.0.0.1/24]\n" +
+			"lan 6 51 200 [{interface wan0 0 false}] [fe80::2/64 fe80::1/64 2001:db8:1::1/64]\n" +
 			"wan 4 52 100 [] [203.0.113.1/24]\n" +
 			"wan 6 52 100 [] [fe80::1/64]\n"},
 		{"one group each, by name", dual, func(c *Config) string { return fmt.Sprint(c.Groups) }, "[{lan [lan] []} {wan [wan] []}]"},

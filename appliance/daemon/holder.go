@@ -296,7 +296,9 @@ func common(a, b, c identity.Identity) (out identity.Identity) {
 	return out
 }
 
-func contains(id identity.Identity, a identity.Address) bool { return slices.Contains(id.Addresses, a) }
+func contains(id identity.Identity, a identity.Address) bool {
+	return slices.ContainsFunc(id.Addresses, func(x identity.Address) bool { return x.Compare(a) == 0 })
+}
 
 func hasRoute(id identity.Identity, r identity.Route) bool {
 	return slices.ContainsFunc(id.Routes, func(x identity.Route) bool { return x.Compare(r) == 0 })

@@ -12,7 +12,31 @@ import (
 type Address struct {
 	Interface string
 	Prefix    netip.Prefix
+	// How it is added. Two addresses that differ in that alone are the same.
+	Attributes Attributes
 }
+
+// Attributes are what the kernel keeps with an address beside where it is. The zero value
+// is as usual: of the whole world, without a broadcast address or a label; of IPv6 not
+// chosen for connections of this node's own.
+type Attributes struct {
+	Label         string     // IPv4: as of an alias, "lan0:1"
+	Scope         uint8      // RT_SCOPE_*; 0 is the world
+	Broadcast     netip.Addr // IPv4; invalid: none
+	NoPrefixRoute bool       // the kernel adds no route to its network
+	Home          bool       // IPv6: a home address of RFC 6275
+	Preferred     Preference
+}
+
+// Preference is for how long an address is chosen for new connections of this node's own.
+type Preference int64
+
+// Preferences beside a number of seconds.
+const (
+	PreferredUsually Preference = 0  // IPv4 for ever, IPv6 never
+	PreferredEver    Preference = -1 // both
+	PreferredNever   Preference = -2
+)
 
 // String returns the address for a log line, as "10.0.0.1/24 dev lan0".
 func (a Address) String() string { return a.Prefix.String() + " dev " + a.Interface }
@@ -50,7 +74,7 @@ func New(addresses ...Address) Identity {
 		}
 	}
 	slices.SortFunc(out, Address.Compare)
-	return Identity{Addresses: slices.Compact(out)}
+	return Identity{Addresses: slices.CompactFunc(out, func(a, b Address) bool { return a.Compare(b) == 0 })}
 }
 
 // With returns the identity and the devices, in any order.

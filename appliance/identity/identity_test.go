@@ -84,7 +84,9 @@ func TestDiffProperties(t *testing.T) {
 
 // TestGated: what counts on one link only is told apart by its interface.
 func TestGated(t *testing.T) {
-	on := func(iface, prefix string) Address { return Address{iface, netip.MustParsePrefix(prefix)} }
+	on := func(iface, prefix string) Address {
+		return Address{Interface: iface, Prefix: netip.MustParsePrefix(prefix)}
+	}
 	six := NewDevice("lan0", 51, 6)
 	id := New(on("lan0", "10.0.0.1/24"), on("lan0", "169.254.0.1/24"), on(six.Name, "fe80::1/64"), on(six.Name, "2001:db8::1/64"), on("wan0", "fe80::1/64")).
 		With(six, NewDevice("lan0", 51, 4))

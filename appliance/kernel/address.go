@@ -6,6 +6,8 @@ import (
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"understudy/appliance/identity"
 )
 
 // Mark is the IFA_PROTO value of each address that Understudy added. The kernel
@@ -61,6 +63,7 @@ type change struct {
 	remove bool
 	index  int
 	prefix netip.Prefix
+	as     identity.Attributes // of one to be added
 }
 
 // message returns the netlink message of the change.
@@ -84,21 +87,52 @@ func (c change) message(flags int, seq uint32) []byte {
 	if linkLocal(addr) {
 		head.Scope = unix.RT_SCOPE_LINK
 	}
-	if addr.Is6() && !c.remove {
-		head.Flags = unix.IFA_F_NODAD
+	if c.as.Scope != 0 {
+		head.Scope = c.as.Scope
 	}
+	flags32 := uint32(0)
+	if addr.Is6() && !c.remove {
+		flags32 = unix.IFA_F_NODAD
+		if c.as.Home {
+			flags32 |= unix.IFA_F_HOMEADDRESS
+		}
+	}
+	if c.as.NoPrefixRoute {
+		flags32 |= unix.IFA_F_NOPREFIXROUTE
+	}
+	head.Flags = uint8(flags32)
 	req := nl.NetlinkRequest{NlMsghdr: unix.NlMsghdr{Type: uint16(typ), Flags: uint16(flags), Seq: seq}}
 	req.AddData(head)
 	req.AddData(nl.NewRtAttr(unix.IFA_LOCAL, addr.AsSlice()))
 	req.AddData(nl.NewRtAttr(unix.IFA_ADDRESS, addr.AsSlice()))
 	if !c.remove {
 		req.AddData(nl.NewRtAttr(ifaProto, []byte{Mark}))
-		if addr.Is6() {
-			life := nl.IfaCacheInfo{IfaCacheinfo: unix.IfaCacheinfo{Prefered: 0, Valid: infinite}}
+		if flags32 > 0xff {
+			req.AddData(nl.NewRtAttr(unix.IFA_FLAGS, binary.NativeEndian.AppendUint32(nil, flags32)))
+		}
+		if c.as.Label != "" {
+			req.AddData(nl.NewRtAttr(unix.IFA_LABEL, append([]byte(c.as.Label), 0)))
+		}
+		if c.as.Broadcast.IsValid() {
+			req.AddData(nl.NewRtAttr(unix.IFA_BROADCAST, c.as.Broadcast.AsSlice()))
+		}
+		if preferred := preferredSeconds(addr.Is6(), c.as.Preferred); addr.Is6() || preferred != infinite {
+			life := nl.IfaCacheInfo{IfaCacheinfo: unix.IfaCacheinfo{Prefered: preferred, Valid: infinite}}
 			req.AddData(nl.NewRtAttr(unix.IFA_CACHEINFO, life.Serialize()))
 		}
 	}
 	return req.Serialize()
+}
+
+// preferredSeconds is for how long an address is preferred.
+func preferredSeconds(six bool, p identity.Preference) uint32 {
+	switch {
+	case p > 0:
+		return uint32(min(p, infinite-1))
+	case p == identity.PreferredNever || six && p == identity.PreferredUsually:
+		return 0
+	}
+	return infinite
 }
 
 // addresses returns what the interface with the index has; all interfaces'

@@ -70,7 +70,7 @@ func plan(have []holding, want []identity.Address, index map[string]int, under m
 			keep[change{remove: true, index: i, prefix: kept}] = true
 		case len(e.foreign) > 0: // the operator's own serves
 		default:
-			w.add = append(w.add, step{change{index: i, prefix: form}, a})
+			w.add = append(w.add, step{change{index: i, prefix: form, as: a.Attributes}, a})
 		}
 	}
 	for _, h := range have {

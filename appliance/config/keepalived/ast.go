@@ -118,6 +118,7 @@ type Instance struct {
 type Address struct {
 	Prefix netip.Prefix
 	Dev    string // "": the instance's interface
+	As     string // what else stands behind it, in our words
 	At     Place
 }
 

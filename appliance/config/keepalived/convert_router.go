@@ -158,6 +158,7 @@ func (c *converter) addresses(in *Instance, t *Table, six bool) {
 		if a.Dev != "" && a.Dev != in.Interface.V {
 			text += " dev " + a.Dev
 		}
+		text += a.As
 		t.add(key, text, Origin{a.At, word})
 	}
 	for _, a := range in.Addresses {

@@ -125,18 +125,19 @@ func (p *parser) addresses(in *Instance, block *Node) (list []Address) {
 			case "dev":
 				a.Dev = value
 				i++
-			case "brd", "broadcast":
-				i++ // the kernel and everybody else know it by the prefix length
-			case "scope":
-				if i++; value != "global" && value != "0" {
-					p.say(n.At, Warning, "(%s) %s: not carried over yet: scope %s", in.Name, n.Word, value)
+			case "brd", "broadcast", "scope", "label", "preferred_lft":
+				i++
+				if more := p.attribute(in, n, prefix, word, value); more != "" {
+					a.As += " " + more
 				}
-			case "label", "peer", "preferred_lft", "track_group":
+			case "peer", "track_group":
 				p.say(n.At, Warning, "(%s) %s: not carried over yet: %s %s", in.Name, n.Word, word, value)
 				i++
 			case "-nodad", "no_track":
 				// The address is there at once, and put back if somebody deletes it.
-			case "home", "mngtmpaddr", "noprefixroute", "autojoin", "use_vmac":
+			case "home", "noprefixroute":
+				a.As += " " + word
+			case "mngtmpaddr", "autojoin", "use_vmac":
 				p.say(n.At, Warning, "(%s) %s: not carried over yet: %s", in.Name, n.Word, word)
 			default:
 				p.say(n.At, Fault, "Unknown configuration entry '%s' for ip address - ignoring", word)

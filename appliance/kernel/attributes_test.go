@@ -1,0 +1,75 @@
+package kernel
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"understudy/appliance/identity"
+)
+
+// TestAttributes: the kernel has with an address what was asked for, and none of it hinders
+// its removal.
+func TestAttributes(t *testing.T) {
+	enter(t)
+	addVeth(t, "lan0", "far0")
+	setUp(t, "lan0")
+	setUp(t, "far0")
+	a := open(t)
+	at := func(cidr string, as identity.Attributes) identity.Address {
+		return identity.Address{Interface: "lan0", Prefix: netip.MustParsePrefix(cidr), Attributes: as}
+	}
+	want := identity.New(
+		at("10.0.0.1/24", identity.Attributes{Label: "lan0:vip", Broadcast: netip.MustParseAddr("10.0.0.255")}),
+		at("10.0.1.1/24", identity.Attributes{Scope: unix.RT_SCOPE_LINK, NoPrefixRoute: true}),
+		at("10.0.2.1/24", identity.Attributes{Preferred: identity.PreferredNever}),
+		at("10.0.3.1/24", identity.Attributes{}),
+		at("2001:db8::1/64", identity.Attributes{Preferred: identity.PreferredEver}),
+		at("2001:db8::2/128", identity.Attributes{Preferred: 1000, Home: true}),
+		at("2001:db8::3/128", identity.Attributes{}),
+	)
+	apply(t, a, want)
+	list, err := netlink.AddrList(linkOf(t, "lan0"), netlink.FAMILY_ALL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, x := range list {
+		if x.IP.IsLinkLocalUnicast() {
+			continue
+		}
+		s := fmt.Sprintf("%v label %q scope %d brd %v", x.IPNet, x.Label, x.Scope, x.Broadcast)
+		for flag, name := range map[int]string{unix.IFA_F_NOPREFIXROUTE: " noprefixroute", unix.IFA_F_DEPRECATED: " deprecated", unix.IFA_F_HOMEADDRESS: " home"} {
+			if x.Flags&flag != 0 {
+				s += name
+			}
+		}
+		if x.PreferedLft > 900 && x.PreferedLft <= 1000 {
+			s += " for a while"
+		}
+		got = append(got, s)
+	}
+	slices.Sort(got)
+	expect := []string{
+		`10.0.0.1/24 label "lan0:vip" scope 0 brd 10.0.0.255`,
+		`10.0.1.1/24 label "lan0" scope 253 brd <nil> noprefixroute`,
+		`10.0.2.1/24 label "lan0" scope 0 brd <nil> deprecated`,
+		`10.0.3.1/24 label "lan0" scope 0 brd <nil>`,
+		`2001:db8::1/64 label "" scope 0 brd <nil>`,
+		`2001:db8::2/128 label "" scope 0 brd <nil> home for a while`,
+		`2001:db8::3/128 label "" scope 0 brd <nil> deprecated`,
+	}
+	if !slices.Equal(expect, got) {
+		t.Errorf("want\n%s\ngot\n%s", strings.Join(expect, "\n"), strings.Join(got, "\n"))
+	}
+	if added := apply(t, a, want); len(added) > 0 {
+		t.Errorf("added again: %v", added)
+	}
+	apply(t, a, identity.Identity{})
+	wantShown(t, a, "lan0")
+}
