@@ -262,10 +262,10 @@ func (s *scene) running(g *pair.Gateway, name string) (n int) {
 	return n
 }
 
-// unlink removes a file in a gateway.
-func (s *scene) unlink(g *pair.Gateway, path string) {
+// unlink removes a file in a node.
+func (s *scene) unlink(n interface{ Path(string) (string, error) }, path string) {
 	s.t.Helper()
-	outside, err := g.Path(path)
+	outside, err := n.Path(path)
 	s.must(err)
 	s.must(os.Remove(outside))
 }
