@@ -151,7 +151,9 @@ func (a *Applier) applyTable(plan nat.Plan, links links) (total Report, err erro
 		}
 		total.add(report)
 		// The kernel has carried out all of it, and nobody has written meanwhile: it need
-		// not be read to be known. The next audit reads it all the same.
+		// not be read to be known. The next audit reads it all the same. (Read at once,
+		// a hash that has just grown seems to lack some: the kernel lists it in parts, and
+		// makes room in it meanwhile.)
 		if after, err := a.link.generation(); err == nil && after == generation+1 {
 			a.base = &plan
 			return total, nil

@@ -401,6 +401,7 @@ func TestChangeOfOneOfMany(t *testing.T) {
 		if got := l.generation() - before; got != uint32(done) {
 			t.Errorf("%d changes of one of %d were %d transactions", done, n, got)
 		}
+		l.filled(n, mapForward, setForwarded)
 		r, err := l.applier().Apply(plans[done-1])
 		l.must(err)
 		l.unchanged("another program", r)

@@ -473,10 +473,10 @@ func TestHundredThousandStaticsInOneTransaction(t *testing.T) {
 	if got := l.generation() - generation; got != 1 {
 		t.Errorf("want one transaction, got %d", got)
 	}
-	s := l.state()
-	if in, out := len(s.elements["static_in_32"]), len(s.elements["static_out_32"]); in != n || out != n {
-		t.Errorf("%d inwards, %d outwards, want %d: %+v", in, out, n, r)
+	if r.Added < 2*n {
+		t.Errorf("added %+v", r)
 	}
+	l.filled(n, "static_in_32", "static_out_32")
 	p.Statics = slices.Clone(p.Statics)
 	p.Statics[77_777].Private = netip.MustParsePrefix("10.99.0.1/32")
 	r, err = l.a.Apply(p)
