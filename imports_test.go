@@ -65,7 +65,7 @@ var layers = map[string][]string{
 	"appliance/metrics":         {"appliance"},
 	"appliance/web":             nil,
 	"appliance/web/page":        nil,
-	"appliance/web/live":        {"appliance", "appliance/trend"},
+	"appliance/web/live":        {"appliance", "appliance/history", "appliance/trend"},
 	"appliance/decode":          {"vrrp", "garp", "lacp"},
 	"appliance/replay":          {"vrrp/record", "vrrp", "appliance"},
 	"appliance/runner":          {"appliance", "appliance/identity", "health"},

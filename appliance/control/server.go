@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/net/netutil"
+
 	"understudy/appliance"
 	"understudy/appliance/history"
 )
@@ -39,6 +41,13 @@ type Handler interface {
 	// DrainServer has a server of an entry point get no new flows, or again.
 	DrainServer(ctx context.Context, entry, server string, drained bool) error
 }
+
+// Bounds of what even root's programs can have the node do: a loop of clients that hang
+// must not cost it its descriptors.
+const (
+	connections = 256
+	headerBytes = 16 << 10
+)
 
 // Server answers on a unix socket.
 type Server struct {
@@ -68,7 +77,8 @@ func Listen(path string, h Handler) (*Server, error) {
 		return nil, fmt.Errorf("control: %w", err)
 	}
 	ending, end := context.WithCancel(context.Background())
-	s := &Server{listener: l, http: &http.Server{Handler: mux(h, ending), ReadHeaderTimeout: 5 * time.Second}}
+	s := &Server{listener: netutil.LimitListener(l, connections), http: &http.Server{Handler: mux(h, ending),
+		ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: headerBytes}}
 	s.http.RegisterOnShutdown(end)
 	return s, nil
 }

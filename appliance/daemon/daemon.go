@@ -307,6 +307,7 @@ func (n *node) run(ctx context.Context) error {
 	})
 	g.Go(func() error { n.looked.live.Run(ctx); return nil })
 	g.Go(func() error { n.looked.sample(ctx); return nil })
+	g.Go(func() error { n.looked.follow(ctx); return nil })
 	g.Go(func() error { n.beat(ctx); return nil })
 	g.Go(func() error { return n.awaitUpgrade(ctx) })
 	if n.sessions != nil {

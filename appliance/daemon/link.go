@@ -39,7 +39,6 @@ func (n *node) onElection(ctx context.Context, m election.Message) {
 		n.noteTerms(m.Groups)
 		n.runner.Post(appliance.Attached{Groups: groupStates(m.Groups)})
 	case election.Transition:
-		n.looked.live.Kick()
 		n.saysTransition(ctx, m)
 		n.runner.Post(appliance.Transition{
 			GroupState: appliance.GroupState{Group: m.Group, State: m.To, Term: m.Term, Leaving: m.Leaving},

@@ -1,15 +1,13 @@
 package daemon
 
 import (
-	"cmp"
 	"context"
-	"fmt"
 	"net/http"
 	"slices"
 	"sync"
 	"time"
 
-	"understudy/appliance"
+	"understudy/appliance/history"
 	"understudy/appliance/trend"
 	"understudy/appliance/web/live"
 	pages "understudy/appliance/web/page"
@@ -78,51 +76,25 @@ func (l *looked) Coarse(to []trend.Sample, since time.Time) []trend.Sample {
 	return l.trend.Coarse(to, since)
 }
 
-// History implements live.Source.
-func (l *looked) History(ctx context.Context, s *appliance.Status) []live.Moment {
-	var all []live.Moment
-	if l.sessions != nil {
-		took, err := l.Takeovers(ctx)
-		if err != nil {
-			l.log.Debug("takeovers not read", "err", err)
-		}
-		for i := range took {
-			all = append(all, takeoverMoment(&took[i]))
-		}
-	}
-	for i := range s.Routers {
-		if r := &s.Routers[i]; r.LastTransition != nil {
-			all = append(all, live.Moment{At: *r.LastTransition, Kind: "transition", Subject: r.Name, To: r.State, Text: "router " + r.Name + " became " + r.State, Cause: r.Reason})
-		}
-	}
-	for i := range s.Checks {
-		if c := &s.Checks[i]; c.State == "down" {
-			all = append(all, live.Moment{At: c.Since, Kind: "check", Subject: c.Name, To: c.State, Text: "check " + c.Name + " went down", Cause: c.LastError})
-		}
-	}
-	for _, a := range s.Alarms {
-		all = append(all, live.Moment{At: a.Since, Kind: "alarm", Subject: a.Name, To: "raised", Text: "alarm " + a.Name, Cause: a.Detail})
-	}
-	slices.SortStableFunc(all, func(a, b live.Moment) int { return cmp.Or(b.At.Compare(a.At), cmp.Compare(a.Subject, b.Subject)) })
-	return all[:min(len(all), historyShown)]
-}
-
-// historyShown is how many moments a view has.
+// historyShown is how many events a view has.
 const historyShown = 40
 
-func takeoverMoment(t *appliance.TakeoverStatus) live.Moment {
-	m := live.Moment{At: t.At, Kind: "takeover", Group: t.Group, Subject: t.Group, To: "active", DurationSeconds: t.DurationSeconds,
-		Text: fmt.Sprintf("took group %s over: %d sessions, %d of them in the kernel already", t.Group, t.Sessions, t.Hot),
-		Phases: []live.Phase{{Name: "events", Seconds: t.Phases.EventsSeconds}, {Name: "link", Seconds: t.Phases.LinkSeconds},
-			{Name: "kernel", Seconds: t.Phases.KernelSeconds}}}
-	if t.From != "" {
-		m.Cause = "from " + t.From
+// History implements live.Source.
+func (l *looked) History() []history.Event {
+	a, _ := l.history.events(history.Query{Last: historyShown})
+	slices.Reverse(a.Events)
+	return a.Events
+}
+
+// follow has what happens shown at once.
+func (l *looked) follow(ctx context.Context) {
+	for {
+		_, changed := l.history.events(history.Query{Last: 1})
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+			l.live.Kick()
+		}
 	}
-	if t.LostEstimate != nil && *t.LostEstimate > 0 {
-		m.Evidence = append(m.Evidence, fmt.Sprintf("about %d sessions were not known here", *t.LostEstimate))
-	}
-	if t.LostCount > 0 {
-		m.Evidence = append(m.Evidence, fmt.Sprintf("%d sessions are known to be lost", t.LostCount))
-	}
-	return m
 }

@@ -249,7 +249,7 @@ func (b *tab) shot(name string) {
 func (b *tab) accessible(landmarks ...string) {
 	b.t.Helper()
 	for _, l := range append(landmarks, "header", "main", "h1", "footer") {
-		if n := eval[int](b, fmt.Sprintf("document.querySelectorAll(%q).length", l)); n != 1 {
+		if n := eval[int](b, fmt.Sprintf("[...document.querySelectorAll(%q)].filter((e) => e.checkVisibility()).length", l)); n != 1 {
 			b.t.Errorf("%d of %s", n, l)
 		}
 	}
@@ -266,6 +266,8 @@ func (b *tab) accessible(landmarks ...string) {
   for (const i of all("input")) if (!i.labels.length) wrong.push("a field without a label");
   const ids = all("[id]").map((e) => e.id);
   for (const id of ids) if (ids.indexOf(id) !== ids.lastIndexOf(id)) wrong.push("two of id " + id);
+  for (const p of all(".panel")) for (const e of p.querySelectorAll("td, th, p, li"))
+    if (e.checkVisibility() && !e.closest(".out") && e.getBoundingClientRect().right > p.getBoundingClientRect().right + 1) wrong.push("beyond its panel: " + e.textContent.slice(0, 60));
   if (document.documentElement.scrollWidth > document.documentElement.clientWidth) wrong.push("wider than the window: " + document.documentElement.scrollWidth + " > " + document.documentElement.clientWidth);
   return wrong;
 })()`)

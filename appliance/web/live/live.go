@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"understudy/appliance"
+	"understudy/appliance/history"
 	"understudy/appliance/trend"
 )
 
@@ -22,7 +23,7 @@ type Source interface {
 	// for is the reason to ask them.
 	Peers(ctx context.Context) []Peer
 	// History is what happened, the latest first.
-	History(ctx context.Context, s *appliance.Status) []Moment
+	History() []history.Event
 	// Fine and Coarse append the samples since then, the oldest first.
 	Fine(to []trend.Sample, since time.Time) []trend.Sample
 	Coarse(to []trend.Sample, since time.Time) []trend.Sample
@@ -118,12 +119,12 @@ func (l *Live) compose(ctx context.Context, last *trend.Sample) []byte {
 		l.log.Debug("nothing to show", "err", err)
 		return nil
 	}
-	v := View{Now: time.Now(), Here: s, Peers: l.source.Peers(ctx), History: l.source.History(ctx, &s), Viewers: l.Stats()}
+	v := View{Now: time.Now(), Here: s, Peers: l.source.Peers(ctx), History: l.source.History(), Viewers: l.Stats()}
 	if v.Peers == nil {
 		v.Peers = []Peer{}
 	}
 	if v.History == nil {
-		v.History = []Moment{}
+		v.History = []history.Event{}
 	}
 	if fresh := l.source.Fine(nil, last.At); len(fresh) > 0 {
 		var before *trend.Sample

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"understudy/appliance"
+	"understudy/appliance/history"
 	"understudy/appliance/trend"
 	"understudy/appliance/web/live"
 )
@@ -42,8 +43,8 @@ func (s *source) Status(context.Context) (appliance.Status, error) {
 	defer s.mu.Unlock()
 	return s.s, nil
 }
-func (s *source) Peers(context.Context) []live.Peer                        { return nil }
-func (s *source) History(context.Context, *appliance.Status) []live.Moment { return nil }
+func (s *source) Peers(context.Context) []live.Peer { return nil }
+func (s *source) History() []history.Event          { return nil }
 func (s *source) Coarse(to []trend.Sample, since time.Time) []trend.Sample {
 	return s.t.Coarse(to, since)
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"understudy/appliance"
+	"understudy/appliance/history"
 	"understudy/appliance/trend"
 )
 
@@ -14,7 +15,7 @@ type View struct {
 	Now     time.Time        `json:"now"`
 	Here    appliance.Status `json:"here"`
 	Peers   []Peer           `json:"peers"`
-	History []Moment         `json:"history"` // the latest first
+	History []history.Event  `json:"history"` // the latest first
 	Sample  *Columns         `json:"sample"`  // the latest sample, or what is new since the last view
 	Viewers Viewers          `json:"viewers"`
 }
@@ -27,28 +28,6 @@ type Peer struct {
 	Status     json.RawMessage `json:"status"`
 	AgeSeconds float64         `json:"age_seconds"`
 	Why        string          `json:"why"`
-}
-
-// Moment is something that happened.
-type Moment struct {
-	At      time.Time `json:"at"`
-	Kind    string    `json:"kind"`    // transition | takeover | check | alarm | …
-	Group   string    `json:"group"`   // empty: none in particular
-	Subject string    `json:"subject"` // router, check or alarm
-	To      string    `json:"to"`      // its state from then on
-	Text    string    `json:"text"`    // what happened, in a line for people
-	Cause   string    `json:"cause"`
-	// Evidence is what was known then, a line each.
-	Evidence []string `json:"evidence"`
-	// Phases are the parts of it, in their order.
-	Phases          []Phase `json:"phases"`
-	DurationSeconds float64 `json:"duration_seconds"`
-}
-
-// Phase is a part of something that took time.
-type Phase struct {
-	Name    string  `json:"name"`
-	Seconds float64 `json:"seconds"`
 }
 
 // Viewers are those who look.

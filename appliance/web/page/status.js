@@ -366,8 +366,7 @@ function chartsPart(v) {
 // happened is the look of a moment: of a change of state, that of the new one.
 function happened(m) {
   if (m.kind === "alarm") return m.to === "cleared" ? ["check", "soft"] : ["alarm", "warn"];
-  if (m.kind === "operator" || m.kind === "process") return ["square", "soft"];
-  return look(m.to || "unknown");
+  return looks[m.to] || ["square", "soft"];
 }
 
 // phases is how long the parts took, as a bar and in words.
@@ -382,14 +381,23 @@ function phases(m) {
   })), h("span", { class: "detail" }, all.map((p) => `${p.name} ${millis(1000 * p.seconds)}`).join(" · ")));
 }
 
+const recently = 12; // events that are shown at once
+
+function event(m) {
+  return h("li", { "data-key": "event-" + m.id, class: m.kind === "transition" ? "change" : null },
+    h("time", { datetime: m.at, title: m.at }, day(m.at) ? [day(m.at), h("br")] : null, clock(m.at)), shape(...happened(m)),
+    h("div", { class: "what" }, h("span", { class: "text" }, upper(m.text)), m.times > 1 ? ` (${count(m.times)} times)` : "",
+      m.duration_seconds ? [" · ", h("b", null, millis(1000 * m.duration_seconds))] : null, m.open ? " and goes on" : null,
+      phases(m),
+      m.evidence?.length ? h("details", null, h("summary", null, "What was known then"), h("ul", null, m.evidence.map((e) => h("li", null, e)))) : null));
+}
+
 function historyPart(v) {
-  const rows = v.history.slice(0, 24).map((m) => h("li", { "data-key": [m.at, m.kind, m.group, m.subject, m.to].join(" ") },
-    h("time", { datetime: m.at, title: m.at }, day(m.at) ? day(m.at) + " " : "", clock(m.at)), shape(...happened(m)),
-    h("div", { class: "what" }, upper(m.text), m.times > 1 ? ` (${count(m.times)} times)` : "",
-      m.duration_seconds ? [" in ", h("b", null, millis(1000 * m.duration_seconds))] : null,
-      m.cause && !m.text.includes(m.cause) ? h("span", { class: "detail" }, m.cause) : null, phases(m),
-      m.evidence?.length ? h("details", null, h("summary", null, "What was known then"), h("ul", null, m.evidence.map((e) => h("li", null, e)))) : null)));
-  return panel("What happened here", null, "t-history", rows.length ? h("ol", { class: "line-list" }, rows) : h("p", { class: "soft" }, "Nothing, since this node started."));
+  const all = v.history, rest = all.slice(recently);
+  return panel("What happened here", null, "t-history",
+    all.length ? h("ol", { class: "line-list" }, all.slice(0, recently).map(event)) : h("p", { class: "soft" }, "Nothing yet."),
+    rest.length ? h("details", { class: "earlier" }, h("summary", null, `${rest.length} before that`), h("ol", { class: "line-list" }, rest.map(event))) : null,
+    all.length ? h("p", { class: "more" }, "understudy events tells all of it.") : null);
 }
 
 function checksPart(s) {
