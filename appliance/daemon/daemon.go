@@ -294,6 +294,7 @@ func (n *node) run(ctx context.Context) error {
 	g.Go(func() error { n.watchAlarm(ctx, appliance.AlarmMirrorDown, n.mirrorDown); return nil })
 	g.Go(func() error { n.watchAlarm(ctx, appliance.AlarmNotifyFailed, n.notify.Failing); return nil })
 	g.Go(func() error { return n.readElection(ctx) })
+	g.Go(func() error { n.dumpConf(ctx); return nil })
 	scraped := metrics.Handler(n)
 	n.control.Handle("GET /metrics", scraped)
 	g.Go(func() error { return n.control.Serve(ctx) })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,6 +47,23 @@ func (n *node) requested(ctx context.Context, what string) {
 	}
 	if _, err := dropin.Dump(what, umask, n.spoken.cleared.Apply(v)); err != nil {
 		n.log.Error("dump", "what", what, "err", err)
+	}
+}
+
+// dumpConf writes into the log what the configuration has become, once.
+func (n *node) dumpConf(ctx context.Context) {
+	if n.opt.Keepalived == nil || !n.opt.Keepalived.DumpConf {
+		return
+	}
+	v, err := n.view(ctx)
+	if err != nil {
+		n.log.Error("dump", "what", "configuration", "err", err)
+		return
+	}
+	var b strings.Builder
+	_ = dropin.WriteData(&b, v) // into memory
+	for l := range strings.Lines(b.String()) {
+		n.log.Info(strings.TrimSuffix(l, "\n"))
 	}
 }
 

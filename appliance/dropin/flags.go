@@ -34,7 +34,9 @@ type Options struct {
 	PIDFile      string `json:",omitempty"` // -p
 	VRRPPIDFile  string `json:",omitempty"` // -r
 	CheckPIDFile string `json:",omitempty"` // -c
-	Namespace    string `json:",omitempty"` // -s
+	Namespace    string `json:",omitempty"` // -s, or in the file
+	Instance     string `json:",omitempty"` // in the file: names of pid files
+	PIDDir       bool   `json:",omitempty"` // in the file: they are in a directory of their own
 
 	// Idle are the flags that were given and have no effect, with the reason.
 	Idle []string `json:",omitempty"`

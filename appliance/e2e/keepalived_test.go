@@ -25,7 +25,7 @@ const keepalivedFile = `
 global_defs {
     router_id gateways          # the same on both, as it often is
     vrrp_version 3
-    notify_fifo /run/nobody/reads/this
+    enable_dbus
 }
 vrrp_script told_once {
     script "/bin/true"
@@ -121,7 +121,7 @@ func TestKeepalivedPair(t *testing.T) {
 		if a := s.ended(p); a.code != 0 {
 			t.Fatalf("nft: %s", a.out)
 		}
-		if out := s.ok(g, "check", "--config", keepalivedConf); !strings.Contains(out, "(/run/lab/keepalived.conf: Line 22) notify_fifo: not carried over yet") ||
+		if out := s.ok(g, "check", "--config", keepalivedConf); !strings.Contains(out, "(/run/lab/keepalived.conf: Line 22) enable_dbus: not carried over") ||
 			!strings.Contains(out, "valid: node 10.255.0."+fmt.Sprint(i+1)) {
 			t.Fatalf("check says\n%s", out)
 		}

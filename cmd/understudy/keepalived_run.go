@@ -23,17 +23,14 @@ import (
 	"understudy/vrrp/election"
 )
 
-// Where keepalived's files are.
-const (
-	pidFile      = "/run/keepalived.pid"
-	vrrpPIDFile  = "/run/vrrp.pid"
-	checkPIDFile = "/run/checkers.pid"
-	pidDir       = "/run/keepalived" // of those in a namespace
-)
-
 // standIn is the process: it reads the configuration, goes into the background unless
 // it is not to, writes its files, and is the election from then on.
 func standIn(ctx context.Context, o dropin.Options) error {
+	f := processFlags{config: o.File, verbose: o.Detail > 1, spoken: &o}
+	cfg, err := config.LoadSpoken(o.File, f.spokenOptions())
+	if err == nil {
+		f.ofFile(cfg)
+	}
 	if o.Namespace != "" {
 		if err := enterNamespace(o.Namespace); err != nil {
 			return err
@@ -48,7 +45,8 @@ func standIn(ctx context.Context, o dropin.Options) error {
 	if o.Umask >= 0 {
 		syscall.Umask(o.Umask)
 	}
-	f := processFlags{config: o.File, control: controlOf(o), verbose: o.Detail > 1, spoken: &o}
+	f.control = controlOf(o)
+	nameProcess()
 	log := f.logger(dropin.IdentParent)
 	log.Info(fmt.Sprintf("Starting "+spokenVersion, version))
 	log.Info("Command line: '" + strings.Join(os.Args, "' '") + "'")
@@ -68,11 +66,10 @@ func standIn(ctx context.Context, o dropin.Options) error {
 		return &codeError{code: code.code, quiet: o.Console, err: err}
 	}
 	log.Info(fmt.Sprintf("Configuration file %s", o.File))
-	cfg, err := config.LoadSpoken(o.File, f.spokenOptions())
 	if err != nil {
 		return fail(keepalivedError(err))
 	}
-	pids, err := dropin.LockPIDs(pidFiles(o, cfg)...)
+	pids, err := dropin.LockPIDs(o.PIDPaths(checksServers(cfg))...)
 	if err != nil {
 		return fail(err)
 	}
@@ -131,34 +128,34 @@ func (f *processFlags) spokenOptions() config.SpokenOptions {
 	return config.SpokenOptions{Keepalived: true, ID: f.spoken.ID, VRRPOnly: f.spoken.VRRP}
 }
 
-// pidFiles are the files that name this process.
-func pidFiles(o dropin.Options, cfg *config.Config) []string {
-	def := func(given, path string) string {
-		switch {
-		case given != "":
-			return given
-		case o.Namespace != "":
-			return filepath.Join(pidDir, o.Namespace+"_"+filepath.Base(path))
-		}
-		return path
+// ofFile takes in what the file says of the process, where the command line says nothing.
+func (f *processFlags) ofFile(cfg *config.Config) {
+	g, o := cfg.Spoken.File.Global, f.spoken
+	if o.Namespace == "" {
+		o.Namespace = g.Namespace.V
 	}
-	list := []string{def(o.PIDFile, pidFile), def(o.VRRPPIDFile, vrrpPIDFile)}
-	if o.CheckPIDFile != "" || cfg.Spoken != nil && len(cfg.Spoken.File.VirtualServers) > 0 {
-		list = append(list, def(o.CheckPIDFile, checkPIDFile))
-	}
-	return list
+	o.Instance, o.PIDDir = g.Instance.V, g.PIDDir.V
 }
+
+func checksServers(cfg *config.Config) bool {
+	return cfg.Spoken != nil && len(cfg.Spoken.File.VirtualServers) > 0
+}
+
+// nameProcess calls the process what it stands in for: it may have been started by
+// another name, or by a file that has none any more, and some look for it by that.
+func nameProcess() { _ = os.WriteFile("/proc/self/comm", []byte("keepalived"), 0) }
 
 // inheritPIDs puts our number into the files in which that of a dead election is.
 func (f *processFlags) inheritPIDs(log *slog.Logger) dropin.PIDFiles {
 	if f.spoken == nil {
 		return nil
 	}
+	nameProcess()
 	cfg, err := config.LoadSpoken(f.config, f.spokenOptions())
 	if err != nil {
 		cfg = &config.Config{} // it has been changed since: what is in it does not matter here
 	}
-	pids, err := dropin.LockPIDs(pidFiles(*f.spoken, cfg)...)
+	pids, err := dropin.LockPIDs(f.spoken.PIDPaths(checksServers(cfg))...)
 	if err != nil {
 		log.Warn("pid files", "err", err)
 	}
@@ -170,11 +167,11 @@ func controlOf(o dropin.Options) string {
 	if env := os.Getenv("UNDERSTUDY_CONTROL"); env != "" {
 		return env
 	}
-	if o.PIDFile == "" && o.Namespace == "" {
+	if o.Alone() {
 		return control.DefaultSocket
 	}
 	h := fnv.New64a()
-	io.WriteString(h, o.PIDFile+"\x00"+o.Namespace)
+	io.WriteString(h, o.PIDFile+"\x00"+o.Namespace+"\x00"+o.Instance)
 	return filepath.Join(filepath.Dir(control.DefaultSocket), fmt.Sprintf("keepalived-%016x.sock", h.Sum64()))
 }
 

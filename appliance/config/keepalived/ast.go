@@ -50,6 +50,9 @@ type Global struct {
 	ScriptUser       Of[string]
 	Pipes            [3]Pipe // notify_fifo, vrrp_notify_fifo, lvs_notify_fifo
 	Repeat           Of[bool]
+	Namespace        Of[string] // net_namespace
+	Instance         Of[string]
+	PIDDir           Of[bool]
 	ScriptSecurity   Of[bool]
 	Dynamic          Of[bool]
 	ChecksumV2       Of[bool]

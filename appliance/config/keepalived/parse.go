@@ -49,6 +49,7 @@ func (p *parser) root(root *Node) {
 			p.global(n)
 		}
 	}
+	p.ofProcess(root)
 	for _, n := range root.Children {
 		switch n.Word {
 		case "vrrp_instance":
@@ -145,9 +146,25 @@ func (p *parser) pipes(block *Node) {
 	}
 }
 
+// ofProcess reads what a keepalived.conf says of the process, at the top or in global_defs.
+func (p *parser) ofProcess(block *Node) {
+	g := &p.file.Global
+	for _, n := range block.Children {
+		switch n.Word {
+		case "net_namespace":
+			set(p, n, &g.Namespace, n.arg(0))
+		case "instance":
+			set(p, n, &g.Instance, n.arg(0))
+		case "use_pid_dir":
+			g.PIDDir = of(true, n.At)
+		}
+	}
+}
+
 func (p *parser) global(block *Node) {
 	g := &p.file.Global
 	defer p.pipes(block)
+	p.ofProcess(block)
 	for _, n := range block.Children {
 		switch n.Word {
 		case "router_id":
