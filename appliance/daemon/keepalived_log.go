@@ -67,7 +67,7 @@ func transitionLines(name string, t election.Transition, stopping bool) (lines [
 		return lines
 	}
 	switch {
-	case stopping:
+	case stopping, t.Cause == string(vrrp.CauseResume): // it has been in it all the time
 	case t.To == vrrp.Active:
 		if t.Cause == string(vrrp.CauseActiveDown) {
 			say("Receive advertisement timeout")

@@ -3,9 +3,11 @@ package interop
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -20,7 +22,8 @@ import (
 type daemon struct {
 	*scene
 	*lab.Node
-	binary string
+	binary  string
+	manager string // socket of the service manager; "": there is none
 }
 
 // Where its files are; /tmp is not a machine's own.
@@ -51,7 +54,7 @@ func (s *scene) daemon(name, binary string) *daemon {
 func (d *daemon) run(args ...string) (code int, output string) {
 	d.t.Helper()
 	cmd := exec.Command(d.binary, args...)
-	cmd.Env = append(os.Environ(), "TMPDIR="+daemonTmp)
+	cmd.Env = append(os.Environ(), "TMPDIR="+daemonTmp, "NOTIFY_SOCKET="+d.manager)
 	p, err := d.StartWith(cmd)
 	d.must(err)
 	select {
@@ -95,6 +98,36 @@ func (d *daemon) signal(n int) {
 	d.must(err)
 	<-p.Done()
 	d.must(p.Err())
+}
+
+// manage is a service manager for the machine's process; news returns what it was told.
+func (d *daemon) manage() (news func() []string) {
+	d.t.Helper()
+	d.manager = filepath.Join(d.t.TempDir(), "notify")
+	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: d.manager, Net: "unixgram"})
+	d.must(err)
+	d.t.Cleanup(func() { c.Close() })
+	return func() (list []string) {
+		for {
+			b := make([]byte, 4096)
+			d.must(c.SetReadDeadline(time.Now().Add(100 * time.Millisecond))) // it has been said by now
+			n, err := c.Read(b)
+			if err != nil {
+				return list
+			}
+			list = append(list, string(b[:n]))
+		}
+	}
+}
+
+// shell runs a line of shell in the machine and returns what it writes.
+func (d *daemon) shell(line string) string {
+	d.t.Helper()
+	p, err := d.Start("/bin/sh", "-c", line)
+	d.must(err)
+	<-p.Done()
+	d.must(p.Err())
+	return string(p.Output())
 }
 
 // dump asks for a dump and returns it. What lay there is taken away first.
@@ -200,7 +233,7 @@ func TestKeepalivedProcess(t *testing.T) {
 	})
 	both := []*daemon{theirs, ours}
 	for _, d := range both {
-		if code, out := d.run("-n", "-l", "-f", daemonConf); code == 0 {
+		if code, out := d.run("-n", "-l", "-f", daemonConf); code != 6 {
 			t.Errorf("%s without a configuration: exit code %d\n%s", d.Name, code, out)
 		}
 		d.must(d.WriteFile(daemonConf, []byte(processConf), 0o644))
@@ -210,6 +243,7 @@ func TestKeepalivedProcess(t *testing.T) {
 	cmd.Env = append(os.Environ(), "TMPDIR="+daemonTmp)
 	shown, err := theirs.StartWith(cmd)
 	s.must(err)
+	news := ours.manage()
 	if code, out := ours.run("-D", "-f", daemonConf, "-g"+daemonLog, "-G"); code != 0 {
 		t.Fatalf("into the background: exit code %d\n%s", code, out)
 	}
@@ -228,10 +262,7 @@ func TestKeepalivedProcess(t *testing.T) {
 		}
 	}
 	// Who goes by the name of the process finds it.
-	p, err := ours.Start("/bin/sh", "-c", "cat /proc/$(cat /run/keepalived.pid)/comm")
-	s.must(err)
-	<-p.Done()
-	if got := string(p.Output()); got != "keepalived\n" {
+	if got := ours.shell("cat /proc/$(cat /run/keepalived.pid)/comm"); got != "keepalived\n" {
 		t.Errorf("the process is called %q", got)
 	}
 
@@ -270,9 +301,7 @@ func TestKeepalivedProcess(t *testing.T) {
 	}
 
 	// The daemon may die after that, and does not take the new name for a new router.
-	p, err = ours.Start("/bin/sh", "-c", "kill -9 $(cat /proc/$(cat /run/keepalived.pid)/task/*/children)")
-	s.must(err)
-	<-p.Done()
+	ours.shell("kill -9 $(cat /proc/$(cat /run/keepalived.pid)/task/*/children)")
 	ours.wait("another daemon", func() error {
 		out, err := exportJSON(ours.dump("json", 36))
 		if err == nil && (out["VI_9"].State != 2 || out["VI_9"].Stats["become_master"] != 1) {
@@ -280,6 +309,22 @@ func TestKeepalivedProcess(t *testing.T) {
 		}
 		return err
 	})
+
+	// Nor does the election's death hide the process from those who go by its files.
+	old, err := ours.pid("/run/keepalived.pid")
+	s.must(err)
+	ours.signal(9)
+	ours.wait("another election", func() error {
+		now, err := ours.pid("/run/vrrp.pid")
+		if err == nil && now == old {
+			err = errors.New("the files name the dead one")
+		}
+		return err
+	})
+	ours.is(2, "VI_1", "VI_9")
+	if got := ours.shell("cat /proc/$(cat /run/keepalived.pid)/comm"); got != "keepalived\n" {
+		t.Errorf("the process is called %q", got)
+	}
 
 	// A file of which nothing is left ends nobody.
 	ours.must(ours.WriteFile(daemonConf, []byte("vrrp_instance VI_9 {\n  interface eth0\n"), 0o644))
@@ -319,6 +364,17 @@ func TestKeepalivedProcess(t *testing.T) {
 				t.Errorf("%s has left %v", d.Name, addresses)
 			}
 		}
+	}
+
+	// What systemd was told, by whichever process was the main one.
+	told := news()
+	for _, want := range []string{"READY=1", "RELOADING=1\nMONOTONIC_USEC=", "READY=1", "MAINPID=", "RELOADING=1\nMONOTONIC_USEC=", "READY=1", "STOPPING=1"} {
+		i := slices.IndexFunc(told, func(s string) bool { return strings.HasPrefix(s, want) })
+		if i < 0 {
+			t.Errorf("systemd was not told %q after what came before; left: %q", want, told)
+			break
+		}
+		told = told[i+1:]
 	}
 
 	// What people look for in the log.

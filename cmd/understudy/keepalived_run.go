@@ -78,8 +78,15 @@ func standIn(ctx context.Context, o dropin.Options) error {
 		return err
 	}
 	err = fail(f.elect(ctx, cfg, log))
-	log.Info(fmt.Sprintf("Stopped "+spokenVersion, version))
+	f.sayStopped(log)
 	return err
+}
+
+// sayStopped is keepalived's last word.
+func (f *processFlags) sayStopped(log *slog.Logger) {
+	if f.spoken != nil {
+		log.Info(fmt.Sprintf("Stopped "+spokenVersion, version))
+	}
 }
 
 // spokenFlag carries what keepalived was started with to the other process.

@@ -231,7 +231,9 @@ func newElection() *cobra.Command {
 			p := newProgram(f.program, log)
 			o := f.election(log)
 			o.Tape, o.Link, o.Board, o.SpawnDaemon, o.Unfit = tape, link, board, f.spawn("daemon", p.choose), p.unfit
-			return electionError(election.Run(cmd.Context(), o))
+			err = electionError(election.Run(cmd.Context(), o))
+			f.sayStopped(log)
+			return err
 		},
 	}
 	f.add(c)
