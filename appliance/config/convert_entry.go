@@ -14,7 +14,13 @@ func (c *Config) Entries() (out []entry.Config) {
 		return nil
 	}
 	for _, e := range c.Mappings.Entries {
-		out = append(out, e.Config)
+		p := e.Config
+		for _, link := range c.links() {
+			if link.Addr().Is6() == p.Six() && !p.Direct {
+				p.Links = append(p.Links, link)
+			}
+		}
+		out = append(out, p)
 	}
 	return out
 }

@@ -45,13 +45,19 @@ func (c *Config) mappings(n *nat.Config) {
 	for _, f := range m.Forwards {
 		n.Forwards = append(n.Forwards, nat.Forward{Address: f.Address.Addr(), Proto: protos[f.Proto], Port: f.Address.Port(), Last: f.Last, To: f.To, ToLast: f.ToLast})
 	}
+	n.Links = append(n.Links, c.links()...)
+}
+
+// links are the networks that routers are in.
+func (c *Config) links() (out []netip.Prefix) {
 	for _, r := range c.Routers {
 		for _, p := range r.Held() {
 			if !onLinkOnly(p.Addr()) && !p.IsSingleIP() && p.Bits() > 0 {
-				n.Links = append(n.Links, p.Masked())
+				out = append(out, p.Masked())
 			}
 		}
 	}
+	return out
 }
 
 // devicesOn are the names of the devices of a family that are on an interface.

@@ -82,6 +82,12 @@ func TestGoodEntries(t *testing.T) {
 				e := first(c)
 				return fmt.Sprint(e.Persist, e.SlowStart, e.Quorum, e.Spare, e.OnFailure)
 			}, "5m0s 30s 1 10.0.0.29:80keep"},
+		{"the networks of the routers, for clients that are in them", entryAt("web", web, "10.0.0.21:80", ""), func(c *Config) any { return fmt.Sprint(c.Entries()[0].Links) }, "[10.0.0.0/24 203.0.113.0/24]"},
+		{"direct", entryAt("web", web, "10.0.0.21", `forward="direct"`) + sessions,
+			func(c *Config) any {
+				e := c.Entries()[0]
+				return fmt.Sprint(e.Direct, e.Links, c.Mappings.Inside(), c.NAT().Events != nil)
+			}, "true [] [] false"},
 		{"servers may have replicated flows", entryAt("web", web, "10.0.0.21:80", "spare=\"10.0.0.29:80\""),
 			func(c *Config) any { return fmt.Sprint(c.Mappings.Inside()) }, "[10.0.0.21/32 10.0.0.29/32]"},
 		{"events are filtered where entry points translate", entryAt("web", web, "10.0.0.21:80", "") + sessions,
@@ -124,6 +130,7 @@ func TestEntriesAgree(t *testing.T) {
 		"another server": entryAt("web", "203.0.113.10:443/tcp", "10.0.0.22:80", ""),
 		"another way":    entryAt("web", "203.0.113.10:443/tcp", "10.0.0.21:80", `steer="source-hash"`),
 		"a spare":        entryAt("web", "203.0.113.10:443/tcp", "10.0.0.21:80", `spare="10.0.0.29:80"`),
+		"directly":       strings.Replace(entryAt("web", "203.0.113.10:443/tcp", "10.0.0.21:80", `forward="direct"`), ":80", "", 1),
 		"a mark":         "[[nat.entry]]\nname=\"web\"\nfwmark=\"0x10\"\nrouter=\"wan\"\nservers=[{address=\"10.0.0.21:80\"}]",
 	} {
 		if two := parse(t, "two", twoRouters+other); two.Hash() == one.Hash() {

@@ -32,6 +32,9 @@ type Config struct {
 	// Direct: packets are handed to a server as they are, by its MAC, and it answers the
 	// client past the gateway; else they are translated.
 	Direct bool
+	// Links are networks that the gateway is in: a client and a server that are in one
+	// would talk past it.
+	Links []netip.Prefix
 }
 
 // Match says which packets are offered to the entry point: those to an address, or

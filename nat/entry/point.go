@@ -14,13 +14,14 @@ type Point struct {
 	Six     bool
 	Persist time.Duration
 	Direct  bool
+	Links   []netip.Prefix
 	Servers []netip.AddrPort // by number; the ports of all are 0, or of none
 	Table   Table
 }
 
 // Point returns what the kernel has to have now.
 func (s *Set) Point() Point {
-	return Point{Name: s.cfg.Name, Match: s.cfg.Match, Six: s.cfg.Six(), Persist: s.cfg.Persist, Direct: s.cfg.Direct, Servers: s.Addresses(), Table: s.table}
+	return Point{Name: s.cfg.Name, Match: s.cfg.Match, Six: s.cfg.Six(), Persist: s.cfg.Persist, Direct: s.cfg.Direct, Links: s.cfg.Links, Servers: s.Addresses(), Table: s.table}
 }
 
 // KeepsPort tells whether flows keep the port that was called.

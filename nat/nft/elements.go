@@ -61,8 +61,13 @@ func sets(plan nat.Plan, shut shut, links links) []set {
 	for _, f := range families(plan) {
 		out = append(out, f.sets(f.of(plan))...)
 	}
-	return append(out, set{&nftables.Set{Table: ourTable(), Name: setTransports, KeyType: nftables.TypeInetProto},
-		byteElements(unix.IPPROTO_TCP, unix.IPPROTO_UDP, unix.IPPROTO_SCTP)})
+	return append(out, transportsSet(ourTable()))
+}
+
+// transportsSet has the protocols with ports that the kernel translates.
+func transportsSet(t *nftables.Table) set {
+	return set{&nftables.Set{Table: t, Name: setTransports, KeyType: nftables.TypeInetProto},
+		byteElements(unix.IPPROTO_TCP, unix.IPPROTO_UDP, unix.IPPROTO_SCTP)}
 }
 
 // sets returns those of the mappings of plan, all of which are of the family.
@@ -83,7 +88,7 @@ func (f family) sets(plan nat.Plan) (out []set) {
 	}
 	out = slices.Concat(out, f.spreadSets(plan.Sources), f.staticSets(plan.Statics), f.exceptionSets(plan.Exceptions))
 	if plan.Hairpins() {
-		out = append(out, f.linksSet(plan.Links))
+		out = append(out, f.linksSet(t, plan.Links))
 	}
 	forwardKey := func(name string) *nftables.Set {
 		return &nftables.Set{Table: t, Name: name, Concatenation: true,

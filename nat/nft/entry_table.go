@@ -26,6 +26,10 @@ import (
 //	entries      -101   verdict map entries: jump to_NAME
 //	                      to_NAME  kept_NAME, if clients are remembered;
 //	                               slots_NAME, then servers_NAME
+//	packet to a server
+//	   |
+//	hairpin       101   to one in the caller's own network: from the called address
+//	   |
 //	packet out of the node itself
 //	   |
 //	entry_wake   -300   what is to wake clients is not tracked
@@ -92,6 +96,7 @@ func formOf(points []entry.Point, unknown Unknown) (f wanted) {
 		wake.rules = append(wake.rules, y.wakeRule())
 		f.sets = append(f.sets, y.entrySets(points)...)
 	}
+	f.addHairpin(points)
 	for _, p := range points {
 		one := pointForm(p)
 		f.chains, f.sets, f.counters = append(f.chains, one.chains...), append(f.sets, one.sets...), append(f.counters, one.counters...)
@@ -99,6 +104,28 @@ func formOf(points []entry.Point, unknown Unknown) (f wanted) {
 	f.chains = append(f.chains, unknownChain(unknown), guard, into, wake)
 	f.counters = append(f.counters, counterCut, counterNobody, counterNoFlow, counterNoEntry)
 	return f
+}
+
+// addHairpin adds what flows need whose client is in the network of its server, as those
+// of mappings do (hairpin.go).
+func (w *wanted) addHairpin(points []entry.Point) {
+	ch := chain{name: chainHairpin, kind: nftables.ChainTypeNAT, hook: nftables.ChainHookPostrouting, priority: priorityHairpin}
+	for _, f := range entryFamilies(points) {
+		var links []netip.Prefix
+		for _, p := range points {
+			if p.Six == f.six {
+				links = append(links, p.Links...)
+			}
+		}
+		slices.SortFunc(links, netip.Prefix.Compare)
+		if links = slices.Compact(links); len(links) > 0 {
+			ch.rules = append(ch.rules, f.hairpinRules()...)
+			w.sets = append(w.sets, f.linksSet(entryTable(), links))
+		}
+	}
+	if len(ch.rules) > 0 {
+		w.chains, w.sets = append(w.chains, ch, redirectChain()), append(w.sets, transportsSet(entryTable()))
+	}
 }
 
 // entryFamilies are those that points are of.

@@ -642,6 +642,47 @@ func (c capture) chunk(proto byte, from, to netip.AddrPort) {
 	}
 }
 
+// Who is in the servers' own network, or a server itself, reaches the entry point; who is
+// elsewhere is seen as who he is.
+func TestEntryHairpin(t *testing.T) {
+	both(t, func(t *testing.T, six bool) {
+		l := newEntryLab(t)
+		l.serve(six, 80)
+		links := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24"), netip.MustParsePrefix("203.0.113.0/24")}
+		from := []netip.Addr{inside, servers(six)[0]}
+		if six {
+			links = []netip.Prefix{netip.MustParsePrefix("fd00:10::/64"), netip.MustParsePrefix("2001:db8::/64")}
+			from[0] = netip.MustParseAddr("fd00:10::10")
+		}
+		s := web(six, entry.RoundRobin, func(c *entry.Config) { c.Links = links })
+		_, err := l.e.Apply([]entry.Point{s.Point()})
+		l.must(err)
+		outer := l.server
+		for _, client := range from {
+			l.server = l.client // calls come from inside
+			seen := map[int]bool{}
+			for range 3 {
+				seen[l.who(client, at(s))] = true
+			}
+			l.server = outer
+			if len(seen) != 3 {
+				t.Errorf("%v: servers %v have answered, want all", client, seen)
+			}
+		}
+		home := l.capture0(l.client, six)
+		c, err := l.call(l.client0(six), at(s))
+		l.must(err)
+		l.ask(c)
+		_, first := home.until("a segment from outside", func(p packet) bool { return p.proto == unix.IPPROTO_TCP && p.dport == 80 })
+		if first.src != l.client0(six) {
+			t.Errorf("%v: seen as %v", l.client0(six), first.src)
+		}
+		if changed, err := l.entries().Apply([]entry.Point{s.Point()}); err != nil || changed {
+			t.Errorf("another program finds something to do: %v, %v", changed, err)
+		}
+	})
+}
+
 // Somebody else's hand in the table is undone, and clients stay where they were.
 func TestEntryRepair(t *testing.T) {
 	l := newEntryLab(t)

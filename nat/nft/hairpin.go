@@ -75,8 +75,8 @@ func wasCalled() []expr.Any {
 }
 
 // linksSet has each network as the one of the caller and that of the server.
-func (f family) linksSet(links []netip.Prefix) set {
-	out := set{Set: &nftables.Set{Table: ourTable(), Name: f.name(setLinks), Interval: true, Concatenation: true,
+func (f family) linksSet(t *nftables.Table, links []netip.Prefix) set {
+	out := set{Set: &nftables.Set{Table: t, Name: f.name(setLinks), Interval: true, Concatenation: true,
 		KeyType: concat(f.address(), f.address())}}
 	for _, p := range links {
 		out.elements = append(out.elements, element{key: first(p) + first(p), end: lastOf(p) + lastOf(p), owner: p})
