@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"understudy/nat"
 	"understudy/nat/entry"
 	"understudy/nat/entry/entrynet"
 	"understudy/nat/nft"
@@ -154,8 +155,8 @@ func (b *bothFlows) Cut(points []entry.Point, dead []entrynet.Server, mark func(
 		out.Deleted += len(flows)
 		var wake []entrynet.Flow
 		for _, w := range flows {
-			if w.Proto == tcp && !w.Ended {
-				wake = append(wake, entrynet.Flow{Client: w.Client, To: w.To})
+			if nat.Proto(w.Proto) == nat.TCP && !w.Ended {
+				wake = append(wake, entrynet.Flow{Proto: nat.TCP, Client: w.Client, To: w.To})
 			}
 		}
 		n, err := b.entryFlows.Wake(wake)
@@ -163,9 +164,6 @@ func (b *bothFlows) Cut(points []entry.Point, dead []entrynet.Server, mark func(
 	}
 	return out, errors.Join(errs...)
 }
-
-// tcp is the number of the protocol.
-const tcp = 6
 
 func (b *bothFlows) Wake(flows []entrynet.Flow) (int, error) {
 	flows = append(slices.Clone(flows), b.again...)

@@ -102,7 +102,7 @@ func directFlow(port uint16, server int, proto uint8, ended bool) nft.DirectFlow
 // forgotten and its client woken like any other.
 func TestBothKinds(t *testing.T) {
 	translate, direct := &entryTwin{counts: []int{7, 7}}, &directTwin{entryTwin: &entryTwin{}}
-	direct.flows = map[string][]nft.DirectFlow{"b": {directFlow(1, 0, tcp, false), directFlow(2, 1, tcp, false), directFlow(3, 0, tcp, true), directFlow(4, 0, 17, false)}}
+	direct.flows = map[string][]nft.DirectFlow{"b": {directFlow(1, 0, 6, false), directFlow(2, 1, 6, false), directFlow(3, 0, 6, true), directFlow(4, 0, 17, false)}}
 	servers := []netip.AddrPort{netip.MustParseAddrPort("10.0.0.31:0"), netip.MustParseAddrPort("10.0.0.32:0")}
 	points := []entry.Point{{Name: "a", Servers: servers}, {Name: "b", Direct: true, Servers: servers}}
 	tables := bothTables{translate, direct}

@@ -433,7 +433,7 @@ func (e *entries) followNow(flows entryFlows) (again bool) {
 func (e *entries) mark(list []entrynet.Flow) error {
 	out := make([]nft.CutFlow, len(list))
 	for i, f := range list {
-		out[i] = nft.CutFlow{Client: f.Client, To: f.To, Proto: tcp}
+		out[i] = nft.CutFlow{Client: f.Client, To: f.To, Proto: uint8(f.Proto)}
 	}
 	return e.table.Cut(out)
 }

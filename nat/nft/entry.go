@@ -132,7 +132,7 @@ func (e *Entries) SetUnknown(u Unknown) error {
 	return nil
 }
 
-// CutFlow names a TCP connection from its client to an entry point.
+// CutFlow names a connection from its client to an entry point.
 type CutFlow struct {
 	Client, To netip.AddrPort
 	Proto      uint8

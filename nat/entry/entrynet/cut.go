@@ -16,37 +16,50 @@ import (
 // goes with it.
 type Server struct{ Point, Number int }
 
-// Flow is a TCP connection from its client to an entry point.
-type Flow struct{ Client, To netip.AddrPort }
+// Flow is a connection of TCP, or an association of SCTP, from its client to an entry point.
+type Flow struct {
+	Proto      nat.Proto
+	Client, To netip.AddrPort
+	Tag        uint32 // SCTP: the client's verification tag
+}
 
 // Outcome is what became of flows.
 type Outcome struct {
 	Deleted int // flows that the kernel has forgotten
-	Woken   int // clients that were sent a segment
+	Woken   int // clients that were sent a segment, or an ABORT
 }
 
 // Cut ends the flows of servers that have died: the kernel forgets them, and the clients
-// of TCP connections are woken. Before that, mark is called with these connections, so
-// that whatever their clients say is answered with a reset; if it fails, nothing is done.
+// of TCP connections are woken, those of SCTP associations told. Before that, mark is called
+// with these connections, so that whatever a client of TCP says is answered with a reset; if
+// it fails, nothing is done.
 //
 // Datagrams of a flow that was forgotten are steered anew, as are segments that open a
 // connection.
 func (f *Flows) Cut(points []entry.Point, dead []Server, mark func([]Flow) error) (out Outcome, err error) {
 	x := newIndex(points)
-	found := map[session.Key]session.TCPState{}
+	found := map[session.Key]session.Record{}
 	take := func(r *session.Record) {
 		if at, ok := x.find(r); ok && slices.Contains(dead, at) {
-			found[r.Key] = r.TCP.State
+			found[r.Key] = *r
 		}
 	}
 	if err := f.translated(filterOf(points, dead), take); err != nil && !errors.Is(err, conntrack.ErrDumpInterrupted) {
 		return out, fmt.Errorf("entrynet: flows of a server: %w", err)
 	}
 	keys, flows := make([]session.Key, 0, len(found)), make([]Flow, 0, len(found))
-	for k, state := range found {
+	for k, r := range found {
 		keys = append(keys, k)
-		if nat.Proto(k.Proto) == nat.TCP && state >= session.TCPSynRecv && state <= session.TCPLastAck {
-			flows = append(flows, Flow{netip.AddrPortFrom(k.Src.Netip(k.Family), k.SrcPort), netip.AddrPortFrom(k.Dst.Netip(k.Family), k.DstPort)})
+		client, to, _ := ends(&r)
+		switch nat.Proto(k.Proto) {
+		case nat.TCP:
+			if r.TCP.State >= session.TCPSynRecv && r.TCP.State <= session.TCPLastAck {
+				flows = append(flows, Flow{Proto: nat.TCP, Client: client, To: to})
+			}
+		case nat.SCTP:
+			if r.SCTP.State > session.SCTPClosed && r.SCTP.VTagReply != 0 {
+				flows = append(flows, Flow{Proto: nat.SCTP, Client: client, To: to, Tag: r.SCTP.VTagReply})
+			}
 		}
 	}
 	if len(flows) > 0 {

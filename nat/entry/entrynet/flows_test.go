@@ -88,8 +88,8 @@ func TestFilterOfOneServer(t *testing.T) {
 // A segment's checksum covers addresses, protocol, length and all of itself.
 func TestSegment(t *testing.T) {
 	for _, f := range []Flow{
-		{netip.MustParseAddrPort("198.51.100.7:4000"), netip.MustParseAddrPort("203.0.113.10:443")},
-		{netip.MustParseAddrPort("[2001:db8::7]:4000"), netip.MustParseAddrPort("[2001:db8::10]:443")},
+		{Client: netip.MustParseAddrPort("198.51.100.7:4000"), To: netip.MustParseAddrPort("203.0.113.10:443")},
+		{Client: netip.MustParseAddrPort("[2001:db8::7]:4000"), To: netip.MustParseAddrPort("[2001:db8::10]:443")},
 	} {
 		for _, stamped := range []bool{false, true} {
 			b := appendSegment(nil, f, 0x12345678, 0x9abcdef0, stamped)

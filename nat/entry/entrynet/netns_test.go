@@ -216,7 +216,7 @@ func isTimeout(err error) bool {
 
 func cutFlows(flows []entrynet.Flow) (out []nft.CutFlow) {
 	for _, f := range flows {
-		out = append(out, nft.CutFlow{Client: f.Client, To: f.To, Proto: unix.IPPROTO_TCP})
+		out = append(out, nft.CutFlow{Client: f.Client, To: f.To, Proto: uint8(f.Proto)})
 	}
 	return out
 }

@@ -8,6 +8,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"understudy/nat"
 )
 
 // waker sends segments with headers of its own. The kernel's connection tracking must not
@@ -38,7 +40,7 @@ func (w waker) close() error {
 	return err
 }
 
-// wake sends each client a segment without a timestamp, and one with, and returns to how
+// wake sends each client of SCTP an ABORT, and each of TCP a segment without a timestamp, and one with, and returns to how
 // many. Where timestamps were agreed on, some systems drop the first in silence (RFC 7323
 // section 3.2), and Linux drops every other of the second, where the timestamp is old and
 // the segment looks like one that was overtaken. A client that cannot be reached does not
@@ -58,8 +60,10 @@ func (w waker) wake(flows []Flow) (n int, err error) {
 		if fd < 0 {
 			continue
 		}
-		e := unix.Sendto(fd, appendSegment(b[:0], f, rand.Uint32(), rand.Uint32(), false), 0, to)
-		if e == nil {
+		var e error
+		if f.Proto == nat.SCTP {
+			e = unix.Sendto(fd, appendAbort(b[:0], f), 0, to)
+		} else if e = unix.Sendto(fd, appendSegment(b[:0], f, rand.Uint32(), rand.Uint32(), false), 0, to); e == nil {
 			e = unix.Sendto(fd, appendSegment(b[:0], f, rand.Uint32(), rand.Uint32(), true), 0, to)
 		}
 		if e != nil {
@@ -83,17 +87,9 @@ func appendSegment(b []byte, f Flow, seq, ack uint32, stamped bool) []byte {
 	if stamped {
 		header = 32
 	}
-	src, dst := f.To.Addr().AsSlice(), f.Client.Addr().AsSlice()
-	if f.Client.Addr().Is4() {
-		b = append(b, 0x45, 0)
-		b = binary.BigEndian.AppendUint16(b, 20+uint16(header))
-		b = append(b, 0, 0, 0x40, 0, hops, tcp, 0, 0) // not to be fragmented; the kernel fills in the checksum
-	} else {
-		b = append(b, 0x60, 0, 0, 0, 0, header, tcp, hops)
-	}
-	pseudo := len(b)
-	b = append(append(b, src...), dst...)
+	b = appendIP(b, f, tcp, hops, header)
 	at := len(b)
+	pseudo := at - 2*len(f.To.Addr().AsSlice())
 	b = binary.BigEndian.AppendUint16(b, f.To.Port())
 	b = binary.BigEndian.AppendUint16(b, f.Client.Port())
 	b = binary.BigEndian.AppendUint32(b, seq)
