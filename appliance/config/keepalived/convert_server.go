@@ -189,7 +189,8 @@ func (c *converter) entry(nat *Table, v *VirtualServer, s service) {
 		return
 	}
 	steer, ok := c.steer(v, refuse)
-	if !ok || !c.kind(v, refuse) {
+	direct, takes := c.kind(v, refuse)
+	if !ok || !takes {
 		return
 	}
 	t := newTable(o)
@@ -208,7 +209,10 @@ func (c *converter) entry(nat *Table, v *VirtualServer, s service) {
 	t.set("router", router, o)
 	algorithm := optionOf(v.Options, "lb_algo", "lvs_sched")
 	t.set("steer", steer.name, Origin{cmp.Or(algorithm.At, v.At), cmp.Or(algorithm.Word, "lvs_sched wlc, as nothing else is said")})
-	total := c.realServers(t, v, s, steer)
+	if method := optionOf(v.Options, "lb_kind", "lvs_method"); direct {
+		t.set("forward", "direct", Origin{cmp.Or(method.At, v.At), cmp.Or(method.Word, "lvs_method")})
+	}
+	total := c.realServers(t, v, s, steer, direct)
 	if total < 0 {
 		refuse(s.at, Warning, "it has no server")
 		return
@@ -283,24 +287,37 @@ func (c *converter) steer(v *VirtualServer, refuse func(Place, Level, string, ..
 	return s, true
 }
 
-// kind refuses what does not go through this node.
-func (c *converter) kind(v *VirtualServer, refuse func(Place, Level, string, ...any)) bool {
-	o := optionOf(v.Options, "lb_kind", "lvs_method")
-	for _, r := range v.Servers {
-		if m := optionOf(r.Options, "lvs_method"); m.set() {
-			o = m
+// kind tells whether servers answer past this node, and refuses other ways.
+func (c *converter) kind(v *VirtualServer, refuse func(Place, Level, string, ...any)) (direct, ok bool) {
+	read := func(list []Option, def string) (string, Option) {
+		o := optionOf(list, "lb_kind", "lvs_method")
+		method := strings.ToUpper(cmp.Or(o.arg(0), def))
+		if method != "NAT" && method != "DR" && method != "TUN" {
+			c.say(o.At, Fault, "Unknown forwarding method '%s' - ignoring", method)
+			return def, o
+		}
+		return method, o
+	}
+	of, o := read(v.Options, "NAT")
+	all := of
+	for i, r := range v.Servers {
+		method, own := read(r.Options, of)
+		if own.set() {
+			o = own
+		}
+		if i == 0 {
+			all = method
+		}
+		if method != all {
+			refuse(o.At, Fatal, "lvs_method %s beside %s: all servers of a virtual server get packets in one way", method, all)
+			return false, false
 		}
 	}
-	switch method := strings.ToUpper(cmp.Or(o.arg(0), "NAT")); method {
-	case "NAT":
-		return true
-	case "DR", "TUN":
-		refuse(o.At, Fatal, "lb_kind %s: packets to servers that answer past this node are for IPVS, which is not used; use NAT", method)
-	default:
-		c.say(o.At, Fault, "Unknown forwarding method '%s' - ignoring", method)
-		return true
+	if all == "TUN" {
+		refuse(o.At, Fatal, "lb_kind TUN: packets are not tunnelled to servers; use NAT, or DR where servers are on a link of this node")
+		return false, false
 	}
-	return false
+	return all == "DR", true
 }
 
 // protocolOf is UDP if nothing is said, as keepalived has it.
@@ -323,7 +340,7 @@ func (c *converter) unique(scope, name string) string {
 }
 
 // realServers makes the list of servers, and returns what they weigh; -1: there are none.
-func (c *converter) realServers(t *Table, v *VirtualServer, s service, steer steering) (total int) {
+func (c *converter) realServers(t *Table, v *VirtualServer, s service, steer steering, direct bool) (total int) {
 	keep := len(v.Servers) > 0
 	list := make([]*RealServer, 0, len(v.Servers))
 	seen := map[netip.AddrPort]bool{}
@@ -354,7 +371,7 @@ func (c *converter) realServers(t *Table, v *VirtualServer, s service, steer ste
 	if steer.byWeight {
 		slices.SortStableFunc(list, func(a, b *RealServer) int { return c.weightOf(v, b) - c.weightOf(v, a) })
 	}
-	ports := portsOf(list, s)
+	ports := portsOf(list) && !direct
 	for _, r := range list {
 		total += c.realServer(t, v, r, steer, ports, max(1, (heaviest+mostWeight-1)/mostWeight), keep)
 	}
@@ -366,7 +383,7 @@ func (c *converter) realServers(t *Table, v *VirtualServer, s service, steer ste
 
 // portsOf tells whether servers are written with a port: not if they are called at the
 // one that the client called.
-func portsOf(list []*RealServer, s service) bool {
+func portsOf(list []*RealServer) bool {
 	for _, r := range list {
 		if r.Address.Port() == 0 {
 			return false
@@ -402,7 +419,7 @@ func (c *converter) realServer(t *Table, v *VirtualServer, r *RealServer, steer 
 	address := r.Address
 	if !ports && address.Port() != 0 {
 		if v.Address.Port() != 0 && address.Port() != v.Address.Port() {
-			c.say(r.At, Warning, "real_server %v: not carried over: its port; other servers have none, so all are called at the port that the client called", address)
+			c.say(r.At, Fault, "real_server %v: its port is that which the client calls: by lb_kind DR, or because other servers have none", address)
 		}
 		address = netip.AddrPortFrom(address.Addr(), 0)
 	}

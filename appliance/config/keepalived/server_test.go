@@ -15,7 +15,7 @@ func TestRefusedServers(t *testing.T) {
 		said          string
 	}{
 		{"as it should be", "lb_algo wrr\nlb_kind NAT", 0, ""},
-		{"direct routing", "lb_algo wrr\nlb_kind DR", 4, "Line 8) virtual_server [10.0.0.1]:80/tcp: not carried over: lb_kind DR"},
+		{"direct routing", "lb_algo wrr\nlb_kind DR", 0, ""},
 		{"a tunnel", "lvs_sched rr\nlvs_method TUN", 4, "Line 8) virtual_server [10.0.0.1]:80/tcp: not carried over: lb_kind TUN"},
 		{"a cache's algorithm", "lb_algo lblcr\nlb_kind NAT", 4, "Line 7) virtual_server [10.0.0.1]:80/tcp: not carried over: lblcr"},
 		{"no algorithm", "lb_algo best\nlb_kind NAT", 5, "Line 7) Invalid lvs_scheduler 'best'"},
