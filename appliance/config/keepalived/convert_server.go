@@ -562,6 +562,13 @@ func (c *converter) spare(t *Table, v *VirtualServer, s service) {
 		c.say(o.At, Warning, "sorry_server: not carried over: %s is one of the servers", text)
 		return
 	}
+	if m := optionOf(v.Options, "sorry_server_lvs_method"); m.set() {
+		direct := t.values["forward"] == "direct"
+		if is := strings.ToUpper(m.arg(0)); direct != (is == "DR") || is == "TUN" {
+			c.say(m.At, Warning, "sorry_server: not carried over: it would get packets by %s, and the servers do not", is)
+			return
+		}
+	}
 	t.set("spare", text, o.origin())
 }
 
