@@ -198,3 +198,42 @@ func (w *watcher) want(lines ...string) {
 		w.t.Errorf("it went\n%s\nwant\n%s", got, want)
 	}
 }
+
+// far sets the far end's state on a member.
+func (w *watcher) far(i int, s State) { w.wires[i].far.State = s }
+
+// deaf lets a member's far end not hear us for 73 s, and our end do what it does then:
+// the far end waits, gives up, and speaks each 30 s. fast is how we are when all is well.
+func (w *watcher) deaf(i int, well State) {
+	w.t.Helper()
+	const s = time.Second
+	rate := well & Timeout
+	far := w.wires[i].far
+	w.wires[i].far.State = expired&^Timeout | rate
+	w.own(i, attached&^Timeout|rate)
+	w.run(3 * s)
+	for word := range 3 { // after 3 s, 33 s and 63 s
+		w.wires[i].far = far
+		w.far(i, defaulted&^Timeout|rate)
+		w.own(i, attached&^Timeout|rate)
+		w.run(s)
+		w.wires[i].far = Info{}
+		wait := 29 * s
+		if word == 2 {
+			wait = 9 * s
+		}
+		if rate == 0 {
+			w.run(wait)
+			continue
+		}
+		w.run(2 * s) // our end expires after 3 s, and gives up 3 s later
+		w.own(i, expired)
+		w.run(3 * s)
+		w.own(i, defaulted)
+		w.run(wait - 5*s)
+	}
+	w.wires[i].far = far
+}
+
+// own sets our end's.
+func (w *watcher) own(i int, s State) { w.wires[i].own.State = s }
