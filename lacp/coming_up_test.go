@@ -43,6 +43,46 @@ func TestBondComesUp(t *testing.T) {
 			}
 			w.run(2 * s)
 		}, []string{"2s degraded", "2s ok"}},
+		// A far end at the slow rate has nothing to say for 30 s.
+		{"we look at a bond that has been well for long, at the slow rate", func(w *watcher) {
+			for i, x := range w.wires {
+				x.member.HasStates, x.member.Actor.State, x.member.Partner.State = true, goodSlow, goodSlow
+				w.far(i, goodSlow)
+				w.own(i, goodSlow)
+			}
+			later := w.wires[1].far
+			w.wires[1].far = Info{}
+			w.run(28 * s)
+			w.wires[1].far = later
+			w.run(8 * s)
+		}, []string{"0s ok"}},
+		{"the same, and one falls silent before it was heard", func(w *watcher) {
+			for i, x := range w.wires {
+				x.member.HasStates, x.member.Actor.State, x.member.Partner.State = true, goodSlow, goodSlow
+				w.far(i, goodSlow)
+				w.own(i, goodSlow)
+			}
+			w.wires[1].far = Info{}
+			w.run(10 * s)
+			w.own(1, expired&^Timeout)
+			w.wires[1].member.Actor.State = expired &^ Timeout
+			w.run(3 * s)
+			w.own(1, defaulted&^Timeout)
+			w.wires[1].member.Actor.State = defaulted &^ Timeout
+			w.run(3 * s)
+		}, []string{"0s ok", "10s +expired eth1", "10s degraded", "12s +at_min_links", "13s -expired eth1", "13s +defaulted eth1"}},
+		{"we look at a team that has been well for long, at the slow rate", func(w *watcher) {
+			for i := range w.wires {
+				w.wires[i].member.Active = true
+				w.far(i, goodSlow)
+				w.own(i, goodSlow)
+			}
+			later := w.wires[1].far
+			w.wires[1].far = Info{}
+			w.run(28 * s)
+			w.wires[1].far = later
+			w.run(8 * s)
+		}, []string{"0s ok"}},
 		{"one link is deaf from the start", func(w *watcher) {
 			w.deaf(1, good)
 			w.far(1, good)

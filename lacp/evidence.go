@@ -27,7 +27,7 @@ func (m *Monitor) evidence(k Kind, p *member) string {
 		}
 		return fmt.Sprintf("our state %s, and nothing is heard", bits(own.State))
 	case KindExpired:
-		return fmt.Sprintf("no PDU for %v from %s", timeoutOf(m.ownState(p)), whose(p.far))
+		return fmt.Sprintf("no PDU for %v from %s", timeoutOf(m.ownState(p)), m.speaker(p))
 	case KindDefaulted:
 		if p.last != (MAC{}) {
 			return fmt.Sprintf("no PDU for %v; %v was there before", timeoutOf(m.ownState(p))+ShortTimeout, p.last)

@@ -1,8 +1,9 @@
 package lacp
 
 // What is known of both ends. The wire is believed before the kernel, which is
-// asked once a second only; where no frame was ever captured, the kernel is all
-// there is.
+// asked once a second only; where nothing has come since the link is up, or since we
+// look, the kernel is all there is. It may have been listening for longer than we: a far
+// end at the slow rate says nothing for 30 s.
 
 // speaks reports whether LACP runs on the link and the far end is what answers.
 func (m *Monitor) speaks(p *member) bool { return m.linked(p) && !m.looping(p) }
@@ -13,16 +14,24 @@ func (m *Monitor) looping(p *member) bool { return m.now.Before(p.loopUntil) }
 
 // receive is the state of the Receive machine of our end.
 func (m *Monitor) receive(p *member) Receive {
-	if m.heard || !p.HasStates || p.rx.state < PartnerExpired {
+	own, _, ok := m.ourEnd(p)
+	switch {
+	case p.heard, p.rx.state < PartnerExpired:
+		return p.rx.state
+	case ok && own.State.Has(Defaulted):
+		return PartnerDefaulted
+	case ok && own.State.Has(Expired):
+		return PartnerExpired
+	case !ok && !p.Active: // where a driver tells no more than that it puts frames on a link, LACP is content with it
 		return p.rx.state
 	}
-	switch {
-	case p.Actor.State.Has(Defaulted):
-		return PartnerDefaulted
-	case p.Actor.State.Has(Expired):
-		return PartnerExpired
-	}
 	return PartnerCurrent
+}
+
+// mute reports whether the far end is current, and what it says is not known yet.
+func (m *Monitor) mute(p *member) bool {
+	_, ok := m.farEnd(p)
+	return m.current(p) && !ok
 }
 
 // current reports whether what is known of the far end is fresh.
@@ -35,7 +44,7 @@ func (m *Monitor) farEnd(p *member) (far Info, ok bool) {
 		return Info{}, false
 	case p.heard:
 		return p.far, true
-	case !m.heard && p.HasStates && r == PartnerCurrent:
+	case p.HasStates && r == PartnerCurrent:
 		return p.Partner, true
 	}
 	return Info{}, false

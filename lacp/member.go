@@ -87,6 +87,9 @@ func (p *member) snapshot(now time.Time, b *Bond, s *Member) {
 		flaps++
 	}
 	p.Member, p.snapAt = *s, now
+	if s.up() && s.HasStates && s.Partner.State.Has(Synchronization) && !troubled(s.Actor.State) {
+		p.was = true // though we have not heard it
+	}
 	for range flaps {
 		p.changed(now)
 	}
@@ -145,14 +148,12 @@ func (m *Monitor) onFrame(now time.Time, in Input) {
 	case kind == SubtypeMarker:
 	case in.Outgoing:
 		c.Sent++
-		m.heard = true
 		p.own, p.ownAt = m.pdu.Actor, now
 	case m.looped(p):
 		c.Looped++
 		p.loopUntil = now.Add(timeoutOf(m.ownState(p)))
 	default:
 		c.Received++
-		m.heard = true
 		m.onPDU(now, p)
 	}
 }

@@ -15,7 +15,6 @@ type Monitor struct {
 	state   BondState
 	members []member
 	latches [numKinds - numMemberKinds]latch
-	heard   bool // frames come in: the capture works
 	now     time.Time
 
 	carrying  int // members that carry

@@ -27,7 +27,7 @@ func TestVectorsFindings(t *testing.T) {
 				w := newWatcher(t, ModeLACP, 2)
 				w.wires[0].own.Port, w.wires[0].far.Port = 2, 9 // the vectors are of our port 1
 				fresh := w.wires[1]
-				fresh.far, fresh.own, fresh.member.Carrier = Info{}, Info{}, false
+				fresh.far, fresh.own, fresh.member.Carrier, fresh.member.Active = Info{}, Info{}, false, false
 				w.run(10 * time.Second)
 				fresh.member.Carrier = true
 				own := Info{65535, gateway, 15, 255, 1, defaulted}

@@ -21,12 +21,14 @@ var memberRules = [numMemberKinds]func(*Monitor, *member) bool{
 	KindNotDistributing:  func(m *Monitor, p *member) bool { return m.weWithhold(p) || m.theyWithhold(p) },
 	KindStandby:          (*Monitor).standby,
 	KindActorChurn:       (*Monitor).actorChurns,
-	KindPartnerChurn:     func(m *Monitor, p *member) bool { return m.speaks(p) && !m.farState(p).Has(Synchronization) },
-	KindTimeoutMismatch:  (*Monitor).timeoutsDiffer,
-	KindPartnerChanged:   func(m *Monitor, p *member) bool { return p.moved },
-	KindSpeedMismatch:    (*Monitor).slower,
-	KindFlapping:         func(m *Monitor, p *member) bool { return p.flapped },
-	KindFlood:            func(m *Monitor, p *member) bool { return p.flooded },
+	KindPartnerChurn: func(m *Monitor, p *member) bool {
+		return m.speaks(p) && !m.mute(p) && !m.farState(p).Has(Synchronization)
+	},
+	KindTimeoutMismatch: (*Monitor).timeoutsDiffer,
+	KindPartnerChanged:  func(m *Monitor, p *member) bool { return p.moved },
+	KindSpeedMismatch:   (*Monitor).slower,
+	KindFlapping:        func(m *Monitor, p *member) bool { return p.flapped },
+	KindFlood:           func(m *Monitor, p *member) bool { return p.flooded },
 }
 
 // bondRules does the same for the bond; the first is of numMemberKinds.
@@ -42,7 +44,7 @@ var bondRules = [numKinds - numMemberKinds]func(*Monitor) bool{
 // nobody begins.
 func (m *Monitor) bothPassive(p *member) bool {
 	own, _, ok := m.ourEnd(p)
-	if !m.speaks(p) {
+	if !m.speaks(p) || m.mute(p) {
 		return false
 	}
 	if m.current(p) {
@@ -67,7 +69,7 @@ func (m *Monitor) crossed(p *member) bool {
 
 func (m *Monitor) individual(p *member) bool {
 	own, _, ok := m.ourEnd(p)
-	return m.current(p) && (!m.farState(p).Has(Aggregation) || ok && !own.State.Has(Aggregation))
+	return m.current(p) && (!m.farState(p).Has(Aggregation) && !m.mute(p) || ok && !own.State.Has(Aggregation))
 }
 
 func (m *Monitor) otherSystem(p *member) bool {
