@@ -96,7 +96,7 @@ func TestDeviceGate(t *testing.T) {
 
 func (l *lab) eventually(what string, met func() bool) {
 	l.t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); !met(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); !met(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			l.t.Fatalf("not %s", what)
 		}

@@ -148,7 +148,7 @@ func wire(a space, aName, aAddr string, b space, bName string, bAddrs ...string)
 func (s space) running(name string) {
 	s.t.Helper()
 	s.do(func() error {
-		for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 			l, err := netlink.LinkByName(name)
 			if err != nil {
 				return err

@@ -1,10 +1,12 @@
 package nft
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -57,9 +59,43 @@ func active6(t testing.TB) *lab {
 	l.client.do(func() error {
 		return netlink.RouteAdd(&netlink.Route{Dst: &net.IPNet{IP: net.IPv6zero, Mask: net.CIDRMask(0, 128)}, Gw: net.IP(lanVIP6.AsSlice())})
 	})
+	for _, way := range []struct {
+		from  space
+		iface string
+		to    netip.Addr
+	}{{l.client, "eth0", lanVIP6}, {l.server, "eth0", public6}, {l.gateway, "lan0", inside6}, {l.gateway, "wan0", outside6}} {
+		way.from.finds(way.iface, way.to)
+	}
 	l.apply(config6())
 	l.must(l.a.OpenGate(all6))
 	return l
+}
+
+// finds asks for a neighbour until it is found. A link that has just come up takes no part
+// in IPv6 for a while: what is sent then is lost.
+func (s space) finds(iface string, a netip.Addr) {
+	s.t.Helper()
+	s.do(func() error {
+		const found = netlink.NUD_REACHABLE | netlink.NUD_STALE | netlink.NUD_DELAY | netlink.NUD_PROBE
+		l, err := netlink.LinkByName(iface)
+		if err != nil {
+			return err
+		}
+		for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+			if c, err := net.Dial("udp6", netip.AddrPortFrom(a, 9).String()); err == nil {
+				_, _ = c.Write([]byte("?"))
+				c.Close()
+			}
+			all, err := netlink.NeighList(l.Attrs().Index, netlink.FAMILY_V6)
+			if err != nil {
+				return err
+			}
+			if slices.ContainsFunc(all, func(n netlink.Neigh) bool { return n.IP.Equal(a.AsSlice()) && n.State&found != 0 }) {
+				return nil
+			}
+		}
+		return fmt.Errorf("%v is not found by %s", a, iface)
+	})
 }
 
 // What is read back is what was written, and IPv4 is as it is without IPv6.

@@ -161,7 +161,7 @@ func (s space) captureOf(ethertype uint16) capture {
 		if err != nil {
 			return err
 		}
-		return unix.SetsockoptTimeval(c.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 5})
+		return unix.SetsockoptTimeval(c.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 20})
 	})
 	s.t.Cleanup(func() { unix.Close(c.fd) })
 	return c
@@ -174,7 +174,7 @@ func htons(v uint16) uint16 { return v<<8 | v>>8 }
 func (c capture) until(what string, wanted func(packet) bool) (before []packet, last packet) {
 	c.t.Helper()
 	b := make([]byte, 2048)
-	for deadline := time.Now().Add(5 * time.Second); ; {
+	for deadline := time.Now().Add(20 * time.Second); ; {
 		n, from, err := unix.Recvfrom(c.fd, b, 0)
 		if err == unix.EINTR {
 			continue
@@ -206,7 +206,7 @@ func (s space) hearICMP() func() packet {
 		if err != nil {
 			return err
 		}
-		return unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 5})
+		return unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 20})
 	})
 	s.t.Cleanup(func() { unix.Close(fd) })
 	return func() packet {

@@ -68,7 +68,7 @@ func TestWatcherTellsWhatOthersRemoved(t *testing.T) {
 	}
 	select {
 	case <-told:
-	case <-time.After(5 * time.Second):
+	case <-time.After(20 * time.Second):
 		t.Fatal("a flush of the whole ruleset was not noticed")
 	}
 	quiet("one flush twice")
