@@ -104,6 +104,7 @@ type node struct {
 	configured *asker[election.Configured]
 
 	settleC   chan struct{} // holds one: something was left for settle
+	suspectC  chan struct{} // holds one: the table is to be looked at again
 	settled   settled       // what a reload changes
 	reloading sync.Mutex    // one reload at a time
 	upgradeC  chan struct{} // holds one: make way for another daemon
@@ -115,6 +116,7 @@ func open(o Options, cfg *config.Config) (_ *node, err error) {
 	n := &node{opt: o, log: o.Logger, started: time.Now(),
 		respawned: make(chan error, 1),
 		settleC:   make(chan struct{}, 1),
+		suspectC:  make(chan struct{}, 1),
 		upgradeC:  make(chan struct{}, 1),
 		stats:     newAsker[election.Stats](), configured: newAsker[election.Configured]()}
 	defer func() {
@@ -436,8 +438,11 @@ func (n *node) onKernel(ev kernel.Event) {
 func (n *node) tellFences() { n.fences.sendAll(func(m election.Message) { n.client.Send(m) }) }
 
 // auditPeriod is how often the kernel is compared with what was applied though
-// nobody told of a change.
-const auditPeriod = time.Minute
+// nobody told of a change; one that gave way to a gate is made up for auditAgain later.
+const (
+	auditPeriod = time.Minute
+	auditAgain  = time.Second
+)
 
 func (n *node) audit(ctx context.Context) {
 	t := time.NewTicker(auditPeriod)
@@ -451,6 +456,12 @@ func (n *node) audit(ctx context.Context) {
 			n.repairTable()
 			n.entries.repair()
 			n.prepareDevices()
+		case <-n.suspectC:
+			select {
+			case <-ctx.Done():
+			case <-time.After(auditAgain):
+				n.repairTable()
+			}
 		}
 	}
 }
@@ -463,6 +474,8 @@ func (n *node) repairTable() {
 	defer n.reloading.Unlock()
 	report, err := n.table.Audit(n.settled.current())
 	switch {
+	case errors.Is(err, nft.ErrInterrupted):
+		wakeUp(n.suspectC)
 	case err != nil:
 		n.log.Error("repairing the nftables table", "err", err)
 	case report.NewGate || report.Rebuilt || report.Copies || len(report.Chains) > 0 || report.Added+report.Removed > 0:

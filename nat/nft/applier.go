@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/google/nftables"
+	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
 	"understudy/nat"
@@ -27,6 +29,9 @@ type Applier struct {
 
 	base   *nat.Plan // what the table says, unless others have changed it; nil: not known
 	agreed uint32    // the generation of the ruleset in which all of it was read and found so; 0: none
+
+	urgent   atomic.Int32                 // those who wait for the lock and cannot wait long
+	auditing atomic.Pointer[netlink.Conn] // what an audit reads by, while it does
 }
 
 // Open makes an Applier. It changes nothing in the kernel.
@@ -98,7 +103,7 @@ const rounds = 3
 func (a *Applier) Apply(plan nat.Plan) (Report, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.applyWith(plan, a.applyTable)
+	return a.applyWith(plan, func(plan nat.Plan, links links) (Report, error) { return a.applyTable(plan, links, a.read) })
 }
 
 // applyWith does so, with a way to do it for the table that holds the mappings.
@@ -125,17 +130,19 @@ func (a *Applier) applyWith(plan nat.Plan, table func(nat.Plan, links) (Report, 
 	return report, err
 }
 
-func (a *Applier) applyTable(plan nat.Plan, links links) (total Report, err error) {
-	a.base, a.agreed = nil, 0
+// applyTable reads by first, the first time.
+func (a *Applier) applyTable(plan nat.Plan, links links, first func() (*state, error)) (total Report, err error) {
+	read := first
 	for range rounds {
 		generation, err := a.link.generation()
 		if err != nil {
 			return total, fmt.Errorf("nft: %w", err)
 		}
-		have, err := a.read()
+		have, err := read()
 		if err != nil {
 			return total, fmt.Errorf("nft: %w", err)
 		}
+		a.base, a.agreed, read = nil, 0, a.read
 		t := &transaction{c: a.link.c}
 		report, err := reconcile(t, have, a.want(plan, have, links))
 		if err != nil {
@@ -173,7 +180,7 @@ func (r *Report) add(s Report) {
 // SetUnknown switches what becomes of unknown TCP connections: reset or drop. A
 // table without leak guard remembers it for when it gets one.
 func (a *Applier) SetUnknown(u Unknown) error {
-	a.mu.Lock()
+	a.lockAtOnce()
 	defer a.mu.Unlock()
 	a.unknown = &u
 	c, err := a.link.conn()

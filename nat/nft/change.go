@@ -34,7 +34,7 @@ func (a *Applier) changeTable(plan nat.Plan, links links) (Report, error) {
 		}
 		_ = a.link.close() // with what is queued in it
 	}
-	return a.applyTable(plan, links)
+	return a.applyTable(plan, links, a.read)
 }
 
 // errNotLeftSo: the table is not as it was left.
@@ -114,21 +114,6 @@ func (a *Applier) settle(plan nat.Plan, before uint32, t *transaction) {
 	if a.agreed = after; err != nil || after != before+1 {
 		a.agreed = 0
 	}
-}
-
-// Audit is [Applier.Apply], unless the whole ruleset is still that in which this Applier
-// has read all of its table and found that it says plan: then it reads nothing of it.
-func (a *Applier) Audit(plan nat.Plan) (Report, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.applyWith(plan, func(plan nat.Plan, links links) (Report, error) {
-		if a.base != nil && a.agreed != 0 && plan.Mirror == nil && nat.Diff(*a.base, plan).Empty() {
-			if now, err := a.link.generation(); err == nil && now == a.agreed {
-				return Report{}, nil
-			}
-		}
-		return a.applyTable(plan, links)
-	})
 }
 
 // generation numbers the rulesets of the network namespace: each transaction of anybody

@@ -1,9 +1,11 @@
 package nft
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -410,4 +412,45 @@ func TestChangeOfOneOfMany(t *testing.T) {
 	if few, many := cost(10), cost(5000); many > 2*few {
 		t.Errorf("a change of one of 10 allocates %v times, of 5000 %v times", few, many)
 	}
+}
+
+// An audit of many mappings gives way to who opens a gate, and is made up for.
+func TestAuditGivesWay(t *testing.T) {
+	l := newLab(t)
+	p := manyForwards(20_000)
+	_, err := l.a.Apply(p)
+	l.must(err)
+	l.filled(len(p.Forwards), mapForward, setForwarded)
+	gave, broken := 0, 0
+	for range 20 { // one that has read all before the gate was asked for is well done
+		l.a.agreed = 0
+		port, done := l.a.PortID(), make(chan error)
+		go func() {
+			_, err := l.a.Audit(p)
+			done <- err
+		}()
+		for l.a.auditing.Load() == nil && len(done) == 0 {
+			runtime.Gosched()
+		}
+		l.must(l.a.OpenGate(p.Group("gateway")))
+		err := <-done
+		if errors.Is(err, ErrInterrupted) {
+			gave++
+			if l.a.PortID() != port { // a socket in the middle of an answer is of no use any more
+				broken++
+			}
+		} else {
+			l.must(err)
+		}
+		l.must(l.a.CloseGate(p.Group("gateway")))
+	}
+	if gave == 0 || broken == 0 {
+		t.Errorf("of 20 audits %d gave way, %d in the middle", gave, broken)
+	}
+	if l.a.base == nil {
+		t.Error("it has forgotten what was loaded")
+	}
+	r, err := l.a.Audit(p)
+	l.must(err)
+	l.unchanged("after all", r)
 }

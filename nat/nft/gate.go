@@ -44,7 +44,7 @@ func gateSets(addrs []netip.Addr, devices []string) []set {
 }
 
 func (a *Applier) gate(verb string, sets []set, queue func(*transaction, set) error) error {
-	a.mu.Lock()
+	a.lockAtOnce()
 	defer a.mu.Unlock()
 	c, err := a.link.conn()
 	if err != nil {
