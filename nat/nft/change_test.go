@@ -424,7 +424,7 @@ func TestAuditGivesWay(t *testing.T) {
 	gave, broken := 0, 0
 	for range 20 { // one that has read all before the gate was asked for is well done
 		l.a.agreed = 0
-		port, done := l.a.PortID(), make(chan error)
+		socket, done := l.a.link.nl, make(chan error)
 		go func() {
 			_, err := l.a.Audit(p)
 			done <- err
@@ -436,7 +436,7 @@ func TestAuditGivesWay(t *testing.T) {
 		err := <-done
 		if errors.Is(err, ErrInterrupted) {
 			gave++
-			if l.a.PortID() != port { // a socket in the middle of an answer is of no use any more
+			if l.a.link.nl != socket { // one in the middle of an answer is of no use any more
 				broken++
 			}
 		} else {
