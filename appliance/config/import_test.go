@@ -287,3 +287,66 @@ func FuzzImport(f *testing.F) {
 		}
 	})
 }
+
+// A gateway that is in no network of the file leads by the interface in whose network
+// it is, where that is known; else by that of the instance.
+func TestGatewayOfAnotherNetwork(t *testing.T) {
+	const src = `vrrp_instance a {
+    interface eth0
+    virtual_router_id 1
+    virtual_ipaddress {
+        10.0.0.1/24
+    }
+    virtual_routes {
+        192.0.2.0/24 via 10.9.0.254
+    }
+}
+`
+	w := bigWorld()
+	for _, want := range []string{"eth0", "eth1"} {
+		out, err := Import("k.conf", []byte(src), ImportOptions{Options: Options{World: w}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := out.Config.Routers[0].Routes[0].Hops[0].Interface; got != want {
+			t.Errorf("it leads by %s, want %s", got, want)
+		}
+		w.Networks = func() []keepalived.Network {
+			return []keepalived.Network{{Interface: "eth9", Prefix: netip.MustParsePrefix("10.0.0.0/8")}, {Interface: "eth1", Prefix: netip.MustParsePrefix("10.9.0.0/16")}}
+		}
+	}
+}
+
+// A script whose program is not on the machine that runs the file is disabled, as
+// keepalived does it; on another machine that is not known.
+func TestScriptThatIsNotThere(t *testing.T) {
+	const src = `vrrp_script s {
+    script /nowhere/check
+}
+vrrp_instance a {
+    interface eth0
+    virtual_router_id 1
+    virtual_ipaddress {
+        10.0.0.1/24
+    }
+    track_script {
+        s
+    }
+}
+`
+	for _, runs := range []bool{false, true} {
+		w := bigWorld()
+		w.Runs = runs
+		out, err := Import("k.conf", []byte(src), ImportOptions{Options: Options{World: w}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(out.Config.Checks); (n == 0) != runs {
+			t.Errorf("run here: %t; %d checks", runs, n)
+		}
+		said := fmt.Sprint(out.Messages)
+		if strings.Contains(said, "Disabling track script s since not found/accessible") != runs {
+			t.Errorf("run here: %t; said %s", runs, said)
+		}
+	}
+}

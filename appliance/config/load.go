@@ -40,6 +40,7 @@ func Load(path string) (*Config, error) { return LoadSpoken(path, SpokenOptions{
 // process that reads it was started, and what it has read before.
 type SpokenOptions struct {
 	Keepalived bool              // the process is a keepalived
+	Runs       bool              // it is run now, on this machine
 	ID         string            // config-id of @conditions
 	VRRPOnly   bool              // without virtual servers
 	Before     *keepalived.Names // nil: nothing
@@ -53,6 +54,7 @@ func LoadSpoken(path string, o SpokenOptions) (*Config, error) {
 	}
 	w := keepalived.Elsewhere()
 	w.ID, w.VRRPOnly = o.ID, o.VRRPOnly
+	w.Networks, w.Runs = keepalived.Networks, o.Runs
 	return Parse(path, src, Options{ReadSecret: ReadSecretFile, World: w, Keepalived: o.Keepalived, Before: o.Before})
 }
 

@@ -3,6 +3,10 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
 
 	"understudy/appliance/kernel"
 	"understudy/nat/nft"
@@ -33,7 +37,25 @@ func Clean(force bool) (out Cleaned, err error) {
 			defer unlock()
 		}
 	}
-	return clean()
+	out, err = clean()
+	return out, errors.Join(err, cleanSockets(RunDir))
+}
+
+// cleanSockets removes control sockets that nobody listens on. Others may be at work in
+// other network namespaces.
+func cleanSockets(dir string) error {
+	files, err := filepath.Glob(filepath.Join(dir, "*.sock"))
+	var errs []error
+	for _, f := range files {
+		c, err := net.Dial("unix", f)
+		switch {
+		case err == nil:
+			c.Close()
+		case errors.Is(err, syscall.ECONNREFUSED):
+			errs = append(errs, os.Remove(f))
+		}
+	}
+	return errors.Join(append(errs, err)...)
 }
 
 // clean stops the forwarding first, if it was ours: hosts that have not heard of

@@ -17,6 +17,9 @@
 //	disagree_test.go  version 2 beside peers that are set up otherwise
 //	vectors_test.go   the vectors of package vrrp, as frames: what is counted, what moves
 //	vectors6_test.go  the same over IPv6
+//	differential_test.go  two lives by one keepalived.conf, keepalived's and ours: what is in the kernel, what was told
+//	  corpus_test.go      the configurations; state_test.go: what a kernel has; life_test.go: one of the lives
+//	  difference_test.go  what may differ, and why; docs/keepalived.md has it
 //	rules_*_test.go   the rules of RFC 9568 that a packet can show, see docs/conformance.md
 //
 // # How a test sees

@@ -23,6 +23,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer remove()
+	defer func() { os.RemoveAll(unpacked) }()
 	program = path
 	return m.Run()
 }

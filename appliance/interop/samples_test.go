@@ -2,11 +2,13 @@ package interop
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	conf "understudy/appliance/config/keepalived"
@@ -19,7 +21,9 @@ const samplesDir = "/usr/share/doc/keepalived/samples"
 const corpusDir = "../config/testdata/keepalived"
 
 // otherwise are the files of which we say something else than keepalived 2.2.7, and why.
-var otherwise = map[string]string{}
+var otherwise = map[string]string{
+	"everything.conf": "it has keywords and values of keepalived 2.4",
+}
 
 // TestConfigTest: `keepalived -t` and we judge the same configurations alike: right,
 // wrong but usable, insecure, unusable.
@@ -84,20 +88,39 @@ func TestConfigTest(t *testing.T) {
 	}
 }
 
-// samples is where the examples are: installed, or in Debian's package.
+// samples is where the examples of keepalived's authors are.
 func (s *scene) samples() string {
 	s.t.Helper()
-	if _, err := os.Stat(samplesDir); err == nil {
-		return samplesDir
+	return s.packaged(samplesDir)
+}
+
+// packaged is where a directory of Debian's package is: installed, or unpacked.
+func (s *scene) packaged(dir string) string {
+	s.t.Helper()
+	if list, err := os.ReadDir(dir); err == nil && len(list) > 0 {
+		return dir
 	}
 	// A machine that installs packages without documentation.
-	dir := s.t.TempDir()
-	for _, argv := range [][]string{{"apt-get", "download", "keepalived"}, {"sh", "-c", "dpkg-deb -x keepalived_*.deb ."}} {
-		cmd := exec.Command(argv[0], argv[1:]...)
-		cmd.Dir = dir
-		if out, err := cmd.CombinedOutput(); err != nil {
-			s.t.Fatalf("%v: %v\n%s", argv, err, out)
+	unpackOnce.Do(func() {
+		if unpacked, unpackErr = os.MkdirTemp("", "understudy-samples-"); unpackErr != nil {
+			return
 		}
-	}
-	return filepath.Join(dir, samplesDir)
+		for _, argv := range [][]string{{"apt-get", "download", "keepalived"}, {"sh", "-c", "dpkg-deb -x keepalived_*.deb ."}} {
+			cmd := exec.Command(argv[0], argv[1:]...)
+			cmd.Dir = unpacked
+			if out, err := cmd.CombinedOutput(); err != nil {
+				unpackErr = fmt.Errorf("%v: %w\n%s", argv, err, out)
+				return
+			}
+		}
+	})
+	s.must(unpackErr)
+	return filepath.Join(unpacked, dir)
 }
+
+// The package is unpacked once, and goes with the program.
+var (
+	unpackOnce sync.Once
+	unpacked   string
+	unpackErr  error
+)

@@ -14,8 +14,9 @@ type Setting struct {
 	Key, Value string
 	// Keep says that the value stays when we leave.
 	Keep bool
-	// Lazy says that it is there only once something has loaded the module that has it.
-	// Our own rules do, where they need it.
+	// Lazy says that it is there only once its interface is, or once something has
+	// loaded the module that has it. Our own rules do, where they need it; and who
+	// sees a new interface applies all again.
 	Lazy bool
 	// Why is for the operator who asks.
 	Why string
@@ -56,17 +57,17 @@ func Settings(interfaces, parents []string, six bool) []Setting {
 	for _, name := range interfaces {
 		all = append(all,
 			Setting{
-				Key: interfaceKey("ipv4", name, "promote_secondaries"), Value: "1",
+				Key: interfaceKey("ipv4", name, "promote_secondaries"), Value: "1", Lazy: true,
 				Why: "without it, removing a primary address removes all secondaries of its subnet with it",
 			},
 			Setting{
-				Key: interfaceKey("ipv4", name, "arp_announce"), Value: "2",
+				Key: interfaceKey("ipv4", name, "arp_announce"), Value: "2", Lazy: true,
 				Why: "the kernel asks for a neighbour in the name of the packet's source, for translated packets " +
 					"a virtual address: during a hand-over each such request pulls the address back to the old gateway",
 			})
 		if slices.Contains(parents, name) {
 			all = append(all, Setting{
-				Key: interfaceKey("ipv4", name, "arp_ignore"), Value: "1",
+				Key: interfaceKey("ipv4", name, "arp_ignore"), Value: "1", Lazy: true,
 				Why: "an address with a virtual MAC is on a device of ours, but the kernel answers for it on any " +
 					"interface: hosts would get two answers, one with the MAC of this box (RFC 9568 8.1.2 forbids it)",
 			})

@@ -42,7 +42,7 @@ func (s *Sysctls) Apply(want []Setting) error {
 	for _, w := range want {
 		present, err := s.read(w.Key)
 		if w.Lazy && errors.Is(err, fs.ErrNotExist) {
-			continue // nobody tracks connections, so nobody loses any
+			continue // nobody tracks connections, so nobody loses any; or the interface is to come
 		}
 		if err != nil {
 			errs = append(errs, err)

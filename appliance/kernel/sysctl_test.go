@@ -374,3 +374,13 @@ func TestSysctlsOfAModuleThatIsNotLoaded(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// An interface that is not there yet keeps no gateway from starting: its settings come
+// with it.
+func TestSettingsOfAnInterfaceToCome(t *testing.T) {
+	tree := newTree(t, map[string]string{"net/ipv4/ip_forward": "0"})
+	sys := &Sysctls{dir: t.TempDir(), root: tree.root}
+	if err := sys.Apply(Settings([]string{"eth9"}, []string{"eth9"}, false)); err != nil {
+		t.Error(err)
+	}
+}

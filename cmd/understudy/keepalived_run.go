@@ -26,8 +26,7 @@ import (
 // standIn is the process: it reads the configuration, goes into the background unless
 // it is not to, writes its files, and is the election from then on.
 func standIn(ctx context.Context, o dropin.Options) error {
-	f := processFlags{config: o.File, spoken: &o}
-	f.level.Set(verbosity(o.Detail > 1))
+	f := processFlags{config: o.File, verbose: o.Detail > 1, spoken: &o}
 	cfg, err := config.LoadSpoken(o.File, f.spokenOptions())
 	if err == nil {
 		f.ofFile(cfg)
@@ -111,26 +110,29 @@ func (s *spokenFlag) Set(v string) error {
 	return json.Unmarshal([]byte(v), s.spoken)
 }
 
-// logger is that of the process: keepalived's, if it is one. Its level can be changed.
+// logger is that of the process: keepalived's, if it is one.
 func (f *processFlags) logger(ident string) *slog.Logger {
+	if f.spoken == nil {
+		return newLogger(f.verbose)
+	}
 	if f.log != nil {
 		return f.log
 	}
-	f.log = newLogger(&f.level)
-	if f.spoken == nil {
-		return f.log
+	level := slog.LevelInfo
+	if f.verbose {
+		level = slog.LevelDebug
 	}
-	h, err := dropin.NewHandler(*f.spoken, ident, &f.level)
+	h, err := dropin.NewHandler(*f.spoken, ident, level)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "keepalived:", err)
-		return f.log
+		return newLogger(f.verbose)
 	}
 	f.log = slog.New(h)
 	return f.log
 }
 
 func (f *processFlags) spokenOptions() config.SpokenOptions {
-	return config.SpokenOptions{Keepalived: true, ID: f.spoken.ID, VRRPOnly: f.spoken.VRRP}
+	return config.SpokenOptions{Keepalived: true, Runs: true, ID: f.spoken.ID, VRRPOnly: f.spoken.VRRP}
 }
 
 // ofFile takes in what the file says of the process, where the command line says nothing.

@@ -59,9 +59,7 @@ type Options struct {
 	Dogs []DogConfig
 
 	Logger *slog.Logger
-	// Level is what Logger logs, if the daemon may change it.
-	Level *slog.LevelVar
-	Tape  *record.Tape // of what the Set is given and decides; nil: none
+	Tape   *record.Tape // of what the Set is given and decides; nil: none
 }
 
 // News is what service managers want to know of a process.

@@ -16,6 +16,8 @@ func (c *converter) checks() {
 		switch {
 		case !s.Command.Set:
 			c.say(s.At, Fault, "No script set for vrrp_script %s - removing", s.Name)
+		case c.missing(s):
+			c.say(s.Command.At, Warning, "Disabling track script %s since not found/accessible", s.Name)
 		case !c.used["script "+s.Name]:
 			c.say(s.At, Warning, "vrrp_script %s: not carried over: Warning - script %s is not used", s.Name, s.Name)
 		default:
@@ -56,6 +58,13 @@ func (c *converter) check(block, kind, name string, o Origin) *Table {
 	t.set("name", c.named(block, "check", name, o.Place), o)
 	t.set("kind", kind, o)
 	return t
+}
+
+// missing tells whether there is no program for a script, which keepalived disables
+// then: a fault for want of the program that looks for faults would be one on all nodes.
+func (c *converter) missing(s *Script) bool {
+	w := c.world
+	return w.Runs && w.Executable != nil && s.Command.Set && len(s.Command.V) > 0 && !w.Executable(s.Command.V[0])
 }
 
 func (c *converter) script(s *Script) {

@@ -126,9 +126,9 @@ func (c *converter) destination(t *Table, v string, o Origin, wrong func(string)
 	t.set("to", p.String(), o)
 }
 
-// gateways names the interface of a gateway that is in no network of the file: that
-// of the instance, for keepalived leaves it to the kernel, which looks there. Two
-// gateways with "or" are nexthops.
+// gateways names the interface of a gateway that is in no network of the file: the one
+// in whose network it is, where that is known, for keepalived leaves it to the kernel,
+// which looks there; else that of the instance. Two gateways with "or" are nexthops.
 func (c *converter) gateways(in *Instance, t *Table, ors []string, o Origin, whole string) {
 	via, _ := t.values["via"].(string)
 	if len(ors) > 0 && via != "" {
@@ -153,7 +153,9 @@ func (c *converter) gateways(in *Instance, t *Table, ors []string, o Origin, who
 		for _, p := range c.networks {
 			known = known || p.Contains(a) && !p.IsSingleIP()
 		}
-		if !known {
+		if dev := c.world.interfaceTo(a); !known && dev != "" {
+			h.set("dev", dev, o)
+		} else if !known {
 			h.set("dev", in.Interface.V, o)
 			c.say(o.Place, Warning, "(%s) route %s: it is taken to lead by %s; name the interface with dev if that is wrong", in.Name, whole, in.Interface.V)
 		}
@@ -281,8 +283,8 @@ func (c *converter) rule(in *Instance, router *Table, n *Node) {
 		}
 	}
 	if t.values["priority"] == nil {
-		c.say(n.At, Fault, "Rule has no preference specified - setting to %d. This is probably not what you want.", firstRule+c.nextRule)
-		t.set("priority", int64(firstRule+c.nextRule), o)
+		c.say(n.At, Fault, "Rule has no preference specified - setting to %d. This is probably not what you want.", firstRule-c.nextRule)
+		t.set("priority", int64(firstRule-c.nextRule), o)
 		c.nextRule++
 	}
 	c.put(router, "rules", t)

@@ -328,7 +328,7 @@ func (c *converter) tracked(k Tracked) (weight int, name string, reverse, ok boo
 		return k.Weight.V, k.Name, reverse, true
 	case "script":
 		for _, s := range c.file.Scripts {
-			if s.Name == k.Name && s.Command.Set {
+			if s.Name == k.Name && s.Command.Set && !c.missing(s) {
 				return k.Weight.or(s.Weight.V), c.named(kind, "check", s.Name, s.At), !k.NoRevers && (reverse || !k.Weight.Set && s.Reverse), true
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"os/user"
@@ -22,10 +23,15 @@ type World struct {
 	Glob func(pattern string) ([]string, error)
 	// Interface tells whether there is an interface of that name; nil: as if there were.
 	Interface func(name string) bool
+	// Networks are those that interfaces have addresses in; nil: not known.
+	Networks func() []Network
 	// LookPath finds a program by its name alone.
 	LookPath func(name string) (string, error)
 	// Executable tells whether a file is there and can be run; nil: none is.
 	Executable func(path string) bool
+	// Runs: it is this machine that the configuration is for, now. A script that is not
+	// there is disabled.
+	Runs bool
 	// User tells whether there is a user of that name; nil: as if there were.
 	User func(name string) bool
 	// Getenv reads the environment for ${_ENV NAME}.
@@ -36,6 +42,12 @@ type World struct {
 	VRRPOnly bool   // virtual servers are another's affair
 
 	Lines int // the most lines that variables and sequences may become; 0: [MostLines]
+}
+
+// Network is one that an interface has an address in.
+type Network struct {
+	Interface string
+	Prefix    netip.Prefix
 }
 
 // MostLines bounds what a file may become.
@@ -56,6 +68,40 @@ func Here() World {
 		User:      func(name string) bool { _, err := user.Lookup(name); return err == nil },
 		Interface: func(name string) bool { _, err := net.InterfaceByName(name); return err == nil },
 	}
+}
+
+// Networks are those of this machine, now.
+func Networks() (out []Network) {
+	list, err := net.Interfaces()
+	if err != nil {
+		return nil
+	}
+	for _, i := range list {
+		addrs, err := i.Addrs()
+		if err != nil {
+			continue
+		}
+		for _, a := range addrs {
+			if p, err := netip.ParsePrefix(a.String()); err == nil && !p.IsSingleIP() {
+				out = append(out, Network{i.Name, p.Masked()})
+			}
+		}
+	}
+	return out
+}
+
+// interfaceTo is the interface in whose network an address is; "": none that is known.
+func (w World) interfaceTo(a netip.Addr) string {
+	if w.Networks == nil {
+		return ""
+	}
+	name, longest := "", -1
+	for _, n := range w.Networks() {
+		if n.Prefix.Contains(a) && n.Prefix.Bits() > longest {
+			name, longest = n.Interface, n.Prefix.Bits()
+		}
+	}
+	return name
 }
 
 // Elsewhere is this machine's files as if they were for another machine: which

@@ -1,0 +1,125 @@
+package interop
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+
+	conf "understudy/appliance/config/keepalived"
+)
+
+// rowID is the config-id of every row.
+const rowID = "big"
+
+// corpusRow is a configuration that both programs live by.
+type corpusRow struct {
+	file string // a sample of keepalived's authors, or one of ours if it ends in .conf
+	on   string // "IFACE ADDRESS ADDRESS, IFACE …": the node; "": that of the samples
+	// edit is what is replaced in the text, in pairs: to have it sooner, or where a
+	// namespace has it.
+	edit     []string
+	vrrpOnly bool   // its virtual servers need IPVS, which is not here
+	cut      string // the interface whose cable is broken; "": the first
+}
+
+// sampleNode is a node that the samples can run on.
+const sampleNode = "eth0 192.168.200.2/24 192.168.100.1/24 192.168.0.2/24, eth1 192.168.201.2/24 192.168.200.3/24, eth2 192.168.202.2/24, eth3 192.168.203.2/24"
+
+var corpus = []corpusRow{
+	{file: "vrrp"},
+	{file: "vrrp.sync"},
+	{file: "vrrp.scripts"},
+	{file: "vrrp.localcheck"},
+	{file: "vrrp.routes"},
+	{file: "vrrp.rules"},
+	{file: "vrrp.static_ipaddress"},
+	{file: "vrrp.lvs_syncd", vrrpOnly: true, edit: []string{"lvs_sync_daemon_interface eth1", ""}},
+	{file: "track_interface", on: sampleNode + ", eth0.1 192.168.204.2/24", cut: "eth0.1"},
+	{file: "conditional_conf", edit: []string{"@high net_namespace", "#", "@low net_namespace", "#", "@high", "@big", "advert_int 12", "advert_int 1"}},
+	{file: "sample", vrrpOnly: true},
+	{file: "SSL_GET", vrrpOnly: true},
+	{file: "default", vrrpOnly: true},
+	{file: "neutron.conf", on: "ha-4a7c1d20-0f 169.254.192.5/18, qr-81f3a2b4-11, qg-5d0e9c71-22, qr-9c3b7d55-33", edit: []string{"advert_int 2", "advert_int 1"}},
+	{file: "amphora.conf", on: "eth1 10.30.0.11/24", edit: []string{"interval 5", "interval 1"}},
+	{file: "vyos.conf", on: "eth1 10.40.0.2/24, eth0 203.0.113.2/24"},
+	{file: "vyos-servers.conf", on: "eth0 203.0.113.2/24", vrrpOnly: true},
+	{file: "kubernetes.conf", on: "ens192 10.60.0.11/24", edit: []string{"interval 3", "interval 1", "interval 2", "interval 1"}},
+	{file: "cloud.conf", on: "eth0 10.70.0.11/24"},
+	{file: "firewall.conf", on: "eth1 192.168.0.2/24, eth2 203.0.113.2/24", edit: []string{"advert_int 3", "advert_int 1"}},
+	{file: "dual.conf", on: "eth0 10.66.0.2/24"},
+	{file: "drain.conf", on: "eth0 10.71.0.2/24, eth1, eth2", edit: []string{"/etc/keepalived/", spyDir + "/"}},
+	{file: "big.conf", on: "eth0.1 10.80.1.2/24, eth0.2 10.80.2.2/24, eth0.3 10.80.3.2/24, eth0.4 10.80.4.2/24, eth0.5 10.80.5.2/24, " +
+		"eth0.6 10.80.6.2/24, eth0.7 10.80.7.2/24, eth0.8 10.80.8.2/24, eth0.9 10.80.9.2/24, eth0.10 10.80.10.2/24, eth0.11 10.80.11.2/24",
+		edit: []string{"include big.d/{none,10-*}.conf", "", "includew nowhere/*.conf", ""}}, // without which keepalived does not run
+	{file: "openshift.conf", on: "br-ex 192.168.111.20/24", edit: []string{"interval 5", "interval 1", "interval 2", "interval 1", "keepalived_script", "root"}},
+	// Without what is not closed in it, and lines that go on, for which keepalived 2.2.7 does not run.
+	{file: "torture.conf", on: "eth0 10.90.0.250/24 10.91.0.250/24", edit: []string{"vrrp_instance \\\n    VI_1 \\\n{", "vrrp_instance VI_1 {",
+		"nonsense 1 {\n        virtual_router_id 9\n    }", "nonsense 1",
+		"~SEQx(Y, 0x1e, 1, 0x20) 10.90.${UNDEFINED}.${Y}", "", "includea torture.d/{c,d}.conf", "include torture.d/c.conf",
+		"include_check match", "", "include torture.d/e.conf", "", "2001:db8::1\n    }\n", "2001:db8::1\n    }\n}\n"}},
+}
+
+// notRun are the configurations that cannot be lived by here, and why; their judgement
+// is compared by TestConfigTest.
+var notRun = map[string]string{
+	"HTTP_GET.port": ipvs, "SMTP_CHECK": ipvs, "PING_CHECK": ipvs, "UDP_CHECK": ipvs, "IPv6": ipvs, "misc_check": ipvs, "misc_check_arg": ipvs,
+	"status_code": ipvs, "virtualhost": ipvs, "virtual_server_group": ipvs, "fwmark": ipvs, "quorum": ipvs, "inhibit": ipvs,
+	"everything.conf": tooNew, "servers.conf": tooNew,
+}
+
+const tooNew = "it has come after the suite"
+
+const ipvs = "keepalived ends without IPVS, which is not in this kernel, and there is no vrrp_instance in it"
+
+// path is where the configuration is.
+func (r corpusRow) path(s *scene) string {
+	switch {
+	case strings.HasSuffix(r.file, ".conf"):
+		return filepath.Join(corpusDir, r.file)
+	case r.file == "default":
+		return filepath.Join(s.packaged("/etc/keepalived"), "keepalived.conf.sample")
+	}
+	return filepath.Join(s.samples(), "keepalived.conf."+r.file)
+}
+
+func (r corpusRow) edited(text string) string { return strings.NewReplacer(r.edit...).Replace(text) }
+
+// instances are the names of what is in the file.
+func (r corpusRow) instances(s *scene) (names []string) {
+	s.t.Helper()
+	src, err := os.ReadFile(r.path(s))
+	s.must(err)
+	w := conf.Elsewhere()
+	w.ID = rowID
+	f, _ := conf.Parse(r.path(s), []byte(r.edited(string(src))), w)
+	for _, in := range f.Instances {
+		names = append(names, in.Name)
+	}
+	return names
+}
+
+// place is an interface of a node.
+type place struct {
+	name      string
+	addresses []string
+}
+
+func (r corpusRow) interfaces() (out []place) {
+	on := r.on
+	if on == "" {
+		on = sampleNode
+	}
+	for one := range strings.SplitSeq(on, ",") {
+		words := strings.Fields(one)
+		out = append(out, place{words[0], words[1:]})
+	}
+	return out
+}
+
+// cable is the interface that loses its carrier.
+func (r corpusRow) cable() string {
+	if r.cut != "" {
+		return r.cut
+	}
+	return r.interfaces()[0].name
+}

@@ -1,0 +1,118 @@
+package interop
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"understudy/appliance/lab"
+)
+
+// TestDifferential: keepalived and we live by the same configuration, each alone on a
+// machine of the same make: start, a broken cable, a mended one, a reload, the end. At
+// each turn the kernel is the same, and the same was told, but for what
+// docs/keepalived.md says is otherwise.
+func TestDifferential(t *testing.T) {
+	lab.Require(t)
+	t.Parallel()
+	var j judge
+	whole := t.Run("rows", func(rows *testing.T) {
+		for _, row := range corpus {
+			rows.Run(row.file, func(t *testing.T) {
+				t.Parallel()
+				c := comparison{scene: &scene{t: t}, judge: &j, row: row}
+				// The networks are unmade when all is over: while the kernel does so, nobody
+				// else's interfaces can be changed, and elections hang.
+				c.theirs = newLife(&scene{T: lab.NewT(rows), t: t}, row, false)
+				c.ours = newLife(&scene{T: lab.NewT(rows), t: t}, row, true)
+				c.run()
+			})
+		}
+	})
+	if !whole || len(j.rows) < len(corpus) {
+		return // what was left out may be where a difference is
+	}
+	for _, d := range differences {
+		if !j.used[d.what] && !d.open {
+			t.Errorf("nothing differs any more: %s", d.what)
+		}
+	}
+}
+
+// TestCorpusIsWhole: every sample of keepalived's authors and every file of ours is
+// lived by, or is named with the reason why not.
+func TestCorpusIsWhole(t *testing.T) {
+	s := newScene(t)
+	theirs, err := filepath.Glob(filepath.Join(s.samples(), "keepalived.conf.*"))
+	s.must(err)
+	ours, err := filepath.Glob(filepath.Join(corpusDir, "*.conf"))
+	s.must(err)
+	if len(theirs) < 20 || len(ours) < 10 {
+		t.Fatalf("%d samples, %d files of ours", len(theirs), len(ours))
+	}
+	for _, file := range append(theirs, ours...) {
+		name := strings.TrimPrefix(filepath.Base(file), "keepalived.conf.")
+		lived := slices.ContainsFunc(corpus, func(r corpusRow) bool { return r.file == name })
+		if _, not := notRun[name]; lived == not {
+			t.Errorf("%s: lived by: %t, left out: %t", name, lived, not)
+		}
+	}
+}
+
+// comparison is two lives by one configuration.
+type comparison struct {
+	*scene
+	*judge
+	row          corpusRow
+	theirs, ours *life
+}
+
+func (c *comparison) run() {
+	each := func(do func(*life)) { do(c.theirs); do(c.ours) }
+
+	each((*life).begin)
+	c.turn("the start", "")
+	each(func(l *life) { l.must(l.Link(c.row.cable()).Unplug()) })
+	c.turn("a broken cable", "FAULT")
+	each(func(l *life) { l.must(l.Link(c.row.cable()).Plug()) })
+	c.turn("a mended cable", "MASTER")
+	each(func(l *life) { l.must(l.proc.Signal(syscall.SIGHUP)) })
+	c.turn("a reload", "")
+	each(func(l *life) { l.must(l.proc.Stop(patience)) })
+	c.alike("the end")
+	c.judge.done(c.row.file)
+}
+
+// turn waits until theirs has come to where it stays, having been in a state on the
+// way, and then until ours is the same.
+func (c *comparison) turn(what, been string) {
+	c.t.Helper()
+	c.theirs.wait(fmt.Sprintf("%s: keepalived", what), c.theirs.settled(c.theirs.heard, been))
+	c.alike(what)
+	c.theirs.heard = len(c.theirs.pipe.lines())
+}
+
+// alike waits until kernel and what was told are the same.
+func (c *comparison) alike(what string) {
+	c.t.Helper()
+	var missing, more []string
+	for end := time.Now().Add(patience); ; time.Sleep(5 * poll) {
+		theirs, ours := c.theirs.all(false), c.ours.all(false)
+		missing, more = c.judge.compare(c.row.file, theirs, ours)
+		if len(missing)+len(more) == 0 {
+			theirs, ours = c.theirs.all(true), c.ours.all(true)
+			missing, more = c.judge.compare(c.row.file, theirs, ours)
+			if len(missing)+len(more) == 0 {
+				return
+			}
+		}
+		if time.Now().After(end) {
+			break
+		}
+	}
+	c.t.Errorf("after %s only keepalived has\n%s\nand only we have\n%s", what, indented(missing), indented(more))
+}

@@ -1,0 +1,347 @@
+package interop
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"understudy/appliance/lab"
+)
+
+// Where a life writes down what it is told, inside a node.
+const (
+	spyDir    = "/run/spy"
+	callsFile = spyDir + "/calls"
+	pipeFile  = spyDir + "/pipe"
+	lifeConf  = "/run/conf/keepalived.conf"
+)
+
+// toldProgram writes down how it was called: its words and its environment, in one
+// write each.
+const toldProgram = `#!/bin/sh
+line="$0"
+for word; do line="$line|$word"; done
+printf '%s\t%s\n' "$line" "$(tr '\0' ' ' </proc/$$/environ)" >>` + callsFile + "\n"
+
+// readerProgram says how it was called, and reads the pipe that it was given.
+const readerProgram = toldProgram + "for pipe; do :; done\nexec cat \"$pipe\" >/dev/null\n"
+
+// checkProgram fails when it is told to.
+const checkProgram = "#!/bin/sh\ntest ! -e \"$0.fails\"\n"
+
+// environ is what both programs are started with.
+var environ = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C", "HOME=/", "TMPDIR=" + spyDir, "TEAM=gateways", "IFS=:"}
+
+// life is one node with one of the two programs, by one configuration of the corpus.
+type life struct {
+	*scene
+	*lab.Node
+	row    corpusRow
+	ours   bool
+	proc   *lab.Process
+	before state
+	pipe   *pipe
+	heard  int // lines of the pipe until the last turn
+}
+
+// newLife makes the node. Two of one row differ in nothing: each has a laboratory of
+// its own, so that even the MACs are the same.
+func newLife(s *scene, row corpusRow, ours bool) *life {
+	s.t.Helper()
+	name := map[bool]string{true: "ours", false: "theirs"}[ours]
+	l := &life{scene: s, Node: s.Node(name), row: row, ours: ours}
+	// A gateway, before either program comes.
+	s.must(l.Sysctl("ipv4/ip_forward", "1"))
+	s.must(l.Sysctl("ipv6/conf/all/forwarding", "1"))
+	for _, i := range row.interfaces() {
+		s.Join(l.Node, s.Segment(i.name), i.name, i.addresses...)
+	}
+	l.files()
+	s.t.Cleanup(func() { s.must(l.Kill()) })
+	return l
+}
+
+// absolute is the path of a program that a configuration names.
+var absolute = regexp.MustCompile(`/(?:usr|etc|var|config|bin|opt)/[-\w./]*`)
+
+// files puts the configuration into the node, with programs that write down how they
+// are called in place of those that it names.
+func (l *life) files() {
+	l.t.Helper()
+	l.must(l.WriteFile(callsFile, nil, 0o666))
+	l.must(l.WriteFile("/run/keepalived/.keep", nil, 0o644)) // some have their pipe there
+	put := func(inside string, src []byte) {
+		var out strings.Builder
+		for line := range strings.Lines(l.row.edited(string(src))) {
+			word, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+			program, is := toldProgram, strings.HasPrefix(word, "notify")
+			if word == "script" {
+				program, is = checkProgram, true
+			}
+			if strings.HasSuffix(word, "notify_fifo_script") {
+				program = readerProgram
+			}
+			if is && !strings.HasPrefix(word, "notify_fifo ") {
+				line = absolute.ReplaceAllStringFunc(line, func(path string) string {
+					spy := spyDir + "/" + filepath.Base(path)
+					l.must(l.WriteFile(spy, []byte(program), 0o755))
+					return spy
+				})
+			}
+			out.WriteString(line)
+		}
+		l.must(l.WriteFile(inside, []byte(out.String()), 0o644))
+	}
+	src, err := os.ReadFile(l.row.path(l.scene))
+	l.must(err)
+	// Last: keepalived's reload forgets who may write to it, if it comes before script_user.
+	put(lifeConf, append(src, "\nglobal_defs {\n  vrrp_notify_fifo "+pipeFile+"\n}\n"...))
+	// What it includes.
+	more, err := filepath.Glob(strings.TrimSuffix(l.row.path(l.scene), ".conf") + ".d/*")
+	l.must(err)
+	for _, path := range more {
+		src, err := os.ReadFile(path)
+		l.must(err)
+		put(filepath.Join("/run/conf", filepath.Base(filepath.Dir(path)), filepath.Base(path)), src)
+	}
+}
+
+// begin starts the program.
+func (l *life) begin() {
+	l.t.Helper()
+	var err error
+	if l.before == nil {
+		l.wait("addresses to be usable", linksReady(l.Node))
+		l.before, err = readState(l.Node, true)
+		l.must(err)
+	}
+	l.proc, err = l.StartWith(l.command())
+	l.must(err)
+	l.logs(l.proc, l.Name)
+	if l.pipe == nil {
+		path, err := l.Path(pipeFile)
+		l.must(err)
+		l.pipe = follow(path)
+		l.t.Cleanup(l.pipe.close)
+	}
+}
+
+// command is what a unit has in ExecStart: the same words for either program.
+func (l *life) command() *exec.Cmd {
+	l.t.Helper()
+	binary := l.tool("keepalived", "/usr/sbin/keepalived")
+	if l.ours {
+		binary = l.asKeepalived()
+	}
+	argv := []string{"--dont-fork", "--log-console", "--log-detail", "--use-file=" + lifeConf, "--config-id=" + rowID,
+		"--pid=/run/keepalived.pid", "--vrrp_pid=/run/vrrp.pid"}
+	if l.row.vrrpOnly {
+		argv = append(argv, "--vrrp")
+	}
+	cmd := exec.Command(binary, argv...)
+	cmd.Env = environ
+	return cmd
+}
+
+// changed is what the program has made of the kernel.
+func (l *life) changed(settings bool) ([]string, error) {
+	now, err := readState(l.Node, settings)
+	if err != nil {
+		return nil, err
+	}
+	before := l.before
+	if !settings {
+		before = maps.Clone(before)
+		maps.DeleteFunc(before, func(line string, _ bool) bool { return strings.HasPrefix(line, "sysctl ") })
+	}
+	return now.since(before), nil
+}
+
+// all is what the program has made of the kernel, and what it has told.
+func (l *life) all(settings bool) []string {
+	l.t.Helper()
+	lines, err := l.changed(settings)
+	l.must(err)
+	return append(lines, l.told()...)
+}
+
+// call is one run of a program that was told.
+type call struct {
+	words []string
+	env   []string
+}
+
+// calls lists what was run, in the order in which it said so.
+func (l *life) calls() (out []call) {
+	l.t.Helper()
+	path, err := l.Path(callsFile)
+	l.must(err)
+	src, err := os.ReadFile(path)
+	l.must(err)
+	for line := range strings.Lines(string(src)) {
+		words, env, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+		if !ok {
+			continue // a program wrote more than one line of it: it is in the next one
+		}
+		out = append(out, call{words: strings.Split(words, "|"), env: strings.Fields(env)})
+	}
+	return out
+}
+
+// about is what a call speaks of: calls about different things may come in any order.
+func (c call) about() string {
+	for i, w := range c.words {
+		if (w == "INSTANCE" || w == "GROUP") && i+1 < len(c.words) {
+			return c.words[0] + " " + w + " " + c.words[i+1]
+		}
+	}
+	return c.words[0]
+}
+
+// told lists what was said of each subject, in order, as lines "SUBJECT #N: WHAT".
+func (l *life) told() (lines []string) {
+	l.t.Helper()
+	n := map[string]int{}
+	put := func(kind, about, what string) {
+		about = kind + " " + about
+		n[about]++
+		lines = append(lines, fmt.Sprintf("%s #%d: %s", about, n[about], what))
+	}
+	for _, c := range l.calls() {
+		put("call", c.about(), strings.Join(c.words, "|"))
+	}
+	for _, e := range l.pipe.lines() {
+		if !pipeBuilt {
+			break
+		}
+		put("pipe", e.subject(), string(e))
+	}
+	return lines
+}
+
+// entry is a line of the pipe: INSTANCE "VI_1" MASTER 100.
+type entry string
+
+func (e entry) subject() string {
+	kind, rest, _ := strings.Cut(string(e), " ")
+	_, rest, _ = strings.Cut(rest, `"`)
+	name, _, _ := strings.Cut(rest, `"`)
+	return kind + " " + name
+}
+
+func (e entry) state() string {
+	i := strings.LastIndex(string(e), `" `)
+	if i < 0 {
+		return ""
+	}
+	state, _, _ := strings.Cut(string(e)[i+2:], " ")
+	return state
+}
+
+// settled is a condition: every instance has come to where it stays while nobody else
+// is there, after having been in a state since it had told so many lines.
+func (l *life) settled(after int, been string) func() error {
+	return func() error {
+		select {
+		case <-l.proc.Done():
+			l.t.Fatalf("%s has ended: %v", l.Name, l.proc.Err())
+		default:
+		}
+		list := l.pipe.lines()
+		last, seen := map[string]string{}, been == ""
+		for i, e := range list {
+			last[e.subject()] = e.state()
+			seen = seen || i >= after && e.state() == been
+		}
+		switch {
+		case len(last) == 0:
+			return errNotYet
+		case !seen:
+			return fmt.Errorf("%s has not come to %s: %v", l.Name, been, list[min(after, len(list)):])
+		}
+		for subject, state := range last {
+			if state != "MASTER" && state != "FAULT" {
+				return fmt.Errorf("%s: %s is in %s", l.Name, subject, state)
+			}
+		}
+		return nil
+	}
+}
+
+// pipeBuilt: we have a pipe.
+const pipeBuilt = true
+
+// pipe reads a named pipe, which a program may remove and make anew.
+type pipe struct {
+	path string
+	stop chan struct{}
+	done chan struct{}
+
+	mu   sync.Mutex
+	text []byte
+}
+
+func follow(path string) *pipe {
+	p := &pipe{path: path, stop: make(chan struct{}), done: make(chan struct{})}
+	go p.run()
+	return p
+}
+
+func (p *pipe) run() {
+	defer close(p.done)
+	fd, inode := -1, uint64(0)
+	defer func() { _ = unix.Close(fd) }()
+	buf := make([]byte, 4096)
+	drain := func() {
+		for fd >= 0 {
+			n, err := unix.Read(fd, buf)
+			if n <= 0 || err != nil {
+				return
+			}
+			p.mu.Lock()
+			p.text = append(p.text, buf[:n]...)
+			p.mu.Unlock()
+		}
+	}
+	for {
+		drain()
+		var st unix.Stat_t
+		if unix.Stat(p.path, &st) == nil && st.Ino != inode && st.Mode&unix.S_IFMT == unix.S_IFIFO {
+			drain()
+			_ = unix.Close(fd)
+			if fd, _ = unix.Open(p.path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0); fd >= 0 {
+				inode = st.Ino
+			}
+		}
+		select {
+		case <-p.stop:
+			drain()
+			return
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
+}
+
+func (p *pipe) lines() (out []entry) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for line := range strings.Lines(string(p.text)) {
+		if strings.HasSuffix(line, "\n") {
+			out = append(out, entry(strings.TrimSuffix(line, "\n")))
+		}
+	}
+	return out
+}
+
+func (p *pipe) close() {
+	close(p.stop)
+	<-p.done
+}
