@@ -75,6 +75,9 @@ var layers = map[string][]string{
 	// What keeps a machine from being a gateway.
 	"appliance/doctor": {"appliance", "appliance/config", "appliance/kernel", "vrrp"},
 
+	// Where log records go.
+	"appliance/logs": nil,
+
 	// What happened, on disk.
 	"appliance/history/histfile": {"appliance/history"},
 
@@ -94,7 +97,7 @@ var layers = map[string][]string{
 	"appliance/interop":     nil,
 
 	// The command starts processes: the election it is, or the daemon.
-	"cmd/understudy": {"appliance", "vrrp/record", "appliance/replay", "vrrp/election", "appliance/daemon", "appliance/config", "appliance/config/keepalived", "appliance/decode", "appliance/control", "appliance/demo", "appliance/bench", "appliance/kernel", "appliance/dog", "appliance/dropin", "health/heartbeat", "health/program", "health/pulse", "lacp", "lacp/lacpnet", "appliance/history", "appliance/doctor"},
+	"cmd/understudy": {"appliance", "vrrp/record", "appliance/replay", "vrrp/election", "appliance/daemon", "appliance/config", "appliance/config/keepalived", "appliance/decode", "appliance/control", "appliance/demo", "appliance/bench", "appliance/kernel", "appliance/dog", "appliance/dropin", "health/heartbeat", "health/program", "health/pulse", "lacp", "lacp/lacpnet", "appliance/history", "appliance/doctor", "appliance/logs"},
 }
 
 // pure packages decide and do nothing else.

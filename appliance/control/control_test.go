@@ -62,6 +62,16 @@ func (n *node) Events(_ context.Context, q history.Query, wait time.Duration) (h
 	return history.Answer{Rev: 9, Events: []history.Event{{ID: 3, Text: text, Evidence: []string{}, Phases: []history.Phase{}}}}, nil
 }
 
+func (n *node) LogLevel(_ context.Context, level string) (string, error) {
+	switch level {
+	case "":
+		return "info", nil
+	case "debug":
+		return "debug", nil
+	}
+	return "", errors.New("no such level")
+}
+
 func (n *node) Takeovers(context.Context) ([]appliance.TakeoverStatus, error) {
 	return []appliance.TakeoverStatus{{Group: "gateway"}}, nil
 }

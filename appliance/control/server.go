@@ -38,6 +38,8 @@ type Handler interface {
 	// Events returns what happened, as far as q selects it. If there is nothing, it waits
 	// for it at most so long.
 	Events(ctx context.Context, q history.Query, wait time.Duration) (history.Answer, error)
+	// LogLevel changes what is logged, unless level is empty, and returns what it is.
+	LogLevel(ctx context.Context, level string) (string, error)
 	// DrainServer has a server of an entry point get no new flows, or again.
 	DrainServer(ctx context.Context, entry, server string, drained bool) error
 }
@@ -145,6 +147,7 @@ func mux(h Handler, ending context.Context) *http.ServeMux {
 		answer(w, h.Reload(r.Context()))
 	})
 	servers(m, h)
+	logging(m, h)
 	m.HandleFunc("POST /v1/upgrade", func(w http.ResponseWriter, r *http.Request) {
 		version, err := h.Upgrade(r.Context())
 		if err != nil {

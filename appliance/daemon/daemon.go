@@ -46,7 +46,9 @@ type Options struct {
 	// Keepalived is what the process was started with as keepalived; nil: it is none.
 	Keepalived *dropin.Options
 	Logger     *slog.Logger
-	Tape       *record.Tape // of what Core is given and decides; nil: none
+	// LogLevel is what Logger logs; it can be changed at run time.
+	LogLevel *slog.LevelVar
+	Tape     *record.Tape // of what Core is given and decides; nil: none
 }
 
 // Run is the daemon process: it returns nil after an orderly stop. A wrong
@@ -113,6 +115,9 @@ type node struct {
 // open acquires everything, in the order in which it is needed: what must be
 // true before traffic comes first.
 func open(o Options, cfg *config.Config) (_ *node, err error) {
+	if o.LogLevel == nil {
+		o.LogLevel = new(slog.LevelVar)
+	}
 	n := &node{opt: o, log: o.Logger, started: time.Now(),
 		respawned: make(chan error, 1),
 		settleC:   make(chan struct{}, 1),

@@ -57,7 +57,7 @@ func newHeartbeat() *cobra.Command {
 }
 
 func (f *heartbeatFlags) config(args []string) (cfg pulse.Config, err error) {
-	cfg = pulse.Config{Server: f.name, Every: f.every, Logger: newLogger(f.verbose)}
+	cfg = pulse.Config{Server: f.name, Every: f.every, Logger: newLogger(verbosity(f.verbose))}
 	if cfg.Server == "" {
 		if cfg.Server, err = os.Hostname(); err != nil {
 			return cfg, err

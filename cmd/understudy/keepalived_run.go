@@ -26,7 +26,8 @@ import (
 // standIn is the process: it reads the configuration, goes into the background unless
 // it is not to, writes its files, and is the election from then on.
 func standIn(ctx context.Context, o dropin.Options) error {
-	f := processFlags{config: o.File, verbose: o.Detail > 1, spoken: &o}
+	f := processFlags{config: o.File, spoken: &o}
+	f.level.Set(verbosity(o.Detail > 1))
 	cfg, err := config.LoadSpoken(o.File, f.spokenOptions())
 	if err == nil {
 		f.ofFile(cfg)
@@ -110,22 +111,19 @@ func (s *spokenFlag) Set(v string) error {
 	return json.Unmarshal([]byte(v), s.spoken)
 }
 
-// logger is that of the process: keepalived's, if it is one.
+// logger is that of the process: keepalived's, if it is one. Its level can be changed.
 func (f *processFlags) logger(ident string) *slog.Logger {
-	if f.spoken == nil {
-		return newLogger(f.verbose)
-	}
 	if f.log != nil {
 		return f.log
 	}
-	level := slog.LevelInfo
-	if f.verbose {
-		level = slog.LevelDebug
+	f.log = newLogger(&f.level)
+	if f.spoken == nil {
+		return f.log
 	}
-	h, err := dropin.NewHandler(*f.spoken, ident, level)
+	h, err := dropin.NewHandler(*f.spoken, ident, &f.level)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "keepalived:", err)
-		return newLogger(f.verbose)
+		return f.log
 	}
 	f.log = slog.New(h)
 	return f.log

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"os/signal"
@@ -98,7 +99,7 @@ func (f *lacpFlags) run(ctx context.Context, w io.Writer) error {
 	}
 	cfg := lacp.ActorConfig{System: system, SystemPriority: f.priority, Fast: f.fast, Passive: f.passive, Independent: f.independent, Single: true,
 		Ports: []lacp.PortConfig{{Key: f.key, Priority: 255}}}
-	s, err := lacpnet.OpenSpeaker(cfg, newLogger(false), f.interfaces...)
+	s, err := lacpnet.OpenSpeaker(cfg, newLogger(slog.LevelInfo), f.interfaces...)
 	if err != nil {
 		return err
 	}

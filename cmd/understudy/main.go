@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"understudy/appliance/control"
+	"understudy/appliance/logs"
 )
 
 // version is set by the linker.
@@ -89,7 +90,7 @@ func newRoot() *cobra.Command {
 		return usageError(fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath()))
 	})
 	root.CompletionOptions.DisableDefaultCmd = true // we have one of our own
-	root.AddCommand(newRun(), newDaemon(), newElection(), newCheck(), newStatus(), newEvents(), newDoctor(), newSessions(), newFailover(), newReload(), newServer(), newUpgrade(), newProbe(),
+	root.AddCommand(newRun(), newDaemon(), newElection(), newCheck(), newStatus(), newEvents(), newDoctor(), newSessions(), newFailover(), newReload(), newLogLevel(), newServer(), newUpgrade(), newProbe(),
 		newClean(), newDecode(), newLACP(), newImport(), newKeepalived(), newReplay(), newHeartbeat(), newKeygen(), newDemo(), newBench(), newMan(), newCompletion(), newVersion())
 	asUsage(root)
 	for _, c := range root.Commands() {
@@ -121,16 +122,10 @@ func controlFlag(c *cobra.Command, path *string) {
 	c.Flags().StringVar(path, "control", def, "control socket of the node (also UNDERSTUDY_CONTROL)")
 }
 
-// newLogger logs as text to a person and as JSON to a machine.
-func newLogger(verbose bool) *slog.Logger {
-	opts := &slog.HandlerOptions{Level: slog.LevelInfo}
-	if verbose {
-		opts.Level = slog.LevelDebug
-	}
-	if isTerminal(os.Stderr) {
-		return slog.New(slog.NewTextHandler(os.Stderr, opts))
-	}
-	return slog.New(slog.NewJSONHandler(os.Stderr, opts))
+// newLogger logs as text to a person, as fields to journald and as JSON to any other
+// machine.
+func newLogger(level slog.Leveler) *slog.Logger {
+	return slog.New(logs.NewHandler(logs.Options{Level: level, Stderr: os.Stderr, Terminal: isTerminal(os.Stderr), Getenv: os.Getenv, Journal: logs.JournalSocket}))
 }
 
 func isTerminal(f *os.File) bool {

@@ -19,6 +19,7 @@ import (
 	"understudy/appliance/daemon"
 	"understudy/appliance/dropin"
 	"understudy/appliance/kernel"
+	"understudy/appliance/logs"
 	"understudy/appliance/replay"
 	"understudy/vrrp/election"
 	"understudy/vrrp/record"
@@ -28,7 +29,7 @@ import (
 type processFlags struct {
 	config  string
 	control string
-	verbose bool
+	level   slog.LevelVar
 	record  string
 	program string // the file that we were started from, whatever is in it now; "": not known yet
 
@@ -44,7 +45,9 @@ type processFlags struct {
 
 func (f *processFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.config, "config", "/etc/understudy/understudy.toml", "configuration file")
-	c.Flags().BoolVar(&f.verbose, "verbose", false, "log debug messages too")
+	c.Flags().Var((*levelFlag)(&f.level), "log-level", "what is logged: debug, info, warn or error; understudy log-level changes it")
+	c.Flags().Var((*verboseFlag)(&f.level), "verbose", "log debug messages too")
+	c.Flags().Lookup("verbose").NoOptDefVal = "true"
 	c.Flags().StringVar(&f.record, "record", "", "directory for recordings of what both processes are given and decide; see understudy replay")
 	controlFlag(c, &f.control)
 }
@@ -81,8 +84,8 @@ func (f *processFlags) tape(machine, node string) *record.Tape {
 func (f *processFlags) spawn(subcommand string, choose func() string) election.Spawn {
 	return func(link, board *os.File) (*os.Process, error) {
 		args := []string{subcommand, "--config", f.config, "--control", f.control, "--program", f.program}
-		if f.verbose {
-			args = append(args, "--verbose")
+		if l := f.level.Level(); l != slog.LevelInfo { // as it is now
+			args = append(args, "--log-level", logs.LevelName(l))
 		}
 		if f.record != "" {
 			args = append(args, "--record", f.record)
@@ -123,7 +126,7 @@ func newRun() *cobra.Command {
 			if err := needs("a gateway", netAdmin, netRaw); err != nil {
 				return err
 			}
-			return f.elect(cmd.Context(), cfg, newLogger(f.verbose))
+			return f.elect(cmd.Context(), cfg, f.logger(dropin.IdentParent))
 		},
 	}
 	f.add(c)
@@ -156,7 +159,7 @@ func (f *processFlags) elect(ctx context.Context, cfg *config.Config, log *slog.
 
 // election is what each election process of this program is started with.
 func (f *processFlags) election(log *slog.Logger) election.Options {
-	return election.Options{Dogs: f.dogs(), Version: version, OwnAddresses: kernel.Mark, Logger: log, Requests: f.requests(), Say: f.news(log)}
+	return election.Options{Dogs: f.dogs(), Version: version, OwnAddresses: kernel.Mark, Logger: log, Level: &f.level, Requests: f.requests(), Say: f.news(log)}
 }
 
 // notifyReady tells systemd, if it has started us, that the node takes part.
@@ -268,7 +271,7 @@ func newDaemon() *cobra.Command {
 				// The very program that this is: it talks as we do, and there is no time
 				// to find out about another.
 				Link: link, Board: board, SpawnElection: f.spawn("election", func() string { return self }),
-				Program: f.program, Logger: f.logger(dropin.IdentVRRP),
+				Program: f.program, Logger: f.logger(dropin.IdentVRRP), LogLevel: &f.level,
 			})
 			if errors.Is(err, daemon.ErrUpgrade) {
 				return nil // it has said so

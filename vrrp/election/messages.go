@@ -2,6 +2,7 @@ package election
 
 import (
 	"errors"
+	"log/slog"
 
 	"understudy/vrrp"
 )
@@ -91,6 +92,11 @@ func (l *loop) onMessage(m Message) {
 		l.tell(l.snapshot(l.now))
 	case Reloaded:
 		l.say(NewsReloaded)
+	case LogLevel:
+		if l.opt.Level != nil {
+			l.opt.Level.Set(slog.Level(m.Level))
+			l.log.Warn("log level", "level", slog.Level(m.Level)) // at any of them but one
+		}
 	case Stop:
 		l.stop(false)
 	case Bye:

@@ -59,7 +59,9 @@ type Options struct {
 	Dogs []DogConfig
 
 	Logger *slog.Logger
-	Tape   *record.Tape // of what the Set is given and decides; nil: none
+	// Level is what Logger logs, if the daemon may change it.
+	Level *slog.LevelVar
+	Tape  *record.Tape // of what the Set is given and decides; nil: none
 }
 
 // News is what service managers want to know of a process.

@@ -105,6 +105,9 @@ type (
 	// Reloaded ends a Reload. Error is empty, or why everything is as it was.
 	Reloaded struct{ Error string }
 
+	// LogLevel is what is to be logged, as log/slog counts it.
+	LogLevel struct{ Level int }
+
 	// Bye is the daemon's last word: nothing of ours is left in the kernel.
 	Bye struct{}
 )
@@ -200,8 +203,9 @@ const (
 	kindAnnounced
 	kindRequest
 	kindReloaded
+	kindLogLevel
 
-	lastKind = kindReloaded
+	lastKind = kindLogLevel
 )
 
 func (Beat) kind() kind         { return kindBeat }
@@ -232,6 +236,7 @@ func (Stop) kind() kind         { return kindStop }
 func (Stats) kind() kind        { return kindStats }
 func (Request) kind() kind      { return kindRequest }
 func (Reloaded) kind() kind     { return kindReloaded }
+func (LogLevel) kind() kind     { return kindLogLevel }
 
 // maxMessage bounds a datagram. The kernel keeps one in a single piece of memory
 // plus a few pages, so it should stay well below what that can be.
@@ -326,6 +331,8 @@ func Unmarshal(b []byte) (Message, error) {
 		return read[Request](body)
 	case kindReloaded:
 		return read[Reloaded](body)
+	case kindLogLevel:
+		return read[LogLevel](body)
 	}
 	return nil, fmt.Errorf("election: kind %d: %w", b[0], errWire)
 }
