@@ -40,6 +40,9 @@ func Import(name string, src []byte, o ImportOptions) (*Imported, error) {
 		convert.Conntrackd = d
 		out.Messages = append(out.Messages, said...)
 	}
+	if convert.Conntrackd == nil {
+		convert.Conntrackd = file.SyncDaemon()
+	}
 	return out, out.finish(name, file, convert, o.Options)
 }
 
@@ -203,6 +206,9 @@ const (
 // about. Without a cluster secret nothing comes of it.
 func (out *Imported) conntrackd(name string, file *keepalived.File, o Options) (convert keepalived.Options) {
 	convert.Before = o.Before
+	if sync := file.SyncDaemon(); sync != nil && !file.Glued() && o.ReadSecret != nil {
+		return out.syncDaemon(name, sync, o)
+	}
 	if !file.Glued() || o.World.Open == nil || o.ReadSecret == nil {
 		return convert
 	}
@@ -219,10 +225,7 @@ func (out *Imported) conntrackd(name string, file *keepalived.File, o Options) (
 			say("conntrackd: %v: connections are left to conntrackd", err)
 			return convert
 		}
-		for _, secret := range []string{filepath.Join(dir, secretBeside), secretFile} {
-			if _, _, err := o.ReadSecret(secret); errors.Is(err, fs.ErrNotExist) {
-				continue
-			}
+		if secret := secretFor(dir, o); secret != "" {
 			d, said := keepalived.ParseConntrackd(path, text)
 			out.Messages = append(out.Messages, said...)
 			return keepalived.Options{Conntrackd: d, SecretFile: secret, Before: o.Before}
@@ -232,4 +235,25 @@ func (out *Imported) conntrackd(name string, file *keepalived.File, o Options) (
 	}
 	say("connections are left to conntrackd: there is no %s, here or in %s", conntrackdFile, conntrackdDir)
 	return convert
+}
+
+// secretFor finds the cluster secret of a keepalived.conf in dir; "": there is none.
+func secretFor(dir string, o Options) string {
+	for _, secret := range []string{filepath.Join(dir, secretBeside), secretFile} {
+		if _, _, err := o.ReadSecret(secret); !errors.Is(err, fs.ErrNotExist) {
+			return secret
+		}
+	}
+	return ""
+}
+
+// syncDaemon keeps connections where IPVS's own synchronisation was to do it. Without a
+// cluster secret nothing comes of it.
+func (out *Imported) syncDaemon(name string, sync *keepalived.Conntrackd, o Options) keepalived.Options {
+	if secret := secretFor(filepath.Dir(name), o); secret != "" {
+		return keepalived.Options{Conntrackd: sync, SecretFile: secret, Before: o.Before}
+	}
+	out.Messages = append(out.Messages, keepalived.Message{Place: sync.At, Level: keepalived.Warning,
+		Text: fmt.Sprintf("%s: not carried over: there is no cluster secret; make one with `understudy keygen` and put it on both nodes, as %s", sync.Word, secretFile)})
+	return keepalived.Options{Before: o.Before}
 }

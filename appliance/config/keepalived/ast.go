@@ -58,6 +58,7 @@ type Global struct {
 	ChecksumV2       Of[bool]
 	Group4, Group6   Of[netip.Addr] // of adverts
 	Wire             Wire
+	Sync             Of[[]string] // lvs_sync_daemon
 	Pace             Pace
 	MinPace          Of[bool]          // vrrp_min_garp
 	GapARP, GapNA    Of[time.Duration] // vrrp_garp_interval, vrrp_gna_interval

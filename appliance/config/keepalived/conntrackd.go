@@ -9,6 +9,7 @@ import (
 // Conntrackd is what a conntrackd.conf says about who tells whom about which flows.
 type Conntrackd struct {
 	Name  string // of the file
+	Word  string // that it stands for; "": the block Sync
 	At    Place  // of the block Sync, or the file's first line
 	Mode  Of[string]
 	Links []SyncLink // the one to use first is the first

@@ -1,6 +1,7 @@
 package keepalived
 
 import (
+	"cmp"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -10,7 +11,7 @@ import (
 // peer may still be running while the nodes are changed one by one.
 const sessionPort = 7788
 
-func (k *Conntrackd) origin() Origin { return Origin{k.At, "Sync"} }
+func (k *Conntrackd) origin() Origin { return Origin{k.At, cmp.Or(k.Word, "Sync")} }
 
 // pair finds the addresses of this node and the other on the first link that has
 // both.
@@ -48,7 +49,7 @@ func (c *converter) sessions() {
 		return
 	}
 	if !c.sessionPair() {
-		c.say(k.At, Warning, "Sync: not carried over: the address of the other node is in neither file (conntrackd finds it by multicast); say it, with `understudy import --peer ADDRESS`")
+		c.say(k.At, Warning, "%s: not carried over: the address of the other node is in no file (it is found by multicast); say it, with `understudy import --peer ADDRESS`", k.origin().Word)
 		return
 	}
 	o := k.origin()
@@ -79,7 +80,7 @@ func (c *converter) sessions() {
 	secret := c.options.SecretFile
 	if secret == "" {
 		secret = defaultSecret
-		c.say(k.At, Warning, "conntrackd trusts its network; sessions need a secret: understudy keygen > %s, mode 0600, the same file on both nodes", secret)
+		c.say(k.At, Warning, "what synchronised connections trusts its network; sessions need a secret: understudy keygen > %s, mode 0600, the same file on both nodes", secret)
 	}
 	t.set("secret_file", secret, Origin{Word: "made by understudy keygen"})
 	if k.Mode.Set && k.Mode.V != "FTFW" {

@@ -195,6 +195,12 @@ func (p *parser) global(block *Node) {
 			g.Group4 = p.multicast(n, false)
 		case "vrrp_mcast_group6":
 			g.Group6 = p.multicast(n, true)
+		case "lvs_sync_daemon":
+			if n.arg(0) == "" {
+				p.say(n.At, Fault, "lvs_sync_daemon is missing its interface")
+			} else if !g.Sync.Set {
+				g.Sync = of(n.Args, n.At)
+			}
 		case "vrrp_min_garp":
 			g.MinPace = p.boolean(n)
 		default:
