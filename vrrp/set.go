@@ -237,6 +237,10 @@ func (s *Set) Members(group int) (members []int) {
 // Source is the address that adverts of a router are sent from; invalid until its link was told.
 func (s *Set) Source(router int) netip.Addr { return s.routers[router].m.cfg.Source }
 
+// Inferior counts the adverts that a router, by its index in the configuration, has heard while Active, and that do not
+// outrank it: somebody else has been, or is, Active as well. Those of priority 0 are not among them.
+func (s *Set) Inferior(router int) uint64 { return s.routers[router].facts.inferior }
+
 // Interface is where op, an OpSend of the last step, is to go out.
 func (s *Set) Interface(op Op) string {
 	r, _ := s.outgoing(op)

@@ -77,3 +77,26 @@ func TestReconfigureWhileLeaving(t *testing.T) {
 	g.want(g.advert(lan, 50, "10.0.0.3"))
 	g.want(g.fire(), "gate gw", "gw active>backup successor 1")
 }
+
+// What statistics and whoever wants to hear of a rival go by.
+func TestCountsOfBeingActive(t *testing.T) {
+	g := newGateway(t, gatewayConfig()).active()
+	g.advert(lan, 50, "10.0.0.3")
+	g.advert(lan, 0, "10.0.0.3")
+	if a, b := g.Inferior(lan), g.Inferior(wan); a != 1 || b != 0 {
+		t.Errorf("inferior adverts: %d, %d", a, b)
+	}
+	g.advert(wan, 200, "203.0.113.3")
+	g.now = g.now.Add(time.Minute)
+	g.do(vrrp.SetInput{Kind: vrrp.InStop})
+	if g.advert(lan, 50, "10.0.0.3"); g.Inferior(lan) != 1 {
+		t.Error("one that takes no part was told of a rival")
+	}
+	st := g.Snapshot(g.now)
+	if r := st.Routers[lan]; r.Became != 1 || r.Released != 1 || r.ZeroReceived != 1 || r.ZeroSent != 1 {
+		t.Errorf("%+v", r)
+	}
+	if r := st.Routers[wan]; r.Became != 1 || r.Released != 1 || r.ZeroReceived != 0 {
+		t.Errorf("%+v", r)
+	}
+}

@@ -94,6 +94,9 @@ func (s *Set) onAdvert(now time.Time, in SetInput) {
 	s.rivalry(now, r, event)
 	entered, armed := r.m.entered, r.m.armed
 	out := s.step(now, r, event)
+	if out.From == Active && out.To == Active && !out.Successor && a.Priority != 0 {
+		r.facts.inferior++
+	}
 	if r.m.State() == Backup && r.m.armed != armed && a.Priority != 0 {
 		g.wait.over()
 	}

@@ -14,6 +14,7 @@ type routerFacts struct {
 	transitions                       uint64
 	became, released                  uint64 // Active
 	zeroSent, zeroReceived            uint64 // adverts of priority 0
+	inferior                          uint64 // adverts heard while Active that do not outrank it
 	at                                time.Time
 	cause                             string
 }

@@ -60,7 +60,7 @@ func (c *checker) notifyStates(path string, raw []*string, when When) (list []No
 			continue
 		}
 		p := at(path, i)
-		s := known(c, p, v, "", []NotifyState{NotifyActive, NotifyBackup, NotifyFault, NotifyInitialize, NotifyStop, NotifyDeleted})
+		s := known(c, p, v, "", []NotifyState{NotifyActive, NotifyBackup, NotifyFault, NotifyInitialize, NotifyStop, NotifyDeleted, NotifyInferior})
 		switch {
 		case s == "":
 		case slices.Contains(list, s):

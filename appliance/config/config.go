@@ -124,6 +124,8 @@ const (
 	// Two ways into initialize, for those who want to hear of one of them alone.
 	NotifyStop    NotifyState = "stop"    // the node stops
 	NotifyDeleted NotifyState = "deleted" // a reload has taken it out of the file
+	// No state: an advert of a lower priority was heard while it was active.
+	NotifyInferior NotifyState = "inferior"
 )
 
 // When says when a program is told.

@@ -44,6 +44,8 @@ func (n *node) onElection(ctx context.Context, m election.Message) {
 			GroupState: appliance.GroupState{Group: m.Group, State: m.To, Term: m.Term, Leaving: m.Leaving},
 			Cause:      m.Cause, Late: m.Decided.Since(), Heard: heard(m.Heard),
 		})
+	case election.Inferior:
+		n.outranks(m)
 	case election.Fenced:
 		if m.Error != "" {
 			n.log.Error("the fence was not complete", "group", m.Group, "err", m.Error)

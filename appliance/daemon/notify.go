@@ -62,7 +62,7 @@ func notifySpecs(cfg *config.Config) (specs []notify.Spec) {
 					fmt.Sprintf("UNDERSTUDY_VRID=%d", both[0].VRID), "UNDERSTUDY_ADDRESSES=" + strings.Join(addresses, " ")}})
 		}
 	}
-	return append(specs, entrySpecs(cfg)...)
+	return append(append(specs, outranksSpecs(cfg)...), entrySpecs(cfg)...)
 }
 
 func notifyCommands(list []config.Notify) (out []notify.Command) {

@@ -7,8 +7,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"understudy/vrrp"
 )
 
 // A pair of instances in a group and one by itself, and all that can be told of them.
@@ -186,4 +189,36 @@ func (d *daemon) told(line string, times int) {
 		}
 		return err
 	})
+}
+
+// TestOutranked: whoever asks to hear of adverts of a lower priority hears of them, at a
+// pace, while the router is active.
+func TestOutranked(t *testing.T) {
+	s := newScene(t)
+	d := newDUT(s, settings{priority: 200, interval: 100 * time.Millisecond}, `notify = [
+  { command = ["/run/lab/told.sh", "lower"], states = ["inferior"] },
+  { command = ["/run/lab/told.sh", "all"] },
+]
+`)
+	s.must(d.WriteFile("/run/lab/told.sh", []byte(strings.ReplaceAll(toldScript, "/run/told.log", "/run/lab/told.log")), 0o755))
+	heard := func() string {
+		path, err := d.Path("/run/lab/told.log")
+		s.must(err)
+		b, _ := os.ReadFile(path) // nothing yet
+		return string(b)
+	}
+	d.wait("us to be Active", d.is("lan", "active"))
+	r := d.injector("10.0.1.1")
+	for range 5 {
+		r.heard(90, 100*time.Millisecond, vrrp.FormPseudo)
+	}
+	d.wait("the program", func() error {
+		if got := heard(); !strings.Contains(got, "told [lower]\n") {
+			return fmt.Errorf("it has heard %q", got)
+		}
+		return nil
+	})
+	if got := heard(); strings.Count(got, "lower") > 2 || strings.Contains(got, "inferior") {
+		t.Errorf("told %q", got)
+	}
 }

@@ -19,6 +19,9 @@ const (
 	Group  Kind = "group"
 	Entry  Kind = "entry"  // an entry point; its states are up, down and end
 	Server Kind = "server" // one of its servers; so are its
+	// Outranks is a router again, for those who want to hear of each advert of a lower
+	// priority while it is active. Its only state is inferior.
+	Outranks Kind = "outranks"
 )
 
 // Subject is whatever has states that programs are told of.

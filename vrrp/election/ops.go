@@ -189,7 +189,7 @@ func (l *loop) owe(m Message) {
 		l.owed.reload = true
 	case Found:
 		l.owed.found = true
-	case Stats, Configured, Request: // the one who asked will ask again
+	case Stats, Configured, Request, Inferior: // the one who asked will ask again
 		return
 	default:
 		l.owed.state = true

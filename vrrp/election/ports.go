@@ -38,6 +38,7 @@ type route struct {
 	group    int
 	interval time.Duration
 	sent     time.Time // last advert, priority 0 aside
+	inferior time.Time // when the daemon was told last of an inferior advert
 }
 
 // member is a group as the board and the daemon know it.
@@ -279,7 +280,7 @@ func (l *loop) onFrame(p *port) {
 		l.refused(p, r, 1, l.frame.At)
 		return
 	}
-	router := r.router
+	router, inferior := r.router, l.set.Inferior(r.router)
 	out := l.decide(vrrp.SetInput{Kind: vrrp.InAdvert, Router: router, Src: d.Src, Advert: &l.advert, Rx: l.frame.At})
 	if reason := dropped(out.Ops); reason != vrrp.ReasonNone {
 		l.guard.Refused(l.frame.At, router, d.Src, reason)
@@ -287,6 +288,23 @@ func (l *loop) onFrame(p *port) {
 		l.guard.Heard(l.frame.At, l.set, router, d.Src, &l.advert)
 	}
 	l.apply(l.now, out)
+	if l.set.Inferior(router) != inferior {
+		l.tellInferior(router, d.Src)
+	}
+}
+
+// inferiorPace is how often the daemon is told of inferior adverts of one router.
+const inferiorPace = time.Second
+
+// tellInferior tells the daemon of the advert that is in hand.
+func (l *loop) tellInferior(router int, src netip.Addr) {
+	r := &l.routes[router]
+	if !r.inferior.IsZero() && l.now.Sub(r.inferior) < inferiorPace {
+		return
+	}
+	r.inferior = l.now
+	c := &l.set.Config().Routers[router]
+	l.tell(Inferior{Router: c.Name, Family: c.Family, Source: src, Priority: l.advert.Priority})
 }
 
 // dropped is why the Set has refused an advert; ReasonNone: it has not.

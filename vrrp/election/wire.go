@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"understudy/vrrp"
@@ -151,6 +152,15 @@ type (
 	// Reclaim asks for new announcements: another node was Active as well.
 	Reclaim struct{ Group string }
 
+	// Inferior tells of an advert that a router has heard while Active, and that does not
+	// outrank it; at most once a second of one router.
+	Inferior struct {
+		Router   string
+		Family   uint8
+		Source   netip.Addr
+		Priority uint8
+	}
+
 	// Reload is SIGHUP. Answered by Reloaded.
 	Reload struct{}
 
@@ -204,8 +214,9 @@ const (
 	kindRequest
 	kindReloaded
 	kindLogLevel
+	kindInferior
 
-	lastKind = kindLogLevel
+	lastKind = kindInferior
 )
 
 func (Beat) kind() kind         { return kindBeat }
@@ -237,6 +248,7 @@ func (Stats) kind() kind        { return kindStats }
 func (Request) kind() kind      { return kindRequest }
 func (Reloaded) kind() kind     { return kindReloaded }
 func (LogLevel) kind() kind     { return kindLogLevel }
+func (Inferior) kind() kind     { return kindInferior }
 
 // maxMessage bounds a datagram. The kernel keeps one in a single piece of memory
 // plus a few pages, so it should stay well below what that can be.
@@ -333,6 +345,8 @@ func Unmarshal(b []byte) (Message, error) {
 		return read[Reloaded](body)
 	case kindLogLevel:
 		return read[LogLevel](body)
+	case kindInferior:
+		return read[Inferior](body)
 	}
 	return nil, fmt.Errorf("election: kind %d: %w", b[0], errWire)
 }

@@ -185,7 +185,7 @@ func (c *converter) routersMade() (names []string) {
 }
 
 // states are the words for keepalived's.
-var states = map[string]string{"master": "active", "backup": "backup", "fault": "fault", "stop": "stop", "deleted": "deleted"}
+var states = map[string]string{"master": "active", "backup": "backup", "fault": "fault", "stop": "stop", "deleted": "deleted", "master_rx_lower_pri": "inferior"}
 
 // patience is how long a program may run: as long as it can be, because keepalived
 // never ends one.

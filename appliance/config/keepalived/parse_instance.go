@@ -95,7 +95,7 @@ func (p *parser) instanceLine(in *Instance, n *Node) {
 		}
 	case "track_interface", "track_script", "track_file", "track_process":
 		in.Track = append(in.Track, p.tracked(n, "("+in.Name+")")...)
-	case "notify", "notify_master", "notify_backup", "notify_fault", "notify_stop", "notify_deleted":
+	case "notify", "notify_master", "notify_backup", "notify_fault", "notify_stop", "notify_deleted", "notify_master_rx_lower_pri":
 		in.Notify = p.notified(in.Notify, n, "("+in.Name+")")
 	case "mcast_dst_ip":
 		in.Group = p.multicast(n, strings.Contains(n.arg(0), ":"))
