@@ -79,7 +79,11 @@ func TestErrorsHelp(t *testing.T) {
 		{"no directory", filepath.Join(dir, "none", "none.sock"), []string{"no such socket", "systemctl status understudy"}},
 		{"left by a dead one", left, []string{"left.sock", "one that has died", "is understudy running?"}},
 		{"a file", file, []string{"no socket", "--control"}},
-		{"not understudy", listen(t, func(c net.Conn) { fmt.Fprint(c, "220 mail ready\r\n"); c.Close() }), []string{"not understudy", "--control"}},
+		{"not understudy", listen(t, func(c net.Conn) {
+			c.Read(make([]byte, 4096)) // an answer before the question may be taken for the end of the connection
+			fmt.Fprint(c, "220 mail ready\r\n")
+			c.Close()
+		}), []string{"not understudy", "--control"}},
 		{"an older node", old, []string{"does not know GET /v1/events", "version 0.9", "understudy upgrade"}},
 		{"a node with other answers", answering(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, `{"rev":"one"}`) }), []string{"not understood", "another version"}},
 	} {

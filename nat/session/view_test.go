@@ -124,6 +124,16 @@ func TestAViewIsBounded(t *testing.T) {
 			}
 		})
 	}
+	// One that begins anew is the same view, from its beginning.
+	_, r, now := linked(t)
+	for _, n := range []int{10, 20} {
+		if err := r.Handle(now, TypeView, piece(1, 20, 0, n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(r.View()) != 20 {
+		t.Errorf("%d bytes", len(r.View()))
+	}
 	s, _, _ := linked(t)
 	s.Show(make([]byte, MaxView+1))
 	s.Show(nil)

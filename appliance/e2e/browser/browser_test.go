@@ -267,7 +267,7 @@ func (b *tab) accessible(landmarks ...string) {
   const ids = all("[id]").map((e) => e.id);
   for (const id of ids) if (ids.indexOf(id) !== ids.lastIndexOf(id)) wrong.push("two of id " + id);
   for (const p of all(".panel")) for (const e of p.querySelectorAll("td, th, p, li"))
-    if (e.checkVisibility() && !e.closest(".out") && e.getBoundingClientRect().right > p.getBoundingClientRect().right + 1) wrong.push("beyond its panel: " + e.textContent.slice(0, 60));
+    if (e.checkVisibility() && !e.closest(".out") && e.getBoundingClientRect().right > p.getBoundingClientRect().right - parseFloat(getComputedStyle(p).paddingRight) + 1) wrong.push("beyond its panel: " + e.textContent.slice(0, 60));
   if (document.documentElement.scrollWidth > document.documentElement.clientWidth) wrong.push("wider than the window: " + document.documentElement.scrollWidth + " > " + document.documentElement.clientWidth);
   return wrong;
 })()`)

@@ -57,10 +57,10 @@ func TestCountsEachInItsStep(t *testing.T) {
 	base := time.Unix(1000, 0)
 	at := func(ms int) time.Time { return base.Add(time.Duration(ms) * time.Millisecond) }
 	a := newArrivals(base)
-	for _, ms := range []int{1, 10, 19, 20, 45, 60, 61} {
+	for _, ms := range []int{1, 10, 19, 20, 45, 59, 60, 61} {
 		a.add(at(ms))
 	}
-	if got, want := a.counts(at(10), 10*time.Millisecond, 5), []int{2, 1, 0, 1, 0}; !slices.Equal(got, want) {
+	if got, want := a.counts(at(10), 10*time.Millisecond, 5), []int{2, 1, 0, 1, 1}; !slices.Equal(got, want) {
 		t.Errorf("want %v, got %v", want, got)
 	}
 }

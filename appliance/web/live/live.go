@@ -224,12 +224,8 @@ func (l *Live) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	// The bounds of the server are those of short answers.
 	c := http.NewResponseController(w)
-	if err := c.SetReadDeadline(time.Time{}); err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
+	// The bound of the server is that of a short answer.
 	send := func(b []byte) bool {
 		if err := c.SetWriteDeadline(time.Now().Add(reads)); err != nil {
 			return false
