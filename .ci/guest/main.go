@@ -30,7 +30,7 @@ func main() {
 	program := flag.String("program", "bin/understudy", "the program, linked statically")
 	require := flag.Bool("require", false, "fail where the guest cannot run")
 	run := flag.String("run", "^TestGuest", "which tests")
-	limit := flag.Duration("limit", 11*time.Minute, "for all of it")
+	limit := flag.Duration("limit", 15*time.Minute, "for all of it")
 	keep := flag.Bool("keep", false, "leave the image and the console's log in place")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -71,7 +71,7 @@ type job struct {
 }
 
 // tools are what the machine that tests must have.
-var tools = []string{"qemu-system-x86_64", "cpio", "depmod", "teamd"}
+var tools = []string{"qemu-system-x86_64", "cpio", "depmod", "teamd", "teamnl"}
 
 func (j job) possible() error {
 	var missing []string
@@ -113,7 +113,7 @@ func (j job) do(ctx context.Context) error {
 	if err := image.Write(ctx, stage, initrd); err != nil {
 		return err
 	}
-	m := guest.Machine{Image: image.Kernel.Image, Initrd: initrd, Console: filepath.Join(dir, "console"), Memory: 768, CPUs: 2}
+	m := guest.Machine{Image: image.Kernel.Image, Initrd: initrd, Console: filepath.Join(dir, "console"), Memory: 1536, CPUs: 2}
 	relay := &guest.Relay{Out: os.Stdout}
 	for _, s := range image.Suites {
 		relay.Packages = append(relay.Packages, s.Package)
@@ -138,7 +138,7 @@ func (j job) image(ctx context.Context, dir string) (guest.Image, error) {
 	if err != nil {
 		return guest.Image{}, err
 	}
-	im := guest.Image{Kernel: kernel, Busybox: j.busybox, Program: j.program, Run: j.run, Timeout: j.limit.String(), Programs: []string{"teamd"}}
+	im := guest.Image{Kernel: kernel, Busybox: j.busybox, Program: j.program, Run: j.run, Timeout: j.limit.String(), Programs: []string{"teamd", "teamnl"}}
 	list := exec.CommandContext(ctx, "go", append([]string{"list"}, j.packages...)...)
 	list.Stderr = os.Stderr
 	names, err := list.Output()

@@ -19,8 +19,17 @@ import (
 // makeBond makes bond0 of the links, in LACP's mode at the fast rate.
 func makeBond(t *testing.T, n *lab.Node, links ...string) {
 	t.Helper()
+	makeBondOf(t, n, netlink.BOND_MODE_802_3AD, links...)
+}
+
+// makeBondOf makes it in any mode.
+func makeBondOf(t *testing.T, n *lab.Node, mode netlink.BondMode, links ...string) {
+	t.Helper()
 	b := netlink.NewLinkBond(netlink.LinkAttrs{Name: "bond0"})
-	b.Mode, b.Miimon, b.LacpRate, b.MinLinks = netlink.BOND_MODE_802_3AD, 100, netlink.BOND_LACP_RATE_FAST, 1
+	b.Mode, b.Miimon = mode, 100
+	if mode == netlink.BOND_MODE_802_3AD {
+		b.LacpRate, b.MinLinks = netlink.BOND_LACP_RATE_FAST, 1
+	}
 	if err := n.Netlink().LinkAdd(b); err != nil {
 		t.Fatal(err)
 	}

@@ -3,59 +3,75 @@
 package bonds
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
-	"os/exec"
-	"slices"
-	"strings"
 	"testing"
-	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
-	"understudy/appliance"
-	"understudy/appliance/control"
 	"understudy/appliance/lab"
-	"understudy/appliance/lab/capture"
 	"understudy/appliance/lab/guest"
 	"understudy/lacp"
-	"understudy/lacp/lacpnet"
 )
 
-// patience is how long anything may take. The machine is an emulated one.
-const patience = 90 * time.Second
-
-// scene is a gateway with a LAN, on which it speaks VRRP, and with two links to a
-// switch:
-//
-//	lan ── lan0 gw eth0 ── p0 sw
-//	             └ eth1 ── p1 ┘
+// scene is the network: see the package's picture.
 type scene struct {
-	t       *testing.T
-	gw, sw  *lab.Node
-	adverts *capture.Capture
-	proc    *lab.Process
-	client  *control.Client
+	t          *testing.T
+	client, sw *lab.Node
+	gw, gw2    *gateway
+	links      int
+	net        *traffic
+	peer       peer
 }
 
-var members, ports = []string{"eth0", "eth1"}, []string{"p0", "p1"}
+// The switch that the gateway's links lead to, and another one.
+var (
+	system      = lacp.MAC{0x00, 0x1c, 0x73, 0xaa, 0x00, 0x01}
+	otherSystem = lacp.MAC{0x00, 0x1c, 0x73, 0xbb, 0x00, 0x02}
+	own         = lacp.MAC{0x02, 0x00, 0x00, 0x00, 0x00, 0x01} // of a team of the gateway
+)
 
-func newScene(t *testing.T) *scene {
+// server is who answers, reached through the gateways.
+const server = "10.9.0.254"
+
+// newScene builds it, with so many links of the gateway that leads the way by uplink,
+// which is its aggregate: see bond and team.
+func newScene(t *testing.T, links int, uplink string) *scene {
 	t.Helper()
-	guest.Load(t, guest.Bonding)
+	guest.Load(t, guest.Bridge, guest.Nftables, guest.Bonding, guest.Team, guest.Classify)
 	l := lab.NewT(t)
-	s := &scene{t: t, gw: l.Node("gw"), sw: l.Node("sw")}
+	s := &scene{t: t, client: l.Node("client"), sw: l.Node("sw"), links: links}
 	lan := l.Segment("lan")
-	l.Join(s.gw, lan, "lan0", "10.0.0.2/24")
-	for i := range members {
-		s.must(s.gw.Wire(members[i], s.sw, ports[i]))
+	s.gw = &gateway{Node: l.Node("gw"), uplink: uplink, priority: priority}
+	s.gw2 = &gateway{Node: l.Node("gw2"), uplink: "wan0", priority: priority2}
+	l.Join(s.client, lan, "eth0", "10.0.0.10/24")
+	s.must(s.client.Route("default", "10.0.0.1"))
+	l.Join(s.gw.Node, lan, "lan0", "10.0.0.2/24")
+	l.Join(s.gw2.Node, lan, "lan0", "10.0.0.3/24")
+	for i := range links {
+		s.must(s.gw.Wire(eth(i), s.sw, port(i)))
 	}
-	var err error
-	s.adverts, err = capture.Start(lan, capture.Options{Filter: capture.Protocols(112)})
-	s.must(err)
-	t.Cleanup(func() { _ = s.adverts.Stop() })
+	s.must(s.gw2.Wire("wan0", s.sw, "w0"))
+	s.address(s.gw2.Node, "wan0", "10.9.0.3/24")
+	snooping := false
+	s.must(s.sw.Netlink().LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "core"}, MulticastSnooping: &snooping}))
+	s.enslave(s.sw, "core", "w0")
+	s.address(s.sw, "core", server+"/24")
+	s.must(s.sw.Route("10.0.0.0/24", "10.9.0.1"))
+	s.net = startTraffic(s, lan)
 	return s
+}
+
+// The gateway's link i, and what it leads to.
+func eth(i int) string  { return fmt.Sprintf("eth%d", i) }
+func port(i int) string { return fmt.Sprintf("p%d", i) }
+
+// names are those of the first n links.
+func names(of func(int) string, n int) (all []string) {
+	for i := range n {
+		all = append(all, of(i))
+	}
+	return all
 }
 
 func (s *scene) must(err error) {
@@ -65,226 +81,100 @@ func (s *scene) must(err error) {
 	}
 }
 
-// bond makes a bond of links of a node.
-func (s *scene) bond(n *lab.Node, mode netlink.BondMode, rate netlink.BondLacpRate, links ...string) {
-	s.t.Helper()
-	b := netlink.NewLinkBond(netlink.LinkAttrs{Name: "bond0"})
-	b.Mode, b.Miimon = mode, 100
-	if mode == netlink.BOND_MODE_802_3AD {
-		b.LacpRate = rate
-	}
-	s.must(n.Netlink().LinkAdd(b))
-	s.enslave(n, "bond0", links...)
-}
-
-func (s *scene) enslave(n *lab.Node, master string, links ...string) {
-	s.t.Helper()
-	nl := n.Netlink()
-	m, err := nl.LinkByName(master)
-	s.must(err)
-	for _, name := range links {
-		l, err := nl.LinkByName(name)
-		s.must(err)
-		s.must(nl.LinkSetDown(l))
-		s.must(nl.LinkSetMaster(l, m))
-		s.must(nl.LinkSetUp(l))
-	}
-	s.must(nl.LinkSetUp(m))
-}
-
 // link changes an interface.
 func (s *scene) link(n *lab.Node, name string, change func(*netlink.Handle, netlink.Link) error) {
 	s.t.Helper()
 	l, err := n.Netlink().LinkByName(name)
-	s.must(err)
-	s.must(change(n.Netlink(), l))
+	if err == nil {
+		err = change(n.Netlink(), l)
+	}
+	if err != nil {
+		s.t.Fatalf("%s of %s: %v", name, n.Name, err)
+	}
 }
 
-// pull takes the cable out at the switch, plug puts it in again.
-func (s *scene) pull(port string) { s.t.Helper(); s.link(s.sw, port, (*netlink.Handle).LinkSetDown) }
-func (s *scene) plug(port string) { s.t.Helper(); s.link(s.sw, port, (*netlink.Handle).LinkSetUp) }
-
-// silence lets nothing out of an interface any more, though it stays up: a fibre
-// of the pair is broken. hear is its end.
-func (s *scene) silence(n *lab.Node, name string) {
+func (s *scene) up(n *lab.Node, name string) {
 	s.t.Helper()
-	guest.Load(s.t, guest.Netem)
+	s.link(n, name, (*netlink.Handle).LinkSetUp)
+}
+func (s *scene) down(n *lab.Node, name string) {
+	s.t.Helper()
+	s.link(n, name, (*netlink.Handle).LinkSetDown)
+}
+
+func (s *scene) address(n *lab.Node, name, addr string) {
+	s.t.Helper()
+	a, err := netlink.ParseAddr(addr)
+	s.must(err)
+	s.link(n, name, func(h *netlink.Handle, l netlink.Link) error { return h.AddrAdd(l, a) })
+}
+
+// enslave gives links to a bond, team or bridge. They go down for that.
+func (s *scene) enslave(n *lab.Node, master string, links ...string) {
+	s.t.Helper()
+	m, err := n.Netlink().LinkByName(master)
+	s.must(err)
+	for _, name := range links {
+		s.down(n, name)
+		s.link(n, name, func(h *netlink.Handle, l netlink.Link) error { return h.LinkSetMaster(l, m) })
+		s.up(n, name)
+	}
+	s.up(n, master)
+}
+
+// bond makes a bond of a node, without links yet; set says what is special about it.
+func (s *scene) bond(n *lab.Node, name string, mode netlink.BondMode, set func(*netlink.Bond)) {
+	s.t.Helper()
+	b := netlink.NewLinkBond(netlink.LinkAttrs{Name: name})
+	b.Mode, b.Miimon = mode, 100
+	if mode == netlink.BOND_MODE_802_3AD || mode == netlink.BOND_MODE_BALANCE_XOR {
+		b.XmitHashPolicy = netlink.BOND_XMIT_HASH_POLICY_LAYER3_4
+	}
+	if set != nil {
+		set(b)
+	}
+	s.must(n.Netlink().LinkAdd(b))
+}
+
+func rate(fast bool) netlink.BondLacpRate {
+	if fast {
+		return netlink.BOND_LACP_RATE_FAST
+	}
+	return netlink.BOND_LACP_RATE_SLOW
+}
+
+// bonded makes the gateway's aggregate a bond of the kernel with LACP.
+func (s *scene) bonded(fast bool) {
+	s.t.Helper()
+	s.bond(s.gw.Node, s.gw.uplink, netlink.BOND_MODE_802_3AD, func(b *netlink.Bond) { b.LacpRate = rate(fast) })
+	s.enslave(s.gw.Node, s.gw.uplink, names(eth, s.links)...)
+	s.address(s.gw.Node, s.gw.uplink, "10.9.0.2/24")
+}
+
+// cut lets nothing of that protocol out of an interface any more, though it stays up;
+// mend is its end. Of unix.ETH_P_ALL one fibre of the pair is broken.
+func (s *scene) cut(n *lab.Node, name string, protocol uint16) {
+	s.t.Helper()
 	s.link(n, name, func(h *netlink.Handle, l netlink.Link) error {
-		return h.QdiscReplace(netlink.NewNetem(netlink.QdiscAttrs{LinkIndex: l.Attrs().Index, Handle: netlink.MakeHandle(1, 0),
-			Parent: netlink.HANDLE_ROOT}, netlink.NetemQdiscAttrs{Loss: 100}))
+		if err := h.QdiscAdd(clsact(l)); err != nil {
+			return err
+		}
+		return h.FilterAdd(&netlink.MatchAll{
+			FilterAttrs: netlink.FilterAttrs{LinkIndex: l.Attrs().Index, Parent: netlink.HANDLE_MIN_EGRESS, Priority: 1, Protocol: protocol},
+			Actions:     []netlink.Action{&netlink.GenericAction{ActionAttrs: netlink.ActionAttrs{Action: netlink.TC_ACT_SHOT}}},
+		})
 	})
 }
 
-func (s *scene) hear(n *lab.Node, name string) {
+func (s *scene) mend(n *lab.Node, name string) {
 	s.t.Helper()
-	s.link(n, name, func(h *netlink.Handle, l netlink.Link) error {
-		return h.QdiscDel(&netlink.GenericQdisc{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: l.Attrs().Index, Handle: netlink.MakeHandle(1, 0),
-			Parent: netlink.HANDLE_ROOT}, QdiscType: "netem"})
-	})
+	s.link(n, name, func(h *netlink.Handle, l netlink.Link) error { return h.QdiscDel(clsact(l)) })
 }
 
-// system is the switch that the gateway's links lead to, otherSystem another one.
-var (
-	system      = lacp.MAC{0x00, 0x1c, 0x73, 0xaa, 0x00, 0x01}
-	otherSystem = lacp.MAC{0x00, 0x1c, 0x73, 0xbb, 0x00, 0x02}
-)
-
-// speaker plays the switch on one port. Two of them with the same system and key are
-// a pair of switches with one aggregate. stop makes it fall silent, the link stays up.
-func (s *scene) speaker(port string, number uint16, fast bool) (sp *lacpnet.Speaker, stop func()) {
-	s.t.Helper()
-	cfg := lacp.ActorConfig{System: system, SystemPriority: 32768, Fast: fast,
-		Ports: []lacp.PortConfig{{Key: 17, Number: number, Priority: 32768}}}
-	s.must(s.sw.Do(func() (err error) {
-		sp, err = lacpnet.OpenSpeaker(cfg, slog.New(slog.DiscardHandler), port)
-		return err
-	}))
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.sw.Do(func() error { return sp.Run(ctx) }) }()
-	stopped := false
-	stop = func() {
-		if !stopped {
-			stopped = true
-			cancel()
-			if err := <-done; err != nil {
-				s.t.Errorf("the switch: %v", err)
-			}
-		}
-	}
-	s.t.Cleanup(stop)
-	return sp, stop
+func clsact(l netlink.Link) netlink.Qdisc {
+	return &netlink.GenericQdisc{QdiscType: "clsact",
+		QdiscAttrs: netlink.QdiscAttrs{LinkIndex: l.Attrs().Index, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT}}
 }
 
-// config is the gateway's, less what the test is about.
-const config = `node = "gw"
-guard = "off"
-
-[[router]]
-name = "lan"
-interface = "lan0"
-vrid = 51
-priority = 200
-advertise = "500ms"
-settle = "0s"
-addresses = ["10.0.0.1/24"]
-`
-
-// start runs the gateway: track is what its router tracks, bond its [[bond]].
-func (s *scene) start(track, bond string) {
-	s.t.Helper()
-	const file, socket = "/run/understudy.toml", "/run/understudy/control.sock"
-	text := fmt.Sprintf("%strack = [%q]\n\n[[bond]]\n%s\n", config, track, bond)
-	s.must(s.gw.WriteFile(file, []byte(text), 0o644))
-	var err error
-	s.proc, err = s.gw.StartWith(exec.Command(guest.Program, "run", "--config", file, "--control", socket))
-	s.must(err)
-	path, err := s.gw.Path(socket)
-	s.must(err)
-	s.client = control.NewClient(path)
-	s.t.Cleanup(func() {
-		s.client.Close()
-		if err := s.proc.Stop(30 * time.Second); err != nil {
-			s.t.Error(err)
-		}
-		if s.t.Failed() {
-			s.t.Logf("the gateway said:\n%s", s.proc.Output())
-		}
-	})
-}
-
-// until waits for a condition.
-func (s *scene) until(what string, met func(appliance.Status) error) {
-	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	for {
-		st, err := s.client.Status(ctx)
-		if err == nil {
-			err = met(st)
-		}
-		if err == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			s.t.Fatalf("waited for %s: %v\nlast: %+v\nthe gateway said:\n%s", what, err, st.Bonds, s.proc.Output())
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
-}
-
-// bondIs is a condition: the bond is in that state.
-func bondIs(state string) func(appliance.Status) error {
-	return func(st appliance.Status) error {
-		if len(st.Bonds) != 1 || st.Bonds[0].State != state {
-			return fmt.Errorf("it is %+v", st.Bonds)
-		}
-		return nil
-	}
-}
-
-// found is a condition: there is a finding of that name about that member, with
-// evidence.
-func found(name, member string) func(appliance.Status) error {
-	return func(st appliance.Status) error {
-		for _, f := range st.Bonds[0].Findings {
-			if f.Name == name && (member == "" || strings.HasPrefix(f.Detail, member+": ")) && f.Detail != "" && !f.Since.IsZero() {
-				return nil
-			}
-		}
-		return fmt.Errorf("findings: %+v", st.Bonds[0].Findings)
-	}
-}
-
-// notFound is a condition: there is none of these names.
-func notFound(names ...string) func(appliance.Status) error {
-	return func(st appliance.Status) error {
-		for _, f := range st.Bonds[0].Findings {
-			if slices.Contains(names, f.Name) {
-				return fmt.Errorf("there is %+v", f)
-			}
-		}
-		return nil
-	}
-}
-
-// all is every condition at once.
-func all(conditions ...func(appliance.Status) error) func(appliance.Status) error {
-	return func(st appliance.Status) error {
-		for _, c := range conditions {
-			if err := c(st); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-}
-
-// advertised waits for an advert with that priority, sent after the wait began.
-func (s *scene) advertised(priority uint8) {
-	s.t.Helper()
-	since := time.Now()
-	s.until(fmt.Sprintf("an advert of priority %d", priority), func(appliance.Status) error {
-		frames := s.adverts.Frames()
-		var last uint8
-		for _, f := range frames {
-			if f.At.After(since) {
-				if last = capture.Decode(f.Data).Priority; last == priority {
-					return nil
-				}
-			}
-		}
-		return fmt.Errorf("%d adverts, the last of priority %d", len(frames), last)
-	})
-}
-
-// role is a condition: the router is in that state.
-func role(state string) func(appliance.Status) error {
-	return func(st appliance.Status) error {
-		if got := st.Routers[0].State; got != state {
-			return fmt.Errorf("the router is %s: %s", got, st.Routers[0].Reason)
-		}
-		return nil
-	}
-}
+// slow is the protocol of LACPDUs.
+const slow = unix.ETH_P_SLOW

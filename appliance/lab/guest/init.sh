@@ -28,7 +28,7 @@ say up "$(uname -r)"
 while read -r name package; do
 	say begin "$package"
 	cd /tmp
-	/tests/"$name" -test.v=test2json -test.run "$run" -test.parallel 3 -test.timeout "$timeout" </dev/null >&3 2>&1
+	/tests/"$name" -test.v=test2json -test.run "$run" -test.parallel 4 -test.timeout "$timeout" </dev/null >&3 2>&1
 	say end "$package" $?
 done </tests/list
 say done

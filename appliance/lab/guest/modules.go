@@ -12,7 +12,10 @@ var (
 	Softdog   = Modules{"softdog"}
 	VLAN      = Modules{"veth", "8021q"}
 	Flowtable = Modules{"nf_tables", "nf_flow_table", "nf_flow_table_inet", "nft_flow_offload"}
+	Nftables  = Modules{"nf_tables", "nf_conntrack"} // by itself the kernel refuses one of two that ask at once, as with Bridge
 	Netem     = Modules{"veth", "sch_netem"}
+	Classify  = Modules{"veth", "sch_ingress", "cls_matchall", "act_gact"}
+	Bridge    = Modules{"veth", "bridge"} // the lab's segments; of two that are the first at once, the kernel refuses one
 	VRF       = Modules{"veth", "vrf"}
 	Dummy     = Modules{"dummy numdummies=0"}
 )
