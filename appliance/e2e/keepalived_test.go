@@ -90,48 +90,62 @@ const ruleset = `table ip theirs {
 }
 `
 
+// team gives a gateway the files of a team with keepalived and conntrackd, and its
+// translation. Ours has been there for a moment, for the sake of the control client.
+func (s *scene) team(i int, g *pair.Gateway) {
+	s.t.Helper()
+	nft, err := exec.LookPath("nft")
+	if err != nil {
+		s.t.Fatalf("%v; .ci/tools installs nftables", err)
+	}
+	s.must(g.Start())
+	s.must(g.Kill())
+	for file, text := range map[string]string{
+		keepalivedConf: instanceBlock + fmt.Sprintf(keepalivedFile, 200-100*i),
+		conntrackdConf: fmt.Sprintf(conntrackdFile, i+1, 2-i),
+		besideSecret:   "",
+		"/run/lab/nft": ruleset,
+	} {
+		mode := os.FileMode(0o644)
+		if file == besideSecret {
+			text, mode = strings.Repeat("QUJD", 10)+"QUI=\n", 0o600
+		}
+		s.must(g.WriteFile(file, []byte(text), mode))
+	}
+	s.must(g.Sysctl("ipv4/ip_forward", "1")) // theirs leaves that to the team
+	s.must(g.WriteFile("/run/lab/told", []byte("#!/bin/sh\necho \"$@\" >>/run/lab/heard\n"), 0o755))
+	p, err := g.Node.Start(nft, "-f", "/run/lab/nft")
+	s.must(err)
+	if a := s.ended(p); a.code != 0 {
+		s.t.Fatalf("nft: %s", a.out)
+	}
+}
+
+// byKeepalivedConf starts the program by keepalived's file.
+func (s *scene) byKeepalivedConf(g *pair.Gateway) {
+	s.t.Helper()
+	// What is below /var/lib is this machine's, unless it is the gateway's own.
+	cmd := exec.Command("/bin/sh", "-c", `mount -t tmpfs tmpfs /var/lib && exec "$0" run --config `+keepalivedConf, binary)
+	cmd.Stdout = lines{s.journal, g.Name + " | "}
+	_, err := g.StartWith(cmd)
+	s.must(err)
+}
+
 // TestKeepalivedPair: two gateways that run by the keepalived.conf and conntrackd.conf
 // of a team that has never heard of us, translated by rules of its own. One crashes,
 // and every flow goes on.
 func TestKeepalivedPair(t *testing.T) {
 	s := newScene(t, pair.Options{NoNAT: true, NoSessions: true})
-	nft, err := exec.LookPath("nft")
-	if err != nil {
-		t.Fatalf("%v; .ci/tools installs nftables", err)
-	}
 	for i, g := range s.Gateways {
-		// Once as usual, for the control client; it is over before it has begun.
-		s.must(g.Start())
-		s.must(g.Kill())
-		for file, text := range map[string]string{
-			keepalivedConf: instanceBlock + fmt.Sprintf(keepalivedFile, 200-100*i),
-			conntrackdConf: fmt.Sprintf(conntrackdFile, i+1, 2-i),
-			besideSecret:   "",
-			"/run/lab/nft": ruleset,
-		} {
-			mode := os.FileMode(0o644)
-			if file == besideSecret {
-				text, mode = strings.Repeat("QUJD", 10)+"QUI=\n", 0o600
-			}
-			s.must(g.WriteFile(file, []byte(text), mode))
-		}
-		s.must(g.WriteFile("/run/lab/told", []byte("#!/bin/sh\necho \"$@\" >>/run/lab/heard\n"), 0o755))
-		p, err := g.Node.Start(nft, "-f", "/run/lab/nft")
-		s.must(err)
-		if a := s.ended(p); a.code != 0 {
-			t.Fatalf("nft: %s", a.out)
-		}
+		s.team(i, g)
 		if out := s.ok(g, "check", "--config", keepalivedConf); !strings.Contains(out, "(/run/lab/keepalived.conf: Line 22) enable_dbus: not carried over") ||
 			!strings.Contains(out, "valid: node 10.255.0."+fmt.Sprint(i+1)) {
 			t.Fatalf("check says\n%s", out)
 		}
-		// What is below /var/lib is this machine's, unless it is the gateway's own.
-		cmd := exec.Command("/bin/sh", "-c", `mount -t tmpfs tmpfs /var/lib && exec "$0" run --config `+keepalivedConf, binary)
-		cmd.Stdout = lines{s.journal, g.Name + " | "}
-		_, err = g.StartWith(cmd)
-		s.must(err)
+		s.byKeepalivedConf(g)
 	}
 	s.wait("the better one to be active", all(s.gw1.Is("active"), s.gw2.Is("backup"), s.gw1.InSync, s.gw2.InSync))
+	var err error
 	s.traffic, err = s.StartTraffic(s.within(patience), pair.TrafficOptions{Connections: 20})
 	s.must(err)
 	s.wait("translated flows", func(context.Context) error {
