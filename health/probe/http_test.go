@@ -107,6 +107,8 @@ func TestHTTP(t *testing.T) {
 		{"a redirect is an answer", probe.HTTPConfig{Path: "/elsewhere", Status: []expect.Span{{First: 300, Last: 399}}}, ""},
 		{"what must be in it", probe.HTTPConfig{Body: "steady"}, `"steady" is not in its body`},
 		{"a pattern", probe.HTTPConfig{Match: regexp.MustCompile(`^GET .* ready$`)}, ""},
+		{"one that is not in it", probe.HTTPConfig{Not: regexp.MustCompile(`error`)}, ""},
+		{"one that should not be", probe.HTTPConfig{Not: regexp.MustCompile(`ready$`)}, `its body matches "ready$"`},
 		{"another", probe.HTTPConfig{Match: regexp.MustCompile(`^ready`)}, `its body does not match "^ready"`},
 		{"sha256", probe.HTTPConfig{Digest: digestOf("sha256", "GET 10.1.0.2 ready")}, ""},
 		{"md5", probe.HTTPConfig{Digest: digestOf("md5", "GET 10.1.0.2 ready")}, ""},

@@ -114,3 +114,20 @@ func TestWatcherWithoutChecks(t *testing.T) {
 		}
 	})
 }
+
+// TestRetriesShareNothing: what is looked at again at another pace, or more often, is not one
+// try.
+func TestRetriesShareNothing(t *testing.T) {
+	var list []probe.Check
+	for _, p := range []struct {
+		retry time.Duration
+		fall  int
+	}{{0, 3}, {0, 2}, {time.Second, 2}, {100 * ms, 3}, {100 * ms, 3}, {100 * ms, 2}} {
+		c := check("c", time.Second, time.Second, takes(0))
+		c.Name, c.Subject, c.Retry, c.Fall = "c"+string(rune('0'+len(list))), "same", p.retry, p.fall
+		list = append(list, c)
+	}
+	if n := probe.NewWatcher(list, nil).Probes(); n != 3 {
+		t.Errorf("%d tries, want 3", n)
+	}
+}
