@@ -12,7 +12,7 @@ KERNEL  := ./vrrp/vrrpnet/... ./vrrp/election/... ./garp/garpnet/... ./garp/rane
 # The election beside other people's routers. They mostly wait: several at a time.
 INTEROP := ./appliance/interop/...
 # What needs Debian's kernel: in a machine of its own (appliance/lab/guest).
-GUEST   := ./appliance/lab/guest ./lacp/lacpnet ./appliance/dog ./appliance/e2e/bonds
+GUEST   := ./appliance/lab/guest ./nat/nft ./lacp/lacpnet ./appliance/dog ./appliance/e2e/bonds
 # The pages, in a real browser.
 WEB     := ./appliance/e2e/browser
 SHOTS   ?= $(CURDIR)/dist/web

@@ -50,6 +50,7 @@ var layers = map[string][]string{
 	"garp/ranet":                {"garp", "garp/ra"},
 	"nat/nft":                   {"nat", "nat/entry"},
 	"nat/conntrack":             {"nat/session"},
+	"nat/ipvs":                  {"nat", "nat/entry", "nat/nft"},
 	"nat/entry/entrynet":        {"nat", "nat/entry", "nat/conntrack", "nat/session"},
 	"health/program":            nil,
 	"health/probe":              {"health", "health/expect", "health/heartbeat", "health/sdnotify", "health/program"},

@@ -86,7 +86,7 @@ func clean() (out Cleaned, err error) {
 	errs = append(errs, err)
 	direct, err := nft.OpenDirect(nft.Config{})
 	if err == nil {
-		err = errors.Join(direct.Clean(), direct.Close())
+		err = errors.Join(direct.Clean(), direct.Close(), cleanServices())
 	}
 	errs = append(errs, err)
 	table, err := nft.Open(nft.Config{})

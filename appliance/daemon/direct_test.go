@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -152,4 +153,35 @@ func TestDirectConfigured(t *testing.T) {
 			t.Errorf("%+v", p)
 		}
 	})
+}
+
+// Packets are handed on by nftables where it can, else by IPVS; where there is neither it
+// is said what is missing.
+func TestDirectlyByWhatThereIs(t *testing.T) {
+	points := []entry.Point{{Name: "a", Direct: true}}
+	for _, row := range []struct {
+		name        string
+		nft, ipvs   error
+		nft1, ipvs1 string
+		want        string
+	}{
+		{"both", nil, nil, "apply 0\napply 1", "", ""},
+		{"no dup", nft.ErrNoDirect, nil, "apply 0", "apply 1", ""},
+		{"neither", nft.ErrNoDirect, errors.New("no such family"), "apply 0", "", "no dup (modules nft_dup_ipv4, nft_dup_ipv6), and no IPVS either (module ip_vs): no such family"},
+		{"not allowed", errors.New("denied"), nil, "apply 0", "", "denied"},
+	} {
+		a, b := &directTwin{entryTwin: &entryTwin{}}, &directTwin{entryTwin: &entryTwin{}}
+		d := &directly{nftables: a, can: func() error { return row.nft }, ipvs: func() (directTable, error) { return b, row.ipvs }}
+		_, err := d.Apply(nil)
+		if err != nil {
+			t.Error(err)
+		}
+		_, err = d.Apply(points)
+		if got := fmt.Sprint(err); row.want == "" && err != nil || !strings.Contains(got, row.want) {
+			t.Errorf("%s: %v, want %q", row.name, err, row.want)
+		}
+		if x, y := a.said(), b.said(); x != row.nft1 || y != row.ipvs1 {
+			t.Errorf("%s: nftables was told %q, IPVS %q", row.name, x, y)
+		}
+	}
 }

@@ -596,11 +596,12 @@ func (n *node) openEntries(cfg *config.Config, dir string) (err error) {
 		return err
 	}
 	n.undo = append(n.undo, n.directSeen.Close)
+	direct := openDirectly(n.direct)
 	open := func() (entryFlows, error) {
 		flows, err := entrynet.Open()
-		return &bothFlows{entryFlows: flows, direct: n.direct}, err
+		return &bothFlows{entryFlows: flows, direct: direct}, err
 	}
-	n.entries = newEntries(bothTables{n.entryTable, n.direct}, open, filepath.Join(dir, drainedFile), n.log)
+	n.entries = newEntries(bothTables{n.entryTable, direct}, open, filepath.Join(dir, drainedFile), n.log)
 	if err := n.entries.prepare(cfg); err != nil {
 		return err
 	}

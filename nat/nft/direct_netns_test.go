@@ -37,7 +37,18 @@ type directLab struct {
 	t               testing.TB
 	client, gateway *lab.Node
 	servers         []*lab.Node
-	d               *nft.Direct
+	d               handing
+}
+
+// handing is what hands packets on.
+type handing interface {
+	Apply(points []entry.Point) (changed bool, err error)
+	Steer(points ...entry.Point) error
+	Remember(name string, clients []nft.Remembered) error
+	Flows(name string) ([]nft.DirectFlow, error)
+	Forget(name string, flows []nft.DirectFlow) error
+	Counters() (nft.EntryCounters, error)
+	Clean() error
 }
 
 const directServers = 3
@@ -631,7 +642,7 @@ func nftLists(t testing.TB, in func(func() error) error) {
 func TestDirectTables(t *testing.T) {
 	n := newDirectLab(t)
 	n.serve(false, 80)
-	if err := n.d.Can(); err != nil {
+	if err := n.program().Can(); err != nil {
 		t.Fatal(err)
 	}
 	six := direct(true, entry.Primary, func(c *entry.Config) { c.Name = "six" })

@@ -32,7 +32,7 @@ import (
 //	   |
 //	packet out of the node itself
 //	   |
-//	entry_wake   -300   what is to wake clients, or aborts, is not tracked
+//	entry_wake   -300   what is to wake clients is not tracked
 //
 // Servers have numbers. A server that goes is an element less in servers_NAME, and
 // other numbers in some elements of slots_NAME.
@@ -93,7 +93,7 @@ func formOf(points []entry.Point, unknown Unknown) (f wanted) {
 	for _, y := range entryFamilies(points) {
 		guard.rules = append(guard.rules, y.entryGuardRules()...)
 		into.rules = append(into.rules, y.entryRules()...)
-		wake.rules = append(wake.rules, y.wakeRules()...)
+		wake.rules = append(wake.rules, y.wakeRule())
 		f.sets = append(f.sets, y.entrySets(points)...)
 	}
 	f.addHairpin(points)
@@ -333,15 +333,12 @@ func (f family) entryGuardRules() []rule {
 // noSYN asks for a segment that does not open a connection.
 func noSYN() []expr.Any { return []expr.Any{transport(13, 1, 0), masked(0, tcpSYN), equal(0, 0)} }
 
-// wakeRules keep what is sent to wake a client, or to abort its association, from being
-// tracked: what it says next is to be of no known flow.
-func (f family) wakeRules() []rule {
+// wakeRule keeps what is sent to wake a client from being tracked: its answer is to be of
+// no known flow. An ABORT of SCTP begins none.
+func (f family) wakeRule() rule {
 	n := f.words()
-	ofCut := do(f.daddr(0), dport(n), l4proto(n+1), f.saddr(n+2), sport(2*n+2), within(f.name(setCut)), &expr.Notrack{})
-	return []rule{
-		say("to wake a client"+f.suffix, f.is(), protocol(protoTCP), ofCut),
-		say("to abort an association"+f.suffix, f.is(), protocol(unix.IPPROTO_SCTP), ofCut),
-	}
+	return say("to wake a client"+f.suffix, f.is(), protocol(protoTCP),
+		do(f.daddr(0), dport(n), l4proto(n+1), f.saddr(n+2), sport(2*n+2), within(f.name(setCut)), &expr.Notrack{}))
 }
 
 // pointRules assign a flow. A set that is full ends a rule, so the last one does without
