@@ -60,6 +60,12 @@ func (c *Client) Upgrade(ctx context.Context) (version string, err error) {
 	return a.Version, err
 }
 
+// UpgradeElection has the node exchange its election process for one of its daemon's
+// program. It returns when that is at work.
+func (c *Client) UpgradeElection(ctx context.Context) error {
+	return c.call(ctx, http.MethodPost, "/v1/upgrade/election", nil, nil)
+}
+
 func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
 	var body io.Reader
 	if in != nil {

@@ -62,6 +62,8 @@ func (n *node) Events(_ context.Context, q history.Query, wait time.Duration) (h
 	return history.Answer{Rev: 9, Events: []history.Event{{ID: 3, Text: text, Evidence: []string{}, Phases: []history.Phase{}}}}, nil
 }
 
+func (n *node) UpgradeElection(context.Context) error { return errors.New("no other one comes") }
+
 func (n *node) LogLevel(_ context.Context, level string) (string, error) {
 	switch level {
 	case "":
@@ -130,6 +132,9 @@ func TestAskAndAnswer(t *testing.T) {
 	}
 	if v, err := c.Upgrade(ctx); err != nil || v != "2.0" {
 		t.Fatalf("upgrade: %q, %v", v, err)
+	}
+	if err := c.UpgradeElection(ctx); err == nil || err.Error() != "no other one comes" {
+		t.Fatalf("want the node's own words, got %v", err)
 	}
 	var marks []uint32
 	err = c.Sessions(ctx, appliance.FlowFilter{Protocol: "tcp"}, func(f *appliance.Flow) error { marks = append(marks, f.Mark); return nil })

@@ -11,6 +11,7 @@
 //	POST /v1/failover          {"group": "", "force": false}
 //	POST /v1/reload            load the configuration file again
 //	GET, POST /v1/log-level    {"level": "debug"}
+//	POST /v1/upgrade/election  exchange the election process
 //	POST /v1/upgrade           start the daemon anew, from the file that the program is in now
 //
 // A refusal is a status code above 399 with {"error": "…"}; the socket is only

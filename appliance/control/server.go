@@ -29,6 +29,8 @@ type Handler interface {
 	Reload(ctx context.Context) error
 	// Upgrade returns the version of the program that is about to take over.
 	Upgrade(ctx context.Context) (version string, err error)
+	// UpgradeElection exchanges the election process for one of the daemon's program.
+	UpgradeElection(ctx context.Context) error
 	// Sessions calls fn for each session selected, until it returns false.
 	Sessions(ctx context.Context, w appliance.FlowFilter, fn func(*appliance.Flow) bool) error
 	// Diff compares the sessions with those of a peer; of no name, with those of the
@@ -148,6 +150,9 @@ func mux(h Handler, ending context.Context) *http.ServeMux {
 	})
 	servers(m, h)
 	logging(m, h)
+	m.HandleFunc("POST /v1/upgrade/election", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, h.UpgradeElection(r.Context()))
+	})
 	m.HandleFunc("POST /v1/upgrade", func(w http.ResponseWriter, r *http.Request) {
 		version, err := h.Upgrade(r.Context())
 		if err != nil {

@@ -41,6 +41,9 @@ type Options struct {
 	Link, Board *os.File
 	// SpawnElection starts an election process in place of a dead one.
 	SpawnElection election.Spawn
+	// RelieveElection starts one that waits for its predecessor to go; nil: an election is
+	// exchanged by a restart only.
+	RelieveElection election.Spawn
 	// Program is the file that an upgrade starts the next daemon from.
 	Program string
 	// Keepalived is what the process was started with as keepalived; nil: it is none.
@@ -110,6 +113,7 @@ type node struct {
 	settled   settled       // what a reload changes
 	reloading sync.Mutex    // one reload at a time
 	upgradeC  chan struct{} // holds one: make way for another daemon
+	attachedC chan struct{} // holds one: an election has told how things stand
 }
 
 // open acquires everything, in the order in which it is needed: what must be
@@ -123,6 +127,7 @@ func open(o Options, cfg *config.Config) (_ *node, err error) {
 		settleC:   make(chan struct{}, 1),
 		suspectC:  make(chan struct{}, 1),
 		upgradeC:  make(chan struct{}, 1),
+		attachedC: make(chan struct{}, 1),
 		stats:     newAsker[election.Stats](), configured: newAsker[election.Configured]()}
 	defer func() {
 		if err != nil {

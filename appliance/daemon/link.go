@@ -38,6 +38,10 @@ func (n *node) onElection(ctx context.Context, m election.Message) {
 	case election.Attached:
 		n.noteTerms(m.Groups)
 		n.runner.Post(appliance.Attached{Groups: groupStates(m.Groups)})
+		select {
+		case n.attachedC <- struct{}{}:
+		default:
+		}
 	case election.Transition:
 		n.saysTransition(ctx, m)
 		n.runner.Post(appliance.Transition{

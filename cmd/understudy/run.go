@@ -81,7 +81,7 @@ func (f *processFlags) tape(machine, node string) *record.Tape {
 
 // spawn starts the other process of the pair, from the file that choose names. It
 // must outlive us, so it gets no parent death signal.
-func (f *processFlags) spawn(subcommand string, choose func() string) election.Spawn {
+func (f *processFlags) spawn(subcommand string, choose func() string, more ...string) election.Spawn {
 	return func(link, board *os.File) (*os.Process, error) {
 		args := []string{subcommand, "--config", f.config, "--control", f.control, "--program", f.program}
 		if l := f.level.Level(); l != slog.LevelInfo { // as it is now
@@ -99,7 +99,7 @@ func (f *processFlags) spawn(subcommand string, choose func() string) election.S
 		if subcommand == "daemon" {
 			args = append(args, "--protocol", election.Protocol())
 		}
-		cmd := exec.Command(choose(), args...)
+		cmd := exec.Command(choose(), append(args, more...)...)
 		cmd.Args[0] = "understudy"
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		cmd.ExtraFiles = []*os.File{link, board}
@@ -110,6 +110,15 @@ func (f *processFlags) spawn(subcommand string, choose func() string) election.S
 		}
 		return cmd.Process, nil
 	}
+}
+
+// relieve starts an election that waits for its predecessor to go. Of keepalived's
+// process there is none: its pid files belong to the one that goes.
+func (f *processFlags) relieve() election.Spawn {
+	if f.spoken != nil {
+		return nil
+	}
+	return f.spawn("election", func() string { return self }, "--relieve")
 }
 
 func newRun() *cobra.Command {
@@ -153,6 +162,7 @@ func (f *processFlags) elect(ctx context.Context, cfg *config.Config, log *slog.
 	f.program = p.path
 	f.watchdog, f.watchdogTimeout = cfg.Watchdog.Device, cfg.Watchdog.Timeout
 	o := f.election(log)
+	o.Relieved = unlock
 	o.Tape, o.Config, o.SpawnDaemon, o.Unfit, o.Ready = tape, cfg.Election(), f.spawn("daemon", p.choose), p.unfit, notifyReady(log)
 	return electionError(election.Run(ctx, o))
 }
@@ -217,34 +227,51 @@ func electionError(err error) error {
 // newElection is the election process that a daemon starts in place of a dead
 // one.
 func newElection() *cobra.Command {
-	var f processFlags
+	var (
+		f       processFlags
+		relieve bool
+	)
 	c := &cobra.Command{
 		Use:    "election",
 		Hidden: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log := f.logger(dropin.IdentParent)
-			unlock, err := daemon.LockElection()
-			if err != nil {
-				return err
+			unlock := func() {}
+			defer func() { unlock() }()
+			begin := func() (err error) {
+				if unlock, err = daemon.LockElection(); err != nil {
+					unlock = func() {}
+					return err
+				}
+				// The service's main process is gone; systemd signals the new one, and so does
+				// whoever goes by a file.
+				tellSystemd(log, fmt.Sprintf("MAINPID=%d", os.Getpid()))
+				return nil
 			}
-			defer unlock()
-			// The service's main process has died; systemd signals the new one, and so does
-			// whoever goes by a file.
-			tellSystemd(log, fmt.Sprintf("MAINPID=%d", os.Getpid()))
-			defer f.inheritPIDs(log).Remove()
+			if !relieve {
+				if err := begin(); err != nil {
+					return err
+				}
+				defer f.inheritPIDs(log).Remove()
+			}
 			link, board := election.InheritedFiles()
 			tape := f.tape(replay.Election, "")
 			defer tape.Close()
 			p := newProgram(f.program, log)
 			o := f.election(log)
 			o.Tape, o.Link, o.Board, o.SpawnDaemon, o.Unfit = tape, link, board, f.spawn("daemon", p.choose), p.unfit
-			err = electionError(election.Run(cmd.Context(), o))
+			o.Relieved = func() { unlock() }
+			if relieve {
+				o.Begin = begin
+			}
+			err := electionError(election.Run(cmd.Context(), o))
 			f.sayStopped(log)
 			return err
 		},
 	}
 	f.add(c)
 	f.addHidden(c)
+	c.Flags().BoolVar(&relieve, "relieve", false, "wait for the election before to go")
 	return c
 }
 
@@ -272,6 +299,7 @@ func newDaemon() *cobra.Command {
 				// to find out about another.
 				Link: link, Board: board, SpawnElection: f.spawn("election", func() string { return self }),
 				Program: f.program, Logger: f.logger(dropin.IdentVRRP), LogLevel: &f.level,
+				RelieveElection: f.relieve(),
 			})
 			if errors.Is(err, daemon.ErrUpgrade) {
 				return nil // it has said so

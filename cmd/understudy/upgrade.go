@@ -13,8 +13,9 @@ import (
 
 func newUpgrade() *cobra.Command {
 	var (
-		socket string
-		bound  time.Duration
+		socket   string
+		bound    time.Duration
+		election bool
 	)
 	c := &cobra.Command{
 		Use:   "upgrade",
@@ -22,14 +23,20 @@ func newUpgrade() *cobra.Command {
 		Long: "After the program's file was replaced: asks the new program whether it can work with this\n" +
 			"configuration and with the election process that runs, and starts it in place of the daemon.\n" +
 			"The election goes on announcing, the kernel goes on forwarding. If the file is the same, the\n" +
-			"daemon is restarted. The election process is exchanged when the service is restarted.",
+			"daemon is restarted. With --election the election process is exchanged after it, for one of the daemon's\n" +
+			"version: the new one is started first, and goes on where the old one was; else that happens when the\n" +
+			"service is restarted.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return ask(cmd.Context(), socket, bound, func(ctx context.Context, client *control.Client) error {
-				return upgrade(ctx, client, cmd.OutOrStdout())
+				if err := upgrade(ctx, client, cmd.OutOrStdout()); err != nil || !election {
+					return err
+				}
+				return upgradeElection(ctx, client, cmd.OutOrStdout())
 			})
 		},
 	}
 	controlFlag(c, &socket)
+	c.Flags().BoolVar(&election, "election", false, "exchange the election process as well")
 	c.Flags().DurationVar(&bound, "timeout", 30*time.Second, "give up waiting after this long")
 	return c
 }
@@ -60,6 +67,19 @@ func upgrade(ctx context.Context, client *control.Client, w io.Writer) error {
 		fmt.Fprintf(w, "upgrade: daemon of version %s in place of %s, election of version %s\n", now.Version, before.Version, now.Election.Version)
 		return nil
 	}
+}
+
+// upgradeElection asks for another election.
+func upgradeElection(ctx context.Context, client *control.Client, w io.Writer) error {
+	if err := client.UpgradeElection(ctx); err != nil {
+		return err
+	}
+	now, err := client.Status(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "upgrade: election of version %s\n", now.Election.Version)
+	return nil
 }
 
 // newProbe is what a running node asks of a program before it is put in its place.

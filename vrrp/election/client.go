@@ -48,6 +48,7 @@ type Client struct {
 	guards   []*time.Timer // of the groups a new election has not resumed yet
 	since    time.Time     // when the election was respawned; zero: it was not
 	absence  absence
+	next     *successor // an election that waits for its predecessor to go; nil: there is none
 	closed   bool
 
 	buf []byte
@@ -118,6 +119,8 @@ func (c *Client) Close() {
 	}
 	c.closed = true
 	c.unwatch()
+	c.next.discard()
+	c.next = nil
 	if c.link != nil {
 		c.link.Close()
 	}

@@ -42,6 +42,7 @@ type loop struct {
 	news    *herald
 	reloads bool // a reload was asked for, and is not done
 	supervision
+	relieved relieved
 	stopping
 	beats
 	owed    debt
@@ -275,6 +276,7 @@ func (l *loop) deadline() time.Time {
 	}
 	first = earlier(first, l.supervisionDeadline())
 	first = earlier(first, l.stopping.until)
+	first = earlier(first, l.hurry())
 	first = earlier(first, l.owed.retry)
 	first = earlier(first, l.kennel.next)
 	if len(l.fences.slow) > 0 {
@@ -329,6 +331,7 @@ func (l *loop) timers() {
 		l.planReopen()
 	}
 	l.supervise()
+	l.relieveNow()
 	l.checkStop()
 	l.lower()
 }

@@ -92,6 +92,8 @@ func (l *loop) onMessage(m Message) {
 		l.tell(l.snapshot(l.now))
 	case Reloaded:
 		l.say(NewsReloaded)
+	case Relieve:
+		l.relieved.since = l.now
 	case LogLevel:
 		if l.opt.Level != nil {
 			l.opt.Level.Set(slog.Level(m.Level))

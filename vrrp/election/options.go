@@ -33,6 +33,13 @@ type Options struct {
 	// a dead one.
 	Link, Board *os.File
 
+	// Begin, if set, makes it an election that is started before its predecessor goes: it
+	// waits for its configuration, and calls Begin when that comes.
+	Begin func() error
+
+	// Relieved, if set, is called when it makes way for another one, which may begin then.
+	Relieved func()
+
 	// OwnAddresses is the protocol (IFA_PROTO) of addresses that we put into the
 	// kernel: adverts are never sent from one of those.
 	OwnAddresses uint8

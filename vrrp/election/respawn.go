@@ -1,7 +1,6 @@
 package election
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -39,16 +38,15 @@ func (c *Client) Respawn(resume []GroupState) error {
 	}
 	c.watch(resume)
 
-	mine, child, err := SocketPair()
-	if err != nil {
-		return err
+	next := c.next
+	c.next = nil
+	if next == nil {
+		var err error
+		if next, err = c.start(c.cfg.SpawnElection); err != nil {
+			return err
+		}
 	}
-	proc, err := c.cfg.SpawnElection(child, c.board.File())
-	child.Close()
-	if err != nil {
-		mine.Close()
-		return fmt.Errorf("election: start the election: %w", err)
-	}
+	mine, proc := next.link, next.proc
 	c.election, c.since = proc, time.Now()
 	go func() { _, _ = proc.Wait() }() // ends with the process
 	c.link.Close()

@@ -19,6 +19,9 @@ const memoryLimit = 128 << 20
 // what configuration.
 const configureLimit = 5 * time.Second
 
+// relieveLimit is how long one that was started beforehand waits for its predecessor to go.
+const relieveLimit = 30 * time.Second
+
 // Run is the election process: it returns when it was told to stop (SIGTERM,
 // SIGINT, the end of ctx, or the daemon), or when the daemon cannot be started:
 // then the error is an *ExitError. It takes over the process: signals, collector,
@@ -101,6 +104,10 @@ func (l *loop) adopt() error {
 	l.attach(&daemon{conn: c, pid: pid, pidfd: pidfd, beat: l.now})
 	l.everReady = true // it was, or there would have been nothing to respawn for
 	end := l.now.Add(configureLimit)
+	if l.opt.Begin != nil {
+		end = l.now.Add(relieveLimit)
+		l.tell(Waiting{})
+	}
 	for l.set == nil {
 		b, err := c.receive()
 		if err != nil {

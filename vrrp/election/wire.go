@@ -106,6 +106,10 @@ type (
 	// Reloaded ends a Reload. Error is empty, or why everything is as it was.
 	Reloaded struct{ Error string }
 
+	// Relieve tells that another election has been started and waits: go, right after
+	// adverts, without a word to anybody else.
+	Relieve struct{}
+
 	// LogLevel is what is to be logged, as log/slog counts it.
 	LogLevel struct{ Level int }
 
@@ -169,6 +173,10 @@ type (
 	Request struct{ What string }
 )
 
+// Waiting is the first word of an election that was started before its predecessor goes: it
+// has all that it needs but a configuration.
+type Waiting struct{}
+
 // Stop, to the daemon: SIGTERM came; let the peer catch up, hand over, tidy up,
 // say Bye. To the election: hand over whatever is still Active, now.
 type Stop struct{}
@@ -215,8 +223,10 @@ const (
 	kindReloaded
 	kindLogLevel
 	kindInferior
+	kindRelieve
+	kindWaiting
 
-	lastKind = kindInferior
+	lastKind = kindWaiting
 )
 
 func (Beat) kind() kind         { return kindBeat }
@@ -249,6 +259,8 @@ func (Request) kind() kind      { return kindRequest }
 func (Reloaded) kind() kind     { return kindReloaded }
 func (LogLevel) kind() kind     { return kindLogLevel }
 func (Inferior) kind() kind     { return kindInferior }
+func (Relieve) kind() kind      { return kindRelieve }
+func (Waiting) kind() kind      { return kindWaiting }
 
 // maxMessage bounds a datagram. The kernel keeps one in a single piece of memory
 // plus a few pages, so it should stay well below what that can be.
@@ -264,7 +276,7 @@ var (
 func Marshal(m Message) ([]byte, error) {
 	b := []byte{byte(m.kind())}
 	switch m := m.(type) {
-	case Beat, Ready, StatsRequest, Bye, Reload, Stop:
+	case Beat, Ready, StatsRequest, Bye, Reload, Stop, Relieve, Waiting:
 	case Fence:
 		b = appendFence(b, m)
 	default:
@@ -347,6 +359,10 @@ func Unmarshal(b []byte) (Message, error) {
 		return read[LogLevel](body)
 	case kindInferior:
 		return read[Inferior](body)
+	case kindRelieve:
+		return Relieve{}, nil
+	case kindWaiting:
+		return Waiting{}, nil
 	}
 	return nil, fmt.Errorf("election: kind %d: %w", b[0], errWire)
 }

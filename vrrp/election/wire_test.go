@@ -17,8 +17,8 @@ import (
 )
 
 var samples = []Message{
-	Beat{}, Ready{}, StatsRequest{}, Bye{}, Reload{}, Stop{}, Request{What: "data"}, Reloaded{Error: "no"}, LogLevel{Level: -4},
 	Inferior{Router: "lan", Family: 4, Source: netip.MustParseAddr("10.0.0.3"), Priority: 90},
+	Beat{}, Ready{}, StatsRequest{}, Bye{}, Reload{}, Stop{}, Request{What: "data"}, Reloaded{Error: "no"}, LogLevel{Level: -4}, Relieve{}, Waiting{},
 	Configure{Config: vrrp.SetConfig{Node: "gw1", Routers: []vrrp.RouterConfig{{Name: "lan", Interface: "lan0", VRID: 51,
 		Priority: 200, Interval: 100 * time.Millisecond, Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1")}}}}},
 	Fence{Group: "gw", GateClose: []NetlinkBatch{{Family: unix.NETLINK_NETFILTER, Bytes: []byte{1, 2, 3}}},
