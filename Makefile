@@ -15,12 +15,14 @@ INTEROP := ./appliance/interop/...
 GUEST   := ./appliance/lab/guest ./nat/nft ./lacp/lacpnet ./appliance/dog ./appliance/e2e/bonds
 # The pages, in a real browser.
 WEB     := ./appliance/e2e/browser
+# The packages, on a machine with systemd.
+PACKAGES := ./appliance/e2e/installed
 SHOTS   ?= $(CURDIR)/dist/web
 GUESTDIR := $(or $(UNDERSTUDY_GUEST_DIR),/var/cache/understudy-guest)
 TOTAL   := $(or $(TEST_TOTAL),/tmp/understudy-test-total.$(shell id -u))
 SUM     := $(GO) run ./.ci/testsum -total $(TOTAL)
 
-.PHONY: help build demo test test-unit test-sim test-kernel test-interop test-web test-guest mutations verify bench bench-vrrp bench-sessions bench-checks bench-nat fuzz soak soak-sim soak-sessions clean tools
+.PHONY: help build demo test test-unit test-sim test-kernel test-interop test-web test-packages packages test-guest mutations verify bench bench-vrrp bench-sessions bench-checks bench-nat fuzz soak soak-sim soak-sessions clean tools
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -34,19 +36,20 @@ demo: build ## two gateways in namespaces, one crash, flows survive (root)
 tools: ## install what the tests need (Debian, root)
 	@.ci/tools
 
-test: tools ## everything: unit, then kernel, interoperation, the pages, then the guest (root)
+test: tools ## everything: unit, then kernel, interoperation, the pages, the packages, then the guest (root)
 	@rm -f $(TOTAL)
 	@ok=0; $(MAKE) --no-print-directory test-unit || ok=1; \
 	$(MAKE) --no-print-directory test-sim || ok=1; \
 	$(MAKE) --no-print-directory test-kernel || ok=1; \
 	$(MAKE) --no-print-directory test-interop || ok=1; \
 	$(MAKE) --no-print-directory test-web || ok=1; \
+	$(MAKE) --no-print-directory test-packages || ok=1; \
 	$(MAKE) --no-print-directory test-guest || ok=1; \
 	awk '{p+=$$1; f+=$$2; s+=$$3} END {printf "%d passed, %d failed, %d skipped\n", p, f, s; exit p==0}' $(TOTAL) || ok=1; \
 	rm -f $(TOTAL); exit $$ok
 
 test-unit: ## pure packages and the ones that need no root, with the race detector
-	@$(GO) list ./... | grep -vFx "$$($(GO) list $(KERNEL) $(INTEROP) $(WEB))" | xargs $(GO) test -race -shuffle=on -json | $(SUM) -part unit
+	@$(GO) list ./... | grep -vFx "$$($(GO) list $(KERNEL) $(INTEROP) $(WEB) $(PACKAGES))" | xargs $(GO) test -race -shuffle=on -json | $(SUM) -part unit
 
 # 1e9 once in a while: make soak.
 SIM_STEPS  ?= 3e7
@@ -83,6 +86,13 @@ test-web: build ## the pages in Chromium, a pair behind them; pictures into dist
 	@UNDERSTUDY_REQUIRE_NETNS=$(if $(CI),1,$(UNDERSTUDY_REQUIRE_NETNS)) UNDERSTUDY_BINARY=$(CURDIR)/$(BIN) UNDERSTUDY_SHOTS=$(SHOTS) \
 		$(GO) test -count=1 -timeout 10m -json $(WEB) | $(SUM) -part pages $(if $(CI),-no-skip)
 	@echo "pictures of the pages: $(SHOTS)"
+
+packages: ## deb and rpm, with their bill of materials, into dist/packages; ARCHES="amd64 arm64"
+	@.ci/packages $(VERSION) dist/packages
+
+test-packages: ## the packages, installed, upgraded and removed on a machine with systemd (root)
+	@UNDERSTUDY_REQUIRE_NETNS=$(if $(CI),1,$(UNDERSTUDY_REQUIRE_NETNS)) \
+		$(GO) test -count=1 -timeout 15m -json $(PACKAGES) | $(SUM) -part packages $(if $(CI),-no-skip)
 
 test-guest: build ## under Debian's kernel, in an emulated machine: bonds, teams, watchdog
 	@$(GO) run ./.ci/guest -kernel $(GUESTDIR)/kernel -busybox $(GUESTDIR)/busybox/bin/busybox -program $(BIN) \
