@@ -56,13 +56,19 @@ type life struct {
 // its own, so that even the MACs are the same.
 func newLife(s *scene, row corpusRow, ours bool) *life {
 	s.t.Helper()
+	return newLifeOn(s, row, ours, s.Segment)
+}
+
+// newLifeOn makes a node on segments that may have others.
+func newLifeOn(s *scene, row corpusRow, ours bool, segment func(string) *lab.Segment) *life {
+	s.t.Helper()
 	name := map[bool]string{true: "ours", false: "theirs"}[ours]
 	l := &life{scene: s, Node: s.Node(name), row: row, ours: ours}
 	// A gateway, before either program comes.
 	s.must(l.Sysctl("ipv4/ip_forward", "1"))
 	s.must(l.Sysctl("ipv6/conf/all/forwarding", "1"))
 	for _, i := range row.interfaces() {
-		s.Join(l.Node, s.Segment(i.name), i.name, i.addresses...)
+		s.Join(l.Node, segment(i.name), i.name, i.addresses...)
 	}
 	l.files()
 	s.t.Cleanup(func() { s.must(l.Kill()) })
