@@ -55,6 +55,9 @@ func newEntryLab(t testing.TB) *entryLab {
 			l.client.address("eth0", netip.PrefixFrom(a, map[bool]int{false: 24, true: 64}[six]).String())
 		}
 	}
+	for _, a := range servers(true) {
+		l.gateway.finds("lan0", a)
+	}
 	l.e = l.entries()
 	return l
 }
