@@ -37,9 +37,10 @@ var (
 		[]sign{{"different_partner_key", "it leads to " + system.String()}}}
 	silent = trouble{"silent partner", put(nowhere), put(home),
 		[]sign{{"expired", "from " + system.String()}, {"defaulted", system.String() + " was there before"}}}
-	// The far end hears nothing of us, and says so.
+	// The far end hears nothing of us, and says so. That it has given us up, partner_defaulted,
+	// the bonding driver tells half a minute later only, others at once.
 	unheard = trouble{"one way, from us", func(s *scene, i int) { s.cut(s.gw.Node, eth(i), unix.ETH_P_ALL) }, func(s *scene, i int) { s.mend(s.gw.Node, eth(i)) },
-		[]sign{{"partner_expired", "("}, {"partner_defaulted", "defaulted"}, {"unidirectional", "we hear " + system.String()}}}
+		[]sign{{"partner_expired", "expired)"}, {"unidirectional", "we hear " + system.String()}}}
 	// We hear nothing of it.
 	unhearing = trouble{"one way, to us", func(s *scene, i int) { s.cut(s.sw, port(i), unix.ETH_P_ALL) }, func(s *scene, i int) { s.mend(s.sw, port(i)) },
 		[]sign{{"expired", "from " + system.String()}, {"defaulted", system.String() + " was there before"}}}
