@@ -21,6 +21,7 @@ import (
 // directPoint is an entry point that hands packets to its servers.
 func directPoint(name string, at netip.AddrPort, n int, more string) string {
 	direct := entryPoint(name, at, n, "forward = \"direct\"\n"+more)
+	direct = strings.Replace(direct, "kind = \"tcp\"\n", "kind = \"tcp\"\ntarget = \":443\"\n", 1) // of the servers, which have no port
 	head, servers, _ := strings.Cut(direct, "servers = [")
 	for i := 1; i <= n; i++ {
 		host := pair.ServerHost(i)
