@@ -64,7 +64,7 @@ var corpus = []corpusRow{
 var notRun = map[string]string{
 	"HTTP_GET.port": ipvs, "SMTP_CHECK": ipvs, "PING_CHECK": ipvs, "UDP_CHECK": ipvs, "IPv6": ipvs, "misc_check": ipvs, "misc_check_arg": ipvs,
 	"status_code": ipvs, "virtualhost": ipvs, "virtual_server_group": ipvs, "fwmark": ipvs, "quorum": ipvs, "inhibit": ipvs,
-	"everything.conf": tooNew, "servers.conf": tooNew,
+	"everything.conf": tooNew, "servers.conf": tooNew, "namespace.conf": tooNew,
 }
 
 const tooNew = "it has come after the suite"
