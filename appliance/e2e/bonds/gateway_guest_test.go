@@ -146,7 +146,13 @@ func (s *scene) reload(is tracks) {
 	s.must(s.gw.write(is))
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	s.must(s.gw.client.Reload(ctx))
+	for err := s.gw.client.Reload(ctx); err != nil; err = s.gw.client.Reload(ctx) { // a starved process may not answer in time
+		s.t.Logf("reload: %v", err)
+		if ctx.Err() != nil {
+			s.t.Fatal("the configuration was not reloaded")
+		}
+		time.Sleep(time.Second)
+	}
 }
 
 // patience is how long anything may take beyond the timers of LACP, of which the
@@ -166,6 +172,8 @@ func (s *scene) untilOf(g *gateway, what string, met ...condition) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	var last appliance.Status
+	var why error
 	for {
 		st, err := g.client.Status(ctx)
 		for _, c := range met {
@@ -176,9 +184,12 @@ func (s *scene) untilOf(g *gateway, what string, met ...condition) {
 		if err == nil {
 			return
 		}
+		if ctx.Err() == nil {
+			last, why = st, err
+		}
 		select {
 		case <-ctx.Done():
-			s.t.Fatalf("waited for %s: %v\n%s is: %+v\n%+v", what, err, g.Name, st.Routers, st.Bonds)
+			s.t.Fatalf("waited for %s: %v\n%s is: %+v\n%+v", what, why, g.Name, last.Routers, last.Bonds)
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
