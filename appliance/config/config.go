@@ -31,6 +31,8 @@ type Config struct {
 	Web      Web
 	Watchdog Watchdog
 	Pipes    []Pipe
+
+	Forwarding bool // the kernel forwards while the node runs; false: as it does anyway
 }
 
 // Watchdog is the timer of the machine that this node resets while it is well.
@@ -489,6 +491,8 @@ type Defaults struct {
 	Guard    Guard
 	Web      Web
 	Watchdog Watchdog
+
+	Forwarding bool
 }
 
 // Default returns the defaults. There is no other place for them;
@@ -528,7 +532,9 @@ func Default() Defaults {
 		Class:    FlowClass{Replicate: true},
 		Guard:    Guard{Mode: GuardAlarm, Limit: 10 * time.Second},
 		Web:      Web{Listen: netip.MustParseAddrPort("127.0.0.1:7790")},
-		Watchdog: Watchdog{Timeout: 30 * time.Second},
+
+		Forwarding: true, // a gateway
+		Watchdog:   Watchdog{Timeout: 30 * time.Second},
 	}
 }
 

@@ -89,7 +89,7 @@ func TestReferenceIsComplete(t *testing.T) {
 func TestDocumentation(t *testing.T) {
 	d := Default()
 	defaults := map[string]any{
-		"router.priority": d.Router.Priority, "router.advertise": d.Router.Advertise, "router.mac": d.Router.MAC,
+		"forwarding": d.Forwarding, "router.priority": d.Router.Priority, "router.advertise": d.Router.Advertise, "router.mac": d.Router.MAC,
 		"router.preempt": d.Router.Preempt, "router.preempt_delay": d.Router.PreemptDelay, "router.settle": d.Router.Settle, "router.accept": d.Router.Accept,
 		"router.link_local": d.Router.LinkLocal, "router.down_adverts": d.Router.DownAdverts, "router.assert": d.Router.Assert,
 		"router.announce.repeat": d.Pace.Repeat, "router.announce.again": d.Pace.Again, "router.announce.refresh": d.Pace.Refresh,

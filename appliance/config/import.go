@@ -51,6 +51,7 @@ func Import(name string, src []byte, o ImportOptions) (*Imported, error) {
 func (out *Imported) finish(name string, file *keepalived.File, convert keepalived.Options, o Options) error {
 	doc, said := keepalived.Convert(file, convert, o.World)
 	for {
+		doc.Forward()
 		c, problems := checkTree(name, doc.Tree(), originsOf(doc), o)
 		if len(problems) == 0 {
 			out.Config = c

@@ -117,6 +117,29 @@ func TestLoadKeepalived(t *testing.T) {
 	}
 }
 
+// TestForwarding: the kernel forwards where something in the file cannot do without, also
+// once what cannot work has been left out.
+func TestForwarding(t *testing.T) {
+	const instance = "vrrp_instance a {\n interface eth0\n virtual_router_id 1\n virtual_ipaddress {\n 10.0.0.1/24\n }\n}\n"
+	servers := func(address, kind string) string {
+		return "virtual_server " + address + " 80 {\n lb_algo rr\n lb_kind " + kind + "\n protocol TCP\n real_server 10.0.0.21 80 {\n }\n}\n"
+	}
+	for text, want := range map[string]bool{
+		instance:                               false,
+		instance + servers("10.0.0.1", "NAT"):  true,
+		instance + servers("10.0.0.1", "DR"):   false,
+		instance + servers("192.0.2.1", "NAT"): false, // nobody has its address
+	} {
+		c, err := Parse("x.conf", []byte(text), Options{World: bigWorld()})
+		if err != nil || c.Forwarding != want {
+			t.Errorf("%t (%v) of\n%s", c != nil && c.Forwarding, err, text)
+		}
+	}
+	if c := parse(t, "x.toml", "node = \"a\"\n[[router]]\nname = \"a\"\ninterface = \"eth0\"\nvrid = 1\naddresses = [\"10.0.0.1/24\"]\n"); !c.Forwarding {
+		t.Error("a gateway does not forward")
+	}
+}
+
 // TestNothingLeft: a file of which nothing can be is refused, with the place.
 func TestNothingLeft(t *testing.T) {
 	_, err := Parse("x.conf", []byte("vrrp_instance a {\n interface eth0\n}\n"), Options{World: bigWorld()})

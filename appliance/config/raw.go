@@ -13,6 +13,7 @@ package config
 type (
 	rawFile struct {
 		Node       *string `toml:"node" like:"\"gw1\""`
+		Forwarding *bool   `toml:"forwarding" like:"true"`
 		Guard      *string `toml:"guard" like:"\"alarm\""`
 		GuardLimit *string `toml:"guard_limit" like:"\"10s\""`
 		GuardCheck *string `toml:"guard_check" like:"\"neighbour\""`

@@ -223,7 +223,7 @@ func (n *node) openKernel(cfg *config.Config, plan nat.Plan) (err error) {
 	}
 	n.undo = append(n.undo, n.addresses.Close)
 	// Behind shut gates, and before the watcher, to whom they would be news.
-	if err := n.addresses.Prepare(cfg.Devices()); err != nil {
+	if err := n.makeDevices(cfg); err != nil {
 		return err
 	}
 	n.known, n.up = make(map[string]int), make(map[string]bool)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"understudy/appliance"
+	"understudy/appliance/config"
 	"understudy/appliance/identity"
 	"understudy/appliance/kernel"
 	"understudy/vrrp/election"
@@ -73,7 +74,13 @@ func (n *node) ofDevice(ev kernel.Event) bool {
 func (n *node) prepareDevices() {
 	n.reloading.Lock()
 	defer n.reloading.Unlock()
-	if err := n.addresses.Prepare(n.settled.config().Devices()); err != nil {
+	if err := n.makeDevices(n.settled.config()); err != nil {
 		n.log.Warn("devices with a virtual MAC", "err", err)
 	}
+}
+
+// makeDevices has the devices of a configuration be there.
+func (n *node) makeDevices(cfg *config.Config) error {
+	n.addresses.Follow(!cfg.Forwarding)
+	return n.addresses.Prepare(cfg.Devices())
 }

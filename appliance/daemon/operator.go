@@ -61,15 +61,15 @@ func (n *node) reload(ctx context.Context) error {
 		return fmt.Errorf("reload: %w", err)
 	}
 	// Devices that are not in the file any more stay until nothing is on them.
-	if err := n.addresses.Prepare(cfg.Devices()); err != nil {
-		return fmt.Errorf("reload: %w", errors.Join(err, n.addresses.Prepare(old.Devices())))
+	if err := n.makeDevices(cfg); err != nil {
+		return fmt.Errorf("reload: %w", errors.Join(err, n.makeDevices(old)))
 	}
 	if _, err := n.table.Change(plan); err != nil {
-		return fmt.Errorf("reload: %w", errors.Join(err, n.addresses.Prepare(old.Devices())))
+		return fmt.Errorf("reload: %w", errors.Join(err, n.makeDevices(old)))
 	}
 	if err := n.entries.prepare(cfg); err != nil {
 		_, undo := n.table.Change(n.settled.current())
-		return fmt.Errorf("reload: %w", errors.Join(err, undo, n.addresses.Prepare(old.Devices())))
+		return fmt.Errorf("reload: %w", errors.Join(err, undo, n.makeDevices(old)))
 	}
 	told, err := n.configured.ask(ctx, configureBound, func() error {
 		return n.client.Send(election.Configure{Config: cfg.Election()})
@@ -81,7 +81,7 @@ func (n *node) reload(ctx context.Context) error {
 		// Back to what the election still goes by.
 		_, undo := n.table.Change(n.settled.current())
 		n.entries.repair()
-		return fmt.Errorf("reload: %w", errors.Join(err, undo, n.addresses.Prepare(old.Devices())))
+		return fmt.Errorf("reload: %w", errors.Join(err, undo, n.makeDevices(old)))
 	}
 	n.settled.set(cfg, plan)
 	n.rememberNames(cfg)

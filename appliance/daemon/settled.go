@@ -97,7 +97,11 @@ func settings(c *config.Config) []kernel.Setting {
 		parents = append(parents, d.Parent)
 	}
 	six := slices.ContainsFunc(c.Routers, func(r config.Router) bool { return r.Family == 6 })
-	all := kernel.Settings(interfaces(c), parents, six)
+	var all []kernel.Setting
+	if c.Forwarding {
+		all = kernel.Forwarding(six)
+	}
+	all = append(all, kernel.Settings(interfaces(c), parents)...)
 	if c.Sessions != nil && c.Sessions.Mirror != "" {
 		strict, err := kernel.StrictReversePath()
 		all = append(all, kernel.MirrorSettings(c.Sessions.Mirror, strict || err != nil, six)...)

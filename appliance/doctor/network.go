@@ -145,14 +145,19 @@ func (x *exam) sysctls(context.Context) (out []Finding) {
 		}
 	}
 	set := 0
-	for _, s := range kernel.Settings(names, nil, slices.ContainsFunc(x.cfg.Routers, func(r config.Router) bool { return r.Family == 6 })) {
+	settings, also := kernel.Settings(names, nil), ""
+	if x.cfg.Forwarding {
+		settings = append(settings, kernel.Forwarding(slices.ContainsFunc(x.cfg.Routers, func(r config.Router) bool { return r.Family == 6 }))...)
+		also = ", forwarding among them,"
+	}
+	for _, s := range settings {
 		if v := read(strings.ReplaceAll(s.Key, ".", "/")); v != s.Value && v != "" {
 			set++
 		}
 	}
 	switch {
 	case set > 0 && x.Status == nil:
-		out = append(out, Finding{Severity: Info, Text: fmt.Sprintf("%d parameters will be set when the node starts, forwarding among them, and taken back when it stops (docs/operations.md)", set)})
+		out = append(out, Finding{Severity: Info, Text: fmt.Sprintf("%d parameters will be set when the node starts%s and taken back when it stops (docs/operations.md)", set, also)})
 	case set > 0:
 		out = append(out, Finding{Severity: Warning, Text: fmt.Sprintf("%d parameters are not as the node has set them: something else has written them since", set), Fix: "find what does (sysctl.d, a tuning daemon), and restart understudy"})
 	}

@@ -20,6 +20,7 @@ type corpusRow struct {
 	edit     []string
 	vrrpOnly bool   // its virtual servers need IPVS, which is not here
 	cut      string // the interface whose cable is broken; "": the first
+	server   bool   // the node is none that forwards
 }
 
 // sampleNode is a node that the samples can run on.
@@ -43,10 +44,10 @@ var corpus = []corpusRow{
 	{file: "amphora.conf", on: "eth1 10.30.0.11/24", edit: []string{"interval 5", "interval 1"}},
 	{file: "vyos.conf", on: "eth1 10.40.0.2/24, eth0 203.0.113.2/24"},
 	{file: "vyos-servers.conf", on: "eth0 203.0.113.2/24", vrrpOnly: true},
-	{file: "kubernetes.conf", on: "ens192 10.60.0.11/24", edit: []string{"interval 3", "interval 1", "interval 2", "interval 1"}},
-	{file: "cloud.conf", on: "eth0 10.70.0.11/24"},
+	{file: "kubernetes.conf", on: "ens192 10.60.0.11/24", edit: []string{"interval 3", "interval 1", "interval 2", "interval 1"}, server: true},
+	{file: "cloud.conf", on: "eth0 10.70.0.11/24", server: true},
 	{file: "firewall.conf", on: "eth1 192.168.0.2/24, eth2 203.0.113.2/24", edit: []string{"advert_int 3", "advert_int 1"}},
-	{file: "dual.conf", on: "eth0 10.66.0.2/24"},
+	{file: "dual.conf", on: "eth0 10.66.0.2/24", server: true}, // with virtual MACs of both families
 	{file: "drain.conf", on: "eth0 10.71.0.2/24, eth1, eth2", edit: []string{"/etc/keepalived/", spyDir + "/"}},
 	{file: "big.conf", on: "eth0.1 10.80.1.2/24, eth0.2 10.80.2.2/24, eth0.3 10.80.3.2/24, eth0.4 10.80.4.2/24, eth0.5 10.80.5.2/24, " +
 		"eth0.6 10.80.6.2/24, eth0.7 10.80.7.2/24, eth0.8 10.80.8.2/24, eth0.9 10.80.9.2/24, eth0.10 10.80.10.2/24, eth0.11 10.80.11.2/24",

@@ -64,9 +64,13 @@ func newLifeOn(s *scene, row corpusRow, ours bool, segment func(string) *lab.Seg
 	s.t.Helper()
 	name := map[bool]string{true: "ours", false: "theirs"}[ours]
 	l := &life{scene: s, Node: s.Node(name), row: row, ours: ours}
-	// A gateway, before either program comes.
-	s.must(l.Sysctl("ipv4/ip_forward", "1"))
-	s.must(l.Sysctl("ipv6/conf/all/forwarding", "1"))
+	// A gateway, or none, before either program comes.
+	forwards := "1"
+	if row.server {
+		forwards = "0"
+	}
+	s.must(l.Sysctl("ipv4/ip_forward", forwards))
+	s.must(l.Sysctl("ipv6/conf/all/forwarding", forwards))
 	for _, i := range row.interfaces() {
 		s.Join(l.Node, segment(i.name), i.name, i.addresses...)
 	}

@@ -35,6 +35,7 @@ type Applier struct {
 	prepared []identity.Device // that are to exist
 	wanted   []identity.Device // that are to be up
 	applied  bool              // wanted is known
+	follow   bool              // they forward where their parents do
 
 	wantedRoutes []identity.Route
 	bare         bool // no route and no rule of ours is there

@@ -216,7 +216,7 @@ func TestPrimaryAddressTrap(t *testing.T) {
 		enter(t)
 		addVeth(t, "lan0", "peer0")
 		a := open(t)
-		settings := Settings([]string{"lan0"}, nil, false)[2:]
+		settings := Settings([]string{"lan0"}, nil)[1:]
 		if err := NewSysctls(t.TempDir()).Apply(settings); err != nil {
 			t.Fatal(err)
 		}

@@ -15,6 +15,14 @@ import (
 // link has.
 var ErrNotOurs = errors.New("another interface has the name of a device of ours")
 
+// Follow has devices forward where their parents do; without it they always do. It
+// counts from the next Prepare on.
+func (a *Applier) Follow(parents bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.follow = parents
+}
+
 // Prepare makes the devices exist, each down and without addresses until Apply
 // wants it: making one can take 40 ms, bringing it up a fraction of one. One that
 // is there is not touched, as a restarted daemon finds its own in use; if it has
@@ -70,8 +78,17 @@ func (a *Applier) configure(d identity.Device) error {
 	if err != nil {
 		return err
 	}
+	forwards := true
+	if a.follow {
+		family := map[uint8]string{4: "ipv4", 6: "ipv6"}[d.Family()]
+		v, err := s.read(interfaceKey(family, d.Parent, "forwarding"))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		forwards = v == "1"
+	}
 	var errs []error
-	for _, want := range DeviceSettings(d, strict != "0") {
+	for _, want := range DeviceSettings(d, strict != "0", forwards) {
 		present, err := s.read(want.Key)
 		if err == nil && present != want.Value {
 			err = s.write(want.Key, want.Value)

@@ -173,11 +173,38 @@ func TestDeviceSettings(t *testing.T) {
 			}
 		}
 	}
-	for _, s := range slices.Concat(DeviceSettings(lan4, false), DeviceSettings(lan6, false), Settings([]string{"lan0"}, []string{"lan0"}, true)) {
+	for _, s := range slices.Concat(DeviceSettings(lan4, false, true), DeviceSettings(lan6, false, true), Settings([]string{"lan0"}, []string{"lan0"}), Forwarding(true)) {
 		if s.Why == "" {
 			t.Errorf("%s has no reason", s.Key)
 		}
 	}
+}
+
+// TestDevicesThatFollow: on a node that is no gateway a device forwards where its parent
+// does, and so it is when the node becomes one, or ceases to be one.
+func TestDevicesThatFollow(t *testing.T) {
+	enter(t)
+	setSysctl(t, "net/ipv4/ip_forward", "0")
+	setSysctl(t, "net/ipv6/conf/all/forwarding", "0")
+	addVeth(t, "lan0", "peer0")
+	a := open(t)
+	tr := tree{t, "/proc/sys"}
+	want := func(when, four, six string) {
+		t.Helper()
+		prepare(t, a, lan4, lan6)
+		tr.want(when, map[string]string{"net/ipv4/conf/us4-51-lan0/forwarding": four, "net/ipv6/conf/us6-51-lan0/forwarding": six})
+	}
+	a.Follow(true)
+	want("a server", "0", "0")
+	setSysctl(t, "net/ipv4/conf/lan0/forwarding", "1")
+	want("its parent forwards IPv4", "1", "0")
+	setSysctl(t, "net/ipv6/conf/lan0/forwarding", "1")
+	want("its parent forwards IPv6", "1", "1")
+	setSysctl(t, "net/ipv4/conf/lan0/forwarding", "0")
+	setSysctl(t, "net/ipv6/conf/lan0/forwarding", "0")
+	want("a server again", "0", "0")
+	a.Follow(false)
+	want("a gateway", "1", "1")
 }
 
 func TestDeviceThatSomebodyChanged(t *testing.T) {

@@ -22,9 +22,26 @@ type Setting struct {
 	Why string
 }
 
-// Settings returns what a gateway with these router interfaces needs; parents
-// are those of them that devices of ours sit on; six says that there are IPv6
-// routers. What others set in its place, and why it is not here:
+// Forwarding returns what makes the kernel forward; six says that there are IPv6
+// routers.
+func Forwarding(six bool) []Setting {
+	all := []Setting{{
+		Key: "net.ipv4.ip_forward", Value: "1",
+		Why: "a gateway forwards; also while Backup, so that nothing is to be done at takeover",
+	}}
+	if six {
+		all = append(all, Setting{
+			Key: "net.ipv6.conf.all.forwarding", Value: "1",
+			Why: "as ip_forward; and only a device that forwards calls itself a router in its neighbour advertisements, " +
+				"without which hosts forget their way out (V38). The kernel then takes no router advertisements " +
+				"where accept_ra is 1",
+		})
+	}
+	return all
+}
+
+// Settings returns what a node with these router interfaces needs beside
+// [Forwarding]; parents are those of them that devices of ours sit on. What others set in its place, and why it is not here:
 //
 //   - arp_ignore without a virtual MAC, arp_filter: a Backup does not have the
 //     addresses at all, so it cannot answer for them.
@@ -34,25 +51,13 @@ type Setting struct {
 //   - ip_nonlocal_bind: a service that binds to the address before it is here
 //     would also send from it before it is here.
 //   - tcp_loose, tcp_be_liberal: strict values kill routed flows at start.
-func Settings(interfaces, parents []string, six bool) []Setting {
+func Settings(interfaces, parents []string) []Setting {
 	all := []Setting{
-		{
-			Key: "net.ipv4.ip_forward", Value: "1",
-			Why: "a gateway forwards; also while Backup, so that nothing is to be done at takeover",
-		},
 		{
 			Key: "net.netfilter.nf_conntrack_events", Value: "1", Keep: true, Lazy: true,
 			Why: "a flow that began while this was 0 never reports anything, so it must be set before " +
 				"traffic and outlive a restart of ours",
 		},
-	}
-	if six {
-		all = append(all, Setting{
-			Key: "net.ipv6.conf.all.forwarding", Value: "1",
-			Why: "as ip_forward; and only a device that forwards calls itself a router in its neighbour advertisements, " +
-				"without which hosts forget their way out (V38). The kernel then takes no router advertisements " +
-				"where accept_ra is 1",
-		})
 	}
 	for _, name := range interfaces {
 		all = append(all,
@@ -77,23 +82,28 @@ func Settings(interfaces, parents []string, six bool) []Setting {
 }
 
 // DeviceSettings returns what a device needs before it is up; strict says that
-// net.ipv4.conf.all.rp_filter is on. What others set, and why it is not here:
+// net.ipv4.conf.all.rp_filter is on, forwards that the node is a gateway or the
+// device's parent forwards anyway. What others set, and why it is not here:
 //
 //   - accept_local: adverts, which a rival sends in the name of our addresses,
 //     are read by packet sockets, which the kernel's check is behind.
 //   - arp_filter: arp_ignore on the parent does what it is used for.
 //   - send_redirects: a packet comes in by the device and goes out by its parent,
 //     so the kernel never sends one (it would have the wrong source, RFC 9568 8.1.1).
-func DeviceSettings(d identity.Device, strict bool) []Setting {
+func DeviceSettings(d identity.Device, strict, forwards bool) []Setting {
 	set := func(family, leaf, value, why string) Setting {
 		return Setting{Key: interfaceKey(family, d.Name, leaf), Value: value, Why: why}
+	}
+	forwarding := "0"
+	if forwards {
+		forwarding = "1"
 	}
 	if d.Family() == 6 {
 		return []Setting{
 			set("ipv6", "addr_gen_mode", "1", "no address is made of the virtual MAC: RFC 9568 7.4, and both boxes would have the same"),
 			set("ipv6", "accept_dad", "0", "a takeover cannot wait a second, and the address may still be answered for by the other box"),
 			set("ipv6", "accept_ra", "0", "a router does not learn its addresses and routes from others"),
-			set("ipv6", "forwarding", "1", "the kernel calls itself a router in its neighbour advertisements only on a device that forwards (V38)"),
+			set("ipv6", "forwarding", forwarding, "the kernel calls itself a router in its neighbour advertisements only on a device that forwards (V38)"),
 			set("ipv6", "disable_ipv6", "0", "a box may have no IPv6 but where it is asked for"),
 			set("ipv4", "arp_ignore", "8", "no address of this box is to be answered for with the MAC of IPv6"),
 		}
@@ -111,7 +121,7 @@ func DeviceSettings(d identity.Device, strict bool) []Setting {
 		set("ipv4", "arp_announce", "2", "as on the parent"),
 		set("ipv4", "rp_filter", filter, "what comes in here goes back by the parent"),
 		set("ipv4", "promote_secondaries", "1", "as on the parent"),
-		set("ipv4", "forwarding", "1", "what hosts send to the virtual MAC is for others"),
+		set("ipv4", "forwarding", forwarding, "what hosts send to the virtual MAC of a gateway is for others; a server takes no part in that"),
 	}
 }
 

@@ -240,7 +240,7 @@ func TestSettingsInTheKernel(t *testing.T) {
 	tr.want("set up", before)
 
 	sys := NewSysctls(t.TempDir())
-	settings := Settings([]string{"lan0", "eth0.100"}, nil, false)
+	settings := append(Forwarding(false), Settings([]string{"lan0", "eth0.100"}, nil)...)
 	if err := sys.Apply(settings); err != nil {
 		t.Fatal(err)
 	}
@@ -288,12 +288,12 @@ func TestForwarding6InTheKernel(t *testing.T) {
 		"without IPv6 routers": {false, before},
 		"with":                 {true, map[string]string{"net/ipv6/conf/all/forwarding": "1", "net/ipv6/conf/lan0/forwarding": "1"}},
 	} {
-		if err := sys.Apply(Settings([]string{"lan0"}, nil, c.six)); err != nil {
+		if err := sys.Apply(append(Forwarding(c.six), Settings([]string{"lan0"}, nil)...)); err != nil {
 			t.Fatal(err)
 		}
 		tr.want(name, c.want)
 		// A reload takes away the last IPv6 router.
-		if err := sys.Apply(Settings([]string{"lan0"}, nil, false)); err != nil {
+		if err := sys.Apply(append(Forwarding(false), Settings([]string{"lan0"}, nil)...)); err != nil {
 			t.Fatal(err)
 		}
 		tr.want("without IPv6 routers any more", before)
@@ -380,7 +380,7 @@ func TestSysctlsOfAModuleThatIsNotLoaded(t *testing.T) {
 func TestSettingsOfAnInterfaceToCome(t *testing.T) {
 	tree := newTree(t, map[string]string{"net/ipv4/ip_forward": "0"})
 	sys := &Sysctls{dir: t.TempDir(), root: tree.root}
-	if err := sys.Apply(Settings([]string{"eth9"}, []string{"eth9"}, false)); err != nil {
+	if err := sys.Apply(append(Forwarding(false), Settings([]string{"eth9"}, []string{"eth9"})...)); err != nil {
 		t.Error(err)
 	}
 }

@@ -38,6 +38,25 @@ func Convert(f *File, o Options, w World) (*Document, []Message) {
 	return c.doc, c.list
 }
 
+// Forward has the kernel forward only where something in the document needs it: where
+// servers are translated to, or connections are kept for the other node. keepalived
+// leaves that to whoever sets up the machine, and one with a service behind an address
+// must not become a router.
+func (d *Document) Forward() {
+	d.drop("forwarding")
+	if d.Has("sessions") {
+		return
+	}
+	nat, _ := d.values["nat"].(*Table)
+	if nat != nil {
+		list, _ := nat.values["entry"].([]*Table)
+		if slices.ContainsFunc(list, func(e *Table) bool { return e.values["forward"] != "direct" }) {
+			return
+		}
+	}
+	d.set("forwarding", false, Origin{Word: "keepalived leaves it as it is"})
+}
+
 type converter struct {
 	messages
 	file    *File
