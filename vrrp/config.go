@@ -41,7 +41,7 @@ type RouterConfig struct {
 	Settle          time.Duration // how long a link that has come up is not trusted; see settle.go
 	Accept          bool          // carried for the data plane; the election does not look at it
 	Checksum        ChecksumMode  // "" is auto
-	Addresses       []netip.Addr  // 1-255 of one family; IPv6: the first is link-local
+	Addresses       []netip.Addr  // as adverts list them: 1-255 of one family, which may repeat; IPv6: the first is link-local
 	Family          uint8         // 4 or 6; 0: that of the addresses
 	VirtualMAC      bool          // adverts come from [VirtualMAC]; the sender's affair, the election does not look at it
 	Track           []string      // interfaces: one down is a fault of this router
@@ -121,10 +121,7 @@ func (r RouterConfig) validate() error {
 	if len(r.Addresses) == 0 || len(r.Addresses) > 255 {
 		bad("%d addresses: it must be 1 to 255", len(r.Addresses))
 	}
-	for i, a := range r.Addresses {
-		if slices.Contains(r.Addresses[:i], a) {
-			bad("address %v is there twice", a)
-		}
+	for _, a := range r.Addresses {
 		if a.Is4() != (r.Family == 4) || a.Is4In6() || a.Zone() != "" {
 			bad("address %v is not of family %d", a, r.Family)
 		}

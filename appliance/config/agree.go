@@ -28,6 +28,13 @@ func (c *Config) Agreement() string {
 		slices.Sort(addrs)
 		refs[r.Name] = append(refs[r.Name], fmt.Sprintf("ipv%d/%d/%s", r.Family, r.VRID, addrs[0]))
 		line := fmt.Sprintf("router ipv%d/%d addresses %s", r.Family, r.VRID, strings.Join(addrs, " "))
+		if len(r.Advertised) > 0 {
+			var listed []string
+			for _, a := range slices.SortedFunc(slices.Values(r.Advertised), netip.Addr.Compare) {
+				listed = append(listed, a.String())
+			}
+			line += " listed " + strings.Join(listed, " ")
+		}
 		if len(r.Excluded) > 0 {
 			var also []string
 			for _, p := range r.Excluded {

@@ -14,11 +14,18 @@ func (c *checker) addresses(path string, raw []*string) []addressAt {
 		return nil
 	}
 	var list []addressAt
+	known := map[netip.Addr]bool{}
 	for i, v := range raw {
 		if v == nil {
 			continue
 		}
-		if a, ok := c.placed(at(path, i), *v); ok {
+		a, ok := c.placed(at(path, i), *v)
+		if ok && a.again && !known[a.Addr()] {
+			c.add(a.path, a.Addr().String()+" is not there before: again has adverts list an address once more", "remove again")
+			continue
+		}
+		known[a.Addr()] = true // also if something about it was refused
+		if ok {
 			list = append(list, a)
 		}
 	}

@@ -31,9 +31,12 @@ func (c *checker) attributes(a *addressAt, words []string) bool {
 		case "noprefixroute":
 			a.as.NoPrefixRoute = true
 			continue
+		case "again":
+			a.again = true
+			continue
 		}
 		if len(words) == 0 {
-			return refuse(word+" has nothing behind it", `write ADDRESS/LENGTH, and behind it dev, label, scope, brd or preferred with a value, noprefixroute or home`)
+			return refuse(word+" has nothing behind it", `write ADDRESS/LENGTH, and behind it dev, label, scope, brd or preferred with a value, noprefixroute, home or again`)
 		}
 		value, words = words[0], words[1:]
 		switch word {
@@ -85,7 +88,7 @@ func (c *checker) attributes(a *addressAt, words []string) bool {
 				a.as.Preferred = identity.Preference(n)
 			}
 		default:
-			return refuse(quote(word)+" is nothing that an address can have", "use dev, label, scope, brd or preferred with a value, noprefixroute or home")
+			return refuse(quote(word)+" is nothing that an address can have", "use dev, label, scope, brd or preferred with a value, noprefixroute, home or again")
 		}
 	}
 	return true

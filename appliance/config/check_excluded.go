@@ -29,7 +29,11 @@ func (c *checker) excluded(path string, raw []*string) (list []addressAt) {
 		if v == nil {
 			continue
 		}
-		if a, ok := c.placed(at(path, i), *v); ok {
+		a, ok := c.placed(at(path, i), *v)
+		switch {
+		case ok && a.again:
+			c.add(a.path, "adverts do not have what is excluded, so they cannot have it again", "remove again")
+		case ok:
 			list = append(list, a)
 		}
 	}

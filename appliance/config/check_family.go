@@ -51,9 +51,19 @@ func (c *checker) families(r routerAt, raw *rawRouter, addresses []addressAt) []
 }
 
 func (r routerAt) complete() routerAt {
+	var listed []netip.Addr
+	own := r.addresses[:0:0]
 	for _, a := range r.addresses {
+		listed = append(listed, a.Addr())
+		if a.again {
+			continue
+		}
+		own = append(own, a)
 		r.Addresses = append(r.Addresses, a.Prefix)
 		r.elsewhere(a)
+	}
+	if len(listed) > len(own) {
+		r.addresses, r.Advertised = own, listed
 	}
 	return r
 }

@@ -179,4 +179,6 @@ type addressAt struct {
 	path string
 	dev  string // "": the router's interface
 	as   identity.Attributes
+
+	again bool // in adverts once more, and that is all
 }

@@ -62,6 +62,7 @@ type Router struct {
 	Priority     uint8
 	Advertise    time.Duration                      // as on the wire: whole centiseconds, version 2 whole seconds
 	Addresses    []netip.Prefix                     // of the family; IPv6: the first is link-local
+	Advertised   []netip.Addr                       // Addresses as adverts list them, some again; nil: each once
 	Excluded     []netip.Prefix                     // addresses of either family that move along, and are in no advert
 	Elsewhere    map[netip.Addr]string              // addresses that are on another interface, and which
 	Attributes   map[netip.Addr]identity.Attributes // of addresses that have some

@@ -31,8 +31,11 @@ func (c *Config) Election() vrrp.SetConfig {
 				rc.Track = append(rc.Track, t.Name)
 			}
 		}
-		for _, p := range r.Addresses {
-			rc.Addresses = append(rc.Addresses, p.Addr())
+		rc.Addresses = slices.Clone(r.Advertised)
+		if len(rc.Addresses) == 0 {
+			for _, p := range r.Addresses {
+				rc.Addresses = append(rc.Addresses, p.Addr())
+			}
 		}
 		set.Routers = append(set.Routers, rc)
 	}

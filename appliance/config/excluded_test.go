@@ -1,9 +1,41 @@
 package config
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
+
+// TestAgain: an address that a keepalived.conf has twice is in adverts as it is written,
+// and in the kernel once, as it is written first.
+func TestAgain(t *testing.T) {
+	const text = "vrrp_instance a {\n interface eth0\n virtual_router_id 1\n virtual_ipaddress {\n 10.0.0.1/24 label eth0:1\n 10.0.0.2\n 10.0.0.1\n }\n virtual_ipaddress_excluded {\n 10.0.0.2\n }\n}\n"
+	out, err := Import("x.conf", []byte(text), ImportOptions{Options: Options{World: bigWorld()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := out.Config
+	if got := fmt.Sprint(c.Election().Routers[0].Addresses); got != "[10.0.0.1 10.0.0.2 10.0.0.1]" {
+		t.Errorf("adverts list %s", got)
+	}
+	assertUsable(t, c)
+	if got, want := c.Identity("a").String(), "address 10.0.0.1/24 dev eth0\naddress 10.0.0.2/32 dev eth0\n"; got != want {
+		t.Errorf("held is %s", got)
+	}
+	again := parse(t, "x.toml", out.TOML)
+	if diff := cmp.Diff(c, again, sameMeaning); diff != "" {
+		t.Errorf("-itself +its TOML:\n%s", diff)
+	}
+	once := parse(t, "x.toml", strings.Replace(out.TOML, "\"10.0.0.1/32 again\",", "", 1))
+	if c.Hash() == once.Hash() {
+		t.Error("nodes that do not list the same agree")
+	}
+	if len(once.Routers[0].Advertised) > 0 || len(once.Election().Routers[0].Addresses) != 2 {
+		t.Errorf("each once: %v", once.Routers[0])
+	}
+}
 
 // TestExcluded: addresses that move with a router and are in no advert, and such on
 // another interface.

@@ -150,6 +150,12 @@ func (c *converter) addresses(in *Instance, t *Table, six bool) {
 	n := 0
 	put := func(key, word string, a Address) {
 		if seen[a.Prefix.Addr()] {
+			if key == "addresses" {
+				// Else nodes with keepalived would refuse the adverts, and we theirs.
+				c.say(a.At, Warning, "(%s) %s is there already: adverts have it once more", in.Name, a.Prefix)
+				t.add(key, a.Prefix.String()+" again", Origin{a.At, word})
+				return
+			}
 			c.say(a.At, Warning, "(%s) %s is there already - ignoring", in.Name, a.Prefix)
 			return
 		}
