@@ -274,7 +274,7 @@ func (x *exam) conntrack(context.Context) (out []Finding) {
 	switch {
 	case count*10 >= limit*9:
 		out = append(out, Finding{Severity: Error, Text: "the table of connections is nearly full: new connections will be refused", Evidence: evidence,
-			Fix: fmt.Sprintf("sysctl -w net.netfilter.nf_conntrack_max=%d on every node (etc/sysctl.d/understudy.conf)", 4*limit)})
+			Fix: fmt.Sprintf("sysctl -w net.netfilter.nf_conntrack_max=%d on every node (a file in /etc/sysctl.d)", 4*limit)})
 	case count*10 >= limit*7:
 		out = append(out, Finding{Severity: Warning, Text: "the table of connections is more than 70 % full", Evidence: evidence,
 			Fix: fmt.Sprintf("sysctl -w net.netfilter.nf_conntrack_max=%d on every node", 2*limit)})

@@ -124,9 +124,10 @@ func (x *exam) sysctls(context.Context) (out []Finding) {
 		}
 		return strings.TrimSpace(string(b))
 	}
+	// Containers have it read-only, and some of them /proc/sys/net above that writable.
 	var st unix.Statfs_t
-	if err := unix.Statfs("/proc/sys", &st); err == nil && st.Flags&unix.ST_RDONLY != 0 {
-		out = append(out, Finding{Severity: Error, Text: "/proc/sys cannot be written to: forwarding and the rest of it cannot be set", Fix: "in a container: --privileged, or set net.ipv4.ip_forward=1 and the others from outside (etc/sysctl.d/understudy.conf)"})
+	if err := unix.Statfs("/proc/sys/net", &st); err == nil && st.Flags&unix.ST_RDONLY != 0 {
+		out = append(out, Finding{Severity: Error, Text: "/proc/sys/net cannot be written to: forwarding and the rest of it cannot be set", Fix: "in a container: --privileged, or a network of its own with /proc/sys/net writable"})
 	}
 	names, routers := x.interfaces()
 	for _, name := range names {
