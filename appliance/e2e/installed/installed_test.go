@@ -1,12 +1,14 @@
 package installed
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,12 +20,29 @@ import (
 // build makes the packages of a version and returns their directory.
 func build(t *testing.T, version string) string {
 	t.Helper()
+	return begin(t, version)()
+}
+
+// begin begins to make the packages of a version; the end is waited for, and their
+// directory returned, by what it returns.
+func begin(t *testing.T, version string) (end func() string) {
+	t.Helper()
 	dir := t.TempDir()
+	var said bytes.Buffer
 	c := exec.Command("../../../.ci/packages", version, dir)
-	if out, err := c.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %v\n%s", c.Args, err, out)
+	c.Stdout, c.Stderr = &said, &said
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
 	}
-	return dir
+	wait := sync.OnceValue(c.Wait)
+	t.Cleanup(func() { wait() }) // before its directory goes
+	return func() string {
+		t.Helper()
+		if err := wait(); err != nil {
+			t.Fatalf("%v: %v\n%s", c.Args, err, said.String())
+		}
+		return dir
+	}
 }
 
 // one is the one file that a pattern names.
