@@ -27,6 +27,7 @@ var layers = map[string][]string{
 	"nat":                nil,
 	"nat/entry":          {"nat", "health"},
 	"nat/session":        nil,
+	"nat/splice":         nil,
 	"health":             nil,
 	"health/expect":      nil,
 	"health/heartbeat":   nil,
@@ -48,7 +49,7 @@ var layers = map[string][]string{
 	"garp/garpnet":              {"garp"},
 	"lacp/lacpnet":              {"lacp"},
 	"garp/ranet":                {"garp", "garp/ra"},
-	"nat/nft":                   {"nat", "nat/entry"},
+	"nat/nft":                   {"nat", "nat/entry", "nat/splice"},
 	"nat/conntrack":             {"nat/session"},
 	"nat/ipvs":                  {"nat", "nat/entry", "nat/nft"},
 	"nat/entry/entrynet":        {"nat", "nat/entry", "nat/conntrack", "nat/session"},
@@ -72,6 +73,9 @@ var layers = map[string][]string{
 	"appliance/runner":          {"appliance", "appliance/identity", "health"},
 	"vrrp/election":             {"vrrp/record", "vrrp", "vrrp/witness", "vrrp/vrrpnet"},
 	"appliance/daemon":          {"*"}, // the wiring knows all
+
+	// Connections that go on at another server.
+	"nat/entry/entrynet/splicenet": {"nat/splice", "nat/conntrack", "nat/session"},
 
 	// What keeps a machine from being a gateway.
 	"appliance/doctor": {"appliance", "appliance/config", "appliance/kernel", "vrrp"},
@@ -104,7 +108,7 @@ var layers = map[string][]string{
 }
 
 // pure packages decide and do nothing else.
-var pure = []string{"vrrp", "vrrp/witness", "garp", "garp/ra", "lacp", "nat", "nat/entry", "nat/session", "health", "health/expect", "health/heartbeat", "health/sdnotify", "appliance", "appliance/identity", "appliance/history", "appliance/sim", "appliance/trend"}
+var pure = []string{"vrrp", "vrrp/witness", "garp", "garp/ra", "lacp", "nat", "nat/entry", "nat/session", "nat/splice", "health", "health/expect", "health/heartbeat", "health/sdnotify", "appliance", "appliance/identity", "appliance/history", "appliance/sim", "appliance/trend"}
 
 // notPure is what a pure package may not import of the standard library.
 var notPure = []string{"os", "net", "syscall", "sync", "context", "log", "math/rand", "math/rand/v2", "unsafe", "runtime"}

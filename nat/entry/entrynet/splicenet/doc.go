@@ -1,0 +1,11 @@
+// Package splicenet carries out the moves of package splice on a Linux gateway: it freezes the
+// flows, listens to their ends by a packet socket, speaks in the name of either by a raw one,
+// and exchanges the kernel's entries, from which on the kernel carries the connection alone.
+//
+//	Table.Freeze ─▶ Notes.Position ─▶ splice.Move … ─▶ conntrack: entry anew ─▶ Table.Thaw ─▶ what was held
+//
+// How far servers are is noted from the headers of their packets, which nftables tells to a
+// [Listener] by nfnetlink_log. Packets of other servers are not touched.
+//
+// Methods, but those of a Listener, are not safe for concurrent use. They need CAP_NET_ADMIN and CAP_NET_RAW.
+package splicenet

@@ -1,0 +1,283 @@
+package splicenet
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"understudy/nat/conntrack"
+	"understudy/nat/session"
+	"understudy/nat/splice"
+)
+
+// Table is what is needed of nftables.
+type Table interface {
+	Freeze(flows []splice.Flow) error
+	Thaw(flows []splice.Flow, moved bool) error
+}
+
+// Notes tell how far servers are.
+type Notes interface {
+	Position(splice.Ends) splice.Position
+}
+
+// Job is a connection, as the kernel has it, and the server that it is to go on at.
+type Job struct {
+	Record session.Record
+	To     netip.AddrPort
+}
+
+// Outcome is what became of a job.
+type Outcome struct {
+	Flow   splice.Flow
+	Reason splice.Reason // why it could not be moved; none: it was
+	Took   time.Duration // from when it was frozen
+}
+
+// Mover moves connections, in the network namespace of the thread that opened it.
+type Mover struct {
+	table  Table
+	notes  Notes
+	kernel *conntrack.Kernel
+	raw    int
+	netns  int // where taps are opened
+}
+
+// Open opens a Mover.
+func Open(table Table, notes Notes) (*Mover, error) {
+	k, err := conntrack.OpenKernel()
+	if err != nil {
+		return nil, err
+	}
+	raw, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.IPPROTO_RAW)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("splicenet: %w", os.NewSyscallError("socket", err)), k.Close())
+	}
+	netns, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("splicenet: %w", os.NewSyscallError("open", err)), k.Close(), unix.Close(raw))
+	}
+	return &Mover{table: table, notes: notes, kernel: k, raw: raw, netns: netns}, nil
+}
+
+// Close closes it. Connections stay.
+func (m *Mover) Close() error {
+	return errors.Join(m.kernel.Close(), os.NewSyscallError("close", unix.Close(m.raw)), os.NewSyscallError("close", unix.Close(m.netns)))
+}
+
+// moving is a move at work.
+type moving struct {
+	*splice.Move
+	flow   splice.Flow
+	record session.Record
+	began  time.Time
+	out    *Outcome
+	over   bool
+}
+
+// Move moves connections, all at once, and tells of each what became of it, in the order of the
+// jobs. Those that were not moved are as they were. On error what was not decided yet counts as
+// refused by the kernel.
+func (m *Mover) Move(jobs []Job) ([]Outcome, error) {
+	out := make([]Outcome, len(jobs))
+	var at []*moving
+	var flows []splice.Flow
+	for i, j := range jobs {
+		f := flowOf(&j)
+		out[i] = Outcome{Flow: f, Reason: splice.Unfit}
+		if fit(&j.Record) {
+			out[i].Reason = splice.Table
+			at = append(at, &moving{flow: f, record: j.Record, out: &out[i]})
+			flows = append(flows, f)
+		}
+	}
+	if len(at) == 0 {
+		return out, nil
+	}
+	if err := m.move(at, flows); err != nil {
+		return out, fmt.Errorf("splicenet: %w", err)
+	}
+	return out, nil
+}
+
+func flowOf(j *Job) splice.Flow {
+	r := &j.Record
+	return splice.Flow{
+		Client: netip.AddrPortFrom(r.Src.Netip(r.Family), r.SrcPort), Entry: netip.AddrPortFrom(r.Dst.Netip(r.Family), r.DstPort),
+		From: netip.AddrPortFrom(r.ReplySrc.Netip(r.Family), r.ReplySrcPort), To: j.To,
+	}
+}
+
+// fit tells whether the kernel's entry is one that can be exchanged: of an established
+// connection of TCP over IPv4 whose server sees the client's own address, and whose client's
+// numbers nobody changes.
+func fit(r *session.Record) bool {
+	_, _, snat := r.SNAT()
+	_, _, dnat := r.DNAT()
+	adj := r.SeqAdj[1]
+	return r.Proto == unix.IPPROTO_TCP && r.Family == 4 && r.TCP.State == session.TCPEstablished && r.Status&session.StatusAssured != 0 &&
+		dnat && !snat && r.SeqAdj[0] == session.SeqAdj{} && adj.OffsetBefore == adj.OffsetAfter && r.Helper == session.Name{}
+}
+
+func configOf(r *session.Record, p splice.Position) splice.Config {
+	both := r.TCP.FlagsOrig & r.TCP.FlagsReply
+	return splice.Config{
+		Position: p, Offset: uint32(r.SeqAdj[1].OffsetAfter),
+		Scaled: both&session.TCPFlagWindowScale != 0, ClientScale: r.TCP.WScaleOrig, ServerScale: r.TCP.WScaleReply,
+		SACK: both&session.TCPFlagSACK != 0,
+	}
+}
+
+func (m *Mover) move(at []*moving, flows []splice.Flow) (err error) {
+	if err := m.table.Freeze(flows); err != nil {
+		return err
+	}
+	began := time.Now()
+	defer func() {
+		var left []splice.Flow
+		for _, v := range at {
+			if !v.over {
+				left = append(left, v.flow)
+			}
+		}
+		if len(left) > 0 {
+			err = errors.Join(err, m.table.Thaw(left, false))
+		}
+	}()
+	t, err := openTap(m.netns, flows)
+	if err != nil {
+		return err
+	}
+	defer t.close()
+	clients, servers := map[[2]netip.AddrPort]*moving{}, map[[2]netip.AddrPort]*moving{}
+	for _, v := range at {
+		v.began = began
+		v.Move = splice.New(configOf(&v.record, m.notes.Position(splice.Ends{Server: v.flow.From, Client: v.flow.Client})))
+		clients[[2]netip.AddrPort{v.flow.Client, v.flow.Entry}], servers[[2]netip.AddrPort{v.flow.To, v.flow.Client}] = v, v
+	}
+	var settled settled
+	for _, v := range at {
+		m.step(v, splice.Input{Kind: splice.InStart}, &settled)
+	}
+	for {
+		if err := m.settle(&settled); err != nil {
+			return err
+		}
+		next := time.Time{}
+		for _, v := range at {
+			if d := v.Deadline(); !d.IsZero() && (next.IsZero() || d.Before(next)) {
+				next = d
+			}
+		}
+		if next.IsZero() {
+			return nil
+		}
+		if err := t.wait(time.Until(next)); err != nil {
+			return err
+		}
+		for {
+			p, ok, err := t.next()
+			if err != nil {
+				return err
+			}
+			if !ok {
+				break
+			}
+			way := [2]netip.AddrPort{p.From, p.To}
+			if v := clients[way]; v != nil {
+				m.step(v, splice.Input{Kind: splice.InClient, Segment: &p.Segment}, &settled)
+			} else if v := servers[way]; v != nil {
+				m.step(v, splice.Input{Kind: splice.InServer, Segment: &p.Segment}, &settled)
+			}
+		}
+		now := time.Now()
+		for _, v := range at {
+			if d := v.Deadline(); !d.IsZero() && !d.After(now) {
+				m.step(v, splice.Input{Kind: splice.InTick}, &settled)
+			}
+		}
+	}
+}
+
+// settled are moves whose entry is to be exchanged, and those that were refused.
+type settled struct {
+	ready, refused []*moving
+	offsets        []uint32
+}
+
+func (m *Mover) step(v *moving, in splice.Input, s *settled) {
+	out := v.Step(time.Now(), in)
+	for i := range out.ToClient {
+		m.send(v.flow.Entry, v.flow.Client, &out.ToClient[i])
+	}
+	for i := range out.ToServer {
+		m.send(v.flow.Client, v.flow.To, &out.ToServer[i])
+	}
+	switch {
+	case out.Splice:
+		s.ready, s.offsets = append(s.ready, v), append(s.offsets, out.Offset)
+	case out.Refused != splice.None:
+		v.out.Reason = out.Refused
+		s.refused = append(s.refused, v)
+	case out.Done:
+		v.out.Reason, v.out.Took = splice.None, time.Since(v.began)
+	}
+}
+
+// send sends a segment. That it is not sent is as if it were lost.
+func (m *Mover) send(from, to netip.AddrPort, s *splice.Segment) {
+	_ = unix.Sendto(m.raw, splice.AppendPacket(nil, from, to, s), 0, &unix.SockaddrInet4{Addr: to.Addr().As4()})
+}
+
+// settle exchanges entries, and thaws their flows and those that were refused.
+func (m *Mover) settle(s *settled) error {
+	for len(s.ready)+len(s.refused) > 0 {
+		ready, offsets, refused := s.ready, s.offsets, s.refused
+		*s = settled{}
+		failed := make([]error, len(ready))
+		var moved, back []splice.Flow
+		for i, v := range ready {
+			if failed[i] = m.exchange(v, offsets[i]); failed[i] == nil {
+				moved = append(moved, v.flow)
+			}
+		}
+		for _, v := range refused {
+			back = append(back, v.flow)
+		}
+		if len(moved) > 0 {
+			if err := m.table.Thaw(moved, true); err != nil {
+				return err
+			}
+		}
+		if len(back) > 0 {
+			if err := m.table.Thaw(back, false); err != nil {
+				return err
+			}
+		}
+		for _, v := range refused {
+			v.over = true
+		}
+		for i, v := range ready {
+			v.over = failed[i] == nil
+			m.step(v, splice.Input{Kind: splice.InSpliced, OK: failed[i] == nil}, s)
+		}
+	}
+	return nil
+}
+
+// exchange has the kernel translate to the new server, and add the offset to its numbers.
+func (m *Mover) exchange(v *moving, offset uint32) error {
+	r := v.record
+	r.ReplySrc, r.ReplySrcPort = session.AddrFrom(v.flow.To.Addr()), v.flow.To.Port()
+	// Before and after are the same, so that the position in between does not matter.
+	r.SeqAdj[1] = session.SeqAdj{OffsetBefore: int32(offset), OffsetAfter: int32(offset)}
+	if err := m.kernel.Anew(&r, conntrack.InstallOptions{Liberal: true}); err != nil {
+		// What was deleted is put back, so that whoever cuts it finds it.
+		return errors.Join(err, m.kernel.Anew(&v.record, conntrack.InstallOptions{Liberal: true}))
+	}
+	return nil
+}

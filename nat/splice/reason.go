@@ -1,0 +1,42 @@
+package splice
+
+// Reason is why a connection cannot go on at another server.
+type Reason uint8
+
+// The reasons. Their words are what counters are called by.
+const (
+	None           Reason = iota
+	NoPosition            // nothing is known of how far it was
+	Closing               // one side has ended it
+	Unanswered            // the server acknowledged something, and had not answered it
+	Halfway               // the server was in the middle of an answer
+	Unacknowledged        // the client has not got all that the server said
+	Astray                // the client is elsewhere than what is known of it says
+	ClientSilent          // the client does not answer
+	ServerSilent          // the new server does not answer
+	ServerRefuses         // the new server answered with a reset
+	ScaleDiffers          // the new server's window scale is another one
+	SpeaksFirst           // the new server said something that nobody asked for
+	Table                 // the kernel did not take the entry
+	Unfit                 // what the kernel tracks is no established connection of a client's own address
+	reasons
+)
+
+var reasonWords = [reasons]string{"", "no-position", "closing", "unanswered", "halfway", "unacknowledged", "astray", "client-silent",
+	"server-silent", "server-refuses", "scale-differs", "speaks-first", "table", "unfit"}
+
+// String is the reason as one word.
+func (r Reason) String() string {
+	if r >= reasons {
+		return "unknown"
+	}
+	return reasonWords[r]
+}
+
+// Reasons are all of them.
+func Reasons() (out []Reason) {
+	for r := None + 1; r < reasons; r++ {
+		out = append(out, r)
+	}
+	return out
+}
