@@ -262,6 +262,10 @@ type EntryStatus struct {
 	Enough    bool           `json:"enough"`    // servers: the quorum, or one
 	NewFlows  uint64         `json:"new_flows"` // so far, on this node
 	Servers   []ServerStatus `json:"servers"`
+	// Moved are connections that went on at another server when theirs died, NotMoved those
+	// that could not, by reason; since the program started.
+	Moved    uint64            `json:"moved,omitempty"`
+	NotMoved map[string]uint64 `json:"not_moved,omitempty"`
 }
 
 // ServerStatus is one server behind an entry point.

@@ -39,7 +39,8 @@ func (c *checker) entry(path string, raw *rawEntry) Entry {
 	def := c.defaults.Entry
 	e := Entry{Config: entry.Config{Name: c.name(join(path, "name"), raw.Name, `name the entry point, like name = "web"`)}}
 	e.Steer = known(c, join(path, "steer"), raw.Steer, def.Steer, entry.Steers())
-	e.OnFailure = known(c, join(path, "on_failure"), raw.OnFailure, def.OnFailure, []entry.Policy{entry.Reset, entry.Keep}, "move")
+	e.OnFailure = known(c, join(path, "on_failure"), raw.OnFailure, def.OnFailure, []entry.Policy{entry.Reset, entry.Keep, entry.Move})
+	known(c, join(path, "move"), raw.Move, "lazy", []string{"lazy"}, "replay", "warm")
 	e.Direct = known(c, join(path, "forward"), raw.Forward, "nat", []string{"nat", "direct"}) == "direct"
 	c.offered(path, raw, &e)
 	for i, rs := range raw.Servers {
@@ -317,6 +318,9 @@ func (c *checker) checkSteering() {
 		}
 		if e.Direct {
 			c.add(join(path, "forward"), `with sessions.mode "active" both nodes see each packet, and both would hand it to the server`, `use another mode, or forward = "nat"`)
+		}
+		if e.OnFailure == entry.Move {
+			c.add(join(path, "on_failure"), `with sessions.mode "active" the other node would have to take part in a move, and does not`, `use another mode, or on_failure = "reset"`)
 		}
 		if e.Persist > 0 {
 			c.add(join(path, "persist"), `with sessions.mode "active" each node would remember what only it has seen`, `remove it, and steer by "source-hash" or "consistent-hash"`)

@@ -193,6 +193,7 @@ type (
 		Servers    []*rawServer `toml:"servers"`
 		Spare      *string      `toml:"spare" like:"\"10.0.0.29:8443\""`
 		OnFailure  *string      `toml:"on_failure" like:"\"reset\""`
+		Move       *string      `toml:"move" like:"\"lazy\""`
 		Persist    *string      `toml:"persist" like:"\"5m\""`
 		Quorum     *int64       `toml:"quorum" like:"2"`
 		Hysteresis *int64       `toml:"hysteresis" like:"1"`

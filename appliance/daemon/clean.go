@@ -84,6 +84,12 @@ func clean() (out Cleaned, err error) {
 		err = errors.Join(entries.Clean(), entries.Close())
 	}
 	errs = append(errs, err)
+	moves, err := nft.OpenMoves(nft.Config{})
+	if err == nil {
+		_, err = moves.Apply(nil)
+		err = errors.Join(err, moves.Close())
+	}
+	errs = append(errs, err)
 	direct, err := nft.OpenDirect(nft.Config{})
 	if err == nil {
 		err = errors.Join(direct.Clean(), direct.Close(), cleanServices())

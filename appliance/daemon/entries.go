@@ -16,6 +16,7 @@ import (
 	"understudy/health"
 	"understudy/nat/entry"
 	"understudy/nat/entry/entrynet"
+	"understudy/nat/entry/entrynet/splicenet"
 	"understudy/nat/nft"
 )
 
@@ -51,6 +52,7 @@ type (
 type entries struct {
 	table entryTable
 	open  func() (entryFlows, error)
+	moves *moves // nil: connections are not moved
 	// lookOut opens the table of neighbours.
 	lookOut func() (neighbours, error)
 	file    string // where drained servers are noted
@@ -267,6 +269,9 @@ func (e *entries) run(ctx context.Context) {
 	wg.Go(func() { e.follow(ctx) })
 	wg.Go(func() { e.count(ctx) })
 	wg.Go(func() { e.reach(ctx) })
+	if e.moves != nil {
+		wg.Go(func() { e.moves.run(ctx) })
+	}
 	wg.Wait()
 }
 
@@ -545,6 +550,9 @@ func (e *entries) status() []appliance.EntryStatus {
 		if point := p.set.Point(); !point.Serves() {
 			s.Enough = false
 		}
+		if e.moves != nil {
+			s.Moved, s.NotMoved = e.moves.counted(cfg.Name)
+		}
 		for _, v := range p.set.States() {
 			one := appliance.ServerStatus{Address: entry.AddressText(v.Address), State: v.State.String(), Weight: v.Weight, Check: v.Check,
 				Drained: v.Drained, Full: v.Full, Unreachable: v.Unreachable, Share: float64(v.Share) / 1000, Spare: v.Spare}
@@ -597,11 +605,22 @@ func (n *node) openEntries(cfg *config.Config, dir string) (err error) {
 	}
 	n.undo = append(n.undo, n.directSeen.Close)
 	direct := openDirectly(n.direct)
+	table, err := nft.OpenMoves(nft.Config{})
+	if err != nil {
+		return err
+	}
+	n.undo = append(n.undo, table.Close)
+	moves := newMoves(table, n.log)
 	open := func() (entryFlows, error) {
 		flows, err := entrynet.Open()
-		return &bothFlows{entryFlows: flows, direct: direct}, err
+		if err != nil {
+			return nil, err
+		}
+		mover := func() (connectionMover, error) { return splicenet.Open(table, moves) }
+		return &bothFlows{entryFlows: &movingFlows{assignedFlows: flows, moves: moves, open: mover}, direct: direct}, nil
 	}
-	n.entries = newEntries(bothTables{n.entryTable, direct}, open, filepath.Join(dir, drainedFile), n.log)
+	n.entries = newEntries(movingTables{bothTables{n.entryTable, direct}, moves}, open, filepath.Join(dir, drainedFile), n.log)
+	n.entries.moves = moves
 	if err := n.entries.prepare(cfg); err != nil {
 		return err
 	}

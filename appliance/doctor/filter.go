@@ -49,7 +49,7 @@ func readRules() (*ruleset, error) {
 	rs := &ruleset{rules: map[*nftables.Chain][]*nftables.Rule{}, sets: map[string][]nftables.SetElement{}, ranges: map[string]bool{}}
 	read := map[string]bool{}
 	for _, ch := range chains {
-		if slices.Contains([]string{"understudy", "understudy_entries"}, ch.Table.Name) {
+		if slices.Contains([]string{"understudy", "understudy_entries", "understudy_moves"}, ch.Table.Name) {
 			continue
 		}
 		rules, err := c.GetRules(ch.Table, ch)

@@ -188,6 +188,17 @@ var natFamilies = []family{
 				}
 			}
 		}},
+	{name: "understudy_entry_moves_total", help: "Connections of servers that died: moved to another server, or why not.", counter: true, labels: []string{"entry", "outcome"},
+		each: func(s *appliance.Status, emit emit) {
+			for _, e := range s.NAT.Entries {
+				if e.OnFailure == "move" {
+					emit(float64(e.Moved), e.Name, "moved")
+				}
+				for reason, n := range e.NotMoved {
+					emit(float64(n), e.Name, reason)
+				}
+			}
+		}},
 	{name: "understudy_entry_server_weight", help: "The weight that it has now.", labels: []string{"entry", "server"},
 		each: func(s *appliance.Status, emit emit) {
 			for _, e := range s.NAT.Entries {

@@ -83,6 +83,21 @@ func check(c *Config) (out []Problem) {
 	if c.Direct && like.Port() != 0 {
 		add("servers", "%v: forward = \"direct\" leaves packets as they are, so a server is called at the port that the client called; write %v", like, like.Addr())
 	}
+	if c.OnFailure == Move {
+		const instead = `write on_failure = "reset"`
+		switch {
+		case !c.Match.Address.IsValid():
+			add("on_failure", "move goes by the address that the client called, and a mark does not tell it; "+instead)
+		case c.Match.Proto != nat.TCP:
+			add("on_failure", "move is for connections of TCP; "+instead)
+		case c.Direct:
+			add("on_failure", `move has the gateway translate, and with forward = "direct" it does not see what servers say; `+instead)
+		case c.Six():
+			add("on_failure", "move of IPv6 is not supported yet; "+instead)
+		case like.Port() == 0:
+			add("on_failure", "move tells servers by address and port, and they have no port; write it with all of them")
+		}
+	}
 	if c.Spare.IsValid() {
 		alike("spare", c.Spare)
 		if seen[c.Spare] {

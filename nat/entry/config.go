@@ -93,10 +93,15 @@ const (
 	Reset Policy = "reset"
 	// Keep leaves them alone.
 	Keep Policy = "keep"
+	// Move has connections of TCP go on at another server, and resets those that cannot.
+	Move Policy = "move"
 )
 
 // MaxServers is how many servers an entry point can have.
 const MaxServers = 64
+
+// moves tells whether connections of the server go on at another one when it dies.
+func (c *Config) moves(i int) bool { return c.OnFailure == Move && c.Servers[i].OnFailure == "" }
 
 // Six tells whether the entry point is of IPv6.
 func (c *Config) Six() bool {

@@ -34,6 +34,27 @@ func TestCheckNames(t *testing.T) {
 		{"bad weight", func(c *Config) { c.Servers[1].Weight = MaxWeight + 1 }, "weight 1001"},
 		{"bad maximum", func(c *Config) { c.Servers[1].Max = -1 }, "-1 connections"},
 		{"bad spare", func(c *Config) { c.Spare = c.Servers[0].Address }, "spare: 10.0.0.1:80 is a server already"},
+		{"OK: move", func(c *Config) { c.OnFailure = Move }, ""},
+		{"bad: move by a mark", func(c *Config) { c.OnFailure, c.Match = Move, Match{Mark: 16} }, "on_failure: move goes by the address"},
+		{"bad: move of UDP", func(c *Config) { c.OnFailure, c.Match.Proto = Move, nat.UDP }, "on_failure: move is for connections of TCP"},
+		{"bad: move of ports as called", func(c *Config) {
+			c.OnFailure = Move
+			for i := range c.Servers {
+				c.Servers[i].Address = netip.AddrPortFrom(c.Servers[i].Address.Addr(), 0)
+			}
+		}, "on_failure: move tells servers by address and port"},
+		{"bad: move directly", func(c *Config) {
+			c.OnFailure, c.Direct = Move, true
+			for i := range c.Servers {
+				c.Servers[i].Address = netip.AddrPortFrom(c.Servers[i].Address.Addr(), 0)
+			}
+		}, "on_failure: move has the gateway translate"},
+		{"bad: move of IPv6", func(c *Config) {
+			c.OnFailure, c.Match.Address = Move, netip.MustParseAddr("2001:db8::10")
+			for i := range c.Servers {
+				c.Servers[i].Address = netip.AddrPortFrom(netip.MustParseAddr("2001:db8:1::1").Next(), uint16(80+i))
+			}
+		}, "on_failure: move of IPv6"},
 		{"bad quorum", func(c *Config) { c.Quorum, c.Hysteresis = 2, 1 }, "never be reached"},
 		{"bad hysteresis", func(c *Config) { c.Hysteresis = -1 }, "less than nothing"},
 	} {

@@ -16,12 +16,22 @@ type Point struct {
 	Direct  bool
 	Links   []netip.Prefix
 	Servers []netip.AddrPort // by number; the ports of all are 0, or of none
-	Table   Table
+	// Move tells by number whose connections go on at another server when it dies. None: of
+	// none.
+	Move  []bool
+	Table Table
 }
 
 // Point returns what the kernel has to have now.
 func (s *Set) Point() Point {
-	return Point{Name: s.cfg.Name, Match: s.cfg.Match, Six: s.cfg.Six(), Persist: s.cfg.Persist, Direct: s.cfg.Direct, Links: s.cfg.Links, Servers: s.Addresses(), Table: s.table}
+	p := Point{Name: s.cfg.Name, Match: s.cfg.Match, Six: s.cfg.Six(), Persist: s.cfg.Persist, Direct: s.cfg.Direct, Links: s.cfg.Links, Servers: s.Addresses(), Table: s.table}
+	if s.cfg.OnFailure == Move {
+		p.Move = make([]bool, len(p.Servers))
+		for i := range s.cfg.Servers {
+			p.Move[i] = s.cfg.moves(i)
+		}
+	}
+	return p
 }
 
 // KeepsPort tells whether flows keep the port that was called.

@@ -267,12 +267,13 @@ func (s *Set) there(i int) bool {
 	return s.servers[i].state == health.Up
 }
 
-// cuts tells whether the flows of the server end with it.
+// cuts tells whether the flows of the server end with it: all of them, or those that could
+// not be moved.
 func (s *Set) cuts(i int) bool {
 	if p := s.cfg.Servers[i].OnFailure; p != "" {
-		return p == Reset
+		return p != Keep
 	}
-	return s.cfg.OnFailure == Reset
+	return s.cfg.OnFailure != Keep
 }
 
 // weight is what the server weighs, as the file or a check has it.

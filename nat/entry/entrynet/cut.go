@@ -37,18 +37,13 @@ type Outcome struct {
 // Datagrams of a flow that was forgotten are steered anew, as are segments that open a
 // connection.
 func (f *Flows) Cut(points []entry.Point, dead []Server, mark func([]Flow) error) (out Outcome, err error) {
-	x := newIndex(points)
-	found := map[session.Key]session.Record{}
-	take := func(r *session.Record) {
-		if at, ok := x.find(r); ok && slices.Contains(dead, at) {
-			found[r.Key] = *r
-		}
-	}
-	if err := f.translated(filterOf(points, dead), take); err != nil && !errors.Is(err, conntrack.ErrDumpInterrupted) {
-		return out, fmt.Errorf("entrynet: flows of a server: %w", err)
+	found, err := f.Assigned(points, dead)
+	if err != nil {
+		return out, err
 	}
 	keys, flows := make([]session.Key, 0, len(found)), make([]Flow, 0, len(found))
-	for k, r := range found {
+	for k, a := range found {
+		r := a.Record
 		keys = append(keys, k)
 		client, to, _ := ends(&r)
 		switch nat.Proto(k.Proto) {
@@ -78,6 +73,27 @@ func (f *Flows) Cut(points []entry.Point, dead []Server, mark func([]Flow) error
 	}
 	out.Woken, err = f.waker.wake(flows)
 	return out, err
+}
+
+// Assigned is a flow, and the server that it was assigned to.
+type Assigned struct {
+	Server Server
+	Record session.Record
+}
+
+// Assigned returns the flows of servers. Of a table that changes meanwhile it may miss some.
+func (f *Flows) Assigned(points []entry.Point, servers []Server) (map[session.Key]Assigned, error) {
+	x := newIndex(points)
+	found := map[session.Key]Assigned{}
+	take := func(r *session.Record) {
+		if at, ok := x.find(r); ok && slices.Contains(servers, at) {
+			found[r.Key] = Assigned{at, *r}
+		}
+	}
+	if err := f.translated(filterOf(points, servers), take); err != nil && !errors.Is(err, conntrack.ErrDumpInterrupted) {
+		return nil, fmt.Errorf("entrynet: flows of a server: %w", err)
+	}
+	return found, nil
 }
 
 // filterOf has the kernel look for the flows of a single server.

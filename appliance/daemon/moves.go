@@ -1,0 +1,268 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"understudy/nat"
+	"understudy/nat/entry"
+	"understudy/nat/entry/entrynet"
+	"understudy/nat/entry/entrynet/splicenet"
+	"understudy/nat/nft"
+	"understudy/nat/session"
+	"understudy/nat/splice"
+)
+
+// Connections that outlive their server. What is noted of them, and what is frozen while they
+// are moved, is in a table of its own; to the lane of entry points a move is the beginning of
+// a cut: what was moved is not there any more when the server's flows are cut.
+
+// moveTable is that table.
+type moveTable interface {
+	Apply(servers []netip.AddrPort) (changed bool, err error)
+	splicenet.Table
+}
+
+// moves is the moving of connections, and what came of it.
+type moves struct {
+	table  moveTable
+	listen func() (*splicenet.Listener, error)
+	log    *slog.Logger
+	need   chan struct{} // holds one: there is something to note
+
+	mu     sync.Mutex
+	notes  *splicenet.Listener // nil: nothing is noted yet
+	counts map[string]*moveCounts
+}
+
+// moveCounts are of one entry point, since the program started.
+type moveCounts struct {
+	moved   uint64
+	refused map[string]uint64 // by reason
+}
+
+// notesRetry is the pause after what servers say could not be listened to.
+const notesRetry = time.Second
+
+func newMoves(table moveTable, log *slog.Logger) *moves {
+	return &moves{table: table, listen: func() (*splicenet.Listener, error) { return splicenet.Listen(nft.MovesGroup) }, log: log,
+		need: make(chan struct{}, 1), counts: map[string]*moveCounts{}}
+}
+
+// apply has the servers noted whose connections are to be moved.
+func (m *moves) apply(points []entry.Point) (changed bool, err error) {
+	var servers []netip.AddrPort
+	for _, p := range points {
+		for i, move := range p.Move {
+			if move && !slices.Contains(servers, p.Servers[i]) {
+				servers = append(servers, p.Servers[i])
+			}
+		}
+	}
+	if len(servers) > 0 {
+		wakeUp(m.need)
+	}
+	return m.table.Apply(servers)
+}
+
+// run listens to what servers say, from when there is something to note.
+func (m *moves) run(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-m.need:
+	}
+	for ctx.Err() == nil {
+		if err := m.note(ctx); err != nil {
+			m.log.Error("noting how far servers are", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(notesRetry):
+		}
+	}
+}
+
+func (m *moves) note(ctx context.Context) error {
+	notes, err := m.listen()
+	if err != nil {
+		return err
+	}
+	m.setNotes(notes)
+	defer func() {
+		m.setNotes(nil)
+		notes.Close()
+	}()
+	return notes.Run(ctx)
+}
+
+func (m *moves) setNotes(n *splicenet.Listener) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.notes = n
+}
+
+// Position is how far a server is on a connection.
+func (m *moves) Position(e splice.Ends) splice.Position {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.notes == nil {
+		return splice.Position{}
+	}
+	return m.notes.Position(e)
+}
+
+// count notes what came of moves of an entry point.
+func (m *moves) count(name string, outcomes []splicenet.Outcome) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := m.counts[name]
+	if c == nil {
+		c = &moveCounts{refused: map[string]uint64{}}
+		m.counts[name] = c
+	}
+	for _, o := range outcomes {
+		if o.Reason == splice.None {
+			c.moved++
+		} else {
+			c.refused[o.Reason.String()]++
+		}
+	}
+}
+
+// counted is what came of the moves of an entry point so far.
+func (m *moves) counted(name string) (moved uint64, refused map[string]uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := m.counts[name]
+	if c == nil {
+		return 0, nil
+	}
+	return c.moved, maps.Clone(c.refused)
+}
+
+// movingTables has the table of moves go with that of entry points.
+type movingTables struct {
+	entryTable
+	moves *moves
+}
+
+func (t movingTables) Apply(points []entry.Point) (changed bool, err error) {
+	if changed, err = t.entryTable.Apply(points); err != nil {
+		return changed, err
+	}
+	also, err := t.moves.apply(points)
+	return changed || also, err
+}
+
+// assignedFlows are flows whose servers are known.
+type assignedFlows interface {
+	entryFlows
+	Assigned(points []entry.Point, servers []entrynet.Server) (map[session.Key]entrynet.Assigned, error)
+}
+
+// connectionMover moves connections.
+type connectionMover interface {
+	Move(jobs []splicenet.Job) ([]splicenet.Outcome, error)
+	Close() error
+}
+
+// movingFlows are flows of which some go on at another server when theirs dies.
+type movingFlows struct {
+	assignedFlows
+	moves *moves
+	open  func() (connectionMover, error)
+	mover connectionMover // nil: none was needed yet
+}
+
+func (f *movingFlows) Close() error {
+	err := f.assignedFlows.Close()
+	if f.mover != nil {
+		err = errors.Join(err, f.mover.Close())
+	}
+	return err
+}
+
+// Cut moves what is to be moved, and then ends what is left.
+func (f *movingFlows) Cut(points []entry.Point, dead []entrynet.Server, mark func([]entrynet.Flow) error) (entrynet.Outcome, error) {
+	if err := f.move(points, dead); err != nil {
+		f.moves.log.Error("moving connections", "err", err)
+	}
+	return f.assignedFlows.Cut(points, dead, mark)
+}
+
+func (f *movingFlows) move(points []entry.Point, dead []entrynet.Server) error {
+	moving := slices.DeleteFunc(slices.Clone(dead), func(d entrynet.Server) bool {
+		p := points[d.Point]
+		return d.Number >= len(p.Move) || !p.Move[d.Number] || len(heirs(p, d.Point, dead)) == 0
+	})
+	if len(moving) == 0 {
+		return nil
+	}
+	found, err := f.Assigned(points, moving)
+	if err != nil {
+		return err
+	}
+	var jobs []splicenet.Job
+	var of []int // the entry point of each
+	for _, a := range found {
+		if r := &a.Record; r.Proto == uint8(nat.TCP) && r.TCP.State == session.TCPEstablished {
+			to := heirs(points[a.Server.Point], a.Server.Point, dead)
+			jobs, of = append(jobs, splicenet.Job{Record: *r, To: to[len(jobs)%len(to)]}), append(of, a.Server.Point)
+		}
+	}
+	if len(jobs) == 0 {
+		return nil
+	}
+	if f.mover == nil {
+		if f.mover, err = f.open(); err != nil {
+			return err
+		}
+	}
+	out, err := f.mover.Move(jobs)
+	for i, p := range points {
+		var mine []splicenet.Outcome
+		for j, o := range out {
+			if of[j] == i {
+				mine = append(mine, o)
+			}
+		}
+		if len(mine) > 0 {
+			f.moves.count(p.Name, mine)
+			f.moves.tell(p.Name, mine)
+		}
+	}
+	return err
+}
+
+// heirs are the servers that connections can go on at, each as often as it gets new flows.
+func heirs(p entry.Point, number int, dead []entrynet.Server) (out []netip.AddrPort) {
+	for _, n := range p.Table.Slots {
+		if !slices.Contains(dead, entrynet.Server{Point: number, Number: int(n)}) {
+			out = append(out, p.Servers[n])
+		}
+	}
+	return out
+}
+
+// tell logs what came of moves.
+func (m *moves) tell(name string, outcomes []splicenet.Outcome) {
+	var longest time.Duration
+	reasons, moved := map[string]int{}, 0
+	for _, o := range outcomes {
+		if o.Reason != splice.None {
+			reasons[o.Reason.String()]++
+			continue
+		}
+		moved++
+		longest = max(longest, o.Took)
+	}
+	m.log.Info("connections moved to other servers", "entry", name, "moved", moved, "longest", longest, "not_moved", fmt.Sprint(reasons))
+}

@@ -1,0 +1,147 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"testing"
+	"time"
+
+	"understudy/appliance/lab"
+	"understudy/appliance/lab/capture"
+	"understudy/appliance/lab/pair"
+)
+
+// serveHTTP has a machine answer with its number; what is asked of /hang it never answers.
+func (s *scene) serveHTTP(node *lab.Node, at netip.AddrPort, n int) (hanging chan struct{}) {
+	s.t.Helper()
+	var l net.Listener
+	s.wait("an address to listen at", func(context.Context) error {
+		return node.Do(func() (err error) { l, err = net.Listen("tcp", at.String()); return err })
+	})
+	hanging, end := make(chan struct{}, 1), make(chan struct{})
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/hang" {
+			hanging <- struct{}{}
+			<-end
+			return
+		}
+		fmt.Fprintf(w, "%d%s", n, r.URL.Path)
+	})}
+	go server.Serve(l)
+	s.t.Cleanup(func() { close(end); server.Close() })
+	return hanging
+}
+
+// alive is an HTTP connection that is kept.
+type alive struct {
+	s    *scene
+	conn net.Conn
+	r    *bufio.Reader
+	n    int
+}
+
+func (s *scene) keepAlive(to netip.AddrPort) *alive {
+	s.t.Helper()
+	a := &alive{s: s}
+	s.must(s.Outside.Do(func() (err error) {
+		a.conn, err = (&net.Dialer{Timeout: patience, KeepAlive: -1}).Dial("tcp", to.String())
+		return err
+	}))
+	s.t.Cleanup(func() { a.conn.Close() })
+	a.r = bufio.NewReader(a.conn)
+	return a
+}
+
+func (a *alive) send(path string) {
+	a.s.t.Helper()
+	a.s.must(a.conn.SetDeadline(time.Now().Add(patience)))
+	_, err := fmt.Fprintf(a.conn, "GET %s HTTP/1.1\r\nHost: web\r\n\r\n", path)
+	a.s.must(err)
+}
+
+// ask wants so many requests answered by the server, one after the other.
+func (a *alive) ask(times, server int) {
+	a.s.t.Helper()
+	for range times {
+		a.n++
+		path := fmt.Sprintf("/%d", a.n)
+		a.send(path)
+		resp, err := http.ReadResponse(a.r, nil)
+		a.s.must(err)
+		b, err := io.ReadAll(resp.Body)
+		a.s.must(err)
+		if want := fmt.Sprintf("%d%s", server, path); string(b) != want {
+			a.s.t.Fatalf("answered %q, want %q", b, want)
+		}
+	}
+}
+
+// moved is a condition: the gateway has moved so many connections, and refused so many for want
+// of an answer.
+func moved(g *pair.Gateway, name string, want, unanswered uint64) func(context.Context) error {
+	return func(ctx context.Context) error {
+		st, err := g.Status(ctx)
+		if err != nil {
+			return err
+		}
+		for _, e := range st.NAT.Entries {
+			if e.Name == name && e.Moved == want && e.NotMoved["unanswered"] == unanswered {
+				return nil
+			}
+		}
+		return fmt.Errorf("entry points are %+v, want %d moved and %d unanswered", st.NAT.Entries, want, unanswered)
+	}
+}
+
+// Servers die, and connections on which nothing is under way go on at another one, and over the
+// death of the gateway too; one that waits for an answer is reset.
+func TestEntryMove(t *testing.T) {
+	s := newScene(t, pair.Options{Extra: entryPoint("web", entryAddress, 2, `on_failure = "move"`)})
+	nodes, err := s.Servers(2)
+	s.must(err)
+	hanging := s.serveHTTP(nodes[0], netip.AddrPortFrom(pair.ServerHost(1), 443), 1)
+	s.serveHTTP(nodes[1], netip.AddrPortFrom(pair.ServerHost(2), 443), 2)
+	s.ready(2, "web")
+	a, waiting := s.keepAlive(entryAddress), s.keepAlive(entryAddress)
+	a.ask(10, 1)
+	waiting.ask(1, 1)
+	port := waiting.conn.LocalAddr().(*net.TCPAddr).AddrPort().Port()
+	acks, err := capture.Start(s.LAN, capture.Options{Filter: capture.Protocols(6), Keep: func(f capture.Frame) bool {
+		p := capture.Decode(f.Data)
+		return p.Src == pair.ServerHost(1) && p.DstPort == port && p.Flags == capture.ACK
+	}})
+	s.must(err)
+	waiting.send("/hang")
+	<-hanging
+	s.wait("the server to acknowledge the request", func(context.Context) error {
+		if len(acks.Frames()) == 0 {
+			return errors.New("it has not")
+		}
+		return nil
+	})
+	s.must(acks.Stop())
+
+	s.must(nodes[0].UnplugAll())
+	s.wait("the connection to be moved", moved(s.gw1, "web", 1, 1))
+	a.ask(10, 2)
+	if _, err := waiting.r.ReadByte(); err == nil || err == io.EOF {
+		t.Errorf("the connection that waits for an answer ends with %v", err)
+	}
+
+	s.must(nodes[0].PlugAll())
+	s.wait("the first server to be up", serverIs(s.gw1, "web", 1, "up"))
+	a.ask(10, 2)
+	s.must(nodes[1].UnplugAll())
+	s.wait("the connection to be moved back", moved(s.gw1, "web", 2, 1))
+	a.ask(10, 1)
+
+	s.wait("the standby to have the connection", s.Equal(s.gw1))
+	s.crash(s.gw1)
+	a.ask(10, 1)
+}
