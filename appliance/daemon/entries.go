@@ -407,7 +407,7 @@ func (e *entries) followNow(flows entryFlows) (again bool) {
 		began := time.Now()
 		var marked []entrynet.Flow
 		out, err := flows.Cut(points, dead, func(list []entrynet.Flow) error {
-			marked = list
+			marked = append(marked, list...)
 			return e.mark(list)
 		})
 		if err != nil {

@@ -166,11 +166,12 @@ func (t movingTables) Apply(points []entry.Point) (changed bool, err error) {
 type assignedFlows interface {
 	entryFlows
 	Assigned(points []entry.Point, servers []entrynet.Server) (map[session.Key]entrynet.Assigned, error)
+	End(records []session.Record, mark func([]entrynet.Flow) error) (entrynet.Outcome, error)
 }
 
 // connectionMover moves connections.
 type connectionMover interface {
-	Move(jobs []splicenet.Job) ([]splicenet.Outcome, error)
+	Move(jobs []splicenet.Job, refused func(jobs []int)) ([]splicenet.Outcome, error)
 	Close() error
 }
 
@@ -190,15 +191,27 @@ func (f *movingFlows) Close() error {
 	return err
 }
 
-// Cut moves what is to be moved, and then ends what is left.
+// Cut moves what is to be moved, and then ends what is left. What turns out to be refused on the
+// way is ended at once: others may take seconds.
 func (f *movingFlows) Cut(points []entry.Point, dead []entrynet.Server, mark func([]entrynet.Flow) error) (entrynet.Outcome, error) {
-	if err := f.move(points, dead); err != nil {
+	var sum entrynet.Outcome
+	add := func(out entrynet.Outcome) { sum.Deleted, sum.Woken = sum.Deleted+out.Deleted, sum.Woken+out.Woken }
+	err := f.move(points, dead, func(records []session.Record) {
+		out, err := f.End(records, mark)
+		add(out)
+		if err != nil {
+			f.moves.log.Error("cutting connections that cannot be moved", "err", err)
+		}
+	})
+	if err != nil {
 		f.moves.log.Error("moving connections", "err", err)
 	}
-	return f.assignedFlows.Cut(points, dead, mark)
+	out, err := f.assignedFlows.Cut(points, dead, mark)
+	add(out)
+	return sum, err
 }
 
-func (f *movingFlows) move(points []entry.Point, dead []entrynet.Server) error {
+func (f *movingFlows) move(points []entry.Point, dead []entrynet.Server, end func([]session.Record)) error {
 	moving := slices.DeleteFunc(slices.Clone(dead), func(d entrynet.Server) bool {
 		p := points[d.Point]
 		return d.Number >= len(p.Move) || !p.Move[d.Number] || len(heirs(p, d.Point, dead)) == 0
@@ -226,7 +239,13 @@ func (f *movingFlows) move(points []entry.Point, dead []entrynet.Server) error {
 			return err
 		}
 	}
-	out, err := f.mover.Move(jobs)
+	out, err := f.mover.Move(jobs, func(refused []int) {
+		records := make([]session.Record, len(refused))
+		for i, n := range refused {
+			records[i] = jobs[n].Record
+		}
+		end(records)
+	})
 	for i, p := range points {
 		var mine []splicenet.Outcome
 		for j, o := range out {

@@ -37,11 +37,19 @@ func (k *movesTwin) Cut(_ []entry.Point, dead []entrynet.Server, _ func([]entryn
 	return entrynet.Outcome{}, nil
 }
 
-func (k *movesTwin) Move(jobs []splicenet.Job) (out []splicenet.Outcome, err error) {
+func (k *movesTwin) End(records []session.Record, _ func([]entrynet.Flow) error) (entrynet.Outcome, error) {
+	k.said = append(k.said, fmt.Sprintf("end %d", len(records)))
+	return entrynet.Outcome{Deleted: len(records)}, nil
+}
+
+func (k *movesTwin) Move(jobs []splicenet.Job, refused func([]int)) (out []splicenet.Outcome, err error) {
 	to := map[netip.AddrPort]int{}
 	for i, j := range jobs {
 		to[j.To]++
 		out = append(out, splicenet.Outcome{Reason: splice.Reason(i%2) * splice.Unanswered})
+		if i%2 == 1 {
+			refused([]int{i})
+		}
 	}
 	k.said = append(k.said, fmt.Sprint("move ", to))
 	return out, k.err
@@ -86,10 +94,10 @@ func TestMoveBeforeCut(t *testing.T) {
 	f := &movingFlows{assignedFlows: k, moves: newMoves(k, log), open: func() (connectionMover, error) { return k, nil }}
 	points := []entry.Point{movingPoint("web", entry.Move, 0), movingPoint("other", entry.Reset)}
 	dead := []entrynet.Server{{Point: 0, Number: 0}, {Point: 0, Number: 2}, {Point: 1, Number: 0}}
-	if _, err := f.Cut(points, dead, nil); err != nil {
-		t.Fatal(err)
+	if out, err := f.Cut(points, dead, nil); err != nil || out.Deleted != 2 {
+		t.Fatal(out, err)
 	}
-	if got := fmt.Sprint(k.said); got != "[move map[10.0.0.22:80:4] cut [{0 0} {0 2} {1 0}]]" {
+	if got := fmt.Sprint(k.said); got != "[end 1 end 1 move map[10.0.0.22:80:4] cut [{0 0} {0 2} {1 0}]]" {
 		t.Errorf("%s", got)
 	}
 	if !slices.Equal(k.asked, dead[:1]) {

@@ -41,11 +41,21 @@ func (f *Flows) Cut(points []entry.Point, dead []Server, mark func([]Flow) error
 	if err != nil {
 		return out, err
 	}
-	keys, flows := make([]session.Key, 0, len(found)), make([]Flow, 0, len(found))
-	for k, a := range found {
-		r := a.Record
+	records := make([]session.Record, 0, len(found))
+	for _, a := range found {
+		records = append(records, a.Record)
+	}
+	return f.End(records, mark)
+}
+
+// End ends flows, as Cut does.
+func (f *Flows) End(records []session.Record, mark func([]Flow) error) (out Outcome, err error) {
+	keys, flows := make([]session.Key, 0, len(records)), make([]Flow, 0, len(records))
+	for i := range records {
+		r := &records[i]
+		k := r.Key
 		keys = append(keys, k)
-		client, to, _ := ends(&r)
+		client, to, _ := ends(r)
 		switch nat.Proto(k.Proto) {
 		case nat.TCP:
 			if r.TCP.State >= session.TCPSynRecv && r.TCP.State <= session.TCPLastAck {

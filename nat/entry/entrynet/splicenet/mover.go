@@ -72,6 +72,7 @@ func (m *Mover) Close() error {
 // moving is a move at work.
 type moving struct {
 	*splice.Move
+	job    int
 	flow   splice.Flow
 	record session.Record
 	began  time.Time
@@ -80,9 +81,9 @@ type moving struct {
 }
 
 // Move moves connections, all at once, and tells of each what became of it, in the order of the
-// jobs. Those that were not moved are as they were. On error what was not decided yet counts as
-// refused by the kernel.
-func (m *Mover) Move(jobs []Job) ([]Outcome, error) {
+// jobs. Those that were not moved are as they were; while others are still under way, refused is
+// told the numbers of some. On error what was not decided yet counts as refused by the kernel.
+func (m *Mover) Move(jobs []Job, refused func(jobs []int)) ([]Outcome, error) {
 	out := make([]Outcome, len(jobs))
 	var at []*moving
 	var flows []splice.Flow
@@ -91,14 +92,14 @@ func (m *Mover) Move(jobs []Job) ([]Outcome, error) {
 		out[i] = Outcome{Flow: f, Reason: splice.Unfit}
 		if fit(&j.Record) {
 			out[i].Reason = splice.Table
-			at = append(at, &moving{flow: f, record: j.Record, out: &out[i]})
+			at = append(at, &moving{job: i, flow: f, record: j.Record, out: &out[i]})
 			flows = append(flows, f)
 		}
 	}
 	if len(at) == 0 {
 		return out, nil
 	}
-	if err := m.move(at, flows); err != nil {
+	if err := m.move(at, flows, refused); err != nil {
 		return out, fmt.Errorf("splicenet: %w", err)
 	}
 	return out, nil
@@ -132,7 +133,7 @@ func configOf(r *session.Record, p splice.Position) splice.Config {
 	}
 }
 
-func (m *Mover) move(at []*moving, flows []splice.Flow) (err error) {
+func (m *Mover) move(at []*moving, flows []splice.Flow, refused func([]int)) (err error) {
 	if err := m.table.Freeze(flows); err != nil {
 		return err
 	}
@@ -164,7 +165,7 @@ func (m *Mover) move(at []*moving, flows []splice.Flow) (err error) {
 		m.step(v, splice.Input{Kind: splice.InStart}, &settled)
 	}
 	for {
-		if err := m.settle(&settled); err != nil {
+		if err := m.settle(&settled, refused); err != nil {
 			return err
 		}
 		next := time.Time{}
@@ -234,7 +235,7 @@ func (m *Mover) send(from, to netip.AddrPort, s *splice.Segment) {
 }
 
 // settle exchanges entries, and thaws their flows and those that were refused.
-func (m *Mover) settle(s *settled) error {
+func (m *Mover) settle(s *settled, tell func([]int)) error {
 	for len(s.ready)+len(s.refused) > 0 {
 		ready, offsets, refused := s.ready, s.offsets, s.refused
 		*s = settled{}
@@ -258,8 +259,13 @@ func (m *Mover) settle(s *settled) error {
 				return err
 			}
 		}
+		var jobs []int
 		for _, v := range refused {
 			v.over = true
+			jobs = append(jobs, v.job)
+		}
+		if len(jobs) > 0 {
+			tell(jobs)
 		}
 		for i, v := range ready {
 			v.over = failed[i] == nil

@@ -194,8 +194,12 @@ func (c *caller) entry() session.Record {
 
 func (c *caller) move(to int) splicenet.Outcome {
 	c.n.t.Helper()
-	out, err := c.n.mover.Move([]splicenet.Job{{Record: c.entry(), To: servers[to]}})
+	told := 0
+	out, err := c.n.mover.Move([]splicenet.Job{{Record: c.entry(), To: servers[to]}}, func(jobs []int) { told += len(jobs) })
 	c.n.must(err)
+	if (told == 1) != (out[0].Reason != splice.None) {
+		c.n.t.Errorf("%d refused, with %q", told, out[0].Reason)
+	}
 	return out[0]
 }
 
@@ -298,7 +302,7 @@ func TestManyConnections(t *testing.T) {
 		jobs = append(jobs, splicenet.Job{Record: c.entry(), To: servers[1]})
 	}
 	n.kill(0)
-	out, err := n.mover.Move(jobs)
+	out, err := n.mover.Move(jobs, func([]int) { t.Error("some are refused") })
 	n.must(err)
 	for i, o := range out {
 		if o.Reason != splice.None || o.Flow.Client != callers[i].from {
