@@ -319,3 +319,64 @@ func TestReasonsHaveWords(t *testing.T) {
 		}
 	}
 }
+
+// Whatever comes, in whatever order: a move ends once at most, is silent from then on, never waits
+// for nothing, and does not exchange the entry before both ends have been heard.
+func TestAnyEvents(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 1))
+	near := func(n uint32) uint32 { return n + uint32(r.IntN(5)) - 2 }
+	moved, refused := 0, map[Reason]bool{}
+	for range 20000 {
+		m, now := New(answered()), start
+		ends, spliced := 0, false
+		for range 40 {
+			in := Input{Kind: InputKind(r.IntN(5)), OK: r.IntN(4) > 0}
+			s := Segment{Seq: near(acked), Ack: near(wrap(deadISN + 501)), Flags: ACK, Data: make([]byte, r.IntN(2)*r.IntN(3000))}
+			if in.Kind == InServer {
+				s = Segment{Seq: near(freshISN), Ack: near(acked), Flags: SYN | ACK, Options: Options{Scaled: true, Scale: 9}}
+			}
+			switch r.IntN(12) {
+			case 0:
+				s.Flags = Flags(r.IntN(32))
+			case 1, 2, 3, 4, 5, 6, 7:
+				s.Seq, s.Ack = acked, wrap(deadISN+501)
+				if in.Kind == InServer {
+					s.Seq, s.Ack = freshISN, acked
+				}
+			}
+			in.Segment = &s
+			if d := m.Deadline(); in.Kind == InTick && d.After(now) {
+				now = d
+			}
+			out := m.Step(now, in)
+			if ends > 0 && fmt.Sprint(out) != fmt.Sprint(Output{}) {
+				t.Fatalf("after its end: %+v", out)
+			}
+			if out.Splice {
+				if spliced || out.Offset != wrap(deadISN+501)-m.next || m.next == 0 {
+					t.Fatalf("spliced %v, with %#x", spliced, out.Offset)
+				}
+				spliced = true
+			}
+			if out.Done && !spliced {
+				t.Fatal("done without a new entry")
+			}
+			if out.Done || out.Refused != None {
+				ends++
+				refused[out.Refused] = true
+			}
+			if out.Done {
+				moved++
+			}
+			if waits := !m.Deadline().IsZero(); waits != (m.state == asking || m.state == opening || m.state == listening) {
+				t.Fatalf("in state %d it waits: %v", m.state, waits)
+			}
+			if m.size > heldBytes {
+				t.Fatalf("%d bytes are held", m.size)
+			}
+		}
+	}
+	if moved < 100 || len(refused) < 6 {
+		t.Errorf("%d were moved, the others refused for %v", moved, refused)
+	}
+}
