@@ -53,6 +53,13 @@ var corpus = []corpusRow{
 		"eth0.6 10.80.6.2/24, eth0.7 10.80.7.2/24, eth0.8 10.80.8.2/24, eth0.9 10.80.9.2/24, eth0.10 10.80.10.2/24, eth0.11 10.80.11.2/24",
 		edit: []string{"include big.d/{none,10-*}.conf", "", "includew nowhere/*.conf", ""}}, // without which keepalived does not run
 	{file: "openshift.conf", on: "br-ex 192.168.111.20/24", edit: []string{"interval 5", "interval 1", "interval 2", "interval 1", "keepalived_script", "root"}},
+	{file: "servers.conf", on: "eth0 203.0.113.2/24, eth1 10.50.0.3/24", vrrpOnly: true},
+	{file: "namespace.conf", on: "eth0 10.71.0.2/24", edit: []string{"net_namespace green", ""}}, // a node is one already
+	// The spies are root's; the suite has a pipe of its own; no process that keeps an instance in fault is here. keepalived
+	// turns round what is tracked in reverse once more after a reload, until the next run of the script.
+	{file: "everything.conf", on: "eth0 10.61.0.2/24, eth1 10.63.0.2/24, eth2, eth3, eth4 10.64.0.2/24", cut: "eth1", vrrpOnly: true, edit: []string{"net_namespace blue", "", "lvs_sync_daemon eth4 uni", "",
+		"script_user nobody", "script_user root", "        exact\n    }", "    }", "alive weight 7 reverse", "alive weight 7", "vrrp_notify_fifo /run/vrrp.fifo", "", "vrrp_notify_fifo_script /usr/local/bin/read-fifo", "",
+		"lvs_notify_fifo /run/lvs.fifo", "", "lvs_notify_fifo_script /usr/local/bin/read-fifo", ""}},
 	// Without what is not closed in it, and lines that go on, for which keepalived 2.2.7 does not run.
 	{file: "torture.conf", on: "eth0 10.90.0.250/24 10.91.0.250/24", edit: []string{"vrrp_instance \\\n    VI_1 \\\n{", "vrrp_instance VI_1 {",
 		"nonsense 1 {\n        virtual_router_id 9\n    }", "nonsense 1",
@@ -65,10 +72,7 @@ var corpus = []corpusRow{
 var notRun = map[string]string{
 	"HTTP_GET.port": ipvs, "SMTP_CHECK": ipvs, "PING_CHECK": ipvs, "UDP_CHECK": ipvs, "IPv6": ipvs, "misc_check": ipvs, "misc_check_arg": ipvs,
 	"status_code": ipvs, "virtualhost": ipvs, "virtual_server_group": ipvs, "fwmark": ipvs, "quorum": ipvs, "inhibit": ipvs,
-	"everything.conf": tooNew, "servers.conf": tooNew, "namespace.conf": tooNew,
 }
-
-const tooNew = "it has come after the suite"
 
 const ipvs = "keepalived ends without IPVS, which is not in this kernel, and there is no vrrp_instance in it"
 

@@ -16,7 +16,7 @@ import (
 // difference is what our kernel has otherwise than keepalived's, or what we say
 // otherwise, on purpose. docs/keepalived.md has the list.
 type difference struct {
-	what string // in the documentation
+	what string // in the documentation; several of one kind have the same
 	why  string
 	// theirs are lines of keepalived's; becomes is what we have in place of them, with
 	// the parts of the line as $1; "": nothing.
@@ -64,9 +64,13 @@ var differences = []difference{
 		theirs: `^(call .*\|back)(slash\|.*)$`, becomes: `$1\$2`, rows: []string{"torture.conf"}},
 	{what: "A reload does not end the program that reads a pipe, and does not make the pipe anew", why: "nothing is lost between two readers",
 		theirs: `^call /run/spy/keepalived-fifo.py #2: .*`, rows: []string{"vyos.conf"}},
-
-	{what: "reverse weights", open: true, theirs: `^(pipe INSTANCE VI_1 #\d: INSTANCE "VI_1" \w+) 145$`, becomes: "$1 150", rows: []string{"drain.conf"}},
-	{what: "labels", open: true, theirs: `^\+ label of .*`},
+	{what: "An IPv4 address with `preferred_lft 0` is there, and not preferred", why: "keepalived asks for a lifetime that the kernel refuses or takes for ever",
+		theirs: `^\+ address 10.61.0.3/\d+ .*`, extra: `^\+ address 10.61.0.3/32 dev vmac4-61 scope universe deprecated noprefixroute$`, rows: []string{"everything.conf"}},
+	{what: "`fifo_write_vrrp_states_on_reload` has all states said again", why: "keepalived says nothing of an instance that is master",
+		theirs: `^(pipe INSTANCE (?:one|two|uni)) #3(: INSTANCE "\w+" STOP \d+)$`, becomes: "$1 #4$2",
+		extra: `^pipe INSTANCE (three #6|(one|two|uni) #3): INSTANCE "\w+" MASTER \d+$`, rows: []string{"everything.conf"}},
+	{what: "`fifo_write_vrrp_states_on_reload` has all states said again", why: "keepalived says nothing of an instance that is master",
+		theirs: `^(pipe INSTANCE three) #6(: INSTANCE "three" STOP 100)$`, becomes: "$1 #7$2", rows: []string{"everything.conf"}},
 	{what: "static items", open: true, theirs: `^\+ (?:address 192.168.200.1[678]/32|route 192.168.2(?:09|1[0123]).0/24|rule 1638[34]:) .*`, extra: `^\+ rule 16384:`,
 		rows: []string{"vrrp.static_ipaddress", "vrrp.routes", "track_interface", "vrrp.rules"}},
 }
@@ -87,8 +91,8 @@ func TestDocsDifferences(t *testing.T) {
 		t.Fatal("there is no place for the list")
 	}
 	var b strings.Builder
-	for _, d := range differences {
-		if !d.open {
+	for i, d := range differences {
+		if !d.open && (i == 0 || differences[i-1].what != d.what) {
 			fmt.Fprintf(&b, "- %s: %s.\n", d.what, d.why)
 		}
 	}

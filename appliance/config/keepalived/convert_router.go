@@ -276,6 +276,9 @@ func (c *converter) track(in *Instance, t *Table) {
 			return
 		}
 		seen[text] = true
+		if reverse {
+			weight = -weight // there what the weight does is turned round, and not when it counts
+		}
 		if weight != 0 {
 			text += ":" + strconv.Itoa(weight)
 		}
