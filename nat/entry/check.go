@@ -92,8 +92,6 @@ func check(c *Config) (out []Problem) {
 			add("on_failure", "move is for connections of TCP; "+instead)
 		case c.Direct:
 			add("on_failure", `move has the gateway translate, and with forward = "direct" it does not see what servers say; `+instead)
-		case c.Six():
-			add("on_failure", "move of IPv6 is not supported yet; "+instead)
 		case like.Port() == 0:
 			add("on_failure", "move tells servers by address and port, and they have no port; write it with all of them")
 		}

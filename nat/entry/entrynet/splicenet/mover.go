@@ -43,7 +43,8 @@ type Mover struct {
 	table  Table
 	notes  Notes
 	kernel *conntrack.Kernel
-	raw    int
+	four   int // raw sockets
+	six    int // -1: this kernel has no IPv6
 	netns  int // where taps are opened
 }
 
@@ -53,20 +54,35 @@ func Open(table Table, notes Notes) (*Mover, error) {
 	if err != nil {
 		return nil, err
 	}
-	raw, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.IPPROTO_RAW)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("splicenet: %w", os.NewSyscallError("socket", err)), k.Close())
+	m := &Mover{table: table, notes: notes, kernel: k, four: -1, six: -1, netns: -1}
+	if err := m.open(); err != nil {
+		return nil, errors.Join(fmt.Errorf("splicenet: %w", err), m.Close())
 	}
-	netns, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("splicenet: %w", os.NewSyscallError("open", err)), k.Close(), unix.Close(raw))
+	return m, nil
+}
+
+func (m *Mover) open() (err error) {
+	const kind = unix.SOCK_RAW | unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK
+	if m.four, err = unix.Socket(unix.AF_INET, kind, unix.IPPROTO_RAW); err != nil {
+		return os.NewSyscallError("socket", err)
 	}
-	return &Mover{table: table, notes: notes, kernel: k, raw: raw, netns: netns}, nil
+	// A kernel without IPv6 has no connections of it.
+	if m.six, err = unix.Socket(unix.AF_INET6, kind, unix.IPPROTO_RAW); err != nil && err != unix.EAFNOSUPPORT {
+		return os.NewSyscallError("socket", err)
+	}
+	m.netns, err = unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	return os.NewSyscallError("open", err)
 }
 
 // Close closes it. Connections stay.
 func (m *Mover) Close() error {
-	return errors.Join(m.kernel.Close(), os.NewSyscallError("close", unix.Close(m.raw)), os.NewSyscallError("close", unix.Close(m.netns)))
+	err := m.kernel.Close()
+	for _, fd := range []int{m.four, m.six, m.netns} {
+		if fd >= 0 {
+			err = errors.Join(err, os.NewSyscallError("close", unix.Close(fd)))
+		}
+	}
+	return err
 }
 
 // moving is a move at work.
@@ -114,13 +130,13 @@ func flowOf(j *Job) splice.Flow {
 }
 
 // fit tells whether the kernel's entry is one that can be exchanged: of an established
-// connection of TCP over IPv4 whose server sees the client's own address, and whose client's
+// connection of TCP whose server sees the client's own address, and whose client's
 // numbers nobody changes.
 func fit(r *session.Record) bool {
 	_, _, snat := r.SNAT()
 	_, _, dnat := r.DNAT()
 	adj := r.SeqAdj[1]
-	return r.Proto == unix.IPPROTO_TCP && r.Family == 4 && r.TCP.State == session.TCPEstablished && r.Status&session.StatusAssured != 0 &&
+	return r.Proto == unix.IPPROTO_TCP && r.TCP.State == session.TCPEstablished && r.Status&session.StatusAssured != 0 &&
 		dnat && !snat && r.SeqAdj[0] == session.SeqAdj{} && adj.OffsetBefore == adj.OffsetAfter && r.Helper == session.Name{}
 }
 
@@ -231,7 +247,13 @@ func (m *Mover) step(v *moving, in splice.Input, s *settled) {
 
 // send sends a segment. That it is not sent is as if it were lost.
 func (m *Mover) send(from, to netip.AddrPort, s *splice.Segment) {
-	_ = unix.Sendto(m.raw, splice.AppendPacket(nil, from, to, s), 0, &unix.SockaddrInet4{Addr: to.Addr().As4()})
+	fd, at := m.four, unix.Sockaddr(nil)
+	if to.Addr().Is6() {
+		fd, at = m.six, &unix.SockaddrInet6{Addr: to.Addr().As16()}
+	} else {
+		at = &unix.SockaddrInet4{Addr: to.Addr().As4()}
+	}
+	_ = unix.Sendto(fd, splice.AppendPacket(nil, from, to, s), 0, at)
 }
 
 // settle exchanges entries, and thaws their flows and those that were refused.

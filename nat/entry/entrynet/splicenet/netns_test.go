@@ -27,19 +27,16 @@ import (
 
 const patience = 20 * time.Second
 
-var (
-	web     = netip.MustParseAddrPort("192.0.2.1:80")
-	servers = []netip.AddrPort{netip.MustParseAddrPort("10.0.0.21:8080"), netip.MustParseAddrPort("10.0.0.22:8080")}
-)
-
 // network is
 //
-//	client 192.0.2.9 ── wan [gateway] lan ── server 0, 10.0.0.21, and server 1, 10.0.0.22
-//	          192.0.2.1             10.0.0.1
+//	client 192.0.2.9, 2001:db8:9::9 ── wan [gateway] lan ── server 0, 10.0.0.21, 2001:db8:1::21, and server 1
+//	               192.0.2.1, 2001:db8:9::1   10.0.0.1, 2001:db8:1::1
 //
-// with an entry point at 192.0.2.1:80.
+// with an entry point of one family at the gateway's address, port 80.
 type network struct {
 	t               *testing.T
+	web             netip.AddrPort
+	at              [2]netip.AddrPort // the servers
 	client, gateway *lab.Node
 	servers         [2]*lab.Node
 	wan, lan        *lab.Segment
@@ -50,18 +47,24 @@ type network struct {
 	served          [2]atomic.Int32 // requests that reached a server
 }
 
-func newNetwork(t *testing.T) *network {
+func newNetwork(t *testing.T, six bool) *network {
 	l := lab.NewT(t)
 	wan, lan := l.Segment("wan"), l.Segment("lan")
 	n := &network{t: t, client: l.Node("client"), gateway: l.Node("gateway"), wan: wan, lan: lan}
-	l.Join(n.client, wan, "eth0", "192.0.2.9/24")
-	l.Join(n.gateway, wan, "wan0", "192.0.2.1/24")
-	l.Join(n.gateway, lan, "lan0", "10.0.0.1/24")
+	n.web, n.at = netip.MustParseAddrPort("192.0.2.1:80"), [2]netip.AddrPort{netip.MustParseAddrPort("10.0.0.21:8080"), netip.MustParseAddrPort("10.0.0.22:8080")}
+	if six {
+		n.web, n.at = netip.MustParseAddrPort("[2001:db8:9::1]:80"), [2]netip.AddrPort{netip.MustParseAddrPort("[2001:db8:1::21]:8080"), netip.MustParseAddrPort("[2001:db8:1::22]:8080")}
+	}
+	l.Join(n.client, wan, "eth0", "192.0.2.9/24", "2001:db8:9::9/64")
+	l.Join(n.gateway, wan, "wan0", "192.0.2.1/24", "2001:db8:9::1/64")
+	l.Join(n.gateway, lan, "lan0", "10.0.0.1/24", "2001:db8:1::1/64")
 	n.must(n.gateway.Sysctl("ipv4/ip_forward", "1"))
-	for i, a := range servers {
+	n.must(n.gateway.Sysctl("ipv6/conf/all/forwarding", "1"))
+	for i := range n.servers {
 		n.servers[i] = l.Node(fmt.Sprintf("server%d", i))
-		l.Join(n.servers[i], lan, "eth0", a.Addr().String()+"/24")
+		l.Join(n.servers[i], lan, "eth0", fmt.Sprintf("10.0.0.2%d/24", i+1), fmt.Sprintf("2001:db8:1::2%d/64", i+1))
 		n.must(n.servers[i].Route("default", "10.0.0.1"))
+		n.must(n.servers[i].Route("::/0", "2001:db8:1::1"))
 	}
 	var table *nft.Entries
 	n.must(n.gateway.Do(func() (err error) {
@@ -88,15 +91,15 @@ func newNetwork(t *testing.T) *network {
 		n.must(errors.Join(<-stopped, table.Close(), n.moves.Close(), n.kernel.Close(), n.notes.Close(), n.mover.Close()))
 	})
 	c := entry.Config{Name: "web", Steer: entry.Primary, OnFailure: entry.Keep,
-		Match: entry.Match{Address: web.Addr(), Proto: nat.TCP, Ports: nat.Ports{First: web.Port(), Last: web.Port()}}}
-	for _, a := range servers {
+		Match: entry.Match{Address: n.web.Addr(), Proto: nat.TCP, Ports: nat.Ports{First: n.web.Port(), Last: n.web.Port()}}}
+	for _, a := range n.at {
 		c.Servers = append(c.Servers, entry.Server{Address: a, Weight: 1})
 	}
 	_, err := table.Apply([]entry.Point{entry.New(time.Now(), c).Point()})
 	n.must(err)
-	_, err = n.moves.Apply(servers)
+	_, err = n.moves.Apply(n.at[:])
 	n.must(err)
-	if changed, err := n.moves.Apply(servers); changed || err != nil {
+	if changed, err := n.moves.Apply(n.at[:]); changed || err != nil {
 		t.Errorf("what is there already was written again: %v, %v", changed, err)
 	}
 	return n
@@ -113,7 +116,9 @@ func (n *network) must(err error) {
 func (n *network) serve(i int) *http.Server {
 	n.t.Helper()
 	var l net.Listener
-	n.must(n.servers[i].Do(func() (err error) { l, err = net.Listen("tcp", servers[i].String()); return err }))
+	n.until("an address to listen at", func() bool {
+		return n.servers[i].Do(func() (err error) { l, err = net.Listen("tcp", n.at[i].String()); return err }) == nil
+	})
 	hang := make(chan struct{})
 	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/hang" {
@@ -145,7 +150,9 @@ func (n *network) call() *caller {
 	n.t.Helper()
 	d := net.Dialer{Timeout: patience, KeepAlive: -1}
 	c := &caller{n: n}
-	n.must(n.client.Do(func() (err error) { c.conn, err = d.DialContext(context.Background(), "tcp", web.String()); return err }))
+	n.until("a connection", func() bool {
+		return n.client.Do(func() (err error) { c.conn, err = d.Dial("tcp", n.web.String()); return err }) == nil
+	})
 	n.t.Cleanup(func() { c.conn.Close() })
 	c.r, c.from = bufio.NewReader(c.conn), c.conn.LocalAddr().(*net.TCPAddr).AddrPort()
 	return c
@@ -186,8 +193,12 @@ func (c *caller) answered(path, body, who string) {
 // entry is the kernel's entry of the connection.
 func (c *caller) entry() session.Record {
 	c.n.t.Helper()
-	r, err := c.n.kernel.Get(session.Key{Src: session.AddrFrom(c.from.Addr()), SrcPort: c.from.Port(),
-		Dst: session.AddrFrom(web.Addr()), DstPort: web.Port(), Proto: 6, Family: 4})
+	key := session.Key{Src: session.AddrFrom(c.from.Addr()), SrcPort: c.from.Port(),
+		Dst: session.AddrFrom(c.n.web.Addr()), DstPort: c.n.web.Port(), Proto: 6, Family: 4}
+	if c.from.Addr().Is6() {
+		key.Family = 6
+	}
+	r, err := c.n.kernel.Get(key)
 	c.n.must(err)
 	return r
 }
@@ -195,7 +206,7 @@ func (c *caller) entry() session.Record {
 func (c *caller) move(to int) splicenet.Outcome {
 	c.n.t.Helper()
 	told := 0
-	out, err := c.n.mover.Move([]splicenet.Job{{Record: c.entry(), To: servers[to]}}, func(jobs []int) { told += len(jobs) })
+	out, err := c.n.mover.Move([]splicenet.Job{{Record: c.entry(), To: c.n.at[to]}}, func(jobs []int) { told += len(jobs) })
 	c.n.must(err)
 	if (told == 1) != (out[0].Reason != splice.None) {
 		c.n.t.Errorf("%d refused, with %q", told, out[0].Reason)
@@ -235,7 +246,13 @@ func (n *network) until(what string, ok func() bool) {
 // A hundred requests on one connection, while three servers die: one while nothing is asked, one
 // before it hears the request, and the first one, which has come back and remembers it, again.
 func TestConnectionOutlivesItsServers(t *testing.T) {
-	n := newNetwork(t)
+	for _, six := range []bool{false, true} {
+		t.Run(fmt.Sprintf("six %v", six), func(t *testing.T) { outlives(t, six) })
+	}
+}
+
+func outlives(t *testing.T, six bool) {
+	n := newNetwork(t, six)
 	n.serve(0)
 	n.serve(1)
 	resets := n.watch(n.wan, func(p capture.Packet) bool { return p.Flags&capture.RST != 0 })
@@ -253,7 +270,7 @@ func TestConnectionOutlivesItsServers(t *testing.T) {
 		if out.Reason != splice.None {
 			t.Fatalf("refused: %v", out.Reason)
 		}
-		if r := c.entry(); r.ReplySrc != session.AddrFrom(servers[to].Addr()) || r.Status&session.StatusSeqAdjust == 0 {
+		if r := c.entry(); r.ReplySrc != session.AddrFrom(n.at[to].Addr()) || r.Status&session.StatusSeqAdjust == 0 {
 			t.Fatalf("the kernel's entry is %+v", r)
 		}
 		t.Logf("moved in %v", out.Took)
@@ -285,7 +302,7 @@ func TestConnectionOutlivesItsServers(t *testing.T) {
 // Many connections are moved at once, those on which nothing was said yet among them; and a
 // server that was only cut off is not heard on them any more.
 func TestManyConnections(t *testing.T) {
-	n := newNetwork(t)
+	n := newNetwork(t, false)
 	first := n.serve(0)
 	n.serve(1)
 	const many = 50
@@ -299,7 +316,7 @@ func TestManyConnections(t *testing.T) {
 	}
 	for _, c := range callers {
 		n.until("the server accepts", func() bool { return c.entry().Status&session.StatusAssured != 0 })
-		jobs = append(jobs, splicenet.Job{Record: c.entry(), To: servers[1]})
+		jobs = append(jobs, splicenet.Job{Record: c.entry(), To: n.at[1]})
 	}
 	n.kill(0)
 	out, err := n.mover.Move(jobs, func([]int) { t.Error("some are refused") })
@@ -309,7 +326,7 @@ func TestManyConnections(t *testing.T) {
 			t.Fatalf("connection %d: %+v", i, o)
 		}
 	}
-	old := netip.MustParseAddr("10.0.0.21")
+	old := n.at[0].Addr()
 	strays := n.watch(n.wan, func(p capture.Packet) bool { return p.Src == old || p.Flags&capture.RST != 0 })
 	says := n.watch(n.lan, func(p capture.Packet) bool { return p.Src == old && p.Flags&capture.FIN != 0 })
 	n.revive(0)
@@ -323,14 +340,14 @@ func TestManyConnections(t *testing.T) {
 
 // What cannot be moved stays where it is, as it was, and is told why.
 func TestWhatCannotBeMoved(t *testing.T) {
-	n := newNetwork(t)
+	n := newNetwork(t, false)
 	n.serve(0)
 	waiting := n.call()
 	waiting.ask(1, "0")
 	waiting.send("/hang", "")
 	n.until("the request has come", func() bool { return n.served[0].Load() == 2 })
 	n.until("the request is acknowledged", func() bool {
-		p := n.notes.Position(splice.Ends{Server: servers[0], Client: waiting.from})
+		p := n.notes.Position(splice.Ends{Server: n.at[0], Client: waiting.from})
 		return p.Answered && p.Last.Ack != p.Answer.Ack
 	})
 	idle := n.call()
@@ -341,7 +358,7 @@ func TestWhatCannotBeMoved(t *testing.T) {
 		if out := c.move(1); out.Reason != want {
 			t.Errorf("refused: %q, want %q", out.Reason, want)
 		}
-		if r := c.entry(); r.ReplySrc != session.AddrFrom(servers[0].Addr()) || r.Status&session.StatusSeqAdjust != 0 {
+		if r := c.entry(); r.ReplySrc != session.AddrFrom(n.at[0].Addr()) || r.Status&session.StatusSeqAdjust != 0 {
 			t.Errorf("the kernel's entry is %+v", r)
 		}
 	}

@@ -1,10 +1,12 @@
 package splicenet
 
 import (
+	"encoding/binary"
 	"errors"
 	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -25,7 +27,7 @@ const (
 
 // tap hears what comes in from clients and new servers, before any rule of nftables.
 type tap struct {
-	fd  int
+	fds []int // of each family that there are flows of
 	buf [tapPacket]byte
 	oob [128]byte
 }
@@ -33,13 +35,20 @@ type tap struct {
 func htons(v uint16) uint16 { return v<<8 | v>>8 }
 
 func openTap(netns int, flows []splice.Flow) (*tap, error) {
-	fd, err := packetSocket(netns)
-	if err != nil {
-		return nil, err
-	}
-	t := &tap{fd: fd}
-	if err := t.listen(flows); err != nil {
-		return nil, errors.Join(err, t.close())
+	t := &tap{}
+	for _, six := range []bool{false, true} {
+		of := slices.DeleteFunc(slices.Clone(flows), func(f splice.Flow) bool { return f.Client.Addr().Is6() != six })
+		if len(of) == 0 {
+			continue
+		}
+		fd, err := packetSocket(netns)
+		if err != nil {
+			return nil, errors.Join(err, t.close())
+		}
+		t.fds = append(t.fds, fd)
+		if err := listen(fd, of, six); err != nil {
+			return nil, errors.Join(err, t.close())
+		}
 	}
 	return t, nil
 }
@@ -61,8 +70,8 @@ func packetSocket(netns int) (fd int, err error) {
 	return fd, err
 }
 
-func (t *tap) listen(flows []splice.Flow) error {
-	raw, err := bpf.Assemble(filter(flows))
+func listen(fd int, flows []splice.Flow, six bool) error {
+	raw, err := bpf.Assemble(filter(flows, six))
 	if err != nil {
 		return err
 	}
@@ -70,49 +79,69 @@ func (t *tap) listen(flows []splice.Flow) error {
 	for i, r := range raw {
 		program[i] = unix.SockFilter{Code: r.Op, Jt: r.Jt, Jf: r.Jf, K: r.K}
 	}
-	if err := unix.SetsockoptSockFprog(t.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}); err != nil {
+	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}); err != nil {
 		return os.NewSyscallError("setsockopt SO_ATTACH_FILTER", err)
 	}
-	if unix.SetsockoptInt(t.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, tapBuffer) != nil {
-		if err := unix.SetsockoptInt(t.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, tapBuffer); err != nil {
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, tapBuffer) != nil {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, tapBuffer); err != nil {
 			return os.NewSyscallError("setsockopt SO_RCVBUF", err)
 		}
 	}
-	if err := unix.SetsockoptInt(t.fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1); err != nil {
+	if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1); err != nil {
 		return os.NewSyscallError("setsockopt PACKET_AUXDATA", err)
 	}
-	return os.NewSyscallError("bind", unix.Bind(t.fd, &unix.SockaddrLinklayer{Protocol: htons(unix.ETH_P_IP)}))
+	protocol := uint16(unix.ETH_P_IP)
+	if six {
+		protocol = unix.ETH_P_IPV6
+	}
+	return os.NewSyscallError("bind", unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: htons(protocol)}))
 }
 
-// filter lets pass what comes from a new server or goes to an entry point, of TCP over IPv4.
-func filter(flows []splice.Flow) []bpf.Instruction {
+// filter lets pass what comes from a new server or goes to an entry point, of TCP.
+func filter(flows []splice.Flow, six bool) []bpf.Instruction {
 	from, to := map[netip.Addr]bool{}, map[netip.Addr]bool{}
 	for _, f := range flows {
 		from[f.To.Addr()], to[f.Entry.Addr()] = true, true
 	}
-	program := []bpf.Instruction{bpf.LoadAbsolute{Off: 9, Size: 1}, bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.IPPROTO_TCP, SkipTrue: 1}, bpf.RetConstant{Val: 0}}
+	proto, src, dst := uint32(9), uint32(12), uint32(16)
+	if six {
+		proto, src, dst = 6, 8, 24
+	}
+	program := []bpf.Instruction{bpf.LoadAbsolute{Off: proto, Size: 1}, bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.IPPROTO_TCP, SkipTrue: 1}, bpf.RetConstant{Val: 0}}
 	if len(from)+len(to) > tapEnds {
 		return append(program, bpf.RetConstant{Val: tapPacket})
 	}
 	for _, part := range []struct {
 		offset uint32
 		of     map[netip.Addr]bool
-	}{{12, from}, {16, to}} {
-		program = append(program, bpf.LoadAbsolute{Off: part.offset, Size: 4})
+	}{{src, from}, {dst, to}} {
 		for a := range part.of {
-			b := a.As4()
-			program = append(program, bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3]), SkipTrue: 1},
-				bpf.RetConstant{Val: tapPacket})
+			words := a.AsSlice()
+			for i := 0; i < len(words); i += 4 {
+				// Past the words that are left, two instructions each, and the verdict.
+				past := uint8((len(words)-i-4)/2 + 1)
+				program = append(program, bpf.LoadAbsolute{Off: part.offset + uint32(i), Size: 4},
+					bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: binary.BigEndian.Uint32(words[i:]), SkipTrue: past})
+			}
+			program = append(program, bpf.RetConstant{Val: tapPacket})
 		}
 	}
 	return append(program, bpf.RetConstant{Val: 0})
 }
 
-func (t *tap) close() error { return os.NewSyscallError("close", unix.Close(t.fd)) }
+func (t *tap) close() (err error) {
+	for _, fd := range t.fds {
+		err = errors.Join(err, os.NewSyscallError("close", unix.Close(fd)))
+	}
+	return err
+}
 
 // wait waits until something has come, or until the time has passed.
 func (t *tap) wait(d time.Duration) error {
-	p := []unix.PollFd{{Fd: int32(t.fd), Events: unix.POLLIN}}
+	p := make([]unix.PollFd, len(t.fds))
+	for i, fd := range t.fds {
+		p[i] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
+	}
 	if _, err := unix.Poll(p, int(max(0, (d+time.Millisecond-1)/time.Millisecond))); err != nil && err != unix.EINTR {
 		return os.NewSyscallError("poll", err)
 	}
@@ -122,8 +151,17 @@ func (t *tap) wait(d time.Duration) error {
 // next returns a packet; ok is false when there is none any more. It is valid until the next
 // call. What is spoilt is left out.
 func (t *tap) next() (p splice.Packet, ok bool, err error) {
+	for _, fd := range t.fds {
+		if p, ok, err = t.read(fd); ok || err != nil {
+			return p, ok, err
+		}
+	}
+	return p, false, nil
+}
+
+func (t *tap) read(fd int) (p splice.Packet, ok bool, err error) {
 	for {
-		n, oob, _, _, err := unix.Recvmsg(t.fd, t.buf[:], t.oob[:], 0)
+		n, oob, _, _, err := unix.Recvmsg(fd, t.buf[:], t.oob[:], 0)
 		switch err {
 		case nil:
 		case unix.EINTR, unix.ENETDOWN: // a link has gone
