@@ -84,7 +84,7 @@ type Strain struct {
 	// the window in which one was under way.
 	Resyncs int     `json:"resyncs"`
 	Syncing float64 `json:"syncing"`
-	Synced  int     `json:"synced"` // sessions that gw2 had at the end
+	Synced  int     `json:"synced"` // sessions that gw2 had when it last had all
 }
 
 // RunLoad looks for takeovers that nothing but load has caused. When it returns,
@@ -144,7 +144,7 @@ func (s Strain) String() string {
 	out := fmt.Sprintf("%d false takeovers (%d on the wire), %d deaths; no advert of gw1 for %.1f ms at most, of %d",
 		s.Takeovers, s.Wire, s.Died, s.SilentMS, s.Adverts)
 	if s.Resyncs > 0 {
-		out += fmt.Sprintf("; %d resynchronisations, under way %.0f %% of the time, %d sessions there at the end", s.Resyncs, 100*s.Syncing, s.Synced)
+		out += fmt.Sprintf("; %d resynchronisations, under way %.0f %% of the time, %d sessions after the last whole one", s.Resyncs, 100*s.Syncing, s.Synced)
 	}
 	return out
 }
@@ -249,7 +249,7 @@ func (s *stage) resyncing(ctx context.Context, one *Strain) error {
 		// Who does not answer has just been killed, or has a lot to do: both with a
 		// resynchronisation before it.
 		whole := err == nil && st.Sessions != nil && st.Sessions.InSync
-		if err == nil && st.Sessions != nil {
+		if whole {
 			one.Synced = st.Sessions.Foreign
 		}
 		if !whole {
