@@ -1,0 +1,142 @@
+package keepalived
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strconv"
+)
+
+// realServers makes the list of servers, and returns what they weigh; -1: there are none.
+func (c *converter) realServers(t *Table, v *VirtualServer, s service, steer steering, direct bool) (total int) {
+	keep := len(v.Servers) > 0
+	list := make([]*RealServer, 0, len(v.Servers))
+	seen := map[netip.AddrPort]bool{}
+	heaviest := 0
+	for _, r := range v.Servers {
+		a := r.Address.Addr()
+		switch {
+		case !a.IsValid():
+			continue
+		case s.mark == 0 && a.Is6() != s.address.Is6():
+			c.say(r.At, Fault, "Address family of virtual server and real server %v don't match - skipping real server", a)
+			continue
+		case seen[r.Address]:
+			c.say(r.At, Fault, "real_server %v is there twice - ignoring", r.Address)
+			continue
+		case len(list) == mostServers:
+			c.say(r.At, Warning, "real_server %v: not carried over: a virtual server has %d servers at most", r.Address, mostServers)
+			continue
+		}
+		seen[r.Address] = true
+		list = append(list, r)
+		heaviest = max(heaviest, c.weightOf(v, r))
+		keep = keep && inhibits(v, r)
+	}
+	if len(list) == 0 {
+		return -1
+	}
+	if steer.byWeight {
+		slices.SortStableFunc(list, func(a, b *RealServer) int { return c.weightOf(v, b) - c.weightOf(v, a) })
+	}
+	ports := portsOf(list) && !direct
+	for _, r := range list {
+		total += c.realServer(t, v, r, steer, ports, max(1, (heaviest+mostWeight-1)/mostWeight), keep)
+	}
+	if keep {
+		t.set("on_failure", "keep", Origin{v.At, "inhibit_on_failure"})
+	}
+	return total
+}
+
+// portsOf tells whether servers are written with a port: not if they are called at the
+// one that the client called.
+func portsOf(list []*RealServer) bool {
+	for _, r := range list {
+		if r.Address.Port() == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func inhibits(v *VirtualServer, r *RealServer) bool {
+	return optionOf(r.Options, "inhibit_on_failure").on() || optionOf(v.Options, "inhibit_on_failure").on()
+}
+
+func (c *converter) weightOf(v *VirtualServer, r *RealServer) int {
+	o := optionOf(r.Options, "weight")
+	if !o.set() {
+		o = optionOf(v.Options, "weight")
+	}
+	if !o.set() {
+		return 1
+	}
+	n, err := strconv.Atoi(o.arg(0))
+	if err != nil || n < 0 || n > 65535 {
+		c.say(o.At, Fault, "weight '%s' - must be between 0 and 65535", o.arg(0))
+		return 1
+	}
+	return n
+}
+
+// realServer makes one of the servers, and returns what it weighs.
+func (c *converter) realServer(t *Table, v *VirtualServer, r *RealServer, steer steering, ports bool, scale int, keep bool) int {
+	o := Origin{r.At, "real_server"}
+	one := t.table("servers", o)
+	address := r.Address
+	if !ports && address.Port() != 0 {
+		if v.Address.Port() != 0 && address.Port() != v.Address.Port() {
+			c.say(r.At, Fault, "real_server %v: its port is that which the client calls: by lb_kind DR, or because other servers have none", address)
+		}
+		address = netip.AddrPortFrom(address.Addr(), 0)
+	}
+	text := addressText(address)
+	one.set("address", text, o)
+	check, weigh := c.serverChecks(v, r)
+	if check != "" {
+		one.set("check", check, o)
+	}
+	if weigh != "" {
+		one.set("weigh", weigh, o)
+	}
+	weight := c.weightOf(v, r)
+	written := optionOf(r.Options, "weight")
+	if scale > 1 {
+		c.say(r.At, Note, "real_server %v: weights are divided by %d", r.Address, scale)
+		weight = (weight + scale - 1) / scale
+	}
+	switch {
+	case steer.overflow && weight > 0:
+		one.set("max", weight, Origin{cmp.Or(written.At, r.At), "weight"})
+		weight = 1
+	case !steer.weighs:
+		weight = min(weight, 1)
+	}
+	if weight != 1 {
+		one.set("weight", weight, Origin{cmp.Or(written.At, r.At), "weight"})
+	}
+	if most := optionOf(r.Options, "uthreshold"); most.set() && !steer.overflow {
+		if n, err := strconv.Atoi(most.arg(0)); err == nil && n > 0 {
+			one.set("max", n, most.origin())
+		}
+	}
+	if inhibits(v, r) && !keep {
+		one.set("on_failure", "keep", Origin{r.At, "inhibit_on_failure"})
+	}
+	if alpha := optionOf(append(slices.Clone(r.Options), v.Options...), "alpha"); alpha.on() && check != "" {
+		one.set("doubted", true, alpha.origin())
+	}
+	omega := optionOf(v.Options, "omega").on()
+	c.entryNotify(t, r.Options, "notify_up", []string{"up"}, text, v)
+	c.entryNotify(t, r.Options, "notify_down", ends([]string{"down"}, omega), text, v)
+	return weight
+}
+
+// ends adds that a program is told of the end of the node too.
+func ends(list []string, omega bool) []string {
+	if omega {
+		return append(list, "end")
+	}
+	return list
+}

@@ -1,0 +1,78 @@
+package keepalived
+
+import (
+	"cmp"
+	"strings"
+)
+
+// steering is how servers are chosen.
+type steering struct {
+	name     string
+	weighs   bool
+	byWeight bool // servers in the order of their weights
+	overflow bool // each until it has as many connections as it weighs
+}
+
+// algorithms are those of IPVS.
+var algorithms = map[string]steering{
+	"rr": {name: "round-robin"}, "wrr": {name: "weighted", weighs: true},
+	"lc": {name: "least-connections"}, "wlc": {name: "least-connections", weighs: true},
+	"sed": {name: "least-connections", weighs: true}, "nq": {name: "least-connections", weighs: true}, "twos": {name: "least-connections", weighs: true},
+	"sh": {name: "source-hash", weighs: true}, "mh": {name: "consistent-hash", weighs: true},
+	"dh": {name: "primary"}, "fo": {name: "primary", byWeight: true}, "ovf": {name: "primary", byWeight: true, overflow: true},
+}
+
+func (c *converter) steer(v *VirtualServer, refuse func(Place, Level, string, ...any)) (steering, bool) {
+	o := optionOf(v.Options, "lb_algo", "lvs_sched")
+	name := strings.ToLower(cmp.Or(o.arg(0), "wlc"))
+	s, ok := algorithms[name]
+	switch {
+	case name == "lblc" || name == "lblcr":
+		refuse(o.At, Fatal, "%s: it goes by where a client wants to go, which is of use to caches that are no servers; use sh or wlc", name)
+		return s, false
+	case name == "dh" && (v.Mark != 0 || v.Group != ""):
+		refuse(o.At, Fatal, "dh: it goes by where a client wants to go; use sh")
+		return s, false
+	case !ok:
+		c.say(o.At, Fault, "Invalid lvs_scheduler '%s' - ignoring", name)
+		return algorithms["wlc"], true
+	case name == "sed" || name == "nq" || name == "twos":
+		c.say(o.At, Note, "%s is carried over as least-connections", name)
+	case name == "dh":
+		c.say(o.At, Note, "dh: to one address everything goes to one server: the first that is there")
+	}
+	return s, true
+}
+
+// kind tells whether servers answer past this node, and refuses other ways.
+func (c *converter) kind(v *VirtualServer, refuse func(Place, Level, string, ...any)) (direct, ok bool) {
+	read := func(list []Option, def string) (string, Option) {
+		o := optionOf(list, "lb_kind", "lvs_method")
+		method := strings.ToUpper(cmp.Or(o.arg(0), def))
+		if method != "NAT" && method != "DR" && method != "TUN" {
+			c.say(o.At, Fault, "Unknown forwarding method '%s' - ignoring", method)
+			return def, o
+		}
+		return method, o
+	}
+	of, o := read(v.Options, "NAT")
+	all := of
+	for i, r := range v.Servers {
+		method, own := read(r.Options, of)
+		if own.set() {
+			o = own
+		}
+		if i == 0 {
+			all = method
+		}
+		if method != all {
+			refuse(o.At, Fatal, "lvs_method %s beside %s: all servers of a virtual server get packets in one way", method, all)
+			return false, false
+		}
+	}
+	if all == "TUN" {
+		refuse(o.At, Fatal, "lb_kind TUN: packets are not tunnelled to servers; use NAT, or DR where servers are on a link of this node")
+		return false, false
+	}
+	return all == "DR", true
+}
