@@ -1,14 +1,10 @@
 package nft
 
 import (
-	"encoding/binary"
 	"errors"
-	"fmt"
-	"hash/crc32"
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -16,7 +12,6 @@ import (
 	"time"
 
 	"github.com/google/nftables"
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"understudy/health"
@@ -25,193 +20,6 @@ import (
 )
 
 // Entry points in the lab: clients are outside, servers inside, several on one host.
-
-// servers are the addresses of the servers of a family.
-func servers(six bool) []netip.Addr {
-	base := netip.MustParseAddr("10.0.0.20")
-	if six {
-		base = netip.MustParseAddr("fd00:10::20")
-	}
-	out := []netip.Addr{}
-	for range 3 {
-		base = base.Next()
-		out = append(out, base)
-	}
-	return out
-}
-
-// entryLab is a lab of both families whose host inside has the servers' addresses.
-type entryLab struct {
-	*lab
-	e *Entries
-}
-
-func newEntryLab(t testing.TB) *entryLab {
-	t.Helper()
-	l := &entryLab{lab: active6(t)}
-	l.client.sysctl("ipv6/conf/eth0/accept_dad", "0")
-	for _, six := range []bool{false, true} {
-		for _, a := range servers(six) {
-			l.client.address("eth0", netip.PrefixFrom(a, map[bool]int{false: 24, true: 64}[six]).String())
-		}
-	}
-	for _, a := range servers(true) {
-		l.gateway.finds("lan0", a)
-	}
-	l.e = l.entries()
-	return l
-}
-
-// entries is one more program on the gateway.
-func (l *entryLab) entries() *Entries {
-	l.t.Helper()
-	e, err := OpenEntries(Config{NetNS: int(l.gateway.handle)})
-	l.must(err)
-	l.t.Cleanup(func() { _ = e.Close() })
-	l.must(e.SetUnknown(UnknownReset))
-	return e
-}
-
-// web is an entry point with three servers; change, if not nil, makes another of it.
-func web(six bool, steer entry.Steer, change func(*entry.Config)) *entry.Set {
-	c := entry.Config{Name: "web", Steer: steer, OnFailure: entry.Reset,
-		Match: entry.Match{Address: vip2, Proto: nat.TCP, Ports: nat.Ports{First: 8080, Last: 8080}}}
-	if six {
-		c.Match.Address = other6
-	}
-	for i, a := range servers(six) {
-		c.Servers = append(c.Servers, entry.Server{Address: netip.AddrPortFrom(a, 80), Check: fmt.Sprint(i), Weight: 1})
-	}
-	if change != nil {
-		change(&c)
-	}
-	return entry.New(time.Now(), c)
-}
-
-// is tells the set how a server is, and the kernel what comes of it.
-func (l *entryLab) is(s *entry.Set, server int, state health.State) {
-	l.t.Helper()
-	if out := s.Step(time.Now(), entry.Input{Kind: entry.InHealth, Check: fmt.Sprint(server), State: state}); out.Changed {
-		l.must(l.e.Steer(s.Point()))
-	}
-}
-
-// serve has every server accept connections at a port; what it says to each is which
-// server it is.
-func (l *entryLab) serve(six bool, port uint16) {
-	l.t.Helper()
-	for i, a := range servers(six) {
-		var ln net.Listener
-		l.client.do(func() (err error) {
-			for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) { // a fresh address of IPv6 takes a moment
-				if ln, err = net.Listen("tcp", netip.AddrPortFrom(a, port).String()); err == nil || time.Now().After(end) {
-					return err
-				}
-			}
-		})
-		l.t.Cleanup(func() { ln.Close() })
-		go func() {
-			for {
-				c, err := ln.Accept()
-				if err != nil {
-					return
-				}
-				go func() {
-					defer c.Close()
-					_ = c.SetDeadline(time.Now().Add(20 * time.Second))
-					b := make([]byte, 1)
-					for {
-						if _, err := io.ReadFull(c, b); err != nil {
-							return
-						}
-						if _, err := c.Write([]byte{byte('0' + i)}); err != nil {
-							return
-						}
-					}
-				}()
-			}
-		}()
-	}
-}
-
-// call connects from an address outside (or any, if it is invalid) to the entry point.
-func (l *entryLab) call(from netip.Addr, to netip.AddrPort) (net.Conn, error) {
-	var conn net.Conn
-	var failed error
-	l.server.do(func() error {
-		family, local, remote := unix.AF_INET, unix.Sockaddr(nil), unix.Sockaddr(nil)
-		if to.Addr().Is6() {
-			family, remote = unix.AF_INET6, &unix.SockaddrInet6{Addr: to.Addr().As16(), Port: int(to.Port())}
-		} else {
-			remote = &unix.SockaddrInet4{Addr: to.Addr().As4(), Port: int(to.Port())}
-		}
-		if from.Is6() {
-			local = &unix.SockaddrInet6{Addr: from.As16()}
-		} else if from.IsValid() {
-			local = &unix.SockaddrInet4{Addr: from.As4()}
-		}
-		fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			return err
-		}
-		f := os.NewFile(uintptr(fd), "tcp")
-		defer f.Close()
-		if local != nil {
-			for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) { // a fresh address of IPv6 takes a moment
-				if err := unix.Bind(fd, local); err == nil {
-					break
-				} else if time.Now().After(end) {
-					return err
-				}
-			}
-		}
-		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Sec: 5}); err != nil {
-			return err
-		}
-		if failed = unix.Connect(fd, remote); failed != nil {
-			return nil
-		}
-		conn, err = net.FileConn(f)
-		return err
-	})
-	if conn != nil {
-		l.t.Cleanup(func() { conn.Close() })
-		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
-	}
-	return conn, failed
-}
-
-// ask returns which server answers on a connection: bytes go both ways.
-func (l *entryLab) ask(c net.Conn) int {
-	l.t.Helper()
-	b := []byte{'?'}
-	_, err := c.Write(b)
-	l.must(err)
-	_, err = io.ReadFull(c, b)
-	l.must(err)
-	return int(b[0] - '0')
-}
-
-// who connects, and returns which server answers.
-func (l *entryLab) who(from netip.Addr, to netip.AddrPort) int {
-	l.t.Helper()
-	c, err := l.call(from, to)
-	l.must(err)
-	defer c.Close()
-	return l.ask(c)
-}
-
-func at(s *entry.Set) netip.AddrPort {
-	m := s.Config().Match
-	return netip.AddrPortFrom(m.Address, m.Ports.First)
-}
-
-// both runs a test over both families.
-func both(t *testing.T, f func(t *testing.T, six bool)) {
-	for _, six := range []bool{false, true} {
-		t.Run(map[bool]string{false: "IPv4", true: "IPv6"}[six], func(t *testing.T) { f(t, six) })
-	}
-}
 
 // The first server has all; when it dies, the next one has; when it is back, it has again.
 func TestEntryPrimary(t *testing.T) {
@@ -389,14 +197,6 @@ func TestEntryPersist(t *testing.T) {
 	})
 }
 
-// client0 is the host outside.
-func (l *entryLab) client0(six bool) netip.Addr {
-	if six {
-		return outside6
-	}
-	return outside
-}
-
 // What nobody serves is refused, at once; when there is a server again it serves.
 func TestEntryWithoutServers(t *testing.T) {
 	both(t, func(t *testing.T, six bool) {
@@ -494,155 +294,6 @@ func TestEntryUnknownFlows(t *testing.T) {
 			t.Errorf("a server got %v", before)
 		}
 	})
-}
-
-func (l *entryLab) capture0(s space, six bool) capture {
-	if six {
-		return s.capture6()
-	}
-	return s.capture()
-}
-
-// forget empties the gateway's table of connections.
-func (l *entryLab) forget() {
-	l.t.Helper()
-	l.gateway.do(func() error { return netlink.ConntrackTableFlush(netlink.ConntrackTable) })
-}
-
-// A range of ports, to servers that are called at the port that the client called.
-func TestEntryPortRange(t *testing.T) {
-	both(t, func(t *testing.T, six bool) {
-		l := newEntryLab(t)
-		l.serve(six, 8085)
-		l.serve(six, 8080)
-		s := web(six, entry.RoundRobin, func(c *entry.Config) {
-			c.Match.Ports = nat.Ports{First: 8080, Last: 8089}
-			for i := range c.Servers {
-				c.Servers[i].Address = netip.AddrPortFrom(c.Servers[i].Address.Addr(), 0)
-			}
-		})
-		_, err := l.e.Apply([]entry.Point{s.Point()})
-		l.must(err)
-		for _, port := range []uint16{8080, 8085} {
-			seen := map[int]bool{}
-			for range 3 {
-				seen[l.who(netip.Addr{}, netip.AddrPortFrom(at(s).Addr(), port))] = true
-			}
-			if len(seen) != 3 {
-				t.Errorf("port %d: servers %v have answered, want all", port, seen)
-			}
-		}
-		if _, err := l.call(netip.Addr{}, netip.AddrPortFrom(at(s).Addr(), 8090)); !errors.Is(err, unix.ECONNREFUSED) {
-			t.Errorf("a port beside the range: %v", err)
-		}
-	})
-}
-
-// By a mark that rules of the operator's give.
-func TestEntryByMark(t *testing.T) {
-	both(t, func(t *testing.T, six bool) {
-		l := newEntryLab(t)
-		l.serve(six, 80)
-		l.gateway.do(func() error {
-			c, err := nftables.New()
-			if err != nil {
-				return err
-			}
-			return MarkPort(c, 9090, 16)
-		})
-		s := web(six, entry.RoundRobin, func(c *entry.Config) { c.Match = entry.Match{Mark: 16} })
-		_, err := l.e.Apply([]entry.Point{s.Point()})
-		l.must(err)
-		to := netip.AddrPortFrom(vip2, 9090)
-		if six {
-			to = netip.AddrPortFrom(other6, 9090)
-		}
-		seen := map[int]bool{}
-		for range 3 {
-			seen[l.who(netip.Addr{}, to)] = true
-		}
-		if len(seen) != 3 {
-			t.Errorf("servers %v have answered, want all", seen)
-		}
-		for i := range 3 {
-			l.is(s, i, health.Down)
-		}
-		if _, err := l.call(netip.Addr{}, to); !errors.Is(err, unix.ECONNREFUSED) {
-			t.Errorf("nobody serves: %v", err)
-		}
-	})
-}
-
-// Datagrams and chunks of SCTP, both ways.
-func TestEntryUDPAndSCTP(t *testing.T) {
-	both(t, func(t *testing.T, six bool) {
-		for _, proto := range []nat.Proto{nat.UDP, nat.SCTP} {
-			t.Run(proto.String(), func(t *testing.T) {
-				l := newEntryLab(t)
-				s := web(six, entry.Primary, func(c *entry.Config) { c.Match.Proto = proto })
-				_, err := l.e.Apply([]entry.Point{s.Point()})
-				l.must(err)
-				home, seen := l.capture0(l.client, six), l.capture0(l.server, six)
-				client, server := netip.AddrPortFrom(l.client0(six), 4000), s.Config().Servers[0].Address
-				l.server.chunk(byte(proto), client, at(s), 1)
-				home.chunk(byte(proto), client, server)
-				l.client.chunk(byte(proto), server, client, 2)
-				seen.chunk(byte(proto), at(s), client)
-				// The server has died, the flow is forgotten: the next one is steered anew.
-				l.is(s, 0, health.Down)
-				l.forget()
-				l.server.chunk(byte(proto), client, at(s), 1)
-				home.chunk(byte(proto), client, s.Config().Servers[1].Address)
-			})
-		}
-	})
-}
-
-// chunk sends a datagram, or an INIT (kind 1) or INIT ACK (2) of SCTP (RFC 9260 section 3.3.2).
-func (s space) chunk(proto byte, from, to netip.AddrPort, kind byte) {
-	s.t.Helper()
-	if proto == byte(nat.UDP) {
-		s.send(packet{src: from.Addr(), dst: to.Addr(), proto: proto, sport: from.Port(), dport: to.Port()})
-		return
-	}
-	b := make([]byte, 12+20)
-	binary.BigEndian.PutUint16(b, from.Port())
-	binary.BigEndian.PutUint16(b[2:], to.Port())
-	if kind == 2 {
-		binary.BigEndian.PutUint32(b[4:], 77) // the tag that INIT asked for
-	}
-	b[12], b[15] = kind, 20
-	binary.BigEndian.PutUint32(b[16:], 77)
-	binary.BigEndian.PutUint32(b[20:], 1500)
-	binary.BigEndian.PutUint16(b[24:], 1)
-	binary.BigEndian.PutUint16(b[26:], 1)
-	binary.LittleEndian.PutUint32(b[8:], crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)))
-	s.do(func() error {
-		family, addr, local := unix.AF_INET, unix.Sockaddr(nil), unix.Sockaddr(nil)
-		if to.Addr().Is6() {
-			family, addr, local = unix.AF_INET6, &unix.SockaddrInet6{Addr: to.Addr().As16()}, &unix.SockaddrInet6{Addr: from.Addr().As16()}
-		} else {
-			addr, local = &unix.SockaddrInet4{Addr: to.Addr().As4()}, &unix.SockaddrInet4{Addr: from.Addr().As4()}
-		}
-		fd, err := unix.Socket(family, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_SCTP)
-		if err != nil {
-			return err
-		}
-		defer unix.Close(fd)
-		if err := unix.Bind(fd, local); err != nil {
-			return err
-		}
-		return unix.Sendto(fd, b, 0, addr)
-	})
-}
-
-// chunk waits for a packet of the protocol, and wants it from and to these.
-func (c capture) chunk(proto byte, from, to netip.AddrPort) {
-	c.t.Helper()
-	_, got := c.until("packet", func(p packet) bool { return p.proto == proto })
-	if got.src != from.Addr() || got.dst != to.Addr() || proto == byte(nat.UDP) && (got.sport != from.Port() || got.dport != to.Port()) {
-		c.t.Errorf("%v, want %v to %v", got, from, to)
-	}
 }
 
 // Who is in the servers' own network, or a server itself, reaches the entry point; who is
