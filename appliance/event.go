@@ -1,7 +1,6 @@
 package appliance
 
 import (
-	"net/netip"
 	"time"
 
 	"understudy/health"
@@ -30,7 +29,7 @@ type (
 		// Late is how long ago the election decided so, and Heard what it went by. They
 		// are told to people; no decision follows from them.
 		Late  time.Duration
-		Heard []Heard
+		Heard []vrrp.Heard
 	}
 
 	// Fenced tells that a group's identity was taken out of service without Core,
@@ -158,17 +157,6 @@ type GroupState struct {
 	State   vrrp.State
 	Term    uint64
 	Leaving bool
-}
-
-// Heard is what one router of a group had heard of others when the group changed its state.
-type Heard struct {
-	Router        string
-	Family        uint8
-	Priority      uint8         // own, as advertised
-	Rival         netip.Addr    // heard last; invalid: nobody ever was
-	RivalPriority uint8         // 0: it gave the role up
-	Silence       time.Duration // since then
-	Waits         time.Duration // Active_Down_Interval
 }
 
 // Took is how long it took to do what a Want asks for.

@@ -46,7 +46,7 @@ func (n *node) onElection(ctx context.Context, m election.Message) {
 		n.saysTransition(ctx, m)
 		n.runner.Post(appliance.Transition{
 			GroupState: appliance.GroupState{Group: m.Group, State: m.To, Term: m.Term, Leaving: m.Leaving},
-			Cause:      m.Cause, Late: m.Decided.Since(), Heard: heard(m.Heard),
+			Cause:      m.Cause, Late: m.Decided.Since(), Heard: m.Heard,
 		})
 	case election.Inferior:
 		n.outranks(m)
@@ -103,14 +103,6 @@ func (n *node) awaitRespawn(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
-}
-
-func heard(in []vrrp.Heard) []appliance.Heard {
-	out := make([]appliance.Heard, 0, len(in))
-	for _, h := range in {
-		out = append(out, appliance.Heard(h))
-	}
-	return out
 }
 
 func groupStates(in []election.GroupState) []appliance.GroupState {

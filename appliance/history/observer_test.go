@@ -54,7 +54,7 @@ func (s *script) backup() {
 	s.at(time.Second, appliance.Synced{Connected: true, InSync: true, Lag: 200 * time.Microsecond})
 }
 
-var rival = appliance.Heard{Router: "lan", Family: 4, Priority: 100, Rival: netip.MustParseAddr("10.0.0.2"), RivalPriority: 200,
+var rival = vrrp.Heard{Router: "lan", Family: 4, Priority: 100, Rival: netip.MustParseAddr("10.0.0.2"), RivalPriority: 200,
 	Silence: 361 * time.Millisecond, Waits: 360 * time.Millisecond}
 
 // A takeover says why, what was known, and how long each part took.
@@ -62,7 +62,7 @@ func TestWhyDidWeFailOver(t *testing.T) {
 	s := newScript(t)
 	s.backup()
 	out := s.at(10*time.Second, appliance.Transition{GroupState: state(vrrp.Active, 5), Cause: "active-down", Late: 100 * time.Microsecond,
-		Heard: []appliance.Heard{rival, {Router: "wan", Family: 4, Priority: 100, Rival: netip.MustParseAddr("203.0.113.2"), RivalPriority: 200,
+		Heard: []vrrp.Heard{rival, {Router: "wan", Family: 4, Priority: 100, Rival: netip.MustParseAddr("203.0.113.2"), RivalPriority: 200,
 			Silence: 390 * time.Millisecond, Waits: 360 * time.Millisecond}}}, hold(2, true))
 	if len(out) != 1 || !out[0].Open || out[0].From != "backup" || out[0].To != "active" || out[0].Term != 5 {
 		t.Fatalf("the takeover begins as %+v", out)
@@ -122,15 +122,15 @@ func TestEvidence(t *testing.T) {
 
 // Why a group became Active, by what was heard.
 func TestReasons(t *testing.T) {
-	with := func(priority uint8, silence time.Duration) []appliance.Heard {
+	with := func(priority uint8, silence time.Duration) []vrrp.Heard {
 		h := rival
 		h.RivalPriority, h.Silence = priority, silence
-		return []appliance.Heard{h}
+		return []vrrp.Heard{h}
 	}
 	for _, row := range []struct {
 		name, cause string
 		to          vrrp.State
-		heard       []appliance.Heard
+		heard       []vrrp.Heard
 		want        string
 		detect      bool
 	}{
@@ -138,7 +138,7 @@ func TestReasons(t *testing.T) {
 		{"died, of lower priority", "active-down", vrrp.Active, with(50, 359*time.Millisecond), "10.0.0.2 (priority 50) was not heard any more", true},
 		{"gave up", "active-down", vrrp.Active, with(0, 60*time.Millisecond), "10.0.0.2 has given it up", false},
 		{"preempted", "active-down", vrrp.Active, with(50, 60*time.Millisecond), "10.0.0.2 is active with priority 50, this node has 100", false},
-		{"alone", "active-down", vrrp.Active, []appliance.Heard{{Router: "lan"}}, "nobody else is active", false},
+		{"alone", "active-down", vrrp.Active, []vrrp.Heard{{Router: "lan"}}, "nobody else is active", false},
 		{"long gone", "active-down", vrrp.Active, with(200, time.Hour), "nobody else is active", false},
 		{"nothing said", "active-down", vrrp.Active, nil, "nobody else is active", false},
 		{"outranked", "better-active", vrrp.Backup, with(200, 0), "10.0.0.2 is active with priority 200, this node has 100", false},
@@ -174,7 +174,7 @@ func TestEveryCauseHasWords(t *testing.T) {
 func TestStory(t *testing.T) {
 	s := newScript(t)
 	s.backup()
-	s.at(2*time.Second, appliance.Transition{GroupState: state(vrrp.Active, 1), Cause: "active-down", Heard: []appliance.Heard{rival}}, hold(2, true), appliance.Prepare{})
+	s.at(2*time.Second, appliance.Transition{GroupState: state(vrrp.Active, 1), Cause: "active-down", Heard: []vrrp.Heard{rival}}, hold(2, true), appliance.Prepare{})
 	s.at(3*time.Second, appliance.Prepared{Group: "gateway"}, hold(3, true))
 	s.at(3*time.Second, appliance.Applied{Gen: 3}, appliance.Announce{Group: "gateway"})
 	s.at(4*time.Second, appliance.LinkChanged{Name: "wan0", Up: true}) // no news

@@ -24,7 +24,7 @@ func sentence(group string, was vrrp.State, ev appliance.Transition) string {
 }
 
 // reason puts the word for a cause into words, with who was heard.
-func reason(cause string, heard []appliance.Heard) string {
+func reason(cause string, heard []vrrp.Heard) string {
 	switch vrrp.Cause(cause) {
 	case vrrp.CauseActiveDown:
 		return activeDown(heard)
@@ -37,7 +37,7 @@ func reason(cause string, heard []appliance.Heard) string {
 }
 
 // activeDown says why nobody else was Active any more, or nobody better.
-func activeDown(heard []appliance.Heard) string {
+func activeDown(heard []vrrp.Heard) string {
 	h := foremost(heard)
 	switch {
 	case h == nil || !h.Rival.IsValid():
@@ -57,10 +57,10 @@ const old = time.Minute
 
 // preempted tells whether the rival was still there, and outranked: half of the time that
 // its silence would have taken had not passed.
-func preempted(h *appliance.Heard) bool { return h.Silence < h.Waits/2 && h.RivalPriority < h.Priority }
+func preempted(h *vrrp.Heard) bool { return h.Silence < h.Waits/2 && h.RivalPriority < h.Priority }
 
 // foremost is the router whose rival was heard last; nil: there is none.
-func foremost(heard []appliance.Heard) (h *appliance.Heard) {
+func foremost(heard []vrrp.Heard) (h *vrrp.Heard) {
 	for i := range heard {
 		if x := &heard[i]; h == nil || x.Rival.IsValid() && (!h.Rival.IsValid() || x.Silence < h.Silence) {
 			h = x
@@ -71,7 +71,7 @@ func foremost(heard []appliance.Heard) (h *appliance.Heard) {
 
 // silence is since when nobody was heard who would have kept the group from becoming
 // Active: on no member. Someone who gave it up, or was outranked, was heard.
-func silence(heard []appliance.Heard) (time.Duration, bool) {
+func silence(heard []vrrp.Heard) (time.Duration, bool) {
 	h := foremost(heard)
 	if h == nil || !h.Rival.IsValid() || h.RivalPriority == 0 || preempted(h) || h.Silence > old {
 		return 0, false
@@ -79,7 +79,7 @@ func silence(heard []appliance.Heard) (time.Duration, bool) {
 	return h.Silence, true
 }
 
-func heardLines(heard []appliance.Heard) (lines []string) {
+func heardLines(heard []vrrp.Heard) (lines []string) {
 	for _, h := range heard {
 		name := h.Router
 		if h.Family == 6 {
@@ -97,7 +97,7 @@ func heardLines(heard []appliance.Heard) (lines []string) {
 }
 
 // evidence is what was known when a group changed its state.
-func (o *Observer) evidence(now time.Time, g *group, heard []appliance.Heard) []string {
+func (o *Observer) evidence(now time.Time, g *group, heard []vrrp.Heard) []string {
 	lines := heardLines(heard)
 	for _, s := range o.sources {
 		if s.state.String() == "down" {
