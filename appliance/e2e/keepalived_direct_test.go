@@ -11,28 +11,7 @@ import (
 )
 
 // keepalivedDirect is a load balancer whose servers answer past it.
-const keepalivedDirect = `
-vrrp_sync_group gateway {
-    group { lan wan }
-}
-vrrp_instance lan {
-    interface lan0
-    virtual_router_id 51
-    version 3
-    advert_int 0.1
-    virtual_ipaddress { 10.0.0.1/24 }
-}
-vrrp_instance wan {
-    interface wan0
-    virtual_router_id 52
-    version 3
-    advert_int 0.1
-    virtual_ipaddress {
-        203.0.113.1/24
-        203.0.113.10
-    }
-}
-virtual_server 203.0.113.10 8443 {
+const keepalivedDirect = keepalivedGateway + `virtual_server 203.0.113.10 8443 {
     delay_loop 1
     retry 1
     delay_before_retry 0.2

@@ -34,14 +34,8 @@ const (
 // kaPage is what a web server of them says while it is well.
 const kaPage = "all is well, load 7\n"
 
-// keepalivedServers is a load balancer's configuration: a virtual_server for each kind of
-// check, on a port of its own, with two servers each and the same service behind.
-const keepalivedServers = `
-global_defs {
-    router_id lb
-    enable_script_security
-}
-vrrp_sync_group gateway {
+// keepalivedGateway are the instances of a load balancer, which move together.
+const keepalivedGateway = `vrrp_sync_group gateway {
     group { lan wan }
 }
 vrrp_instance lan {
@@ -61,7 +55,16 @@ vrrp_instance wan {
         203.0.113.10
     }
 }
-$SERVICE= \
+`
+
+// keepalivedServers is a load balancer's configuration: a virtual_server for each kind of
+// check, on a port of its own, with two servers each and the same service behind.
+const keepalivedServers = `
+global_defs {
+    router_id lb
+    enable_script_security
+}
+` + keepalivedGateway + `$SERVICE= \
 virtual_server 203.0.113.10 ${PORT} { \
     delay_loop 1 \
     retry 1 \
