@@ -28,6 +28,7 @@ var layers = map[string][]string{
 	"nat/entry":          {"nat", "health"},
 	"nat/session":        nil,
 	"nat/splice":         nil,
+	"nat/splice/bytelog": {"nat/splice"},
 	"health":             nil,
 	"health/expect":      nil,
 	"health/heartbeat":   nil,
@@ -108,7 +109,7 @@ var layers = map[string][]string{
 }
 
 // pure packages decide and do nothing else.
-var pure = []string{"vrrp", "vrrp/witness", "garp", "garp/ra", "lacp", "nat", "nat/entry", "nat/session", "nat/splice", "health", "health/expect", "health/heartbeat", "health/sdnotify", "appliance", "appliance/identity", "appliance/history", "appliance/sim", "appliance/trend"}
+var pure = []string{"vrrp", "vrrp/witness", "garp", "garp/ra", "lacp", "nat", "nat/entry", "nat/session", "nat/splice", "nat/splice/bytelog", "health", "health/expect", "health/heartbeat", "health/sdnotify", "appliance", "appliance/identity", "appliance/history", "appliance/sim", "appliance/trend"}
 
 // notPure is what a pure package may not import of the standard library.
 var notPure = []string{"os", "net", "syscall", "sync", "context", "log", "math/rand", "math/rand/v2", "unsafe", "runtime"}

@@ -15,6 +15,7 @@ const (
 	RST
 	PSH
 	ACK
+	URG
 )
 
 // Segment is one of TCP.
@@ -32,6 +33,8 @@ type Options struct {
 	SACK   bool   // selective acknowledgements are permitted (RFC 2018)
 	Scaled bool   // there is a window scale (RFC 7323), which is Scale
 	Scale  uint8
+	// Stamped: there are timestamps (RFC 7323). Nothing is ever sent with them.
+	Stamped bool
 }
 
 // End is the sequence number behind the segment.
@@ -55,9 +58,11 @@ const (
 	optionMSS    = 2
 	optionScale  = 3
 	optionSACK   = 4
+	optionStamps = 8
 	lengthMSS    = 4
 	lengthScale  = 3
 	lengthSACK   = 2
+	lengthStamps = 10
 	dontFragment = 0x40
 )
 
@@ -159,18 +164,24 @@ func header(b []byte) (p Packet, segment, data, end int, ok bool) {
 		return p, 0, 0, 0, false
 	}
 	p.From, p.To = netip.AddrPortFrom(from, binary.BigEndian.Uint16(s)), netip.AddrPortFrom(to, binary.BigEndian.Uint16(s[2:]))
-	p.Segment = Segment{Seq: binary.BigEndian.Uint32(s[4:]), Ack: binary.BigEndian.Uint32(s[8:]), Flags: Flags(s[13] & 0x1f),
+	p.Segment = Segment{Seq: binary.BigEndian.Uint32(s[4:]), Ack: binary.BigEndian.Uint32(s[8:]), Flags: Flags(s[13] & 0x3f),
 		Window: binary.BigEndian.Uint16(s[14:])}
 	return p, segment, data, end, true
 }
 
 // ParsePacket reads an IP packet with a whole segment of TCP. Its data are those of b.
-func ParsePacket(b []byte) (p Packet, ok bool) {
+func ParsePacket(b []byte) (p Packet, ok bool) { return parse(b, false) }
+
+// ParseUnsummed is ParsePacket for one whose checksum has still to be made, as the kernel says: it
+// has never been on a wire, or was put together of sound ones here. It is taken for sound.
+func ParseUnsummed(b []byte) (p Packet, ok bool) { return parse(b, true) }
+
+func parse(b []byte, sound bool) (p Packet, ok bool) {
 	p, segment, data, end, ok := header(b)
 	if !ok || end > len(b) {
 		return Packet{}, false
 	}
-	p.Sound = checksum(p.From.Addr(), p.To.Addr(), b[segment:end]) == 0xffff
+	p.Sound = sound || checksum(p.From.Addr(), p.To.Addr(), b[segment:end]) == 0xffff
 	p.Segment.Data = b[data:end]
 	if p.Segment.Flags&SYN != 0 {
 		p.Segment.Options = parseOptions(b[segment+headerTCP : data])
@@ -194,6 +205,8 @@ func parseOptions(b []byte) (o Options) {
 			o.Scaled, o.Scale = true, b[2]
 		case kind == optionSACK && n == lengthSACK:
 			o.SACK = true
+		case kind == optionStamps && n == lengthStamps:
+			o.Stamped = true
 		}
 		b = b[b[1]:]
 	}

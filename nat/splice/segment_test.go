@@ -30,6 +30,9 @@ func TestPacketsThereAndBack(t *testing.T) {
 			if p, ok := ParsePacket(b); ok && p.Sound {
 				t.Errorf("%+v is sound with a bit of it changed", s)
 			}
+			if p, ok := ParseUnsummed(b); !ok || !p.Sound {
+				t.Errorf("%+v without a checksum is %+v, %v", s, p, ok)
+			}
 		}
 	}
 }
@@ -41,7 +44,7 @@ func TestPacketOfAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	p, ok := ParsePacket(b)
-	want := Options{MSS: 1460, SACK: true, Scaled: true, Scale: 7}
+	want := Options{MSS: 1460, SACK: true, Scaled: true, Scale: 7, Stamped: true}
 	if !ok || p.Sound || p.Segment.Options != want || p.Segment.Seq != 0x12345678 || p.Segment.End() != 0x12345679 {
 		t.Errorf("%+v, %v", p, ok)
 	}
