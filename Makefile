@@ -22,7 +22,7 @@ GUESTDIR := $(or $(UNDERSTUDY_GUEST_DIR),/var/cache/understudy-guest)
 TOTAL   := $(or $(TEST_TOTAL),/tmp/understudy-test-total.$(shell id -u))
 SUM     := $(GO) run ./.ci/testsum -total $(TOTAL)
 
-.PHONY: help build demo test test-unit test-sim test-kernel test-interop test-web test-packages packages test-guest mutations verify bench bench-vrrp bench-sessions bench-checks bench-nat fuzz soak soak-sim soak-sessions clean tools
+.PHONY: help build demo test test-unit test-sim test-kernel test-interop test-web test-packages packages test-guest mutations verify bench bench-vrrp bench-sessions bench-checks bench-nat bench-transport fuzz soak soak-sim soak-sessions clean tools
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -124,6 +124,10 @@ bench-checks: build tools ## thousands of TCP checks, beside keepalived's checke
 bench-nat: build tools ## translation beside a rule a mapping, entry points, checks beside keepalived's; also into dist/bench-nat.txt (root)
 	@mkdir -p dist
 	@.ci/bench-nat $(BIN) dist/bench-nat.txt
+
+bench-transport: build ## connections that outlive their server: stall, cost of a packet, memory; also into dist/bench-transport.txt (root)
+	@mkdir -p dist
+	@$(BIN) bench transport 2>&1 | tee dist/bench-transport.txt
 
 FUZZTIME ?= 20s
 fuzz: ## every fuzz target for FUZZTIME each

@@ -28,6 +28,8 @@
 //	versus.go    the same beside conntrackd; truths.go compares tables
 //	steering.go  entry points: how even each way to steer is, and who moves
 //	death.go     a server dies under its connections
+//	transport.go connections that outlive their server: how long clients wait
+//	             (transport_stall.go), what packets and connections cost (transport_packets.go)
 //	bed.go       two gateways and a program that replicates: bed_ours.go,
 //	             bed_conntrackd.go; lives.go, packets.go and connections.go make sessions
 //	mappings.go  many mappings of addresses: load, change, and what a flow pays

@@ -27,7 +27,7 @@ func newBench() *cobra.Command {
 			return &codeError{code: exitUsage, quiet: true, err: errors.New("nothing to measure given")}
 		},
 	}
-	c.AddCommand(newBenchCrash(), newBenchTakeover(), newBenchVRRP(), newBenchSessions(), newBenchChecks(), newBenchNAT(), newBenchPretend())
+	c.AddCommand(newBenchCrash(), newBenchTakeover(), newBenchVRRP(), newBenchSessions(), newBenchChecks(), newBenchNAT(), newBenchTransport(), newBenchPretend())
 	for _, sub := range c.Commands() {
 		asUsage(sub)
 	}

@@ -8,9 +8,11 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"time"
 
 	"understudy/appliance"
 	"understudy/appliance/control"
+	"understudy/appliance/history"
 	"understudy/appliance/lab"
 )
 
@@ -93,6 +95,15 @@ func (g *Gateway) Status(ctx context.Context) (appliance.Status, error) {
 		return appliance.Status{}, err
 	}
 	return c.Status(ctx)
+}
+
+// Events asks the program what happened; if there is nothing, it waits so long at most.
+func (g *Gateway) Events(ctx context.Context, q history.Query, wait time.Duration) (history.Answer, error) {
+	c, err := g.connected()
+	if err != nil {
+		return history.Answer{}, err
+	}
+	return c.Events(ctx, q, wait)
 }
 
 // Takeovers asks the program for the reports of its last takeovers, the latest first.

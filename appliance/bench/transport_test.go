@@ -1,0 +1,54 @@
+package bench
+
+import (
+	"bytes"
+	"os"
+	"testing"
+)
+
+func TestTextOfTransport(t *testing.T) {
+	r := &TransportReport{Machine: somewhere, Deaths: 3,
+		Stalls: []StallRow{{Mode: "lazy", Connections: 1000, Asked: askedBefore, N: 1499, Min: 3.5, Median: 140.25, P90: 190, Max: 240, Lost: 1}, {Mode: "lazy", Connections: 1, Asked: askedAfter, N: 1, Min: 9, Median: 9, P90: 9, Max: 9}},
+		Packets: []PacketRow{{Mode: "none", From: "client", NS: Summary{15, 1200, 1250, 1400}, Ratio: 1},
+			{Mode: "lazy", Protected: true, From: "server", NS: Summary{15, 1800, 1850, 2400}, Ratio: 1.5, DaemonNS: Summary{15, 600, 700, 900}}},
+		Memory: []MovingMemory{{"none", 50000, 0.2}, {"lazy", 50000, 151.25}}}
+	var got bytes.Buffer
+	if err := r.WriteText(&got); err != nil {
+		t.Fatal(err)
+	}
+	const golden = "testdata/transport.txt"
+	if *update {
+		if err := os.WriteFile(golden, got.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(want, got.Bytes()) {
+		t.Errorf("want\n%s\ngot\n%s", want, got.Bytes())
+	}
+}
+
+// Little of everything: the beds work, nobody is lost, and the program is told of what
+// protected servers say, and of nothing else.
+func TestRunTransport(t *testing.T) {
+	r, err := RunTransport(t.Context(), TransportOptions{Binary: built(t), Connections: []int{10}, Deaths: 1, Rounds: 2, Held: 2000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Stalls) != 2*len(transportModes) || len(r.Packets) != 6*len(transportModes) {
+		t.Fatalf("%+v", r)
+	}
+	for _, row := range r.Stalls {
+		if row.N != 5 || row.Lost+row.Wrong != 0 || row.Min <= 0 {
+			t.Errorf("%+v", row)
+		}
+	}
+	for _, row := range r.Packets {
+		if row.NS.N != 2 || row.NS.Min <= 0 || row.Ratio <= 0 {
+			t.Errorf("%+v", row)
+		}
+	}
+}
