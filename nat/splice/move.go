@@ -56,6 +56,8 @@ const (
 	InServer                   // Segment: from the new server to the client
 	InSpliced                  // OK: the kernel has the new entry, and the flow is not frozen any more
 	InTick                     // the time of Deadline has come
+	InShadow                   // the connection is to be replayed beside its server; the flow is not frozen
+	InLogged                   // more of it was logged
 )
 
 // Input is one event.
@@ -97,7 +99,7 @@ type Move struct {
 	state    state
 	deadline time.Time
 	tries    int
-	odd      int    // answers of older connections
+	shake    handshake
 	end      uint32 // of what the dead server said, as the client counts
 	acked    uint32 // of what the client said: where the new server begins
 	next     uint32 // sequence number of the new server's first byte, in its own numbers
@@ -182,7 +184,9 @@ func (m *Move) onClient(now time.Time, s *Segment, out *Output) {
 		m.refuse(Halfway, out)
 	default:
 		m.window = s.Window
-		m.state, m.tries = opening, openTimes
+		m.state = opening
+		m.shake = handshake{isn: m.acked - 1, scaled: m.cfg.Scaled, scale: m.cfg.ServerScale,
+			offer: Options{MSS: segmentSize, SACK: m.cfg.SACK, Scaled: m.cfg.Scaled, Scale: m.cfg.ClientScale}}
 		m.open(now, out)
 	}
 }
@@ -205,10 +209,13 @@ func (m *Move) hold(s *Segment) {
 
 // open sends the new server the SYN that the client would have sent.
 func (m *Move) open(now time.Time, out *Output) {
-	out.ToServer = append(out.ToServer, Segment{Seq: m.acked - 1, Flags: SYN, Window: 0xffff,
-		Options: Options{MSS: segmentSize, SACK: m.cfg.SACK, Scaled: m.cfg.Scaled, Scale: m.cfg.ClientScale}})
-	m.deadline = now.Add(openAgain << (openTimes - m.tries))
-	m.tries--
+	s, wait, ok := m.shake.syn()
+	if !ok {
+		m.refuse(ServerSilent, out)
+		return
+	}
+	out.ToServer = append(out.ToServer, s)
+	m.deadline = now.Add(wait)
 }
 
 func (m *Move) onServer(now time.Time, s *Segment, out *Output) {
@@ -229,24 +236,14 @@ func (m *Move) onServer(now time.Time, s *Segment, out *Output) {
 
 // onAnswer hears what the new server says to the SYN.
 func (m *Move) onAnswer(now time.Time, s *Segment, out *Output) {
-	switch {
-	case s.Flags&RST != 0:
-		if s.Ack == m.acked || s.Flags&ACK == 0 && s.Seq == m.acked {
-			m.refuse(ServerRefuses, out)
-		}
-	case s.Flags&(SYN|ACK) == ACK:
-		// It knows an older connection of these ends, and says so (RFC 5961 section 4). A
-		// reset that fits ends that, and it can be opened anew.
-		if m.odd++; m.odd <= strangers {
-			out.ToServer = append(out.ToServer, Segment{Seq: s.Ack, Flags: RST})
-			m.tries++
-			m.open(now, out)
-		}
-	case s.Flags&(SYN|ACK) != SYN|ACK || s.Ack != m.acked:
-	case s.Options.Scaled != m.cfg.Scaled || s.Options.Scaled && s.Options.Scale != m.cfg.ServerScale:
+	switch what, why, reset := m.shake.hear(s); what {
+	case unwelcome:
 		m.next = s.Seq + 1
-		m.refuse(ScaleDiffers, out)
-	default:
+		m.refuse(why, out)
+	case again:
+		out.ToServer = append(out.ToServer, reset)
+		m.open(now, out)
+	case welcomed:
 		m.next = s.Seq + 1
 		m.state, m.deadline = listening, now.Add(greeting)
 		out.ToServer = append(out.ToServer, m.accept())
@@ -281,10 +278,6 @@ func (m *Move) onTick(now time.Time, out *Output) {
 		}
 		m.ask(now, out)
 	case opening:
-		if m.tries == 0 {
-			m.refuse(ServerSilent, out)
-			return
-		}
 		m.open(now, out)
 	case listening:
 		m.state, m.deadline = splicing, time.Time{}

@@ -19,11 +19,20 @@ const (
 	SpeaksFirst           // the new server said something that nobody asked for
 	Table                 // the kernel did not take the entry
 	Unfit                 // what the kernel tracks is no established connection of a client's own address
+	Unlogged              // it was not logged from its beginning
+	Gap                   // the log lacks something that was acknowledged
+	LogFull               // it has said more than is kept
+	TooOld                // it is older than what is kept
+	Differs               // an end said the same bytes twice, and differently
+	Diverged              // the new server does not say what the old one said
+	Short                 // the new server does not say as much as the old one said
+	Slow                  // there is more to be replayed than there is time for
 	reasons
 )
 
 var reasonWords = [reasons]string{"", "no-position", "closing", "unanswered", "halfway", "unacknowledged", "astray", "client-silent",
-	"server-silent", "server-refuses", "scale-differs", "speaks-first", "table", "unfit"}
+	"server-silent", "server-refuses", "scale-differs", "speaks-first", "table", "unfit",
+	"unlogged", "gap", "log-full", "too-old", "differs", "diverged", "short", "slow"}
 
 // String is the reason as one word.
 func (r Reason) String() string {
