@@ -127,6 +127,8 @@ Beside the deviations above:
   interop.TestGroupOfOursWaitsForBothSides, interop.TestGroupOfOursLeavesAsOne).
 - **Not in sync, not eligible**: a box without the peer's sessions does not preempt a live Active, for a bounded time
   (vrrp.TestHeldDoesNotPreemptButTakesOver).
+- **A start-up delay**, if one is configured: until it ends adverts are dropped (reason delay), and an owner is not active either
+  (election.TestStartupDelay, vrrp.TestScenarios/delay).
 - **A link that has just come up** is not trusted for a while (settle, 2 s by default): silence on it is waited out, and a live Active of
   lower priority is left alone (vrrp.TestSettle, vrrp.TestSettleDebouncesTrackedInterfaces, e2e.TestReturnWithALinkThatDoesNotDeliverYet).
 - **Our own address** as the source of an advert: dropped and counted. Both sides would assert themselves for ever

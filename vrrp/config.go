@@ -27,6 +27,9 @@ type SetConfig struct {
 	// HoldLimit is how long a takeover may be put off, all in all, while a peer says by heartbeat that it is Active; 0:
 	// not at all, as RFC 9568 has it. See InVouch.
 	HoldLimit time.Duration
+	// For StartupDelay after the process has started, and BootDelay after the machine has, the node takes no part. It is
+	// the caller's affair to give SetInput.Begin accordingly.
+	StartupDelay, BootDelay time.Duration
 }
 
 // RouterConfig is one virtual router of one family. A dual-stack router is two of them with one name.

@@ -10,7 +10,7 @@ type InputKind uint8
 
 // The kinds, each with the fields of SetInput that it reads. Where Group is read, "" means every group.
 const (
-	InStart    InputKind = iota // the daemon is ready and every link was told: Initialize -> Backup (or owner -> Active)
+	InStart    InputKind = iota // Begin: the daemon is ready and every link was told: Initialize -> Backup (or owner -> Active)
 	InTick                      // the time of Deadline has come. Drain the sockets first, if late
 	InAdvert                    // Router, Src, Advert, Rx: ParseAdvert accepted it and it is for that router's interface, VRID and family
 	InRefused                   // Router or -1, Interface, Src, Refused, Times: a packet that is no InAdvert, and why. Counted, and no more
@@ -34,6 +34,8 @@ type SetInput struct {
 	Src    netip.Addr
 	Advert *Advert   // not kept, but a local one would be allocated: read into the same one again
 	Rx     time.Time // when the packet came in, monotonic; zero: now
+
+	Begin time.Time // InStart: until then nobody is listened to, and nobody elected; zero: now. See delay.go
 
 	Refused Reason // InRefused
 	Times   uint32 // InRefused: so many packets; 0 is 1

@@ -45,6 +45,9 @@ type Input struct {
 	Stand    bool      // judge a better rival as a worse one (see Set: the anchor)
 	Linger   bool      // stay Active in silence when a better rival is heard (see Set: the overlap)
 
+	// EventStartup. Nobody is elected before Begin, which is when the wait begins; zero: now.
+	Begin time.Time
+
 	// EventStartup. Until Clear silence proves nothing, as long as no advert has come: the interface may not deliver
 	// frames yet. Until Stable a live lower-priority Active is left alone. Zero: now.
 	Clear, Stable time.Time
@@ -140,10 +143,14 @@ func (m *Machine) Step(now time.Time, in Input) Output {
 func (m *Machine) stepInitialize(now time.Time, in Input, out *Output) {
 	switch in.Event {
 	case EventStartup:
-		m.preemptAt = latest(now.Add(m.cfg.PreemptDelay), in.Stable)
+		begin := latest(now, in.Begin)
+		m.preemptAt = latest(begin.Add(m.cfg.PreemptDelay), in.Stable)
 		m.learned = m.cfg.Interval
 		out.Cause = CauseStartup
 		switch owner := m.cfg.Priority == 255 && !m.cfg.Held; {
+		case owner && begin.After(now):
+			m.enter(now, Backup)
+			m.arm(begin, true) // the skew of an owner is as good as none
 		case owner && m.cfg.Grouped:
 			m.enter(now, Backup)
 			m.becomeReady()
@@ -152,7 +159,7 @@ func (m *Machine) stepInitialize(now time.Time, in Input, out *Output) {
 		default:
 			m.enter(now, Backup)
 			m.floor = in.Clear
-			m.arm(now, false)
+			m.arm(begin, false)
 		}
 	case EventPromote: // a respawned election goes on
 		m.learned = m.cfg.Interval

@@ -22,12 +22,13 @@ const (
 	ReasonAddressList        // version 2: not the configured addresses
 	ReasonSource             // sender not allowed or of the wrong kind
 	ReasonOwn                // our own packet, looped, or a duplicate of our address
+	ReasonDelay              // it counts for nothing until the node's start-up delay has ended (not RFC 9568)
 	numReasons
 )
 
 var reasonNames = [numReasons]string{
 	"none", "truncated", "ttl", "destination", "version", "type", "addr_count", "length", "checksum",
-	"vrid", "auth", "interval", "link_local", "address_list", "source", "own",
+	"vrid", "auth", "interval", "link_local", "address_list", "source", "own", "delay",
 }
 
 // String is one lower-case word.

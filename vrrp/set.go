@@ -30,6 +30,7 @@ type Set struct {
 	groups  []*group
 	links   map[string]link
 	started bool
+	begin   time.Time // see delay.go
 	ops     []Op
 	old     []*router // routers before the last Reconfigure, for Ops with Old
 
@@ -159,7 +160,7 @@ func (s *Set) Step(now time.Time, in SetInput) SetOutput {
 	s.ops, s.notices.list = s.ops[:0], s.notices.list[:0]
 	switch in.Kind {
 	case InStart:
-		s.onStart(now)
+		s.onStart(now, in.Begin)
 	case InTick:
 		s.onTick(now)
 	case InAdvert:

@@ -22,8 +22,8 @@ func (s *Set) step(now time.Time, r *router, in Input) Output {
 	return out
 }
 
-func (s *Set) onStart(now time.Time) {
-	s.started = true
+func (s *Set) onStart(now, begin time.Time) {
+	s.started, s.begin = true, begin
 	for _, g := range s.groups {
 		if g.state == Initialize {
 			s.start(now, g, CauseStartup)
@@ -70,6 +70,11 @@ func (s *Set) onAdvert(now time.Time, in SetInput) {
 	}
 	r := s.routers[in.Router]
 	if r.m.State() == Initialize {
+		return
+	}
+	if s.deaf(now, r) {
+		r.facts.drops[ReasonDelay]++ // nobody need hear of it: it was asked for
+		s.op(Op{Kind: OpDrop, Router: r.index, Group: r.group.name, Reason: ReasonDelay})
 		return
 	}
 	if reason := r.admit(in); reason != ReasonNone {

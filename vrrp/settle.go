@@ -63,7 +63,7 @@ func (r *router) settle() time.Duration {
 
 // startup is the event that takes a router out of Initialize.
 func (s *Set) startup(r *router) Input {
-	in := Input{Event: EventStartup}
+	in := Input{Event: EventStartup, Begin: s.begin}
 	l := s.links[r.cfg.Interface]
 	if d := r.settle(); d > 0 && l.tries <= settleTries {
 		in.Clear = l.since.Add(d)

@@ -61,6 +61,7 @@ func (c *checker) check(raw *rawFile) {
 	c.checkPipes(raw.Pipes)
 	c.checkWeb(raw.Web)
 	c.checkWatchdog(raw)
+	c.checkDelays(raw)
 	c.checkServerSecrets(raw.Checks)
 	c.checkTemplates(raw.Checks)
 	if len(c.problems) == 0 {

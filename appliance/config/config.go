@@ -32,6 +32,9 @@ type Config struct {
 	Watchdog Watchdog
 	Pipes    []Pipe
 
+	StartupDelay   time.Duration // after its start the node takes no part for so long
+	DelayAfterBoot time.Duration // the same after the machine's
+
 	Forwarding bool // the kernel forwards while the node runs; false: as it does anyway
 }
 

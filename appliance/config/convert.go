@@ -11,7 +11,7 @@ import (
 
 // Election returns what the election has to know.
 func (c *Config) Election() vrrp.SetConfig {
-	set := vrrp.SetConfig{Node: c.Node}
+	set := vrrp.SetConfig{Node: c.Node, StartupDelay: c.StartupDelay, BootDelay: c.DelayAfterBoot}
 	for _, r := range c.Routers {
 		rc := vrrp.RouterConfig{
 			Name: r.Name, Interface: r.Interface,

@@ -19,6 +19,9 @@ type (
 		GuardCheck *string `toml:"guard_check" like:"\"neighbour\""`
 		GuardPort  *int64  `toml:"guard_port" like:"7789"`
 
+		StartupDelay   *string `toml:"startup_delay" like:"\"30s\""`
+		DelayAfterBoot *string `toml:"delay_after_boot" like:"\"2m\""`
+
 		Watchdog        *string `toml:"watchdog" like:"\"/dev/watchdog\""`
 		WatchdogTimeout *string `toml:"watchdog_timeout" like:"\"30s\""`
 

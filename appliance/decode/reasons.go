@@ -17,8 +17,9 @@ func Reasons(p Protocol) []Meaning {
 	switch p {
 	case VRRP:
 		for _, r := range vrrp.Reasons() {
-			// Whether it is its own is judged by a running router, which knows its address.
-			if r != vrrp.ReasonOwn {
+			// Whether it is its own is judged by a running router, which knows its address; and whether
+			// it takes part yet.
+			if r != vrrp.ReasonOwn && r != vrrp.ReasonDelay {
 				out = append(out, Meaning{r.String(), meaningVRRP(r)})
 			}
 		}

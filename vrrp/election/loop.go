@@ -24,7 +24,8 @@ type loop struct {
 	set *vrrp.Set
 	tables
 	old     tables // during a change of configuration
-	started bool   // a daemon has been Ready
+	born    time.Time
+	started bool // a daemon has been Ready
 	resumed bool
 
 	now      time.Time // of this turn
@@ -74,7 +75,7 @@ func newLoop(opt Options, log *slog.Logger, ev *events, board *Board) (*loop, er
 		return nil, err
 	}
 	l := &loop{opt: opt, log: log, events: ev, board: board, watcher: w, fences: newFences(exec), beats: beats,
-		now: time.Now(), packet: make([]byte, 0, 2048), kennel: newKennel(opt.Dogs, log), news: newHerald(opt.Say)}
+		born: time.Now(), now: time.Now(), packet: make([]byte, 0, 2048), kennel: newKennel(opt.Dogs, log), news: newHerald(opt.Say)}
 	l.onLnk = l.onLink
 	return l, nil
 }

@@ -222,7 +222,7 @@ func (l *loop) onReady() {
 	}
 	if !l.started && l.stopping.stage == running {
 		l.started = true
-		l.step(vrrp.SetInput{Kind: vrrp.InStart})
+		l.step(vrrp.SetInput{Kind: vrrp.InStart, Begin: l.begin()})
 	}
 	if l.daemon.proc == nil && first { // it waits to hear whether we could resume
 		l.tell(l.attached())

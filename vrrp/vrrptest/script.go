@@ -14,12 +14,12 @@ import (
 // Script runs a network by commands, one a line:
 //
 //	node NAME [routers=lan/51,wan/52] [priority=100] [interval=1s] [preempt=true] [delay=0s] [settle=0s] [track=IF]
-//	          [version=3] [down]
-//	                          a node, started at once unless down. Its router X is on segment X. A priority of its
+//	          [version=3] [begin=0s] [down]
+//	                          a node, started at once unless down; begin: with such a start-up delay. Its router X is on segment X. A priority of its
 //	                          own goes behind the VRID: lan/51/120. More than one router: one group "gw".
 //	                          The first segment is 10.0.1.0/24, the n-th node has .n there, the address is .100.
 //	advance 4s                let time pass
-//	stop A · start A [REASON] · crash A                      REASON: not eligible when it starts
+//	stop A · start A [REASON] [begin=0s] · crash A           REASON: not eligible when it starts
 //	freeze A · thaw A [lost]                                 lost: its sockets had overflowed
 //	cut A B [SEGMENT] [oneway] · heal A B [SEGMENT]          oneway: what A sends is lost, what B sends is not
 //	lose A B COUNT [SEGMENT]  the next packets from A to B
@@ -92,10 +92,10 @@ func (s *Script) drive(n *Node, verb string, args []string) error {
 		if err := n.Boot(); err != nil {
 			return err
 		}
-		if reason := arg(args, 0); reason != "" {
+		if reason := arg(args, 0); reason != "" && !strings.Contains(reason, "=") {
 			n.Step(vrrp.SetInput{Kind: vrrp.InEligible, Reason: reason})
 		}
-		n.Step(vrrp.SetInput{Kind: vrrp.InStart})
+		return s.start(n, args)
 	case "stop":
 		n.Step(vrrp.SetInput{Kind: vrrp.InStop})
 	case "crash":
@@ -178,7 +178,7 @@ func configure(r *vrrp.RouterConfig, args []string) error {
 			r.Track = []string{value}
 		case "preempt":
 			r.Preempt = value == "true"
-		case "routers", "down":
+		case "routers", "down", "begin":
 		default:
 			err = fmt.Errorf("no key %q", key)
 		}
@@ -231,7 +231,22 @@ func (s *Script) addNode(name string, args []string) error {
 	if err := n.Boot(); err != nil {
 		return err
 	}
-	n.Step(vrrp.SetInput{Kind: vrrp.InStart})
+	return s.start(n, args)
+}
+
+// start has a node that was booted begin, by what its arguments say of a start-up delay.
+func (s *Script) start(n *Node, args []string) error {
+	in := vrrp.SetInput{Kind: vrrp.InStart}
+	for _, a := range args {
+		if v, ok := strings.CutPrefix(a, "begin="); ok {
+			d, err := time.ParseDuration(v)
+			if err != nil {
+				return err
+			}
+			in.Begin = s.net.now.Add(d)
+		}
+	}
+	n.Step(in)
 	return nil
 }
 

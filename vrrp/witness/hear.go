@@ -91,7 +91,7 @@ func (g *Guard) Heard(now time.Time, set *vrrp.Set, i int, src netip.Addr, a *vr
 
 // Refused is an advert for a router of ours that was refused. src is who sent it; invalid if that could not be read.
 func (g *Guard) Refused(now time.Time, i int, src netip.Addr, reason vrrp.Reason) {
-	if g.cfg.Mode == ModeOff || reason == vrrp.ReasonOwn || reason == vrrp.ReasonTruncated {
+	if g.cfg.Mode == ModeOff || reason == vrrp.ReasonOwn || reason == vrrp.ReasonTruncated || reason == vrrp.ReasonDelay {
 		return
 	}
 	r := &g.routers[i]

@@ -61,6 +61,7 @@ type Global struct {
 	Sync             Of[[]string] // lvs_sync_daemon
 	Pace             Pace
 	MinPace          Of[bool]          // vrrp_min_garp
+	Startup, Boot    Of[time.Duration] // vrrp_startup_delay, vrrp_delay_after_boot
 	GapARP, GapNA    Of[time.Duration] // vrrp_garp_interval, vrrp_gna_interval
 }
 

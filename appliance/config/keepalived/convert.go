@@ -28,6 +28,7 @@ func Convert(f *File, o Options, w World) (*Document, []Message) {
 	c.members()
 	c.keepNames()
 	c.node()
+	c.delays()
 	c.routers()
 	c.groups()
 	c.checks()

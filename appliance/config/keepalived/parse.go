@@ -201,6 +201,10 @@ func (p *parser) global(block *Node) {
 			} else if !g.Sync.Set {
 				g.Sync = of(n.Args, n.At)
 			}
+		case "vrrp_startup_delay":
+			g.Startup = p.delay(n)
+		case "vrrp_delay_after_boot":
+			g.Boot = p.delay(n)
 		case "vrrp_min_garp":
 			g.MinPace = p.boolean(n)
 		default:
