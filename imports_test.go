@@ -77,6 +77,7 @@ var layers = map[string][]string{
 
 	// Connections that go on at another server.
 	"nat/entry/entrynet/splicenet": {"nat/splice", "nat/conntrack", "nat/session"},
+	"nat/entry/entrynet/lognet":    {"nat/splice", "nat/splice/bytelog"},
 
 	// What keeps a machine from being a gateway.
 	"appliance/doctor": {"appliance", "appliance/config", "appliance/kernel", "vrrp"},

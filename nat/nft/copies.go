@@ -144,7 +144,7 @@ func (a *Applier) applyCopies(plan nat.Plan, links links) (changed bool, err err
 		return false, nil
 	}
 	if exists && len(hooks) > 0 {
-		same, err := sameHooks(c, a.link.nl, hooks, plan)
+		same, err := sameHooks(c, a.link.nl, copiesTable(), hooks, copiesSets(plan))
 		if same || err != nil {
 			return false, err
 		}
@@ -153,7 +153,11 @@ func (a *Applier) applyCopies(plan nat.Plan, links links) (changed bool, err err
 	t.addTable()
 	t.deleteTable()
 	if len(hooks) > 0 {
-		if err := t.addCopies(hooks, plan); err != nil {
+		t.addTable()
+		for _, n := range []string{counterCopied, counterTaken, counterKept} {
+			t.addCounter(n)
+		}
+		if err := t.addHooks(hooks, copiesSets(plan)); err != nil {
 			return false, err
 		}
 	}
@@ -169,12 +173,9 @@ func (a *Applier) copiesCounters(c *nftables.Conn) (map[string]expr.Counter, err
 	return v, err
 }
 
-func (t *transaction) addCopies(hooks []deviceHook, plan nat.Plan) error {
-	t.addTable()
-	for _, n := range []string{counterCopied, counterTaken, counterKept} {
-		t.addCounter(n)
-	}
-	for _, s := range copiesSets(plan) {
+// addHooks queues chains on devices, and the sets that their rules look in.
+func (t *transaction) addHooks(hooks []deviceHook, sets []set) error {
+	for _, s := range sets {
 		if err := t.addSet(s.Set); err != nil {
 			return err
 		}
@@ -205,12 +206,12 @@ func copiesSets(plan nat.Plan) (out []set) {
 }
 
 // sameHooks compares what is there by what the rules say of themselves, and the sets.
-func sameHooks(c *nftables.Conn, nl *mdlayher.Conn, want []deviceHook, plan nat.Plan) (bool, error) {
+func sameHooks(c *nftables.Conn, nl *mdlayher.Conn, table *nftables.Table, want []deviceHook, sets []set) (bool, error) {
 	have, err := c.ListChainsOfTableFamily(nftables.TableFamilyNetdev)
 	if err != nil {
 		return false, fmt.Errorf("read chains of devices: %w", err)
 	}
-	have = slices.DeleteFunc(have, func(ch *nftables.Chain) bool { return ch.Table.Name != Table })
+	have = slices.DeleteFunc(have, func(ch *nftables.Chain) bool { return ch.Table.Name != table.Name })
 	if len(have) != len(want) {
 		return false, nil
 	}
@@ -219,7 +220,7 @@ func sameHooks(c *nftables.Conn, nl *mdlayher.Conn, want []deviceHook, plan nat.
 		if i < 0 || have[i].Hooknum == nil || *have[i].Hooknum != *h.hook || *have[i].Priority != h.priority {
 			return false, nil
 		}
-		words, err := readWords(nl, copiesTable(), h.name)
+		words, err := readWords(nl, table, h.name)
 		if err != nil {
 			return false, err
 		}
@@ -227,7 +228,7 @@ func sameHooks(c *nftables.Conn, nl *mdlayher.Conn, want []deviceHook, plan nat.
 			return false, nil
 		}
 	}
-	for _, s := range copiesSets(plan) {
+	for _, s := range sets {
 		elements, err := c.GetSetElements(s.Set)
 		if errors.Is(err, unix.ENOENT) {
 			return false, nil

@@ -36,7 +36,7 @@ type Counts struct {
 }
 
 // Of is how many connections were refused for a reason; that one is over is not counted.
-func (c *Counts) Of(r Reason) uint64 { return c.Refused[r] }
+func (c Counts) Of(r Reason) uint64 { return c.Refused[r] }
 
 // Status is how a Log is.
 type Status struct {

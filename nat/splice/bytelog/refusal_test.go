@@ -78,6 +78,8 @@ func TestRefusals(t *testing.T) {
 		{name: "the client's word is not enough", talk: func(k *talk) { k.open(); k.l.Lost(); k.client(0, 0, "ask") }, want: Lost},
 		{name: "packets were lost, and an answer among them", talk: func(k *talk) { k.open(); k.l.Lost(); k.server(3, 0, "answer") }, want: Lost},
 		{name: "an answer said again says nothing of what was lost", talk: func(k *talk) { k.open().server(0, 0, "answer"); k.l.Lost(); k.server(0, 0, "ans") }, want: Lost},
+		{name: "packets were lost, and what follows is elsewhere", talk: func(k *talk) { k.open(); k.l.Lost(); k.server(0, 60003<<7, "answer") }, want: Lost,
+			count: func(c Counts) uint64 { return c.Of(Lost) }},
 		{name: "too much", cfg: Config{PerConnection: 8192}, talk: func(k *talk) { k.open().client(0, 0, big) }, want: TooMuch},
 		{name: "too much at once for all", cfg: Config{Memory: 8192}, talk: func(k *talk) { k.open().client(0, 0, big) }, want: Crowded},
 		{name: "too old", talk: func(k *talk) {

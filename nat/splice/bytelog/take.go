@@ -140,6 +140,9 @@ func (l *Log) segment(now time.Time, r *Record, from, to *half, s *splice.Segmen
 	}
 	if s.Flags&splice.ACK == 0 || !from.allows(off, len(s.Data)) || !to.believes(ack) {
 		l.counts.Outside++
+		if r.epoch != l.epoch {
+			l.refuse(r, Lost) // it went on, who knows how
+		}
 		return false
 	}
 	if !l.data(r, from, off, s) {
