@@ -27,6 +27,8 @@ type difference struct {
 	rows  []string // where it may be; nil: anywhere
 	// open: it is only not built yet. It may be gone before its line is.
 	open bool
+	// seldom: it is there or not, by what comes first.
+	seldom bool
 }
 
 var differences = []difference{
@@ -71,6 +73,10 @@ var differences = []difference{
 		extra: `^pipe INSTANCE (three #6|(one|two|uni) #3): INSTANCE "\w+" MASTER \d+$`, rows: []string{"everything.conf"}},
 	{what: "`fifo_write_vrrp_states_on_reload` has all states said again", why: "keepalived says nothing of an instance that is master",
 		theirs: `^(pipe INSTANCE three) #6(: INSTANCE "three" STOP 100)$`, becomes: "$1 #7$2", rows: []string{"everything.conf"}},
+	{what: "The priority in the first word of an instance may count what its scripts have found", why: "they run while the node comes up; keepalived runs them after that word",
+		theirs: `^(?:pipe INSTANCE \w+ #1: INSTANCE "\w+" BACKUP|call \S+ INSTANCE \w+ #1: .*\|BACKUP\|)\s*\d+$`, seldom: true,
+		extra: `^(?:pipe INSTANCE \w+ #1: INSTANCE "\w+" BACKUP|call \S+ INSTANCE \w+ #1: .*\|BACKUP\|)\s*\d+$`,
+		rows:  []string{"vrrp.localcheck", "kubernetes.conf", "openshift.conf", "everything.conf"}},
 	{what: "static items", open: true, theirs: `^\+ (?:address 192.168.200.1[678]/32|route 192.168.2(?:09|1[0123]).0/24|rule 1638[34]:) .*`, extra: `^\+ rule 16384:`,
 		rows: []string{"vrrp.static_ipaddress", "vrrp.routes", "track_interface", "vrrp.rules"}},
 }

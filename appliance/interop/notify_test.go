@@ -94,12 +94,13 @@ func TestNotify(t *testing.T) {
 		s.logs(p, d.Name)
 		d.wait("pid file", func() error { _, err := d.pid("/run/keepalived.pid"); return err })
 		d.is(2, "VI_1", "VI_2", "VI_3")
-		d.told("told [all of] [it] [INSTANCE] [VI_1] [MASTER] [100]", 1)
+		d.toldOf("BACKUP", 1)
+		d.toldOf("MASTER", 1)
 		s.must(d.Link("eth0").Unplug())
-		d.told(`vrrp GROUP "G_1" FAULT 0`, 1)
+		d.toldOf("FAULT", 1)
 		s.must(d.Link("eth0").Plug())
-		d.told(`vrrp GROUP "G_1" MASTER 0`, 2)
-		d.told("told [GROUP] [G_1] [MASTER] [0]", 2)
+		d.toldOf("BACKUP", 2)
+		d.toldOf("MASTER", 2)
 		if d == ours {
 			// 2.2.7 loses its script_user in a reload, and with it all programs.
 			shorter := strings.Replace(notifyConf, notifyConf[strings.Index(notifyConf, "vrrp_instance VI_3"):], "", 1)
@@ -132,10 +133,11 @@ func TestNotify(t *testing.T) {
 		}
 		return list
 	}
-	// Of the end, what reads 2.2.7's pipes mostly hears nothing: it is killed first.
+	// Of the end, what reads 2.2.7's pipes mostly hears nothing: it is killed first, and so
+	// may its programs be. What ours hears of it is below.
 	ends := func(list []string) (out []string) {
 		for _, l := range list {
-			if strings.HasPrefix(l, "told") || !strings.Contains(l, " STOP ") {
+			if !strings.Contains(l, "STOP") && l != "told [stop]" {
 				out = append(out, l)
 			}
 		}
@@ -144,7 +146,7 @@ func TestNotify(t *testing.T) {
 	for _, who := range [][]string{
 		{"told [all of] [it] [INSTANCE] [VI_1]"}, {"told [GROUP] [G_1]"}, {"told [three] [INSTANCE] [VI_3] [BACKUP]", "told [three] [INSTANCE] [VI_3] [MASTER]"},
 		{`vrrp INSTANCE "VI_1"`}, {`vrrp INSTANCE "VI_2"`}, {`vrrp GROUP`}, {`all INSTANCE "VI_1"`}, {`all INSTANCE "VI_2"`}, {`all GROUP`},
-		{"told [backup]"}, {"told [fault]"}, {"told [group] [fault]"}, {"told [stop]"},
+		{"told [backup]"}, {"told [fault]"}, {"told [group] [fault]"},
 	} {
 		want, got := ends(about(theirs, who...)), ends(about(ours, who...))
 		if strings.HasPrefix(who[0], "told") { // theirs run beside each other, and are done in any order
@@ -170,12 +172,44 @@ func TestNotify(t *testing.T) {
 			t.Errorf("the last was not %s: %s", want, last)
 		}
 	}
+	if n := len(about(ours, "told [stop]")); n != 1 {
+		t.Errorf("notify_stop ran %d times", n)
+	}
 	// notify_master runs the same program as notify, without arguments.
 	if n := len(about(ours, "told")) - len(about(ours, "told [")); n != 2 {
 		t.Errorf("notify_master ran %d times", n)
 	}
 	if t.Failed() {
 		t.Logf("theirs:\n%s\nours:\n%s", strings.Join(said[theirs], "\n"), strings.Join(said[ours], "\n"))
+	}
+}
+
+// toldOf waits until everybody has been told of a state of the group's so many times: each
+// program, and who reads each pipe. Until then the next thing must not happen, or 2.2.7,
+// which waits for nobody, has one told after it or not at all. VI_3 is not in the group,
+// and stays.
+func (d *daemon) toldOf(state string, times int) {
+	d.t.Helper()
+	for _, pipe := range []string{"vrrp", "all"} {
+		for _, what := range []string{`INSTANCE "VI_1" %s 100`, `INSTANCE "VI_2" %s 90`, `GROUP "G_1" %s 0`} {
+			d.told(pipe+" "+fmt.Sprintf(what, state), times)
+		}
+		if state != "FAULT" {
+			d.told(fmt.Sprintf(`%s INSTANCE "VI_3" %s 80`, pipe, state), 1)
+		}
+	}
+	d.told(fmt.Sprintf("told [all of] [it] [INSTANCE] [VI_1] [%s] [100]", state), times)
+	d.told(fmt.Sprintf("told [GROUP] [G_1] [%s] [0]", state), times)
+	switch state {
+	case "BACKUP":
+		d.told("told [backup]", times)
+		d.told("told [three] [INSTANCE] [VI_3] [BACKUP] [80]", 1)
+	case "MASTER":
+		d.told("told", times)
+		d.told("told [three] [INSTANCE] [VI_3] [MASTER] [80]", 1)
+	case "FAULT":
+		d.told("told [fault]", times)
+		d.told("told [group] [fault]", times)
 	}
 }
 

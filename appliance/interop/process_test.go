@@ -273,10 +273,12 @@ func TestKeepalivedProcess(t *testing.T) {
 		"scripts": func(d *daemon) any { return exportScripts(d.dump("data", 10)) },
 		"stats":   func(d *daemon) any { out, err := exportStats(d.dump("stats", 12)); d.must(err); return out },
 	} {
-		want, got := steady(read(theirs)), steady(read(ours))
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%s: -theirs +ours\n%s", what, diff)
-		}
+		s.wait(what+" to be the same", func() error { // a script may run just now, a state be a moment old
+			if diff := cmp.Diff(steady(read(theirs)), steady(read(ours))); diff != "" {
+				return fmt.Errorf("-theirs +ours\n%s", diff)
+			}
+			return nil
+		})
 	}
 
 	// A reload that renames an instance, adds an address and changes a priority.

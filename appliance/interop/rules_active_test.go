@@ -91,8 +91,13 @@ func TestAdvertsKeepTheirInterval(t *testing.T) {
 		return nil
 	})
 	list := d.adverts()
-	mean := list[n].At.Sub(list[0].At) / n
-	s.between("mean interval", mean, interval*99/100, interval*110/100)
+	// A machine that had something else to do now and then makes some of them late.
+	best := list[n].At.Sub(list[0].At) / n
+	s.between("mean interval", best, interval*99/100, interval*10)
+	for i := range n - n/8 {
+		best = min(best, list[i+n/8].At.Sub(list[i].At)/(n/8))
+	}
+	s.between("best mean interval", best, 0, interval*110/100)
 	for i, a := range list {
 		if a.Interval != interval || a.Priority != 250 {
 			t.Fatalf("advert %d: %v", i, a)

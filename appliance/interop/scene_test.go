@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	// patience bounds every wait. It is far more than anything takes.
-	patience = 20 * time.Second
+	// patience bounds every wait. It is far more than anything takes, on a machine that
+	// others keep busy.
+	patience = time.Minute
 	// poll is how often a condition is looked at.
 	poll = 20 * time.Millisecond
 	// slack is how late a frame may be on a machine with other things to do.

@@ -1,11 +1,16 @@
 package interop
 
 import (
+	"fmt"
 	"io/fs"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
 
 	"understudy/appliance/lab"
 )
@@ -37,26 +42,26 @@ func switching(l *life) {
 	theirs := l.held()
 	l.must(l.proc.Stop(patience))
 	// keepalived itself leaves settings of interfaces with virtual MACs as they were not.
-	bare = l.same("keepalived has stopped", bare, l.bare(), `^[-+] sysctl ipv4/conf/\S+/arp_(filter|ignore) = [01]$`)
+	bare = l.same("keepalived has stopped", bare, l.bare, `^[-+] sysctl ipv4/conf/\S+/arp_(filter|ignore) = [01]$`)
 
 	play(true)
 	ours := l.held()
 	l.must(l.proc.Stop(patience))
-	l.same("we have stopped", bare, l.bare(), "")
+	l.same("we have stopped", bare, l.bare, "")
 
 	play(false)
-	l.same("keepalived is back", theirs, l.held(), "")
+	l.same("keepalived is back", theirs, l.held, "")
 	l.must(l.Kill())
 
 	play(true)
-	l.same("we have come after a keepalived that was killed", ours, l.held(), "")
+	l.same("we have come after a keepalived that was killed", ours, l.held, "")
 	l.must(l.proc.Stop(patience))
-	l.same("we have stopped", bare, l.bare(), "")
+	l.same("we have stopped", bare, l.bare, "")
 
 	play(true)
 	l.must(l.Kill())
 	play(true)
-	l.same("we have come after ourselves, who were killed", ours, l.held(), "")
+	l.same("we have come after ourselves, who were killed", ours, l.held, "")
 	l.must(l.Kill())
 	// keepalived does not know what is ours.
 	p, err := l.Start(program, "clean")
@@ -64,9 +69,9 @@ func switching(l *life) {
 	<-p.Done()
 	l.must(p.Err())
 	play(false)
-	l.same("keepalived has come after us, who were killed", theirs, l.held(), "")
+	l.same("keepalived has come after us, who were killed", theirs, l.held, "")
 	l.must(l.proc.Stop(patience))
-	l.same("keepalived has stopped", bare, l.bare(), "")
+	l.same("keepalived has stopped", bare, l.bare, "")
 }
 
 // arrive waits until every address of the configuration is here.
@@ -92,15 +97,20 @@ func (l *life) arrive() {
 func (l *life) held() (out state) {
 	l.t.Helper()
 	// The last word of the log comes before the last address.
+	rest := 0
 	l.wait("the kernel to be at rest", func() error {
 		now, err := readState(l.Node, false)
 		l.must(err)
 		before := out
 		out = now
-		if len(now.since(before)) > 0 {
+		if rest++; len(now.since(before)) > 0 {
+			rest = 0
+		}
+		if rest < atRest {
+			time.Sleep(4 * poll)
 			return errNotYet
 		}
-		return nil
+		return l.hasAll(l.row.moving(l.scene))
 	})
 	return out
 }
@@ -134,17 +144,36 @@ func (l *life) bare() (out state) {
 	return out
 }
 
-// same fails unless two states are, but for lines that match; it returns the second.
-func (l *life) same(when string, want, have state, but string) state {
+// same waits until two states are the same, but for lines that match; it returns the
+// second.
+func (l *life) same(when string, want state, read func() state, but string) (have state) {
 	l.t.Helper()
-	var odd []string
-	for _, line := range have.since(want) {
-		if but == "" || !pattern(but).MatchString(line) {
-			odd = append(odd, line)
+	l.wait("what there was, when "+when, func() error {
+		have = read()
+		var odd []string
+		for _, line := range have.since(want) {
+			if but == "" || !pattern(but).MatchString(line) {
+				odd = append(odd, line)
+			}
+		}
+		if len(odd) > 0 {
+			return fmt.Errorf("otherwise is\n%s", indented(odd))
+		}
+		return nil
+	})
+	return have
+}
+
+// hasAll fails unless every one of these addresses is in the kernel.
+func (l *life) hasAll(want []netip.Addr) error {
+	list, err := l.Netlink().AddrList(nil, netlink.FAMILY_ALL)
+	if err != nil {
+		return err
+	}
+	for _, a := range want {
+		if !slices.ContainsFunc(list, func(h netlink.Addr) bool { return h.IP.Equal(a.AsSlice()) }) {
+			return fmt.Errorf("%s has no %s", l.Name, a)
 		}
 	}
-	if len(odd) > 0 {
-		l.t.Errorf("when %s:\n%s", when, indented(odd))
-	}
-	return have
+	return nil
 }
