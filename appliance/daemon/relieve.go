@@ -25,7 +25,7 @@ func (n *node) UpgradeElection(ctx context.Context) error {
 	case <-n.attachedC: // of an earlier one
 	default:
 	}
-	n.history.note(history.Operator, "upgrade-election", "the election makes way for one of version "+n.opt.Version)
+	n.history.note(history.Operator, history.OrderUpgradeElection, "the election makes way for one of version "+n.opt.Version)
 	if err := n.client.Relieve(n.opt.RelieveElection); err != nil {
 		n.log.Error("the election is not exchanged", "err", err)
 		return err

@@ -14,12 +14,14 @@ import (
 
 type demo struct {
 	opt     Options
+	program *program
 	pair    *pair.Pair
 	traffic *pair.Traffic
 	began   time.Time
 	report  Report
 	lost    []pair.Lost
 	broken  bool // new connections did not work
+	moved   bool // a role did that was to stay
 }
 
 // Run is the whole demo. An error means that it did not come to its end; whether
@@ -30,9 +32,13 @@ func Run(ctx context.Context, opt Options) (report *Report, err error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("demo: network namespaces need root")
 	}
+	if d.program, err = newProgram(d.opt.Binary); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, d.program.remove()) }()
 	d.say("two gateways, a host inside and one outside, in namespaces of this machine")
 	d.pair, err = pair.New(pair.Options{
-		Binary: d.opt.Binary, Interval: d.opt.Interval, NoNAT: d.opt.NoNAT, NoSessions: d.opt.NoSessions, Log: d.opt.Log,
+		Binary: d.program.path, Interval: d.opt.Interval, NoNAT: d.opt.NoNAT, NoSessions: d.opt.NoSessions, Log: d.opt.Log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("demo: %w", err)
@@ -119,6 +125,9 @@ func (d *demo) events(ctx context.Context, gw1, gw2 *pair.Gateway) error {
 	if d.opt.NoHandover {
 		return nil
 	}
+	if err := d.inPlace(ctx, gw1); err != nil {
+		return err
+	}
 	return d.handover(ctx, gw1)
 }
 
@@ -144,7 +153,7 @@ func (d *demo) sum() {
 		r.NoiseMS = max(r.NoiseMS, e.NoiseMS["udp_out"], e.NoiseMS["udp_in"])
 	}
 	sort.SliceStable(r.Timeline, func(i, j int) bool { return r.Timeline[i].Seconds < r.Timeline[j].Seconds })
-	r.OK = len(d.lost) == 0 && r.Capture.Clean() && !d.broken
+	r.OK = len(d.lost) == 0 && r.Capture.Clean() && !d.broken && !d.moved
 }
 
 func (d *demo) describe() string {

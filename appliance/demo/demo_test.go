@@ -23,7 +23,9 @@ func TestRun(t *testing.T) {
 		opt   Options
 		total int
 	}{
-		{"sessions", Options{Connections: 20}, 25},
+		// What is to happen in place needs an election that is not silent for long: where
+		// others have the processors, only longer intervals see to that.
+		{"sessions", Options{Connections: 20, Interval: 300 * time.Millisecond}, 25},
 		{"translation alone", Options{NoSessions: true, NoHandover: true}, 0},
 		{"routed", Options{NoSessions: true, NoNAT: true, NoHandover: true}, 0},
 	} {
@@ -42,6 +44,14 @@ func TestRun(t *testing.T) {
 			}
 			if !r.OK || r.Flows.Total != tc.total || r.Flows.Survived != tc.total || len(r.Events) < 2 || r.Events[0].LostPackets == 0 {
 				t.Errorf("flows %v, ok %v, %d events", r.Flows, r.OK, len(r.Events))
+			}
+			for _, e := range r.Events {
+				if want := !staying(e.Name); (e.Changes > 0) != want {
+					t.Errorf("%s: %d changes of state", e.Name, e.Changes)
+				}
+			}
+			if tc.total > 0 && len(r.Events) != 6 {
+				t.Errorf("%d events", len(r.Events))
 			}
 			if tc.total > 0 && r.Sessions.Replicated < tc.total {
 				t.Errorf("%d sessions replicated, want %d or more", r.Sessions.Replicated, tc.total)

@@ -53,6 +53,13 @@ func (d *demo) event(ctx context.Context, name string, bound time.Duration, next
 	e.Survived = d.traffic.Total() - len(d.lost)
 	d.fresh(ctx, &e)
 	d.ask(ctx, next, &e, from)
+	changes := d.changes(ctx, from)
+	if e.Changes = len(changes); staying(name) && len(changes) > 0 {
+		d.moved = true
+		for _, c := range changes {
+			d.say("CHANGED: %s", c)
+		}
+	}
 	d.report.Events = append(d.report.Events, e)
 	d.say("%s", d.told(e))
 	return ctx.Err()
@@ -90,6 +97,9 @@ func (d *demo) told(e Event) string {
 		number(e.OutagesMS["udp_out"]), number(e.OutagesMS["udp_in"]))
 	if n := d.traffic.Total(); n > 0 {
 		s += fmt.Sprintf("; %d of %d flows alive", e.Survived, n)
+	}
+	if staying(e.Name) {
+		s += fmt.Sprintf("; %d changes of state", e.Changes)
 	}
 	return s
 }

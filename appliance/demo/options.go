@@ -11,7 +11,7 @@ type Options struct {
 	Interval    time.Duration // of adverts; 0: 100 ms
 	Crashes     int           // crash and return this many times; 0: 1
 	Connections int           // through the port forward; 0: 200
-	NoHandover  bool          // end after the last return
+	NoHandover  bool          // end after the last return: nothing in place, no hand-over
 
 	NoNAT      bool // plain routing; nothing is translated
 	NoSessions bool // established flows are then not expected to survive, and not started

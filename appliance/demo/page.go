@@ -92,7 +92,7 @@ type chart struct {
 	Height          float64
 	Lanes           []lane
 	ZeroX, BoundX   float64
-	HasBound        bool
+	HasBound, Stays bool
 	Ticks           []tick
 	Survived        string
 	Rows            []row
@@ -131,10 +131,11 @@ func (r *Report) sheet(version string) sheet {
 // sentence begins with a capital letter.
 func sentence(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
-var titles = map[string]string{"crash": "The active gateway dies", "return": "It comes back, and takes its role again", "handover": "The role is handed over, on purpose"}
+var titles = map[string]string{"crash": "The active gateway dies", "return": "It comes back, and takes its role again", "handover": "The role is handed over, on purpose",
+	eventReload: "A reload: an address and forwards more", eventRestart: "A restart: another daemon, the role stays", eventUpgrade: "An upgrade: another program on both, the role stays"}
 
-// course draws who was active when. Each event moves the role to the other gateway; one
-// that has crashed is gone until it returns.
+// course draws who was active when. An event moves the role to the other gateway, unless
+// it is one that leaves it; a gateway that has crashed is gone until it returns.
 func (r *Report) course() course {
 	end := 1.0
 	for _, m := range r.Timeline {
@@ -155,6 +156,11 @@ func (r *Report) course() course {
 	var text []string
 	for i := range r.Events {
 		e := &r.Events[i]
+		text = append(text, fmt.Sprintf("%s at %.1f s", title(e.Name), e.AtSeconds))
+		c.Marks = append(c.Marks, mark{X: x(e.AtSeconds), Label: title(e.Name)})
+		if staying(e.Name) {
+			continue
+		}
 		moved := max(e.AtSeconds, e.ActiveSeconds)
 		switch e.Name {
 		case "crash":
@@ -169,8 +175,6 @@ func (r *Report) course() course {
 		default:
 			add(active, since, moved, "active")
 		}
-		text = append(text, fmt.Sprintf("%s at %.1f s", title(e.Name), e.AtSeconds))
-		c.Marks = append(c.Marks, mark{X: x(e.AtSeconds), Label: title(e.Name)})
 		active, since = 1-active, moved
 	}
 	if gone >= 0 {
@@ -180,7 +184,7 @@ func (r *Report) course() course {
 	for _, s := range nice(end, 8) {
 		c.Ticks = append(c.Ticks, tick{X: x(s), Label: strconv.FormatFloat(s, 'f', -1, 64) + " s"})
 	}
-	c.Text = fmt.Sprintf("Who was active over %.0f seconds: gw1 first; then %s, each moving the role to the other gateway.", end, strings.Join(text, ", "))
+	c.Text = fmt.Sprintf("Who was active over %.0f seconds: gw1 first; then %s. A crash, a return and a hand-over move the role to the other gateway, the others leave it where it is.", end, strings.Join(text, ", "))
 	return c
 }
 
@@ -202,7 +206,7 @@ func nice(end float64, n int) (out []float64) {
 func (r *Report) chart(i int) chart {
 	e := &r.Events[i]
 	w := &e.Window
-	c := chart{ID: fmt.Sprintf("event-%d", i+1), Title: titles[e.Name], Event: e, Bound: number(e.BoundMS), HasBound: e.BoundMS > 0, Survived: alive(*e, r.Flows.Total)}
+	c := chart{ID: fmt.Sprintf("event-%d", i+1), Title: titles[e.Name], Event: e, Bound: number(e.BoundMS), HasBound: e.BoundMS > 0, Stays: staying(e.Name), Survived: alive(*e, r.Flows.Total)}
 	if c.Title == "" {
 		c.Title = sentence(e.Name)
 	}

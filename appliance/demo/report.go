@@ -13,7 +13,7 @@ import (
 // Report is what the demo found. Its JSON form is a contract: keys may be
 // added, never removed. Times are in milliseconds where the key says so.
 type Report struct {
-	OK       bool     `json:"ok"` // every flow survived, the captures are clean, new connections work
+	OK       bool     `json:"ok"` // every flow survived, the captures are clean, new connections work, no role moved that was to stay
 	Flows    Flows    `json:"flows"`
 	Sessions Sessions `json:"sessions"`
 	NoiseMS  float64  `json:"noise_ms"` // longest silence of the datagrams before an event
@@ -37,7 +37,7 @@ type Sessions struct {
 	LagSeconds *float64 `json:"lag_seconds"` // null without sessions
 }
 
-// Event is a crash, a return or a handover.
+// Event is a crash, a return, a reload, a restart, an upgrade or a handover.
 type Event struct {
 	Name string `json:"name"`
 	// BoundMS is the protocol's bound for the outage: three advert intervals and
@@ -53,6 +53,8 @@ type Event struct {
 	// LostPackets counts datagrams of the direction that lost more.
 	LostPackets int `json:"lost_packets"`
 	Survived    int `json:"survived"` // flows still whole after this event
+	// Changes counts the changes of state on both gateways; one that has crashed tells none.
+	Changes int `json:"state_changes"`
 	// NewMS is how long a new connection took after the event, inwards and
 	// outwards; -1 if it could not be made.
 	NewMS map[string]float64 `json:"new_connection_ms"`

@@ -26,6 +26,13 @@ func sampleReport() *Report {
 				NoiseMS:   map[string]float64{"udp_out": 2.1, "udp_in": 3.4, "tcp_up": 4.9, "tcp_down": 4, "ping": 12},
 				NewMS:     map[string]float64{"in": 1.2, "out": 1.3},
 				Takeover:  &Takeover{Installed: 0, DurationMS: 0.7},
+				Changes:   1,
+			},
+			{
+				Name: "upgrade", Survived: 203,
+				OutagesMS: map[string]float64{"udp_out": 5, "udp_in": 5.1, "tcp": 6, "tcp_up": 6, "tcp_down": 5, "ping": 13, "request": 0},
+				NoiseMS:   map[string]float64{"udp_out": 2.1, "udp_in": 3.4, "tcp_up": 4.9, "tcp_down": 4, "ping": 12},
+				NewMS:     map[string]float64{"in": 1.2, "out": 1.3},
 			},
 			{
 				Name: "handover", LostPackets: 0, Survived: 203,
@@ -106,7 +113,8 @@ func TestJSONContract(t *testing.T) {
 func TestPageForPeople(t *testing.T) {
 	r := sampleReport()
 	r.Lost[0].Cause = "<script>alert(1)</script>"
-	r.Events[0].AtSeconds, r.Events[0].ActiveSeconds, r.Events[1].AtSeconds = 5.25, 5.6, 12.3
+	r.Events[0].AtSeconds, r.Events[0].ActiveSeconds, r.Events[2].AtSeconds = 5.25, 5.6, 12.3
+	r.Events[1].AtSeconds = 9 // and nobody moved
 	r.Events[0].Window = Window{FromMS: -50, StepMS: 10, Counts: map[string][]int{"udp_out": {5, 5, 5, 5, 5, 0, 0, 0, 9, 5}}, GapsMS: map[string][2]float64{"udp_out": {0, 30}}}
 	r.Events[0].OutagesMS["udp_out"] = 30
 	for name, r := range map[string]*Report{"sample": r, "routed": {Events: []Event{{Name: "crash", OutagesMS: map[string]float64{"udp_out": 1, "udp_in": 1}}}}, "empty": {}} {

@@ -66,8 +66,8 @@ func (r *Report) table(w io.Writer) {
 	for _, c := range columns {
 		top, head = append(top, c[1]), append(head, c[2])
 	}
-	row("", append(top, "packets", "flows")...)
-	row("", append(head, "lost", "alive")...)
+	row("", append(top, "packets", "flows", "state")...)
+	row("", append(head, "lost", "alive", "changes")...)
 	for _, e := range r.Events {
 		bound := "none"
 		if e.BoundMS > 0 {
@@ -78,7 +78,7 @@ func (r *Report) table(w io.Writer) {
 			outages = append(outages, cell(e.OutagesMS, c[0]))
 			noise = append(noise, cell(e.NoiseMS, c[0]))
 		}
-		row(title(e.Name), append(outages, strconv.Itoa(e.LostPackets), alive(e, r.Flows.Total))...)
+		row(title(e.Name), append(outages, strconv.Itoa(e.LostPackets), alive(e, r.Flows.Total), strconv.Itoa(e.Changes))...)
 		row("  noise before", noise...)
 	}
 }

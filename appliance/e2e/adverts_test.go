@@ -41,9 +41,16 @@ func (a *adverts) of(g *pair.Gateway) (at []time.Time, zero int) {
 
 // silence is the longest time between two adverts of the gateway.
 func (a *adverts) silence(g *pair.Gateway) (longest time.Duration) {
+	return a.silenceBetween(g, time.Time{}, time.Now())
+}
+
+// silenceBetween is the same of those that a stretch of time has a part in.
+func (a *adverts) silenceBetween(g *pair.Gateway, from, to time.Time) (longest time.Duration) {
 	at, _ := a.of(g)
 	for i := 1; i < len(at); i++ {
-		longest = max(longest, at[i].Sub(at[i-1]))
+		if at[i].After(from) && at[i-1].Before(to) {
+			longest = max(longest, at[i].Sub(at[i-1]))
+		}
 	}
 	return longest
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"strings"
 
@@ -56,25 +55,8 @@ func (s *scene) ok(g *pair.Gateway, args ...string) string {
 	return a.out
 }
 
-// processes lists the gateway's processes by their subcommand: run, daemon or
-// election.
-func processes(g *pair.Gateway) (map[string]int, error) {
-	pids, err := g.Pids()
-	if err != nil {
-		return nil, err
-	}
-	out := make(map[string]int)
-	for _, pid := range pids {
-		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		if err != nil {
-			continue // it has just ended
-		}
-		if args := strings.Split(string(b), "\x00"); len(args) > 1 {
-			out[args[1]] = pid
-		}
-	}
-	return out, nil
-}
+// processes lists the gateway's processes by their subcommand.
+func processes(g *pair.Gateway) (map[string]int, error) { return g.Processes() }
 
 // kill ends one process of the gateway the hard way and returns its PID.
 func (s *scene) kill(g *pair.Gateway, subcommand string) int {

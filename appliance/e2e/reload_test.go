@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"strings"
 	"syscall"
 	"testing"
@@ -13,17 +12,8 @@ import (
 	"understudy/appliance/lab/probe"
 )
 
-var newAddress = netip.MustParsePrefix("203.0.113.9/24")
-
-// more is the gateway's configuration with an address and two forwards added,
-// one of them to a host that was no server before.
-func more(g *pair.Gateway) string {
-	c := strings.Replace(g.Config(), `addresses = ["203.0.113.1/24"]`, fmt.Sprintf(`addresses = ["203.0.113.1/24", %q]`, newAddress), 1)
-	return strings.Replace(c, "forward = [\n", `forward = [
-  { name = "more", address = "203.0.113.9:8090/tcp", to = "10.0.0.20:8090" },
-  { name = "host", address = "203.0.113.1:8091/tcp", to = "10.0.0.10:8091" },
-`, 1)
-}
+// more is the gateway's configuration with an address and two forwards added.
+func more(g *pair.Gateway) string { return g.MoreConfig() }
 
 // An address and a forward are added to running gateways. They work, they are
 // replicated, and what was there before did not notice.
@@ -43,8 +33,8 @@ func TestReloadAddsAnAddressAndForwards(t *testing.T) {
 	}
 	s.wait("the new address", all(hasNew(s.gw1, true), hasNew(s.gw2, false)))
 	s.settled(s.gw1)
-	a := s.through(netip.MustParseAddrPort("203.0.113.9:8090"), netip.MustParseAddrPort("10.0.0.20:8090"))
-	b := s.through(netip.MustParseAddrPort("203.0.113.1:8091"), netip.MustParseAddrPort("10.0.0.10:8091"))
+	a := s.through(pair.MoreForward)
+	b := s.through(pair.MoreHost)
 	s.intact(began)
 	if now := [2]uint64{s.transitions(s.gw1), s.transitions(s.gw2)}; now != before {
 		t.Errorf("transitions were %d, are %d", before, now)
@@ -84,7 +74,7 @@ func TestReloadBySignalThereAndBack(t *testing.T) {
 		s.intact(began)
 	}
 	reload(more, true)
-	a := s.through(netip.MustParseAddrPort("203.0.113.9:8090"), netip.MustParseAddrPort("10.0.0.20:8090"))
+	a := s.through(pair.MoreForward)
 	a.Stop()
 	reload((*pair.Gateway).Config, false)
 	if now := [2]uint64{s.transitions(s.gw1), s.transitions(s.gw2)}; now != before {
@@ -150,13 +140,11 @@ func TestReloadRefusedChangesNothing(t *testing.T) {
 	s.whole()
 }
 
-// through opens connections from the outside to an address of the pair.
-func (s *scene) through(public, server netip.AddrPort) *probe.Conns {
+// through opens connections from the outside through a forward.
+func (s *scene) through(f pair.Forward) *probe.Conns {
 	s.t.Helper()
-	c, err := probe.StartConns(s.within(patience), probe.ConnsOptions{Client: s.Outside, Server: s.Inside, Listen: server, Target: public, Count: 6})
-	if err != nil {
-		s.t.Fatalf("connections to %s: %v", public, err)
-	}
+	c, err := s.Through(s.within(patience), f, 6)
+	s.must(err)
 	s.t.Cleanup(c.Stop)
 	return c
 }
@@ -169,7 +157,7 @@ func hasNew(g *pair.Gateway, want bool) func(context.Context) error {
 			return err
 		}
 		for _, a := range addrs {
-			if a.Addr() == newAddress.Addr() {
+			if a.Addr() == pair.MoreAddress.Addr() {
 				if want {
 					return nil
 				}

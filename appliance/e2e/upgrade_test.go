@@ -26,11 +26,17 @@ type upgradeScene struct {
 
 func newUpgradeScene(t *testing.T) *upgradeScene {
 	t.Helper()
+	return newUpgradeSceneOf(t, pair.Options{})
+}
+
+func newUpgradeSceneOf(t *testing.T, opt pair.Options) *upgradeScene {
+	t.Helper()
 	lab.Require(t)
 	file := filepath.Join(t.TempDir(), "understudy")
 	u := &upgradeScene{file: file}
 	copyFile(t, binary, file)
-	u.scene = newScene(t, pair.Options{Binary: file})
+	opt.Binary = file
+	u.scene = newScene(t, opt)
 	u.settle()
 	u.load(u.gw1, 20)
 	u.lan, u.wan = u.advertsOn(u.LAN), u.advertsOn(u.WAN)

@@ -38,6 +38,10 @@ type group struct {
 	weight  int
 	unfit   string
 
+	// exchanged: it was a standby when its election made way for another, which has not
+	// told of it yet.
+	exchanged bool
+
 	open uint64    // the event of its change that goes on; 0: none
 	lap  time.Time // end of its last phase
 	gen  uint64    // of the Want that is part of it
@@ -58,6 +62,9 @@ type order struct {
 	what string
 	at   time.Time
 }
+
+// OrderUpgradeElection is the cause of the event that an election makes way for another.
+const OrderUpgradeElection = "upgrade-election"
 
 // recent is how long an order counts as a possible reason.
 const recent = 30 * time.Second
@@ -204,6 +211,9 @@ func (o *Observer) onAttached(now time.Time, ev appliance.Attached) {
 		if !g.known {
 			g.known, g.state = true, o.remembered(s)
 		}
+		if s.State == vrrp.Initialize && g.exchanged {
+			continue
+		}
 		if g.state != s.State {
 			o.become(now, s, appliance.CauseAttached, []string{"it happened while no daemon of this node was there to see it"})
 		}
@@ -237,6 +247,7 @@ func (o *Observer) remembered(s appliance.GroupState) vrrp.State {
 
 func (o *Observer) onTransition(now time.Time, ev appliance.Transition) {
 	g := o.group(ev.Group)
+	g.exchanged = false
 	switch {
 	case ev.Cause == string(vrrp.CauseHeld):
 		o.again(now, Event{Kind: Process, Group: g.name, Cause: ev.Cause, Evidence: heardLines(ev.Heard),
@@ -384,7 +395,12 @@ func (o *Observer) onElectionLost(now time.Time, ev appliance.ElectionLost) {
 		text += ", to go on with " + strings.Join(resume, " ")
 	}
 	o.add(Event{At: now, Kind: Process, Cause: appliance.CauseElectionLost, Text: text})
+	exchanged := o.ordered.what == OrderUpgradeElection && now.Sub(o.ordered.at) < recent
 	for _, g := range o.groups {
+		if exchanged && g.known && g.state == vrrp.Backup {
+			g.exchanged = true // a standby it was, and is: the next election says so
+			continue
+		}
 		if g.known && g.state != vrrp.Initialize && !slices.Contains(resume, g.name) {
 			o.become(now, appliance.GroupState{Group: g.name, State: vrrp.Initialize}, appliance.CauseElectionLost, nil)
 		}

@@ -25,9 +25,11 @@ func newDemo() *cobra.Command {
 		Use:   "demo",
 		Short: "two gateways, a client and a server in namespaces here; kills one; shows what survived (root)",
 		Long: "Builds a network out of unnamed network namespaces on this machine, runs this program twice in\n" +
-			"it, puts traffic through, crashes the active gateway, lets it return, hands over, and reports\n" +
-			"the outage of each probe and which flows survived. It touches nothing outside its namespaces\n" +
-			"and leaves nothing behind. Exit code 1 if a flow established before the crash was lost.",
+			"it, puts traffic through, crashes the active gateway, lets it return, reloads, restarts and\n" +
+			"upgrades it while it serves, hands over, and reports the outage of each probe, which flows\n" +
+			"survived, and which state changed. It touches nothing outside its namespaces and leaves\n" +
+			"nothing behind. Exit code 1 if a flow established before the crash was lost, or a role moved\n" +
+			"by a reload, a restart or an upgrade.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if os.Geteuid() != 0 {
 				return usageError(errors.New("the demo makes network namespaces, which takes root: sudo understudy demo"))
@@ -55,7 +57,7 @@ func newDemo() *cobra.Command {
 				fmt.Fprintf(cmd.ErrOrStderr(), "report: %s\n", file)
 			}
 			if !report.OK {
-				return &codeError{code: exitFailed, quiet: true, err: errors.New("a flow established before the crash was lost")}
+				return &codeError{code: exitFailed, quiet: true, err: errors.New("not all was as it should be")}
 			}
 			return nil
 		},

@@ -20,7 +20,7 @@ func TestReportOfTheDemo(t *testing.T) {
 	}
 	b := open(t, browser, "file://"+file, desk, false)
 	b.says("Who was active")
-	b.until("three events", `document.querySelectorAll(".event").length === 3`)
+	b.until("six events", `document.querySelectorAll(".event").length === 6`)
 	b.until("a gap of the crash", `document.querySelector(".event .gap-text")?.textContent.endsWith(" ms")`)
 	b.until("five lanes, not flat", `[...document.querySelectorAll(".event:nth-of-type(3) path.flow")].filter((p) => p.getBBox().height > 20).length === 5`)
 	b.until("no program", `document.querySelectorAll("script").length === 0`)

@@ -133,6 +133,37 @@ func (g *Gateway) Reload(ctx context.Context) error {
 	return c.Reload(ctx)
 }
 
+// Upgrade asks the program for another daemon, from its file as it is now. It returns before
+// that is there: see [Gateway.Renewed].
+func (g *Gateway) Upgrade(ctx context.Context) error {
+	c, err := g.connected()
+	if err != nil {
+		return err
+	}
+	_, err = c.Upgrade(ctx)
+	return err
+}
+
+// UpgradeElection asks the program for another election, of its daemon's version.
+func (g *Gateway) UpgradeElection(ctx context.Context) error {
+	c, err := g.connected()
+	if err != nil {
+		return err
+	}
+	return c.UpgradeElection(ctx)
+}
+
+// Transitions is what the program remembers of changes of its state since then. It outlives
+// both of its processes, but not a reboot.
+func (g *Gateway) Transitions(ctx context.Context, since time.Time) ([]history.Event, error) {
+	c, err := g.connected()
+	if err != nil {
+		return nil, err
+	}
+	a, err := c.Events(ctx, history.Query{Kind: history.Transition, Since: since}, 0)
+	return a.Events, err
+}
+
 // Output is what the program wrote since it was started last.
 func (g *Gateway) Output() string {
 	if p := g.Process(); p != nil {
