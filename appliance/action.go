@@ -125,6 +125,8 @@ func (Finish) action()         {}
 type Want struct {
 	Gen    uint64
 	Groups []GroupWant // in the order of the configuration
+	// Static is here for as long as the node runs, whoever is Active.
+	Static identity.Identity
 	// Unknown is what happens to a TCP segment of a connection nobody knows.
 	// Right after an activation it is dropped: its record may still be coming.
 	Unknown UnknownPolicy
@@ -163,16 +165,25 @@ func (w Want) String() string {
 			role = "active"
 		}
 		fmt.Fprintf(&b, "  %s %s term %d", g.Name, role, g.Term)
-		for _, a := range g.Identity.Addresses {
-			fmt.Fprintf(&b, " %s@%s", a.Prefix, a.Interface)
-		}
-		for _, r := range g.Identity.Routes {
-			fmt.Fprintf(&b, " [route %s]", r)
-		}
-		for _, r := range g.Identity.Rules {
-			fmt.Fprintf(&b, " [rule %s]", r)
-		}
-		b.WriteByte('\n')
+		parts(&b, g.Identity)
+	}
+	if !w.Static.Equal(identity.Identity{}) {
+		b.WriteString("  static")
+		parts(&b, w.Static)
 	}
 	return b.String()
+}
+
+// parts are the things of an identity, and the end of the line.
+func parts(b *strings.Builder, id identity.Identity) {
+	for _, a := range id.Addresses {
+		fmt.Fprintf(b, " %s@%s", a.Prefix, a.Interface)
+	}
+	for _, r := range id.Routes {
+		fmt.Fprintf(b, " [route %s]", r)
+	}
+	for _, r := range id.Rules {
+		fmt.Fprintf(b, " [rule %s]", r)
+	}
+	b.WriteByte('\n')
 }

@@ -45,7 +45,8 @@ const (
 type Config struct {
 	Node     string
 	Groups   []GroupConfig
-	Sessions bool // sessions are replicated, so readiness counts
+	Static   identity.Identity // what is here whatever the groups do
+	Sessions bool              // sessions are replicated, so readiness counts
 	// Unknown is the answer to segments of unknown connections once the grace
 	// after an activation is over.
 	Unknown UnknownPolicy
@@ -259,7 +260,7 @@ func (c *Core) hold() {
 	c.gen++
 	c.applied = false
 	c.retry = time.Time{}
-	w := Want{Gen: c.gen, Unknown: c.cfg.Unknown}
+	w := Want{Gen: c.gen, Static: c.cfg.Static, Unknown: c.cfg.Unknown}
 	serves := false
 	for _, g := range c.groups {
 		g.placed = false

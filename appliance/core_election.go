@@ -177,10 +177,11 @@ func (c *Core) onApplied(now time.Time, ev Applied) {
 		c.alarms.raise(now, AlarmApplyFailed, err.Error())
 		c.retry = now.Add(faultRetry)
 	}
+	c.onStatic(now, ev)
 	if len(ev.Failed) > 0 {
 		return
 	}
-	if !c.faulted() {
+	if !c.faulted() && ev.Static == nil {
 		c.alarms.clear(AlarmApplyFailed)
 	}
 	c.applied = true

@@ -14,6 +14,9 @@ func (c *Core) onWaiting(now time.Time, ev Applied) {
 			detail = append(detail, "group "+g.Name+": "+why)
 		}
 	}
+	if why := ev.Waiting[""]; why != "" {
+		detail = append(detail, "static: "+why)
+	}
 	c.alarms.set(now, AlarmRouteWaiting, len(detail) > 0, strings.Join(detail, "; "))
 	if len(detail) > 0 {
 		c.retry = now.Add(routeRetry)

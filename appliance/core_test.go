@@ -25,6 +25,7 @@ import (
 //	check uplink up|down [value=3]              a check says so
 //	link up0 up|down                            an interface is so
 //	bond bond0 up|down|unknown [lost=1]         a bond is so (track=bond:bond0:-20)
+//	  static=10.9.0.5/24                        … with an address that does not move (of node, reload)
 //	  guard=uplink                              … with a check of the common neighbour (of node, reload)
 //	guarded split-brain=(gateway,2s,detail) …   all that the guard finds: alarm, group, since when, what
 //	reclaimed gateway                           another node was active too
@@ -33,6 +34,7 @@ import (
 //	transition gateway active term=4 [leaving]
 //	applied [fail=gateway] [restored=gateway]   the lane answers the latest Hold
 //	  [waiting=gateway] [put-back=gateway]      … a route waits for its link, something was put back
+//	  [static]                                  … something static could not be done
 //	applied stale                               … an old one
 //	synced [connected] [insync] [covered] [incomplete] [lag=2s]
 //	claimed gateway on|off                      a peer says that it is Active too
@@ -71,6 +73,7 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		cfg := testConfig(arg("groups"), d.HasArg("sessions"), arg("track"))
 		notifies(&cfg, d.HasArg("notify"), arg("prepare"))
 		cfg.GuardCheck = arg("guard")
+		cfg.Static = testStatic(arg("static"))
 		s.core = NewCore(s.now, cfg)
 		return ""
 	case "attached":
@@ -112,6 +115,9 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		if g := arg("put-back"); g != "" {
 			ev.PutBack = map[string]int{g: 2}
 		}
+		if d.HasArg("static") {
+			ev.Static = errors.New("network is unreachable")
+		}
 		return s.step(ev)
 	case "put-back":
 		return fmt.Sprintln(s.core.PutBack(first))
@@ -147,6 +153,7 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		cfg := testConfig(arg("groups"), d.HasArg("sessions"), arg("track"))
 		notifies(&cfg, d.HasArg("notify"), arg("prepare"))
 		cfg.GuardCheck = arg("guard")
+		cfg.Static = testStatic(arg("static"))
 		return s.step(Reloaded{Config: cfg})
 	case "prepared":
 		ev := Prepared{Group: first}
@@ -292,6 +299,15 @@ func testConfig(groups string, sessions bool, track string) Config {
 			Routers: []health.RouterConfig{{Name: bare, Priority: 200, Track: tracks}}})
 	}
 	return cfg
+}
+
+// testStatic is an address that does not move, and a route to behind it.
+func testStatic(address string) identity.Identity {
+	if address == "" {
+		return identity.Identity{}
+	}
+	return identity.New(identity.Address{Interface: "lan0", Prefix: netip.MustParsePrefix(address)}).
+		WithRoutes(identity.Route{To: netip.MustParsePrefix("192.0.2.0/24"), Hops: []identity.Hop{{Interface: "lan0"}}})
 }
 
 // Of thousands of checks that are down the alarm names some.

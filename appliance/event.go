@@ -44,13 +44,17 @@ type (
 	// Applied is a lane's answer to Hold{Want}. Failed maps a group to why its
 	// part could not be done; "" stands for what belongs to no group.
 	Applied struct {
-		Gen      uint64
-		Failed   map[string]error
+		Gen    uint64
+		Failed map[string]error
+		// Static is why something of Want.Static could not be done. It is no failure of
+		// a group: whoever is Active does without it.
+		Static   error
 		Restored []string // groups in which an address had to be put back
-		// PutBack counts by group what had to be put back, addresses or not.
+		// PutBack counts by group what had to be put back, addresses or not; "" stands
+		// for what is static.
 		PutBack map[string]int
-		// Waiting says for a group which of its routes are not there because their
-		// links are not. They come back with these; that is no failure.
+		// Waiting says for a group, or "" for what is static, which of its routes are not
+		// there because their links are not. They come back with these; that is no failure.
 		Waiting map[string]string
 		// Took is how long the parts of it took, for people.
 		Took Took

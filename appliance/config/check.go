@@ -25,6 +25,8 @@ type checker struct {
 	routes  []routeAt
 	rules   []ruleAt
 
+	standing []addressAt // addresses that do not move
+
 	templates     map[string]*template // checks without a host, by name
 	fromTemplates []Check              // what was made of them for servers
 }
@@ -49,9 +51,11 @@ func (c *checker) check(raw *rawFile) {
 	c.config.Forwarding = or(raw.Forwarding, c.defaults.Forwarding)
 	c.checkChecks(raw.Checks)
 	c.checkBonds(raw.Bonds)
+	c.standingAddresses(raw.Static)
 	c.checkRouters(raw.Routers)
 	c.checkSources(raw.Checks)
 	c.checkGroups(raw.Groups)
+	c.standingRouting(raw.Static)
 	c.checkRouting()
 	c.checkNAT(raw.NAT)
 	c.checkSessions(raw.Sessions)
@@ -64,6 +68,7 @@ func (c *checker) check(raw *rawFile) {
 	c.checkDelays(raw)
 	c.checkServerSecrets(raw.Checks)
 	c.checkTemplates(raw.Checks)
+	c.standsAlone()
 	if len(c.problems) == 0 {
 		c.askNAT()
 		c.askEntries()

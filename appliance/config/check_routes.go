@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"understudy/appliance/identity"
@@ -249,10 +250,15 @@ func (c *checker) hop(path string, router Router, raw *rawNexthop) (h identity.H
 
 // leadsTo finds the interface by which a gateway is reached.
 func (c *checker) leadsTo(path string, router Router, via netip.Addr) string {
-	if via.IsLinkLocalUnicast() {
+	if via.IsLinkLocalUnicast() && router.Interface != "" {
 		return router.Interface
 	}
 	var found []string
+	for _, a := range c.standing {
+		if a.Contains(via) && !slices.Contains(found, a.dev) {
+			found = append(found, a.dev)
+		}
+	}
 	for _, r := range c.routers {
 		for _, p := range r.Held() {
 			if on := r.On(p.Addr()); p.Contains(via) && !slices.Contains(found, on) {
@@ -270,7 +276,11 @@ func (c *checker) leadsTo(path string, router Router, via netip.Addr) string {
 	if len(found) > 1 {
 		why = "is in the network of several routers"
 	}
-	c.add(join(path, "dev"), fmt.Sprintf("missing: %s %s", via, why), fmt.Sprintf("name the interface that leads there, like dev = %s", quote(router.Interface)))
+	like := router.Interface
+	if like == "" {
+		like = "eth0"
+	}
+	c.add(join(path, "dev"), fmt.Sprintf("missing: %s %s", via, why), fmt.Sprintf("name the interface that leads there, like dev = %s", quote(like)))
 	return ""
 }
 
@@ -297,14 +307,20 @@ func (c *checker) scope(path string, raw *rawRoute, r *identity.Route) {
 	if raw.Scope == nil {
 		return
 	}
-	switch known(c, path, raw.Scope, "global", []string{"global", "link"}) {
-	case "link":
-		r.Scope = identity.ScopeLink
+	n, named := scopes[*raw.Scope]
+	if !named {
+		number, err := strconv.ParseUint(*raw.Scope, 0, 8)
+		if err != nil {
+			c.add(path, quote(*raw.Scope)+" is no scope", "use global, site, link, host or a number")
+			return
+		}
+		n = uint8(number)
 	}
+	r.Scope = identity.Scope(n)
 	switch {
 	case r.To.IsValid() && r.To.Addr().Is6():
 		c.add(path, "IPv6 routes have no scope", "remove it")
-	case r.Scope == identity.ScopeLink && !direct:
+	case r.Scope >= identity.ScopeLink && !direct:
 		c.add(path, "what is behind a gateway, or refused, is not on the link", "remove it")
 	}
 }
@@ -393,6 +409,11 @@ func (c *checker) notConnected(r routeAt) {
 func (c *checker) sourceMovesAlong(r routeAt) {
 	first, ok := c.holders[r.Source]
 	if !ok || !r.Source.IsValid() {
+		return
+	}
+	if r.router == "" {
+		c.add(join(r.path, "source"), fmt.Sprintf("%s moves with router %s (line %d), the route does not", r.Source, quote(first.router), c.line(first.path)),
+			"use an address that does not move")
 		return
 	}
 	mine, its := c.config.GroupOf(r.router), c.config.GroupOf(first.router)

@@ -31,6 +31,7 @@ type Config struct {
 	Web      Web
 	Watchdog Watchdog
 	Pipes    []Pipe
+	Static   identity.Identity // addresses, routes and rules that do not move; see Standing
 
 	StartupDelay   time.Duration // after its start the node takes no part for so long
 	DelayAfterBoot time.Duration // the same after the machine's

@@ -104,6 +104,8 @@ func TestDocumentation(t *testing.T) {
 		"group.notify.when": d.Notify.When, "group.notify.arguments": d.Notify.Arguments,
 		"router.routes.type": d.Route.Kind, "router.routes.table": d.Route.Table, "router.routes.metric": d.Route.Metric,
 		"router.routes.onlink": d.Hop.Onlink, "router.routes.nexthops.onlink": d.Hop.Onlink, "router.routes.nexthops.weight": d.Hop.Weight,
+		"static.routes.type": d.Route.Kind, "static.routes.table": d.Route.Table, "static.routes.metric": d.Route.Metric,
+		"static.routes.onlink": d.Hop.Onlink, "static.routes.nexthops.onlink": d.Hop.Onlink, "static.routes.nexthops.weight": d.Hop.Weight,
 		"check.every": d.Check.Every, "check.rise": d.Check.Rise, "check.fall": d.Check.Fall, "check.min": d.Check.Min, "check.table": d.Check.Table,
 		"check.method": d.Check.Method, "check.verify": d.Check.Verify, "check.query": d.Check.Query, "check.type": d.Check.Type, "check.rcode": d.Check.RCode,
 		"check.helo": d.Check.Helo, "check.damp.suppress": d.Check.Damp.Suppress, "check.damp.reuse": d.Check.Damp.Reuse, "watchdog_timeout": d.Watchdog.Timeout, "startup_delay": "0s", "delay_after_boot": "0s",

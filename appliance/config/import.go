@@ -130,6 +130,8 @@ func removable(path string) string {
 	switch {
 	case strings.HasPrefix(head, "sessions"):
 		return "sessions"
+	case head == "static" && len(parts) > 1:
+		return head + "." + parts[1]
 	case head == "nat" && len(parts) > 1 && strings.HasSuffix(parts[1], "]"):
 		return removableEntry(parts)
 	case !strings.HasSuffix(head, "]"):

@@ -25,6 +25,7 @@ type (
 		Watchdog        *string `toml:"watchdog" like:"\"/dev/watchdog\""`
 		WatchdogTimeout *string `toml:"watchdog_timeout" like:"\"30s\""`
 
+		Static   *rawStanding `toml:"static"`
 		Routers  []*rawRouter `toml:"router"`
 		Groups   []*rawGroup  `toml:"group"`
 		NAT      *rawNAT      `toml:"nat"`
@@ -127,6 +128,12 @@ type (
 		Source   *string       `toml:"source" like:"\"10.0.0.1\""`
 		Scope    *string       `toml:"scope" like:"\"link\""`
 		MTU      *int64        `toml:"mtu" like:"1400"`
+	}
+
+	rawStanding struct {
+		Addresses []*string   `toml:"addresses" like:"[\"10.0.0.5/24 dev eth0\"]"`
+		Routes    []*rawRoute `toml:"routes"`
+		Rules     []*rawRule  `toml:"rules"`
 	}
 
 	rawNexthop struct {

@@ -227,7 +227,7 @@ func (n *node) openKernel(cfg *config.Config, plan nat.Plan) (err error) {
 		return err
 	}
 	n.known, n.up = make(map[string]int), make(map[string]bool)
-	for _, name := range interfaces(cfg) {
+	for _, name := range watched(cfg) {
 		if l, err := n.addresses.Link(name); err == nil {
 			n.known[name] = l.Index
 		}
@@ -429,7 +429,7 @@ func (n *node) onKernel(ev kernel.Event) {
 		n.runner.Post(appliance.Drifted{Why: ev.Kind.String() + " " + ev.Prefix.String() + " " + ev.Interface})
 	case kernel.LinkNew:
 		n.recopy(ev)
-		if !slices.Contains(interfaces(n.settled.config()), ev.Interface) || n.known[ev.Interface] == ev.Link.Index {
+		if !slices.Contains(watched(n.settled.config()), ev.Interface) || n.known[ev.Interface] == ev.Link.Index {
 			return
 		}
 		delete(n.known, ev.Interface)

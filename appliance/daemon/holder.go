@@ -187,7 +187,7 @@ func (h *holder) setUnknown(p appliance.UnknownPolicy) error {
 }
 
 func (h *holder) setAddresses(w appliance.Want, out *appliance.Applied, fail func(string, error)) {
-	var parts []identity.Identity
+	parts := []identity.Identity{w.Static}
 	for _, g := range w.Groups {
 		if g.Active && out.Failed[g.Name] == nil {
 			parts = append(parts, g.Identity)
@@ -196,9 +196,13 @@ func (h *holder) setAddresses(w appliance.Want, out *appliance.Applied, fail fun
 	want := identity.Union(parts...)
 	done, err := h.addresses.ApplyEach(want, h.early.adding(w, want))
 	out.Waiting = waiting(w, done.Waiting)
+	held := without(want, done.Waiting)
 	if err != nil {
-		h.blame(w, done.Refused, err, fail)
-		return
+		var have identity.Identity
+		if have, out.Static = h.blame(w, done.Refused, err, fail); out.Static == nil {
+			return
+		}
+		held = ofThose(held, have, done.Refused)
 	}
 	// What we had put there before and had to add again was taken away by someone
 	// else, or by the kernel with something else.
@@ -214,15 +218,31 @@ func (h *holder) setAddresses(w appliance.Want, out *appliance.Applied, fail fun
 			out.PutBack[g.Name] = n
 		}
 	}
-	h.held = without(want, done.Waiting)
+	if back := common(h.held, w.Static, done.Added); len(back.Addresses)+len(back.Routes)+len(back.Rules) > 0 {
+		if out.PutBack == nil {
+			out.PutBack = make(map[string]int)
+		}
+		out.PutBack[""] = len(back.Addresses) + len(back.Routes) + len(back.Rules)
+	}
+	h.held = held
 }
 
-// waiting tells for each group that is Active which of its routes wait.
+// ofThose is what of the identity is there, if the kernel has these addresses and has
+// refused those routes and rules.
+func ofThose(id, have, refused identity.Identity) identity.Identity {
+	id.Addresses = slices.DeleteFunc(slices.Clone(id.Addresses), func(a identity.Address) bool { return lacks(have, identity.Identity{Addresses: []identity.Address{a}}) })
+	id.Routes = slices.DeleteFunc(slices.Clone(id.Routes), func(r identity.Route) bool { return hasRoute(refused, r) })
+	id.Rules = slices.DeleteFunc(slices.Clone(id.Rules), func(r identity.Rule) bool { return slices.Contains(refused.Rules, r) })
+	return id
+}
+
+// waiting tells for each group that is Active, and for what is static, which of its
+// routes wait.
 func waiting(w appliance.Want, routes []kernel.Waiting) (out map[string]string) {
-	for _, g := range w.Groups {
+	tell := func(name string, id identity.Identity) {
 		var why []string
 		for _, x := range routes {
-			if g.Active && hasRoute(g.Identity, x.Route) {
+			if hasRoute(id, x.Route) {
 				why = append(why, x.String())
 			}
 		}
@@ -230,7 +250,13 @@ func waiting(w appliance.Want, routes []kernel.Waiting) (out map[string]string) 
 			if out == nil {
 				out = make(map[string]string)
 			}
-			out[g.Name] = strings.Join(why, "; ")
+			out[name] = strings.Join(why, "; ")
+		}
+	}
+	tell("", w.Static)
+	for _, g := range w.Groups {
+		if g.Active {
+			tell(g.Name, g.Identity)
 		}
 	}
 	return out
@@ -244,9 +270,10 @@ func without(id identity.Identity, routes []kernel.Waiting) identity.Identity {
 	return id
 }
 
-// blame finds the groups that lack something; if none does, the failure belongs
-// to no group (something of ours could not be removed).
-func (h *holder) blame(w appliance.Want, refused identity.Identity, err error, fail func(string, error)) {
+// blame finds the groups that lack something; if none does, but what is static, it
+// returns the failure and what is there. Else it belongs to no group (something of ours
+// could not be removed).
+func (h *holder) blame(w appliance.Want, refused identity.Identity, err error, fail func(string, error)) (have identity.Identity, static error) {
 	have, readErr := h.addresses.Held()
 	blamed := false
 	for _, g := range w.Groups {
@@ -256,9 +283,15 @@ func (h *holder) blame(w appliance.Want, refused identity.Identity, err error, f
 			blamed = true
 		}
 	}
-	if !blamed {
+	no := common(w.Static, w.Static, refused)
+	switch {
+	case blamed:
+	case readErr == nil && (lacks(have, w.Static) || len(no.Routes)+len(no.Rules) > 0):
+		return have, err
+	default:
 		fail("", err)
 	}
+	return have, nil
 }
 
 // lacks tells whether an address or a device of want is missing. The kernel may

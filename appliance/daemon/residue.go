@@ -32,6 +32,7 @@ func CleanKeepalived(cfg *config.Config, log *slog.Logger) error {
 			r.Addresses = append(r.Addresses, identity.Address{Interface: one.On(p.Addr()), Prefix: p})
 		}
 	}
+	r.Exact = cfg.Static.Addresses
 	out, err := kernel.RemoveResidue(r)
 	tables, tablesErr := nft.RemoveTables(keepalivedTable)
 	if out != (kernel.Removed{}) || tables > 0 {

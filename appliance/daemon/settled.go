@@ -67,7 +67,7 @@ func (s *settled) gated(group string) ([]netip.Addr, []string) {
 // coreConfig is what Core needs of the configuration.
 func coreConfig(c *config.Config) appliance.Config {
 	out := appliance.Config{Node: c.Node, Sessions: c.Sessions != nil, Health: c.Health(), WordBound: c.WordBound(),
-		GuardCheck: c.Guard.Check}
+		GuardCheck: c.Guard.Check, Static: c.Standing()}
 	if c.Mappings != nil && c.Mappings.Unknown == config.UnknownReset {
 		out.Unknown = appliance.UnknownReset
 	}
@@ -85,6 +85,17 @@ func interfaces(c *config.Config) (out []string) {
 			if !slices.Contains(out, i) {
 				out = append(out, i)
 			}
+		}
+	}
+	return out
+}
+
+// watched are the interfaces on which something of ours may be.
+func watched(c *config.Config) []string {
+	out := interfaces(c)
+	for _, a := range c.Static.Addresses {
+		if !slices.Contains(out, a.Interface) {
+			out = append(out, a.Interface)
 		}
 	}
 	return out

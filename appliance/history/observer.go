@@ -380,8 +380,15 @@ func (o *Observer) onApplied(now time.Time, ev appliance.Applied) {
 		}
 		o.again(now, Event{Kind: Kernel, Group: name, Cause: "apply-failed", Text: text})
 	}
+	if ev.Static != nil {
+		o.again(now, Event{Kind: Kernel, Cause: "apply-failed", Text: "the kernel refused something static: " + ev.Static.Error()})
+	}
 	for name, n := range ev.PutBack {
-		o.again(now, Event{Kind: Kernel, Group: name, Cause: "put-back", Text: fmt.Sprintf("%s: %d addresses, routes or rules that somebody had removed were put back", name, n)})
+		what := name
+		if what == "" {
+			what = "static"
+		}
+		o.again(now, Event{Kind: Kernel, Group: name, Cause: "put-back", Text: fmt.Sprintf("%s: %d addresses, routes or rules that somebody had removed were put back", what, n)})
 	}
 }
 

@@ -15,7 +15,10 @@ import (
 // to go: a virtual router that is to be ours now.
 type Residue struct {
 	Addresses []identity.Address
-	Devices   []identity.Device // by parent and MAC; theirs have other names
+	// Exact are addresses that go only if the length of the prefix is that too: they stay
+	// at their interface, and with another length they may be its own.
+	Exact   []identity.Address
+	Devices []identity.Device // by parent and MAC; theirs have other names
 }
 
 // Removed is what was there of a residue.
@@ -40,7 +43,7 @@ func RemoveResidue(r Residue) (out Removed, err error) {
 	// With a device go the addresses on it.
 	out.Devices, err = a.removeForeignDevices(r.Devices)
 	errs = append(errs, err)
-	out.Addresses, err = a.removeForeign(r.Addresses)
+	out.Addresses, err = a.removeForeign(r)
 	errs = append(errs, err)
 	if err := errors.Join(errs...); err != nil {
 		return out, fmt.Errorf("kernel: what keepalived has left: %w", err)
@@ -48,7 +51,7 @@ func RemoveResidue(r Residue) (out Removed, err error) {
 	return out, nil
 }
 
-func (a *Applier) removeForeign(list []identity.Address) (int, error) {
+func (a *Applier) removeForeign(r Residue) (int, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	have, err := a.s.addresses(0)
@@ -61,9 +64,11 @@ func (a *Applier) removeForeign(list []identity.Address) (int, error) {
 	}
 	var changes []change
 	for _, h := range have {
-		if !h.ours && slices.ContainsFunc(list, func(w identity.Address) bool {
+		is := func(w identity.Address) bool {
 			return w.Prefix.Addr() == h.prefix.Addr() && links[w.Interface].index == h.index
-		}) {
+		}
+		exactly := func(w identity.Address) bool { return is(w) && w.Prefix == h.prefix }
+		if !h.ours && (slices.ContainsFunc(r.Addresses, is) || slices.ContainsFunc(r.Exact, exactly)) {
 			changes = append(changes, change{remove: true, index: h.index, prefix: h.prefix})
 		}
 	}

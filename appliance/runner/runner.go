@@ -284,6 +284,9 @@ func (r *Runner) logEvent(ev appliance.Event) {
 		for group, err := range ev.Failed {
 			r.log.Error("identity not held as desired", "group", group, "gen", ev.Gen, "err", err)
 		}
+		if ev.Static != nil {
+			r.log.Warn("something static is not there; it is tried again", "gen", ev.Gen, "err", ev.Static)
+		}
 		for group, n := range ev.PutBack {
 			r.log.Warn("something was removed by someone else and has been put back", "group", group, "how_many", n)
 		}

@@ -32,7 +32,7 @@ type File struct {
 	Scripts   []*Script
 	Processes []*Process
 	Files     []*TrackFile
-	Statics   []*Node // static_ipaddress, static_routes, static_rules
+	Static    Static
 	BFDs      []*Node
 
 	VirtualServers []*VirtualServer
@@ -124,7 +124,23 @@ type Address struct {
 	Prefix netip.Prefix
 	Dev    string // "": the instance's interface
 	As     string // what else stands behind it, in our words
+	Group  string // track_group, of one that does not move
 	At     Place
+}
+
+// Static is what does not move: static_ipaddress, static_routes, static_rules.
+type Static struct {
+	At            Place // of the first block
+	Addresses     []Address
+	Routes, Rules []*Node
+	Groups        []TrackGroup
+}
+
+// TrackGroup is a track_group: instances that need what names it.
+type TrackGroup struct {
+	Name    string
+	At      Place
+	Members []Of[string]
 }
 
 // Tracked is a line of track_interface, track_script, track_file or track_process.

@@ -3,13 +3,17 @@ package keepalived
 import (
 	"net/netip"
 	"strconv"
+	"strings"
 )
+
+// preferred tells whether something is said of the time for which the address is chosen.
+func (a Address) preferred() bool { return strings.Contains(a.As, " preferred ") }
 
 // attribute reads a word behind an address that has a value, and says it in our words; "":
 // there is nothing to say, or it is wrong.
-func (p *parser) attribute(in *Instance, n *Node, prefix netip.Prefix, word, value string) string {
+func (p *parser) attribute(whose string, n *Node, prefix netip.Prefix, word, value string) string {
 	wrong := func() string {
-		p.say(n.At, Fault, "(%s) %s: invalid %s '%s' - ignoring", in.Name, n.Word, word, value)
+		p.say(n.At, Fault, "(%s) %s: invalid %s '%s' - ignoring", whose, n.Word, word, value)
 		return ""
 	}
 	six := prefix.Addr().Is6()

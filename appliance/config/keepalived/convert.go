@@ -23,12 +23,14 @@ const defaultSecret = "/etc/understudy/secret"
 // cannot say is in the messages.
 func Convert(f *File, o Options, w World) (*Document, []Message) {
 	c := &converter{file: f, options: o, world: w, given: map[string]string{}, taken: map[string]bool{},
-		used: map[string]bool{}, memberOf: map[string]*SyncGroup{}}
+		used: map[string]bool{}, memberOf: map[string]*SyncGroup{}, needs: map[string][]need{}}
 	c.doc = &Document{Table: newTable(Origin{Word: top})}
 	c.members()
 	c.keepNames()
 	c.node()
 	c.delays()
+	c.allNetworks()
+	c.statics()
 	c.routers()
 	c.groups()
 	c.checks()
@@ -68,6 +70,7 @@ type converter struct {
 	given    map[string]string // names by kind and name in the file
 	taken    map[string]bool   // by kind and name here
 	used     map[string]bool   // kind and name of what is tracked
+	needs    map[string][]need // by instance
 	memberOf map[string]*SyncGroup
 	networks []netip.Prefix // of all addresses
 	nextRule int

@@ -11,19 +11,31 @@ import (
 var routeWords = map[string]bool{"tos": true, "dsfield": true, "advmss": true, "rtt": true, "rttvar": true, "window": true, "cwnd": true,
 	"ssthresh": true, "realms": true, "realm": true, "rto_min": true, "initcwnd": true, "initrwnd": true, "features": true, "quickack": true, "congctl": true,
 	"pref": true, "encap": true, "vrf": true, "expires": true, "fastopen_no_cookie": true, "ttl-propagate": true, "as": true, "hoplimit": true,
-	"reordering": true, "track_group": true}
+	"reordering": true}
 
-// route makes one of router.routes of a line of virtual_routes.
-func (c *converter) route(in *Instance, router *Table, n *Node) {
+// owner is what addresses, routes and rules belong to: an instance, or nothing.
+type owner struct {
+	name  string // for messages
+	word  string // what the block begins with: virtual, static
+	iface string // by which they lead if nothing says so
+}
+
+func (in *Instance) owner() owner { return owner{in.Name, "virtual", in.Interface.V} }
+
+func (o owner) stays() bool { return o.word == "static" }
+
+// route makes one of the routes of to of a line of virtual_routes or static_routes.
+func (c *converter) route(in owner, to *Table, n *Node) {
 	if n.Word == "" {
 		return
 	}
-	o := Origin{n.At, "virtual_routes"}
+	o := Origin{n.At, in.word + "_routes"}
 	t := newTable(o)
 	whole := strings.Join(n.all(), " ")
-	wrong := func(what string) { c.say(n.At, Fault, "(%s) route %s: %s", in.Name, whole, what) }
+	wrong := func(what string) { c.say(n.At, Fault, "(%s) route %s: %s", in.name, whole, what) }
 	var hop *Table // of a nexthop; nil: the route itself
 	var ors []string
+	group := "" // track_group
 	list := n.all()
 	for i := 0; i < len(list); i++ {
 		next := func() string {
@@ -45,7 +57,7 @@ func (c *converter) route(in *Instance, router *Table, n *Node) {
 			t.set("source", next(), o)
 		case "via", "gw":
 			if w == "gw" {
-				c.say(n.At, Fault, "(%s) gw is deprecated; use via", in.Name)
+				c.say(n.At, Fault, "(%s) gw is deprecated; use via", in.name)
 			}
 			v := next()
 			if v == "inet" || v == "inet6" {
@@ -53,7 +65,7 @@ func (c *converter) route(in *Instance, router *Table, n *Node) {
 			}
 			at.set("via", v, o)
 		case "or":
-			c.say(n.At, Fault, "(%s) or is deprecated; use nexthop", in.Name)
+			c.say(n.At, Fault, "(%s) or is deprecated; use nexthop", in.name)
 			ors = append(ors, next())
 		case "dev", "oif":
 			at.set("dev", next(), o)
@@ -72,7 +84,7 @@ func (c *converter) route(in *Instance, router *Table, n *Node) {
 		case "mtu":
 			v := next()
 			if v == "lock" {
-				c.say(n.At, Warning, "(%s) route %s: not carried over yet: lock", in.Name, whole)
+				c.say(n.At, Warning, "(%s) route %s: not carried over yet: lock", in.name, whole)
 				v = next()
 			}
 			t.set("mtu", c.num(v, wrong), o)
@@ -86,18 +98,24 @@ func (c *converter) route(in *Instance, router *Table, n *Node) {
 			t.set("type", w, o)
 		case "proto", "protocol":
 			next()
-			c.say(n.At, Note, "(%s) route %s: nothing to carry over: routes have the protocol 117", in.Name, whole)
+			c.say(n.At, Note, "(%s) route %s: nothing to carry over: routes have the protocol 117", in.name, whole)
 		case "no_track", "inet", "inet6":
+		case "track_group":
+			if group = next(); !in.stays() {
+				wrong("track_group is for what does not move")
+				return
+			}
 		case "append", "prepend", "add":
-			c.say(n.At, Warning, "(%s) route %s: not carried over yet: %s", in.Name, whole, w)
+			c.say(n.At, Warning, "(%s) route %s: not carried over yet: %s", in.name, whole, w)
 		default:
 			switch {
 			case routeWords[w]:
-				c.say(n.At, Warning, "(%s) route %s: not carried over yet: %s %s", in.Name, whole, w, next())
+				c.say(n.At, Warning, "(%s) route %s: not carried over yet: %s %s", in.name, whole, w, next())
 			case t.values["to"] == nil:
 				c.destination(t, w, o, wrong)
 			default:
 				wrong("unknown word " + w)
+				return // as keepalived does
 			}
 		}
 	}
@@ -105,11 +123,14 @@ func (c *converter) route(in *Instance, router *Table, n *Node) {
 		wrong("it leads nowhere")
 		return
 	}
-	if t.values["dev"] == nil && t.values["type"] == nil && !slices.Contains(list, "no_track") {
+	if t.values["dev"] == nil && !slices.Contains(list, "no_track") {
 		c.say(n.At, Fault, "Warning - cannot track route %v with no interface specified, not tracking", t.values["to"])
 	}
 	c.gateways(in, t, ors, o, whole)
-	c.put(router, "routes", t)
+	if group != "" {
+		c.inGroup(n.At, group, leads(t)...)
+	}
+	c.put(to, "routes", t)
 }
 
 // destination reads where a route leads.
@@ -129,7 +150,7 @@ func (c *converter) destination(t *Table, v string, o Origin, wrong func(string)
 // gateways names the interface of a gateway that is in no network of the file: the one
 // in whose network it is, where that is known, for keepalived leaves it to the kernel,
 // which looks there; else that of the instance. Two gateways with "or" are nexthops.
-func (c *converter) gateways(in *Instance, t *Table, ors []string, o Origin, whole string) {
+func (c *converter) gateways(in owner, t *Table, ors []string, o Origin, whole string) {
 	via, _ := t.values["via"].(string)
 	if len(ors) > 0 && via != "" {
 		for _, v := range append([]string{via}, ors...) {
@@ -156,13 +177,13 @@ func (c *converter) gateways(in *Instance, t *Table, ors []string, o Origin, who
 		if dev := c.world.interfaceTo(a); !known && dev != "" {
 			h.set("dev", dev, o)
 		} else if !known {
-			h.set("dev", in.Interface.V, o)
-			c.say(o.Place, Warning, "(%s) route %s: it is taken to lead by %s; name the interface with dev if that is wrong", in.Name, whole, in.Interface.V)
+			h.set("dev", in.iface, o)
+			c.say(o.Place, Warning, "(%s) route %s: it is taken to lead by %s; name the interface with dev if that is wrong", in.name, whole, in.iface)
 		}
 	}
 	if t.values["type"] == nil && t.values["via"] == nil && t.values["dev"] == nil && len(hops) == 0 {
-		t.set("dev", in.Interface.V, o)
-		c.say(o.Place, Warning, "(%s) route %s: it is taken to lead by %s; name the interface with dev if that is wrong", in.Name, whole, in.Interface.V)
+		t.set("dev", in.iface, o)
+		c.say(o.Place, Warning, "(%s) route %s: it is taken to lead by %s; name the interface with dev if that is wrong", in.name, whole, in.iface)
 	}
 }
 
@@ -226,15 +247,16 @@ func (c *converter) tableID(v string) (uint32, bool) {
 // firstRule is where rules without a priority begin.
 const firstRule = 16384
 
-// rule makes one of router.rules of a line of virtual_rules.
-func (c *converter) rule(in *Instance, router *Table, n *Node) {
+// rule makes one of the rules of to of a line of virtual_rules or static_rules.
+func (c *converter) rule(in owner, to *Table, n *Node) {
 	if n.Word == "" {
 		return
 	}
-	o := Origin{n.At, "virtual_rules"}
+	o := Origin{n.At, in.word + "_rules"}
 	t := newTable(o)
 	whole := strings.Join(n.all(), " ")
-	wrong := func(what string) { c.say(n.At, Fault, "(%s) rule %s: %s", in.Name, whole, what) }
+	wrong := func(what string) { c.say(n.At, Fault, "(%s) rule %s: %s", in.name, whole, what) }
+	family, group := "", ""
 	list := n.all()
 	for i := 0; i < len(list); i++ {
 		next := func() string {
@@ -273,12 +295,19 @@ func (c *converter) rule(in *Instance, router *Table, n *Node) {
 			t.set("table", int64(id), o)
 		case "priority", "preference", "order", "pref":
 			t.set("priority", c.num(next(), wrong), o)
-		case "no_track", "inet", "inet6":
+		case "inet", "inet6":
+			family = w
+		case "no_track":
+		case "track_group":
+			if group = next(); !in.stays() {
+				wrong("track_group is for what does not move")
+				return
+			}
 		case "proto", "protocol":
 			next()
-			c.say(n.At, Note, "(%s) rule %s: nothing to carry over: rules have the protocol 117", in.Name, whole)
+			c.say(n.At, Note, "(%s) rule %s: nothing to carry over: rules have the protocol 117", in.name, whole)
 		default:
-			c.say(n.At, Warning, "(%s) rule %s: not carried over yet: %s", in.Name, whole, w)
+			c.say(n.At, Warning, "(%s) rule %s: not carried over yet: %s", in.name, whole, w)
 			return // half of a rule is another rule
 		}
 	}
@@ -287,5 +316,14 @@ func (c *converter) rule(in *Instance, router *Table, n *Node) {
 		t.set("priority", int64(firstRule-c.nextRule), o)
 		c.nextRule++
 	}
-	c.put(router, "rules", t)
+	if t.values["from"] == nil && t.values["to"] == nil && (in.stays() || family != "") {
+		any := map[bool]string{true: "::/0", false: "0.0.0.0/0"}[family == "inet6"]
+		t.set("from", any, o)
+	}
+	if iif, ok := t.values["iif"].(string); ok && group != "" {
+		c.inGroup(n.At, group, iif)
+	} else if group != "" {
+		wrong("it cannot be tracked without an interface")
+	}
+	c.put(to, "rules", t)
 }

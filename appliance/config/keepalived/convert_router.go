@@ -13,12 +13,19 @@ const (
 	mostAddresses6 = (1500 - 40 - 8) / 16
 )
 
-func (c *converter) routers() {
+// allNetworks are those that addresses of the file are in.
+func (c *converter) allNetworks() {
+	for _, a := range c.file.Static.Addresses {
+		c.networks = append(c.networks, a.Prefix.Masked())
+	}
 	for _, in := range c.file.Instances {
 		for _, a := range append(append([]Address{}, in.Addresses...), in.Excluded...) {
 			c.networks = append(c.networks, a.Prefix.Masked())
 		}
 	}
+}
+
+func (c *converter) routers() {
 	for _, in := range c.file.Instances {
 		c.router(in)
 	}
@@ -76,10 +83,10 @@ func (c *converter) router(in *Instance) {
 	c.auth(in, t, version, strict)
 	c.unicast(in, t, six)
 	for _, n := range in.Routes {
-		c.route(in, t, n)
+		c.route(in.owner(), t, n)
 	}
 	for _, n := range in.Rules {
-		c.rule(in, t, n)
+		c.rule(in.owner(), t, n)
 	}
 	c.notify(t, in.Notify, o.Word)
 	c.wire(in, t, six, strict)
@@ -320,6 +327,11 @@ func (c *converter) track(in *Instance, t *Table) {
 		}
 		c.used[k.Kind+" "+k.Name] = true
 		put("check", name, weight, reverse, o)
+	}
+	for _, n := range c.needs[in.Name] {
+		if n.iface != in.Interface.V {
+			put("interface", n.iface, 0, false, n.from)
+		}
 	}
 	for _, a := range append(append([]Address{}, in.Addresses...), in.Excluded...) {
 		if a.Dev != "" && a.Dev != in.Interface.V && !strings.Contains(a.Dev, ":") {

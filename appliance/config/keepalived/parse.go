@@ -73,7 +73,11 @@ func (p *parser) root(root *Node) {
 				p.file.Files = append(p.file.Files, p.trackFile(n))
 			}
 		case "static_ipaddress", "static_routes", "static_rules":
-			p.file.Statics = append(p.file.Statics, n)
+			p.static(n)
+		case "track_group":
+			if p.once(n) {
+				p.file.Static.Groups = append(p.file.Static.Groups, TrackGroup{Name: n.arg(0), At: n.At, Members: p.group(n).Members})
+			}
 		case "bfd_instance":
 			p.file.BFDs = append(p.file.BFDs, n)
 		case "virtual_server":

@@ -54,9 +54,9 @@ func (p *parser) instanceLine(in *Instance, n *Node) {
 	case "strict_mode":
 		in.Strict = p.boolean(n)
 	case "virtual_ipaddress":
-		in.Addresses = append(in.Addresses, p.addresses(in, n)...)
+		in.Addresses = append(in.Addresses, p.addresses(in.Name, n)...)
 	case "virtual_ipaddress_excluded":
-		in.Excluded = append(in.Excluded, p.addresses(in, n)...)
+		in.Excluded = append(in.Excluded, p.addresses(in.Name, n)...)
 	case "no_virtual_ipaddress":
 		in.None = of(true, n.At)
 	case "virtual_routes":
@@ -107,8 +107,8 @@ func (p *parser) instanceLine(in *Instance, n *Node) {
 	}
 }
 
-// instance's addresses: "ADDR[/LEN] [dev IF] …", a line each.
-func (p *parser) addresses(in *Instance, block *Node) (list []Address) {
+// addresses reads "ADDR[/LEN] [dev IF] …", a line each.
+func (p *parser) addresses(whose string, block *Node) (list []Address) {
 	for _, n := range block.Children {
 		if n.Word == "" {
 			continue
@@ -127,18 +127,24 @@ func (p *parser) addresses(in *Instance, block *Node) (list []Address) {
 				i++
 			case "brd", "broadcast", "scope", "label", "preferred_lft":
 				i++
-				if more := p.attribute(in, n, prefix, word, value); more != "" {
+				if more := p.attribute(whose, n, prefix, word, value); more != "" {
 					a.As += " " + more
 				}
-			case "peer", "track_group":
-				p.say(n.At, Warning, "(%s) %s: not carried over yet: %s %s", in.Name, n.Word, word, value)
+			case "peer":
+				p.say(n.At, Warning, "(%s) %s: not carried over yet: %s %s", whose, n.Word, word, value)
 				i++
+			case "track_group":
+				if i++; whose == static.name {
+					a.Group = value
+				} else {
+					p.say(n.At, Fault, "Unknown configuration entry '%s' for ip address - ignoring", word)
+				}
 			case "-nodad", "no_track":
 				// The address is there at once, and put back if somebody deletes it.
 			case "home", "noprefixroute":
 				a.As += " " + word
 			case "mngtmpaddr", "autojoin", "use_vmac":
-				p.say(n.At, Warning, "(%s) %s: not carried over yet: %s", in.Name, n.Word, word)
+				p.say(n.At, Warning, "(%s) %s: not carried over yet: %s", whose, n.Word, word)
 			default:
 				p.say(n.At, Fault, "Unknown configuration entry '%s' for ip address - ignoring", word)
 			}

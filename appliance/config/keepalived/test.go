@@ -12,7 +12,6 @@ func Test(name string, src []byte, w World) []Message {
 	t := tester{file: f, world: w}
 	t.interfaces()
 	t.scripts()
-	t.statics()
 	t.servers()
 	list = append(append(list, more...), t.list...)
 	slices.SortStableFunc(list, func(a, b Message) int {
@@ -78,31 +77,6 @@ func (t *tester) scripts() {
 	}
 	for _, s := range t.file.Scripts {
 		look(s.At, s.Command.V, s.User)
-	}
-}
-
-// statics complains of static items as of those that move.
-func (t *tester) statics() {
-	c := &converter{file: t.file, world: t.world}
-	in := &Instance{Name: "static", Interface: of("eth0", Place{})}
-	for _, block := range t.file.Statics {
-		p := &parser{world: t.world, file: t.file}
-		for _, n := range block.Children {
-			switch block.Word {
-			case "static_routes":
-				c.route(in, newTable(Origin{}), n)
-			case "static_rules":
-				c.rule(in, newTable(Origin{}), n)
-			}
-		}
-		if block.Word == "static_ipaddress" {
-			p.addresses(in, block)
-		}
-		for _, m := range append(c.list, p.list...) {
-			if m.Level == Fault {
-				t.say(m.Place, Fault, "%s", m.Text)
-			}
-		}
 	}
 }
 
