@@ -40,7 +40,7 @@ func (c *checker) entry(path string, raw *rawEntry) Entry {
 	e := Entry{Config: entry.Config{Name: c.name(join(path, "name"), raw.Name, `name the entry point, like name = "web"`)}}
 	e.Steer = known(c, join(path, "steer"), raw.Steer, def.Steer, entry.Steers())
 	e.OnFailure = known(c, join(path, "on_failure"), raw.OnFailure, def.OnFailure, []entry.Policy{entry.Reset, entry.Keep, entry.Move})
-	known(c, join(path, "move"), raw.Move, "lazy", []string{"lazy"}, "replay", "warm")
+	e.How = known(c, join(path, "move"), raw.Move, def.How, []entry.How{entry.Lazy}, "replay", "warm")
 	e.Direct = known(c, join(path, "forward"), raw.Forward, "nat", []string{"nat", "direct"}) == "direct"
 	c.offered(path, raw, &e)
 	for i, rs := range raw.Servers {

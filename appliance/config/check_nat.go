@@ -42,6 +42,7 @@ func (c *checker) checkNAT(raw *rawNAT) {
 	c.notOurs(m.Forwards)
 	c.belowPool(m)
 	c.checkEntries(raw.Entries, m)
+	m.Moves = c.moveBounds(raw)
 	m.Unknown = known(c, "nat.unknown", raw.Unknown, c.defaults.Mappings.Unknown, []Unknown{UnknownReset, UnknownDrop})
 }
 

@@ -201,6 +201,13 @@ type Mappings struct {
 	Forwards []Forward
 	Entries  []Entry
 	Unknown  Unknown
+	Moves    MoveBounds
+}
+
+// MoveBounds bound what is logged of connections that are to be replayed.
+type MoveBounds struct {
+	Memory, Connection int // MiB, of all and of one
+	Age                time.Duration
 }
 
 // Entry is an entry point, and the router that it moves with.
@@ -522,11 +529,11 @@ func Default() Defaults {
 		Route:    identity.Route{Kind: identity.Unicast, Table: identity.MainTable},
 		Hop:      identity.Hop{Weight: 1},
 		Notify:   Notify{When: WhenAfter, Timeout: 10 * time.Second, Arguments: ArgumentsNone},
-		Mappings: Mappings{Unknown: UnknownReset},
+		Mappings: Mappings{Unknown: UnknownReset, Moves: MoveBounds{Memory: 256, Connection: 4, Age: time.Hour}},
 		Source:   Source{Ports: PortsShared, Onlink: true},
 		Static:   Static{Onlink: true},
 		Forward:  Forward{Onlink: true},
-		Entry:    Entry{Config: entry.Config{Steer: entry.Primary, OnFailure: entry.Reset}},
+		Entry:    Entry{Config: entry.Config{Steer: entry.Primary, OnFailure: entry.Reset, How: entry.Lazy}},
 		Server:   entry.Server{Weight: 1},
 		Check: Check{Every: health.DefaultEvery, Rise: health.DefaultRise, Fall: health.DefaultFall,
 			Min: 1, Table: mainTable,

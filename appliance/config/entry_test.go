@@ -59,7 +59,7 @@ func TestGoodEntries(t *testing.T) {
 		want       any
 	}{
 		{"the defaults", entryAt("web", web, "10.0.0.21:8443", ""), func(c *Config) any { return first(c) }, Entry{Router: "wan", Config: entry.Config{
-			Name: "web", Steer: entry.Primary, OnFailure: entry.Reset,
+			Name: "web", Steer: entry.Primary, OnFailure: entry.Reset, How: entry.Lazy,
 			Match:   entry.Match{Address: netip.MustParseAddr("203.0.113.10"), Proto: nat.TCP, Ports: nat.Ports{First: 443, Last: 443}},
 			Servers: []entry.Server{{Address: netip.MustParseAddrPort("10.0.0.21:8443"), Weight: 1}}}}},
 		{"its address moves with the router", entryAt("web", web, "10.0.0.21:8443", ""),

@@ -165,6 +165,10 @@ type (
 		Forward []*rawForward `toml:"forward"`
 		Unknown *string       `toml:"unknown" like:"\"reset\""`
 
+		MoveMemory     *int64  `toml:"move_memory" like:"256"`
+		MoveConnection *int64  `toml:"move_connection" like:"4"`
+		MoveAge        *string `toml:"move_age" like:"\"1h\""`
+
 		Entries []*rawEntry `toml:"entry"`
 	}
 

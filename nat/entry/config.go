@@ -20,6 +20,7 @@ type Config struct {
 	Spare netip.AddrPort
 	// OnFailure is what becomes of the flows of a server that has died.
 	OnFailure Policy
+	How       How // how, with Move; empty: Lazy
 	// Persist: a client's new flows go to the server of its last one, until there has
 	// been none for so long. 0: each flow is steered anew.
 	Persist time.Duration
@@ -96,6 +97,22 @@ const (
 	// Move has connections of TCP go on at another server, and resets those that cannot.
 	Move Policy = "move"
 )
+
+// How is how connections go on at another server, with [Move].
+type How string
+
+// The ways to go on.
+const (
+	// Lazy keeps nothing of what is said.
+	Lazy How = "lazy"
+	// Replay says to the next server all that the client had said.
+	Replay How = "replay"
+	// Warm does so all along.
+	Warm How = "warm"
+)
+
+// Logged tells whether what is said on connections has to be logged.
+func (h How) Logged() bool { return h == Replay || h == Warm }
 
 // MaxServers is how many servers an entry point can have.
 const MaxServers = 64

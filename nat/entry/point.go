@@ -19,6 +19,7 @@ type Point struct {
 	// Move tells by number whose connections go on at another server when it dies. None: of
 	// none.
 	Move  []bool
+	How   How
 	Table Table
 }
 
@@ -26,7 +27,7 @@ type Point struct {
 func (s *Set) Point() Point {
 	p := Point{Name: s.cfg.Name, Match: s.cfg.Match, Six: s.cfg.Six(), Persist: s.cfg.Persist, Direct: s.cfg.Direct, Links: s.cfg.Links, Servers: s.Addresses(), Table: s.table}
 	if s.cfg.OnFailure == Move {
-		p.Move = make([]bool, len(p.Servers))
+		p.Move, p.How = make([]bool, len(p.Servers)), s.cfg.How
 		for i := range s.cfg.Servers {
 			p.Move[i] = s.cfg.moves(i)
 		}
