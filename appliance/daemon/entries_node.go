@@ -96,7 +96,7 @@ func (n *node) openEntries(cfg *config.Config, dir string) (err error) {
 		if err != nil {
 			return nil, err
 		}
-		mover := func() (connectionMover, error) { return splicenet.Open(table, moves) }
+		mover := func() (connectionMover, error) { return splicenet.Open(table, moves, nil) }
 		return &bothFlows{entryFlows: &movingFlows{assignedFlows: flows, moves: moves, open: mover}, direct: direct}, nil
 	}
 	n.entries = newEntries(movingTables{bothTables{n.entryTable, direct}, moves}, open, filepath.Join(dir, drainedFile), n.log)

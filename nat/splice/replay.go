@@ -19,7 +19,7 @@ const (
 
 	flightFirst = 16 * segmentSize
 	flightLeast = 4 * segmentSize
-	flightMost  = 1 << 20
+	flightMost  = 256 << 10
 	// aheadBytes bounds what the new server says that the old one had not said, and tailBytes
 	// what the client says while its flow is frozen.
 	aheadBytes = 128 << 10
@@ -87,7 +87,7 @@ type Replay struct {
 	resend, ask, stall, limit, o time.Time
 }
 
-// NewReplay returns the replay of a connection.
+// NewReplay returns the replay of a connection. Nil t: nothing was logged.
 func NewReplay(t Tape) *Replay { return &Replay{tape: t} }
 
 // Deadline is when Step wants an InTick; zero if nothing is waited for.
@@ -148,6 +148,10 @@ func (r *Replay) Step(now time.Time, in Input) (out Output) {
 
 // logged looks at what was logged since.
 func (r *Replay) logged(out *Output) bool {
+	if r.tape == nil {
+		r.refuse(Unlogged, out)
+		return false
+	}
 	why := r.tape.Refusal()
 	r.client, r.server = r.tape.Client(), r.tape.Server()
 	switch {

@@ -192,14 +192,19 @@ type recording struct {
 	input  []byte
 	output []byte
 	at     int
+	start  uint64
 }
 
 func (t *recording) Refusal() Reason { return t.why }
 func (t *recording) Client() Half    { return t.c }
 func (t *recording) Server() Half    { return t.s }
 func (t *recording) ReadAt(p []byte, off uint64) int {
+	if off < t.start {
+		return 0
+	}
 	return copy(p, t.input[off:t.c.Len])
 }
+func (t *recording) Forget(off uint64) { t.start = max(t.start, off) }
 func (t *recording) Same(p []byte) (int, bool) {
 	n := min(len(p), int(t.s.Len)-t.at)
 	ok := bytes.Equal(p[:n], t.output[t.at:t.at+n])

@@ -60,6 +60,7 @@ func (r *Replay) onAcked(now time.Time, s *Segment, out *Output) {
 		r.flight = min(r.flight+acked-r.una, flightMost)
 		r.una, r.same, r.doubled, r.resend = acked, 0, 0, time.Time{}
 		r.next = max(r.next, acked)
+		r.tape.Forget(min(acked, r.client.Len))
 		if r.una < r.recover { // something else was lost as well
 			r.repeat(out)
 		}

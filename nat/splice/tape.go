@@ -12,6 +12,8 @@ type Tape interface {
 	// Same compares what follows of a server's words, in order from the first, with what this one
 	// said. It tells how much of it that was: all that is before Len.
 	Same(p []byte) (n int, ok bool)
+	// Forget has what the client said before an offset not be kept: it is not read again.
+	Forget(off uint64)
 }
 
 // Half is what one end said.

@@ -82,6 +82,14 @@ func (l *Log) Records() iter.Seq[*Record] {
 	}
 }
 
+// End forgets a connection: it goes on elsewhere.
+func (l *Log) End(e splice.Ends) {
+	if r := l.of[e]; r != nil {
+		l.end(r, Closed)
+		l.end(r, None)
+	}
+}
+
 // Status is how the log is.
 func (l *Log) Status() Status {
 	return Status{Connections: l.open.n, Opening: l.opening.n, Memory: l.used, Counts: l.counts}

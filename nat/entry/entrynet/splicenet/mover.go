@@ -25,10 +25,21 @@ type Notes interface {
 	Position(splice.Ends) splice.Position
 }
 
+// Tapes are what was said on connections that are replayed.
+type Tapes interface {
+	// Settled returns the tapes of connections that are going to be moved, once all that was said
+	// before the call is on them. What the kernel adds to a server's sequence numbers is told
+	// with it.
+	Settled(of []splice.Flow, added []uint32) []splice.Tape
+	// Moved tells that one was.
+	Moved(splice.Flow)
+}
+
 // Job is a connection, as the kernel has it, and the server that it is to go on at.
 type Job struct {
 	Record session.Record
 	To     netip.AddrPort
+	Replay bool // all that was said on it is said again
 }
 
 // Outcome is what became of a job.
@@ -36,25 +47,28 @@ type Outcome struct {
 	Flow   splice.Flow
 	Reason splice.Reason // why it could not be moved; none: it was
 	Took   time.Duration // from when it was frozen
+	// Replayed is how many bytes of the client's were said again to the new server.
+	Replayed uint64
 }
 
 // Mover moves connections, in the network namespace of the thread that opened it.
 type Mover struct {
 	table  Table
 	notes  Notes
+	tapes  Tapes
 	kernel *conntrack.Kernel
 	four   int // raw sockets
 	six    int // -1: this kernel has no IPv6
 	netns  int // where taps are opened
 }
 
-// Open opens a Mover.
-func Open(table Table, notes Notes) (*Mover, error) {
+// Open opens a Mover. Without tapes, what is to be replayed is refused.
+func Open(table Table, notes Notes, tapes Tapes) (*Mover, error) {
 	k, err := conntrack.OpenKernel()
 	if err != nil {
 		return nil, err
 	}
-	m := &Mover{table: table, notes: notes, kernel: k, four: -1, six: -1, netns: -1}
+	m := &Mover{table: table, notes: notes, tapes: tapes, kernel: k, four: -1, six: -1, netns: -1}
 	if err := m.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("splicenet: %w", err), m.Close())
 	}
@@ -85,9 +99,16 @@ func (m *Mover) Close() error {
 	return err
 }
 
+// machine is a splice.Move or a splice.Replay.
+type machine interface {
+	Step(now time.Time, in splice.Input) splice.Output
+	Deadline() time.Time
+}
+
 // moving is a move at work.
 type moving struct {
-	*splice.Move
+	machine
+	replay bool
 	job    int
 	flow   splice.Flow
 	record session.Record
@@ -106,9 +127,9 @@ func (m *Mover) Move(jobs []Job, refused func(jobs []int)) ([]Outcome, error) {
 	for i, j := range jobs {
 		f := flowOf(&j)
 		out[i] = Outcome{Flow: f, Reason: splice.Unfit}
-		if fit(&j.Record) {
+		if fit(&j) {
 			out[i].Reason = splice.Table
-			at = append(at, &moving{job: i, flow: f, record: j.Record, out: &out[i]})
+			at = append(at, &moving{replay: j.Replay, job: i, flow: f, record: j.Record, out: &out[i]})
 			flows = append(flows, f)
 		}
 	}
@@ -131,12 +152,14 @@ func flowOf(j *Job) splice.Flow {
 
 // fit tells whether the kernel's entry is one that can be exchanged: of an established
 // connection of TCP whose server sees the client's own address, and whose client's
-// numbers nobody changes.
-func fit(r *session.Record) bool {
+// numbers nobody changes. One that is replayed may have been ended by its client.
+func fit(j *Job) bool {
+	r := &j.Record
+	open := r.TCP.State == session.TCPEstablished || j.Replay && (r.TCP.State == session.TCPFinWait || r.TCP.State == session.TCPCloseWait)
 	_, _, snat := r.SNAT()
 	_, _, dnat := r.DNAT()
 	adj := r.SeqAdj[1]
-	return r.Proto == unix.IPPROTO_TCP && r.TCP.State == session.TCPEstablished && r.Status&session.StatusAssured != 0 &&
+	return r.Proto == unix.IPPROTO_TCP && open && r.Status&session.StatusAssured != 0 &&
 		dnat && !snat && r.SeqAdj[0] == session.SeqAdj{} && adj.OffsetBefore == adj.OffsetAfter && r.Helper == session.Name{}
 }
 
@@ -171,9 +194,9 @@ func (m *Mover) move(at []*moving, flows []splice.Flow, refused func([]int)) (er
 	}
 	defer t.close()
 	clients, servers := map[[2]netip.AddrPort]*moving{}, map[[2]netip.AddrPort]*moving{}
+	m.machines(at)
 	for _, v := range at {
 		v.began = began
-		v.Move = splice.New(configOf(&v.record, m.notes.Position(splice.Ends{Server: v.flow.From, Client: v.flow.Client})))
 		clients[[2]netip.AddrPort{v.flow.Client, v.flow.Entry}], servers[[2]netip.AddrPort{v.flow.To, v.flow.Client}] = v, v
 	}
 	var settled settled
@@ -220,6 +243,27 @@ func (m *Mover) move(at []*moving, flows []splice.Flow, refused func([]int)) (er
 	}
 }
 
+// machines gives each move its machine. The flows are frozen, and listened to.
+func (m *Mover) machines(at []*moving) {
+	var replayed []*moving
+	var flows []splice.Flow
+	var added []uint32
+	for _, v := range at {
+		if !v.replay {
+			v.machine = splice.New(configOf(&v.record, m.notes.Position(splice.Ends{Server: v.flow.From, Client: v.flow.Client})))
+			continue
+		}
+		v.machine = splice.NewReplay(nil)
+		replayed, flows, added = append(replayed, v), append(flows, v.flow), append(added, uint32(v.record.SeqAdj[1].OffsetAfter))
+	}
+	if len(replayed) == 0 || m.tapes == nil {
+		return
+	}
+	for i, t := range m.tapes.Settled(flows, added) {
+		replayed[i].machine = splice.NewReplay(t)
+	}
+}
+
 // settled are moves whose entry is to be exchanged, and those that were refused.
 type settled struct {
 	ready, refused []*moving
@@ -242,6 +286,10 @@ func (m *Mover) step(v *moving, in splice.Input, s *settled) {
 		s.refused = append(s.refused, v)
 	case out.Done:
 		v.out.Reason, v.out.Took = splice.None, time.Since(v.began)
+		if r, ok := v.machine.(*splice.Replay); ok {
+			v.out.Replayed = r.Told()
+			m.tapes.Moved(v.flow)
+		}
 	}
 }
 

@@ -80,7 +80,7 @@ func newNetwork(t *testing.T, six bool) *network {
 		if n.notes, err = splicenet.Listen(nft.MovesGroup); err != nil {
 			return err
 		}
-		n.mover, err = splicenet.Open(n.moves, n.notes)
+		n.mover, err = splicenet.Open(n.moves, n.notes, nil)
 		return err
 	}))
 	ctx, stop := context.WithCancel(context.Background())
