@@ -13,6 +13,7 @@ const (
 	resendFirst = 100 * time.Millisecond
 	resendMost  = 1600 * time.Millisecond
 	resendTimes = 8
+	replayAsks  = 4 // the last answer is waited for 1.6 s
 	// handingOn is how long what was dropped while the flow was frozen is still handed on
 	// after that: it has been heard already, and waits to be read.
 	handingOn = 2 * time.Millisecond
@@ -196,8 +197,9 @@ func (r *Replay) open(now time.Time, out *Output) {
 	r.resend = now.Add(wait)
 }
 
-// freeze begins the last part: the client is asked how far it is. To the sequence number before
-// what it has acknowledged already TCP has to answer (RFC 9293 section 3.10.7.4).
+// freeze begins the last part: the client is asked how far it is, by a byte that it has acknowledged
+// already, whatever it is: to that TCP has to answer (RFC 9293 section 3.10.7.4), and Linux does
+// each time, as it does not without the byte.
 func (r *Replay) freeze(now time.Time, out *Output) {
 	if r.phase == unbegun {
 		r.begin(now, out)
@@ -207,7 +209,7 @@ func (r *Replay) freeze(now time.Time, out *Output) {
 	if r.phase == ended {
 		return
 	}
-	r.frozen, r.asks = true, askTimes
+	r.frozen, r.asks = true, replayAsks
 	r.limit, r.stall = now.Add(replayLimit), now.Add(replayStall)
 	r.doAsk(now, out)
 }
@@ -218,8 +220,8 @@ func (r *Replay) doAsk(now time.Time, out *Output) {
 		return
 	}
 	r.asks--
-	r.ask = now.Add(askAgain)
-	out.ToClient = append(out.ToClient, Segment{Seq: r.server.seq(r.server.Acked) - 1, Ack: r.client.seq(r.had()), Flags: ACK})
+	r.ask = now.Add(resendFirst << (replayAsks - r.asks))
+	out.ToClient = append(out.ToClient, Segment{Seq: r.server.seq(r.server.Acked) - 1, Ack: r.client.seq(r.had()), Flags: ACK, Data: []byte{0}})
 }
 
 // had is how much of what the client said some server has.
