@@ -76,7 +76,7 @@ var layers = map[string][]string{
 	"appliance/daemon":          {"*"}, // the wiring knows all
 
 	// Connections that go on at another server.
-	"nat/entry/entrynet/splicenet": {"nat/splice", "nat/conntrack", "nat/session"},
+	"nat/entry/entrynet/splicenet": {"nat/splice", "nat/splice/bytelog", "nat/conntrack", "nat/session"},
 	"nat/entry/entrynet/lognet":    {"nat/splice", "nat/splice/bytelog"},
 
 	// What keeps a machine from being a gateway.
