@@ -68,6 +68,7 @@ func (c *checker) router(path string, raw *rawRouter) []routerAt {
 	c.wire(path, raw, &r.Router)
 	r.Pace = c.announcements(join(path, "announce"), raw.Pace)
 	r.Notify = c.notifications(join(path, "notify"), raw.Notify)
+	r.TellPriority = or(raw.TellPriority, def.TellPriority)
 	r.AuthPass = c.authPass(join(path, "auth_pass"), raw.AuthPass, r.Version)
 	return c.exclude(c.families(r, raw, addresses), excluded)
 }

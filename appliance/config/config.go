@@ -91,6 +91,7 @@ type Router struct {
 	Pace         garp.Pace  // of announcements
 	RA           *ra.Params // IPv6: router advertisements while active; nil: none
 	Notify       []Notify   // of both families of a [[router]]
+	TellPriority bool       // pipes are told of changes of its priority
 }
 
 // Notify is a program that is told of states.

@@ -79,7 +79,8 @@ type (
 		Pace   *rawPace    `toml:"announce" like:"{ repeat = 5, again = \"5s\" }"`
 		RA     *rawRA      `toml:"ra" like:"{ interval = \"10m\" }"`
 
-		Notify []*rawNotify `toml:"notify"`
+		Notify       []*rawNotify `toml:"notify"`
+		TellPriority *bool        `toml:"tell_priority" like:"true"`
 	}
 
 	rawPace struct {

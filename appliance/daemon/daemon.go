@@ -93,6 +93,7 @@ type node struct {
 	bonds      *bonds
 	notify     *notify.Notifier
 	pipes      *pipes
+	priorities priorities
 	announce   *announcer
 	speaker    *ranet.Speaker
 	sysctls    *kernel.Sysctls
@@ -253,7 +254,7 @@ func (n *node) newRunner(cfg *config.Config) *runner.Runner {
 		drain = n.sessions.Drain
 	}
 	edges := runner.Edges{
-		Election: &electionEdge{client: n.client, log: n.log, fences: n.fences, respawn: n.respawn, weights: map[string]int{}, weighed: n.saysWeight},
+		Election: &electionEdge{client: n.client, log: n.log, fences: n.fences, respawn: n.respawn, weights: map[string]int{}, weighed: n.weighed},
 		Hold:     h.Hold,
 		Drain:    drain,
 		Announce: func(group string, addresses []identity.Address) {

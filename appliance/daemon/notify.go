@@ -119,6 +119,7 @@ func (n *node) news(a appliance.Notify) map[notify.Subject]notify.Event {
 func (n *node) tellPrograms(a appliance.Notify) {
 	news := n.news(a)
 	n.tellPipes(a, news)
+	n.priorities.note(a.Group, a.State)
 	for s, ev := range news {
 		n.notify.Tell(s, ev)
 	}

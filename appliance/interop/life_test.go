@@ -253,7 +253,7 @@ func (e entry) state() string {
 		return ""
 	}
 	state, _, _ := strings.Cut(string(e)[i+2:], " ")
-	return state
+	return strings.TrimSuffix(state, "_PRIORITY") // whose priority changes stays where it is
 }
 
 // settled is a condition: every instance has come to where it stays while nobody else

@@ -33,6 +33,12 @@ type Subject struct {
 // String is for log lines and file names: "router-lan".
 func (s Subject) String() string { return string(s.Kind) + "-" + s.Name }
 
+// Words for [Spec.Line] that are no states: the priority is another, and the router is active, or stands by.
+const (
+	ActivePriority = "active-priority"
+	BackupPriority = "backup-priority"
+)
+
 // Style is what arguments a program gets beside its own.
 type Style string
 

@@ -15,7 +15,7 @@ func contextWithin(parent context.Context, timeout time.Duration) (context.Conte
 }
 
 // keepalivedStates are the words of keepalived's notify scripts.
-var keepalivedStates = map[string]string{"inferior": "MASTER_RX_LOWER_PRI", active: "MASTER", "backup": "BACKUP", "fault": "FAULT", initialize: "STOP"}
+var keepalivedStates = map[string]string{"inferior": "MASTER_RX_LOWER_PRI", ActivePriority: "MASTER_PRIORITY", BackupPriority: "BACKUP_PRIORITY", active: "MASTER", "backup": "BACKUP", "fault": "FAULT", initialize: "STOP"}
 
 // arguments are those that a program gets beside its own.
 func arguments(style Style, ev Event, spec Spec) []string {

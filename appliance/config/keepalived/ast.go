@@ -61,6 +61,7 @@ type Global struct {
 	Sync             Of[[]string] // lvs_sync_daemon
 	Pace             Pace
 	MinPace          Of[bool]          // vrrp_min_garp
+	TellPriority     Of[bool]          // vrrp_notify_priority_changes
 	Startup, Boot    Of[time.Duration] // vrrp_startup_delay, vrrp_delay_after_boot
 	GapARP, GapNA    Of[time.Duration] // vrrp_garp_interval, vrrp_gna_interval
 }
@@ -117,6 +118,7 @@ type Instance struct {
 	Wire         Wire
 	Group        Of[netip.Addr] // mcast_dst_ip
 	BaseMAC      Of[bool]       // vmac_xmit_base
+	TellPriority Of[bool]       // notify_priority_changes
 }
 
 // Address is a line of virtual_ipaddress or virtual_ipaddress_excluded.
@@ -176,6 +178,8 @@ type SyncGroup struct {
 	Track   []Tracked
 	Notify  []Notified
 	Weights Of[bool] // sync_group_tracking_weight
+
+	TellPriority Of[bool] // notify_priority_changes
 }
 
 // Script is a vrrp_script.

@@ -272,6 +272,20 @@ func (c *converter) notify(t *Table, list []Notified, whose string) {
 	}
 }
 
+// tellPriority says whether pipes hear of changes of an instance's priority: if it says so itself, or its group, or all.
+func (c *converter) tellPriority(in *Instance, t *Table) {
+	own, word := in.TellPriority, "notify_priority_changes"
+	if g := c.memberOf[in.Name]; !own.Set && g != nil {
+		own = g.TellPriority
+	}
+	if !own.Set {
+		own, word = c.file.Global.TellPriority, "vrrp_notify_priority_changes"
+	}
+	if own.V {
+		t.set("tell_priority", true, Origin{own.At, word})
+	}
+}
+
 // pipes says into which FIFOs events are written.
 func (c *converter) pipes() {
 	g := c.file.Global

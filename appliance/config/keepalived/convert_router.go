@@ -89,6 +89,7 @@ func (c *converter) router(in *Instance) {
 		c.rule(in.owner(), t, n)
 	}
 	c.notify(t, in.Notify, o.Word)
+	c.tellPriority(in, t)
 	c.wire(in, t, six, strict)
 	c.announce(in, t, six)
 }

@@ -205,6 +205,8 @@ func (p *parser) global(block *Node) {
 			} else if !g.Sync.Set {
 				g.Sync = of(n.Args, n.At)
 			}
+		case "vrrp_notify_priority_changes":
+			g.TellPriority = p.boolean(n)
 		case "vrrp_startup_delay":
 			g.Startup = p.delay(n)
 		case "vrrp_delay_after_boot":

@@ -97,6 +97,8 @@ func (p *parser) instanceLine(in *Instance, n *Node) {
 		in.Track = append(in.Track, p.tracked(n, "("+in.Name+")")...)
 	case "notify", "notify_master", "notify_backup", "notify_fault", "notify_stop", "notify_deleted", "notify_master_rx_lower_pri":
 		in.Notify = p.notified(in.Notify, n, "("+in.Name+")")
+	case "notify_priority_changes":
+		in.TellPriority = p.boolean(n)
 	case "mcast_dst_ip":
 		in.Group = p.multicast(n, strings.Contains(n.arg(0), ":"))
 	case "vmac_xmit_base":

@@ -20,6 +20,8 @@ func (p *parser) group(block *Node) *SyncGroup {
 			}
 		case "sync_group_tracking_weight", "global_tracking":
 			g.Weights = of(true, n.At)
+		case "notify_priority_changes":
+			g.TellPriority = p.boolean(n)
 		case "track_interface", "track_script", "track_file", "track_process":
 			g.Track = append(g.Track, p.tracked(n, whose)...)
 		case "notify", "notify_master", "notify_backup", "notify_fault", "notify_stop", "notify_deleted":
