@@ -99,25 +99,53 @@ func moved(g *pair.Gateway, name string, want, unanswered uint64) func(context.C
 	}
 }
 
-// Servers die, and connections on which nothing is under way go on at another one, and over the
-// death of the gateway too; one that waits for an answer is reset.
+// Servers die five times under an HTTP connection on which a thousand requests are asked: all are
+// answered, by the other server from then on, also over the death of the gateway. Each time
+// another connection waits for an answer to what its server has acknowledged: that request is
+// lost, its client is reset, and it is counted.
 func TestEntryMove(t *testing.T) {
+	const requests, deaths = 1000, 5
 	s := newScene(t, pair.Options{Extra: entryPoint("web", entryAddress, 2, `on_failure = "move"`)})
 	nodes, err := s.Servers(2)
 	s.must(err)
-	hanging := s.serveHTTP(nodes[0], netip.AddrPortFrom(pair.ServerHost(1), 443), 1)
-	s.serveHTTP(nodes[1], netip.AddrPortFrom(pair.ServerHost(2), 443), 2)
+	var hanging [2]chan struct{}
+	for i := range nodes {
+		hanging[i] = s.serveHTTP(nodes[i], netip.AddrPortFrom(pair.ServerHost(i+1), 443), i+1)
+	}
 	s.ready(2, "web")
-	a, waiting := s.keepAlive(entryAddress), s.keepAlive(entryAddress)
-	a.ask(10, 1)
+	a := s.keepAlive(entryAddress)
+	at, waiting := 0, s.keepAlive(entryAddress)
 	waiting.ask(1, 1)
-	port := waiting.conn.LocalAddr().(*net.TCPAddr).AddrPort().Port()
+	for death := range uint64(deaths) {
+		a.ask(requests/(deaths+2), at+1)
+		s.acknowledged(waiting, pair.ServerHost(at+1), hanging[at])
+		s.must(nodes[at].UnplugAll())
+		s.wait("the connection to be moved", moved(s.gw1, "web", death+1, death+1))
+		if _, err := waiting.r.ReadByte(); err == nil || err == io.EOF {
+			t.Errorf("death %d: the connection that waits for an answer ends with %v", death+1, err)
+		}
+		a.ask(10, 2-at)
+		waiting = s.keepAlive(entryAddress)
+		waiting.ask(1, 2-at)
+		s.must(nodes[at].PlugAll())
+		s.wait("the server to be up again", serverIs(s.gw1, "web", at+1, "up"))
+		at = 1 - at
+	}
+	s.wait("the standby to have the connection", s.Equal(s.gw1))
+	s.crash(s.gw1)
+	a.ask(requests-a.n, at+1)
+}
+
+// acknowledged has a client ask what its server acknowledges and does not answer.
+func (s *scene) acknowledged(a *alive, server netip.Addr, hanging chan struct{}) {
+	s.t.Helper()
+	port := a.conn.LocalAddr().(*net.TCPAddr).AddrPort().Port()
 	acks, err := capture.Start(s.LAN, capture.Options{Filter: capture.Protocols(6), Keep: func(f capture.Frame) bool {
 		p := capture.Decode(f.Data)
-		return p.Src == pair.ServerHost(1) && p.DstPort == port && p.Flags == capture.ACK
+		return p.Src == server && p.DstPort == port && p.Flags == capture.ACK
 	}})
 	s.must(err)
-	waiting.send("/hang")
+	a.send("/hang")
 	<-hanging
 	s.wait("the server to acknowledge the request", func(context.Context) error {
 		if len(acks.Frames()) == 0 {
@@ -126,22 +154,4 @@ func TestEntryMove(t *testing.T) {
 		return nil
 	})
 	s.must(acks.Stop())
-
-	s.must(nodes[0].UnplugAll())
-	s.wait("the connection to be moved", moved(s.gw1, "web", 1, 1))
-	a.ask(10, 2)
-	if _, err := waiting.r.ReadByte(); err == nil || err == io.EOF {
-		t.Errorf("the connection that waits for an answer ends with %v", err)
-	}
-
-	s.must(nodes[0].PlugAll())
-	s.wait("the first server to be up", serverIs(s.gw1, "web", 1, "up"))
-	a.ask(10, 2)
-	s.must(nodes[1].UnplugAll())
-	s.wait("the connection to be moved back", moved(s.gw1, "web", 2, 1))
-	a.ask(10, 1)
-
-	s.wait("the standby to have the connection", s.Equal(s.gw1))
-	s.crash(s.gw1)
-	a.ask(10, 1)
 }
