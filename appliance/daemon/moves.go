@@ -226,7 +226,7 @@ func (f *movingFlows) move(points []entry.Point, dead []entrynet.Server, end fun
 	var jobs []splicenet.Job
 	var of []int // the entry point of each
 	for _, a := range found {
-		if r := &a.Record; r.Proto == uint8(nat.TCP) && r.TCP.State == session.TCPEstablished {
+		if r := &a.Record; r.Proto == uint8(nat.TCP) && splicenet.IsOpen(r.TCP.State) {
 			to := heirs(points[a.Server.Point], a.Server.Point, dead)
 			jobs, of = append(jobs, splicenet.Job{Record: *r, To: to[len(jobs)%len(to)]}), append(of, a.Server.Point)
 		}

@@ -87,7 +87,7 @@ func TestMoveBeforeCut(t *testing.T) {
 	for i := range 5 {
 		r := session.Record{Key: key(i), TCP: session.TCP{State: session.TCPEstablished}}
 		if i == 4 {
-			r.TCP.State = session.TCPFinWait
+			r.TCP.State = session.TCPTimeWait
 		}
 		k.found[r.Key] = entrynet.Assigned{Record: r}
 	}

@@ -15,6 +15,8 @@ const (
 	// greeting is how long the new server is listened to: one that speaks first does so
 	// before anybody has said a word.
 	greeting = 5 * time.Millisecond
+	// greetingBytes bounds what it says in that time.
+	greetingBytes = 64 << 10
 	// strangers is how often an older connection of the same ends, which the new server may
 	// know, is reset.
 	strangers = 5
@@ -160,7 +162,7 @@ func (m *Move) onClient(now time.Time, s *Segment, out *Output) {
 	if m.state == idle || m.state == over {
 		return
 	}
-	if s.Flags&(RST|FIN) != 0 {
+	if s.Flags&RST != 0 {
 		m.refuse(Closing, out)
 		return
 	}
@@ -191,19 +193,23 @@ func (m *Move) onClient(now time.Time, s *Segment, out *Output) {
 	}
 }
 
-// hold keeps what the client says, in pieces that are small enough to be sent.
+// hold keeps what the client says, in pieces that are small enough to be sent. That it says
+// no more is part of it: the new server is told, and may answer still.
 func (m *Move) hold(s *Segment) {
-	for at := 0; at < len(s.Data); at += segmentSize {
-		piece := s.Data[at:min(at+segmentSize, len(s.Data))]
-		seq := s.Seq + uint32(at)
-		if before(seq+uint32(len(piece)), m.acked+1) || m.size+len(piece) > heldBytes {
+	for at := 0; at < len(s.Data) || at == 0 && s.Flags&FIN != 0; at += segmentSize {
+		piece := Segment{Seq: s.Seq + uint32(at), Ack: s.Ack, Flags: ACK | PSH, Window: s.Window, Data: s.Data[at:min(at+segmentSize, len(s.Data))]}
+		if at+segmentSize >= len(s.Data) {
+			piece.Flags |= s.Flags & FIN
+		}
+		if before(piece.End(), m.acked+1) || m.size+len(piece.Data) > heldBytes {
 			continue
 		}
-		if slices.ContainsFunc(m.held, func(h Segment) bool { return h.Seq == seq && len(h.Data) >= len(piece) }) {
+		if slices.ContainsFunc(m.held, func(h Segment) bool { return h.Seq == piece.Seq && !before(h.End(), piece.End()) }) {
 			continue
 		}
-		m.held = append(m.held, Segment{Seq: seq, Ack: s.Ack, Flags: ACK | PSH, Window: s.Window, Data: slices.Clone(piece)})
-		m.size += len(piece)
+		piece.Data = slices.Clone(piece.Data)
+		m.held = append(m.held, piece)
+		m.size += len(piece.Data)
 	}
 }
 
@@ -223,12 +229,20 @@ func (m *Move) onServer(now time.Time, s *Segment, out *Output) {
 	case opening:
 		m.onAnswer(now, s, out)
 	case listening:
+		// An older connection of these ends may be heard still: that goes by the numbers.
 		switch {
-		case s.Flags&RST != 0:
-			m.refuse(ServerRefuses, out)
-		case s.Flags&SYN != 0: // it has not got what we said to that
-			out.ToServer = append(out.ToServer, m.accept())
-		case len(s.Data) > 0 || s.Flags&FIN != 0:
+		case s.Flags&(SYN|ACK) == SYN|ACK && s.Ack == m.acked: // it has not got what we said to that, or was opened anew
+			m.onAnswer(now, s, out)
+		case s.Flags&RST != 0 && s.Seq == m.next:
+			// What was to end an older connection has ended this one.
+			if m.odd == 0 || m.odd >= strangers {
+				m.refuse(ServerRefuses, out)
+				return
+			}
+			m.odd++
+			m.state, m.tries = opening, m.tries+1
+			m.open(now, out)
+		case (len(s.Data) > 0 || s.Flags&FIN != 0) && s.Seq-m.next < greetingBytes:
 			m.refuse(SpeaksFirst, out)
 		}
 	}

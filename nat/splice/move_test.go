@@ -124,8 +124,7 @@ func TestRefusals(t *testing.T) {
 		{"the client is far ahead", answered(), func(b *bench) { s := heard(); s.Seq += 1 << 31; b.client(s); ask(b) }, Astray, false},
 		{"the client says nothing", answered(), ask, ClientSilent, false},
 		{"the client knows of nothing", answered(), func(b *bench) { b.client(Segment{Seq: acked, Flags: RST}) }, Closing, false},
-		{"the client goes", answered(), func(b *bench) { s := heard(); s.Flags |= FIN; b.client(s) }, Closing, false},
-		{"the client goes while it is moved", answered(), opened(func(b *bench) { s := heard(); s.Flags |= FIN; b.client(s) }), Closing, true},
+		{"the client goes while it is moved", answered(), opened(func(b *bench) { b.client(Segment{Seq: acked, Flags: RST}) }), Closing, true},
 		{"the server says nothing", answered(), opened(func(b *bench) {
 			for range openTimes {
 				b.tick()
@@ -295,6 +294,40 @@ func TestAnyNumbers(t *testing.T) {
 	}
 	if moved < 2500 {
 		t.Errorf("%d of 3000 were moved", moved)
+	}
+}
+
+// A client that says no more, before or while it is moved, is heard out: what it said last, and
+// that it was the last, is handed on.
+func TestHalfClosed(t *testing.T) {
+	for name, last := range map[string][]Segment{
+		"with data": {{Seq: acked, Ack: wrap(deadISN + 501), Flags: ACK | PSH | FIN, Data: []byte("bye")}},
+		"behind it": {{Seq: acked, Ack: wrap(deadISN + 501), Flags: ACK | PSH, Data: []byte("bye")}, {Seq: acked + 3, Ack: wrap(deadISN + 501), Flags: ACK | FIN}},
+		"many":      {{Seq: acked, Ack: wrap(deadISN + 501), Flags: ACK | PSH | FIN, Data: make([]byte, 2*segmentSize+1)}},
+		"again":     {{Seq: acked, Ack: wrap(deadISN + 501), Flags: ACK | FIN}, {Seq: acked, Ack: wrap(deadISN + 501), Flags: ACK | FIN}},
+	} {
+		b := newBench(t, answered())
+		for _, s := range last {
+			b.client(s)
+			if b.out.Refused != None {
+				t.Fatalf("%s: refused: %v", name, b.out.Refused)
+			}
+		}
+		b.server(welcome())
+		b.tick()
+		b.step(Input{Kind: InSpliced, OK: true})
+		fins := 0
+		for i, s := range b.out.ToServer {
+			if s.Flags&FIN != 0 {
+				fins++
+				if i != len(b.out.ToServer)-1 || s.End() != last[len(last)-1].End() {
+					t.Errorf("%s: its end is told by %+v", name, s)
+				}
+			}
+		}
+		if fins != 1 {
+			t.Errorf("%s: handed on: %v", name, b.out.ToServer)
+		}
 	}
 }
 

@@ -126,8 +126,8 @@ func (m *Mover) Move(jobs []Job, refused func(jobs []int)) ([]Outcome, error) {
 	var flows []splice.Flow
 	for i, j := range jobs {
 		f := flowOf(&j)
-		out[i] = Outcome{Flow: f, Reason: splice.Unfit}
-		if fit(&j) {
+		out[i] = Outcome{Flow: f, Reason: unfit(&j)}
+		if out[i].Reason == splice.None {
 			out[i].Reason = splice.Table
 			at = append(at, &moving{replay: j.Replay, job: i, flow: f, record: j.Record, out: &out[i]})
 			flows = append(flows, f)
@@ -150,17 +150,31 @@ func flowOf(j *Job) splice.Flow {
 	}
 }
 
-// fit tells whether the kernel's entry is one that can be exchanged: of an established
-// connection of TCP whose server sees the client's own address, and whose client's
-// numbers nobody changes. One that is replayed may have been ended by its client.
-func fit(j *Job) bool {
+// IsOpen tells whether there is still something to be moved of a connection, by its state, be it
+// only the reason why it cannot be.
+func IsOpen(s session.TCPState) bool {
+	return s >= session.TCPEstablished && s <= session.TCPLastAck
+}
+
+// unfit is why the kernel's entry cannot be exchanged: it can if it is of an established
+// connection of TCP whose server sees the client's own address, and whose client's numbers nobody
+// changes. That the client says no more does not matter unless the server has acknowledged
+// that, and would have ended the connection next; one that is replayed has it hear all again.
+func unfit(j *Job) splice.Reason {
 	r := &j.Record
-	open := r.TCP.State == session.TCPEstablished || j.Replay && (r.TCP.State == session.TCPFinWait || r.TCP.State == session.TCPCloseWait)
 	_, _, snat := r.SNAT()
 	_, _, dnat := r.DNAT()
 	adj := r.SeqAdj[1]
-	return r.Proto == unix.IPPROTO_TCP && open && r.Status&session.StatusAssured != 0 &&
-		dnat && !snat && r.SeqAdj[0] == session.SeqAdj{} && adj.OffsetBefore == adj.OffsetAfter && r.Helper == session.Name{}
+	switch {
+	case r.Proto != unix.IPPROTO_TCP || r.Status&session.StatusAssured == 0 || !dnat || snat || r.SeqAdj[0] != session.SeqAdj{} ||
+		adj.OffsetBefore != adj.OffsetAfter || r.Helper != session.Name{}:
+		return splice.Unfit
+	case r.TCP.State == session.TCPEstablished || r.TCP.State == session.TCPFinWait || j.Replay && r.TCP.State == session.TCPCloseWait:
+		return splice.None
+	case IsOpen(r.TCP.State):
+		return splice.Closing
+	}
+	return splice.Unfit
 }
 
 func configOf(r *session.Record, p splice.Position) splice.Config {

@@ -25,7 +25,7 @@ import (
 	"understudy/nat/splice"
 )
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // network is
 //
