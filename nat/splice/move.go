@@ -235,12 +235,13 @@ func (m *Move) onServer(now time.Time, s *Segment, out *Output) {
 			m.onAnswer(now, s, out)
 		case s.Flags&RST != 0 && s.Seq == m.next:
 			// What was to end an older connection has ended this one.
-			if m.odd == 0 || m.odd >= strangers {
+			if m.shake.odd == 0 || m.shake.odd >= strangers {
 				m.refuse(ServerRefuses, out)
 				return
 			}
-			m.odd++
-			m.state, m.tries = opening, m.tries+1
+			m.shake.odd++
+			m.shake.tries--
+			m.state = opening
 			m.open(now, out)
 		case (len(s.Data) > 0 || s.Flags&FIN != 0) && s.Seq-m.next < greetingBytes:
 			m.refuse(SpeaksFirst, out)

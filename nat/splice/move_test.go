@@ -205,6 +205,38 @@ func TestOlderConnectionAtTheNewServer(t *testing.T) {
 	}
 }
 
+// What is still said on an older connection of these ends does not count as a greeting, and
+// what was to end that one may end the new one, which is opened anew then.
+func TestOlderConnectionWhileListening(t *testing.T) {
+	b := newBench(t, answered())
+	b.client(heard())
+	b.server(Segment{Seq: 1, Ack: acked, Flags: ACK})
+	b.server(welcome())
+	if b.server(Segment{Seq: freshISN - 1000, Ack: acked, Flags: ACK | PSH, Data: []byte("old")}); fmt.Sprint(b.out) != fmt.Sprint(Output{}) {
+		t.Errorf("an older word: %+v", b.out)
+	}
+	if b.server(Segment{Seq: 77, Flags: RST}); fmt.Sprint(b.out) != fmt.Sprint(Output{}) {
+		t.Errorf("an older reset: %+v", b.out)
+	}
+	b.server(Segment{Seq: freshISN + 1, Flags: RST})
+	if len(b.out.ToServer) != 1 || b.out.ToServer[0].Flags != SYN {
+		t.Fatalf("not opened anew: %+v", b.out)
+	}
+	anew := welcome()
+	anew.Seq += 5000
+	b.server(anew)
+	b.tick()
+	if want := wrap(deadISN+501) - (anew.Seq + 1); !b.out.Splice || b.out.Offset != want {
+		t.Errorf("splice %v with %#x, want %#x", b.out.Splice, b.out.Offset, want)
+	}
+	b = newBench(t, answered())
+	b.client(heard())
+	b.server(welcome())
+	if b.server(Segment{Seq: freshISN + 1, Flags: RST}); b.out.Refused != ServerRefuses {
+		t.Errorf("a reset without a reason: %+v", b.out)
+	}
+}
+
 // Whatever the numbers, and whatever is lost or comes twice: what the client said and the dead server had
 // not acknowledged arrives at the new one, once and in order, and the offset turns the new
 // server's numbers into those that the client waits for.
