@@ -164,9 +164,9 @@ func TestMovesUnderLoss(t *testing.T) {
 	}
 }
 
-// talk has a server that counts what it hears on each connection and, at its end, tells how much
+// countLines has a server that counts what it hears on each connection and, at its end, tells how much
 // that was.
-func (n *network) talk(i int) {
+func (n *network) countLines(i int) {
 	n.t.Helper()
 	var l net.Listener
 	n.must(n.servers[i].Do(func() (err error) { l, err = net.Listen("tcp", n.at[i].String()); return err }))
@@ -209,8 +209,8 @@ func (c *caller) line(say, want string) {
 // the new server hears what was said last and that it was the last; where it has, it is refused.
 func TestHalfClosedClient(t *testing.T) {
 	n := newNetwork(t, false)
-	n.talk(0)
-	n.talk(1)
+	n.countLines(0)
+	n.countLines(1)
 	unheard, heard := n.call(), n.call()
 	for _, c := range []*caller{unheard, heard} {
 		c.line("one\n", "0 one\n")
