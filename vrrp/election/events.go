@@ -11,12 +11,13 @@ import (
 )
 
 // events brings what happens outside of the loop's thread into its poll: signals,
-// the end of the context, a daemon that has been spawned.
+// the end of the context, a daemon that has been spawned, one that has been reaped.
 type events struct {
 	fd      int // eventfd
 	stop    atomic.Int32
 	reload  atomic.Bool
 	spawned chan spawned
+	reaped  chan reaped
 	asked   chan string // signals for the daemon, by their names; holds 8, and what comes on top of them is lost
 	done    func()
 }
@@ -26,12 +27,19 @@ type spawned struct {
 	err    error
 }
 
+// reaped is a daemon that has ended, and how.
+type reaped struct {
+	daemon *daemon
+	exit   string
+	code   int
+}
+
 func newEvents(ctx context.Context, requests map[os.Signal]string) (*events, error) {
 	fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("election: eventfd: %w", err)
 	}
-	e := &events{fd: fd, spawned: make(chan spawned, 1), asked: make(chan string, 8)} // one: a spawn at a time
+	e := &events{fd: fd, spawned: make(chan spawned, 1), reaped: make(chan reaped, 1), asked: make(chan string, 8)} // one: there is one daemon at a time
 	// Room for each of the signals once more than it can be handled at a time;
 	// one that is dropped came on top of one that is still waiting.
 	signals := make(chan os.Signal, 8)

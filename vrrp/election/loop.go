@@ -236,7 +236,9 @@ func (l *loop) wait() {
 		beats = l.socket.FD()
 	}
 	if d := l.daemon; d != nil {
-		process = d.pidfd
+		if !d.gone {
+			process = d.pidfd
+		}
 		if !d.mute {
 			link = d.conn.fd
 		}
@@ -307,6 +309,8 @@ func (l *loop) readEvents() {
 	}
 	l.events.clear()
 	select {
+	case r := <-l.events.reaped:
+		l.onExit(r)
 	case s := <-l.events.spawned:
 		l.onSpawned(s)
 	default:

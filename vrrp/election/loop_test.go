@@ -249,13 +249,13 @@ func TestUnfitIsWhoWasNeverReady(t *testing.T) {
 		l.down() // not Ready any more, but it was
 		l.daemon.pidfd = -1
 		l.daemon.conn = &conn{fd: -1}
-		l.onExit()
+		l.onExit(reaped{daemon: l.daemon})
 		if unfit != 0 {
 			t.Error("one that was Ready is unfit")
 		}
 		other.ready, other.came, other.pidfd, other.conn = false, false, -1, &conn{fd: -1}
 		l.attach(&other)
-		l.onExit()
+		l.onExit(reaped{daemon: l.daemon})
 		if unfit != 1 {
 			t.Errorf("one that ended before it was Ready: %d", unfit)
 		}

@@ -39,7 +39,7 @@ func (l *loop) readDaemon() {
 		l.onMessage(m)
 	}
 	if l.daemon != nil && exited {
-		l.onExit()
+		l.onGone()
 	}
 }
 

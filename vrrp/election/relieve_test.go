@@ -26,7 +26,7 @@ func TestDeathInAStopFencesWhatWasGivenUp(t *testing.T) {
 			l.stopping.stage, l.groups[0].state = x.stage, x.state
 			before := l.fences.stats.Fences
 			l.daemon.pidfd, l.daemon.conn = -1, &conn{fd: -1}
-			l.onExit()
+			l.onExit(reaped{daemon: l.daemon})
 			if got := l.fences.stats.Fences - before; got != x.want {
 				t.Errorf("%s: %d fences, want %d", x.name, got, x.want)
 			}

@@ -24,6 +24,8 @@ type daemon struct {
 	leave bool // has announced its absence
 	bye   bool
 	mute  bool // has closed its link
+	gone  bool // has ended, and is being reaped
+	wait  func() (exit string, code int)
 }
 
 // supervision is what the parent knows of the life of its daemons.
@@ -70,7 +72,7 @@ func (l *loop) supervisionDeadline() time.Time {
 	if l.daemon == nil && !l.spawning && l.stopping.stage == running {
 		first = l.restartAt
 	}
-	if l.daemon != nil {
+	if l.daemon != nil && !l.daemon.gone {
 		first = earlier(first, l.watchdogAt())
 	}
 	first = earlier(first, l.budgetAt())
@@ -116,7 +118,7 @@ func later(a, b time.Time) time.Time {
 
 // supervise handles the timers of supervision.
 func (l *loop) supervise() {
-	if l.daemon != nil && expired(l.watchdogAt(), l.now) {
+	if l.daemon != nil && !l.daemon.gone && expired(l.watchdogAt(), l.now) {
 		l.log.Error("daemon is silent: killed", "pid", l.daemon.pid, "silent", l.now.Sub(later(l.daemon.beat, l.daemon.since)))
 		l.daemonStats.Killed++
 		l.kill()
@@ -166,7 +168,7 @@ func startDaemon(start Spawn, board *os.File) (*daemon, error) {
 		_, _ = proc.Wait()
 		return nil, err
 	}
-	return &daemon{conn: c, proc: proc, pid: proc.Pid, pidfd: pidfd}, nil
+	return &daemon{conn: c, proc: proc, pid: proc.Pid, pidfd: pidfd, wait: func() (string, int) { return waitFor(proc) }}, nil
 }
 
 func (l *loop) onSpawned(s spawned) {
@@ -254,16 +256,36 @@ func (l *loop) onEOF() {
 	}
 }
 
-// onExit buries the daemon.
-func (l *loop) onExit() {
-	d := l.daemon
-	exit, code := "ended", 1
-	if d.proc != nil {
-		// It has ended: this does not wait.
-		if state, err := d.proc.Wait(); err == nil {
-			exit, code = state.String(), state.ExitCode()
-		}
+// onGone has a daemon that has ended reaped. Not on the loop's thread, although nothing is
+// left to wait for: while others look at the process in /proc, the kernel turns in a loop
+// in wait until they have let go of it, and they never do where the real-time class keeps
+// them from the processor.
+func (l *loop) onGone() {
+	d, ev := l.daemon, l.events
+	d.gone = true
+	if d.wait == nil { // it is not our child
+		l.onExit(reaped{d, "ended", 1})
+		return
 	}
+	go func() { // ends by itself; at most one runs
+		exit, code := d.wait()
+		ev.reaped <- reaped{d, exit, code}
+		ev.wake()
+	}()
+}
+
+// waitFor reaps a process.
+func waitFor(p *os.Process) (exit string, code int) {
+	state, err := p.Wait()
+	if err != nil {
+		return "ended", 1
+	}
+	return state.String(), state.ExitCode()
+}
+
+// onExit buries the daemon.
+func (l *loop) onExit(r reaped) {
+	d, exit, code := r.daemon, r.exit, r.code
 	d.conn.close()
 	unix.Close(d.pidfd)
 	l.daemon, l.owed = nil, debt{}
