@@ -239,6 +239,8 @@ type NATStatus struct {
 	Entries  []EntryStatus `json:"entries"`
 	// Mirror counts packets in copy; null but with mode = "active".
 	Mirror *MirrorStatus `json:"mirror,omitempty"`
+	// Log is what is said on connections that are replayed; null where none is.
+	Log *LogStatus `json:"log,omitempty"`
 	// Drops counts packets refused by the gate and the leak guard, by name.
 	Drops map[string]uint64 `json:"drops,omitempty"`
 }
@@ -249,6 +251,19 @@ type MirrorStatus struct {
 	Taken    uint64 `json:"taken"`
 	KeptIn   uint64 `json:"kept_in"`  // that would have left
 	Silenced uint64 `json:"silenced"` // errors and resets that would have answered one
+}
+
+// LogStatus is the log of connections that are replayed when their server dies; what is counted, since
+// it was begun.
+type LogStatus struct {
+	Connections int    `json:"connections"`
+	MemoryBytes int    `json:"memory_bytes"`
+	Bytes       uint64 `json:"bytes"` // that clients said
+	Packets     uint64 `json:"packets"`
+	Lost        uint64 `json:"lost"` // packets that came while it was behind
+	// Refused are connections that cannot be replayed, Left segments that are not in it, by reason.
+	Refused map[string]uint64 `json:"refused,omitempty"`
+	Left    map[string]uint64 `json:"left_out,omitempty"`
 }
 
 // EntryStatus is one entry point and its servers.

@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"understudy/appliance/kernel"
+	"understudy/nat/entry/entrynet/lognet"
 	"understudy/nat/nft"
 )
 
@@ -88,6 +89,13 @@ func clean() (out Cleaned, err error) {
 	if err == nil {
 		_, err = moves.Apply(nil)
 		err = errors.Join(err, moves.Close())
+	}
+	errs = append(errs, err)
+	logged, err := nft.OpenLogged(nft.Config{})
+	if err == nil {
+		_, err = logged.Apply(nil, nil, nft.Side{})
+		_, also := lognet.RemoveSide()
+		err = errors.Join(err, also, logged.Close())
 	}
 	errs = append(errs, err)
 	direct, err := nft.OpenDirect(nft.Config{})

@@ -47,9 +47,10 @@ type (
 //	count   connections, where somebody goes by their number
 //	reach   MACs, where packets are handed to servers by them
 type entries struct {
-	table entryTable
-	open  func() (entryFlows, error)
-	moves *moves // nil: connections are not moved
+	table  entryTable
+	open   func() (entryFlows, error)
+	moves  *moves  // nil: connections are not moved
+	logged *logged // nil: nothing is logged of them
 	// lookOut opens the table of neighbours.
 	lookOut func() (neighbours, error)
 	file    string // where drained servers are noted
@@ -168,6 +169,9 @@ func (e *entries) set(cfg *config.Config) {
 	defer e.mu.Unlock()
 	now := time.Now()
 	e.points, e.whole = e.next(now, cfg), true
+	if e.logged != nil && cfg.Mappings != nil {
+		e.logged.bound(cfg.Mappings.Moves)
+	}
 	for _, p := range e.points {
 		e.step(now, p, entry.Input{Kind: entry.InActive, On: e.active[p.group]})
 	}
@@ -222,6 +226,9 @@ func (e *entries) setActive(group string, on bool) {
 	defer e.mu.Unlock()
 	now := time.Now()
 	e.active[group] = on
+	if e.logged != nil {
+		e.logged.miss() // packets go another way, or came it
+	}
 	for _, p := range e.points {
 		if p.group == group {
 			e.step(now, p, entry.Input{Kind: entry.InActive, On: on})
@@ -268,6 +275,9 @@ func (e *entries) run(ctx context.Context) {
 	wg.Go(func() { e.reach(ctx) })
 	if e.moves != nil {
 		wg.Go(func() { e.moves.run(ctx) })
+	}
+	if e.logged != nil {
+		wg.Go(func() { e.logged.run(ctx) })
 	}
 	wg.Wait()
 }

@@ -91,6 +91,12 @@ func (n *node) openEntries(cfg *config.Config, dir string) (err error) {
 	}
 	n.undo = append(n.undo, table.Close)
 	moves := newMoves(table, n.log)
+	copies, err := nft.OpenLogged(nft.Config{})
+	if err != nil {
+		return err
+	}
+	n.undo = append(n.undo, copies.Close)
+	logged := newLogged(kernelCapturing(copies), n.log)
 	open := func() (entryFlows, error) {
 		flows, err := entrynet.Open()
 		if err != nil {
@@ -99,8 +105,8 @@ func (n *node) openEntries(cfg *config.Config, dir string) (err error) {
 		mover := func() (connectionMover, error) { return splicenet.Open(table, moves, nil) }
 		return &bothFlows{entryFlows: &movingFlows{assignedFlows: flows, moves: moves, open: mover}, direct: direct}, nil
 	}
-	n.entries = newEntries(movingTables{bothTables{n.entryTable, direct}, moves}, open, filepath.Join(dir, drainedFile), n.log)
-	n.entries.moves = moves
+	n.entries = newEntries(loggedTables{movingTables{bothTables{n.entryTable, direct}, moves}, logged}, open, filepath.Join(dir, drainedFile), n.log)
+	n.entries.moves, n.entries.logged = moves, logged
 	if err := n.entries.prepare(cfg); err != nil {
 		return err
 	}

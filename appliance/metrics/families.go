@@ -171,6 +171,13 @@ var sessionFamilies = []family{
 		}},
 }
 
+// logged calls f where connections are logged.
+func logged(s *appliance.Status, f func(*appliance.LogStatus)) {
+	if s.NAT.Log != nil {
+		f(s.NAT.Log)
+	}
+}
+
 var natFamilies = []family{
 	{name: "understudy_nat_mappings", help: "Mappings of the file, by kind.", labels: []string{"kind"},
 		each: func(s *appliance.Status, emit emit) {
@@ -199,6 +206,28 @@ var natFamilies = []family{
 				}
 			}
 		}},
+	{name: "understudy_move_log_connections", help: "Connections that are logged to be replayed.",
+		each: func(s *appliance.Status, emit emit) {
+			logged(s, func(l *appliance.LogStatus) { emit(float64(l.Connections)) })
+		}},
+	{name: "understudy_move_log_memory_bytes", help: "Memory of that log.",
+		each: func(s *appliance.Status, emit emit) {
+			logged(s, func(l *appliance.LogStatus) { emit(float64(l.MemoryBytes)) })
+		}},
+	{name: "understudy_move_log_bytes_total", help: "Bytes of clients that were logged.", counter: true,
+		each: func(s *appliance.Status, emit emit) {
+			logged(s, func(l *appliance.LogStatus) { emit(float64(l.Bytes)) })
+		}},
+	{name: "understudy_move_log_packets_total", help: "Packets on their way to the log: taken, or lost because it was behind.", counter: true, labels: []string{"outcome"},
+		each: func(s *appliance.Status, emit emit) {
+			logged(s, func(l *appliance.LogStatus) { emit(float64(l.Packets), "taken"); emit(float64(l.Lost), "lost") })
+		}},
+	{name: "understudy_move_log_refused_total", help: "Connections that cannot be replayed, and why.", counter: true, labels: []string{"reason"},
+		each: func(s *appliance.Status, emit emit) {
+			logged(s, func(l *appliance.LogStatus) { counts(emit, l.Refused) })
+		}},
+	{name: "understudy_move_log_left_total", help: "Segments that are not logged, and why.", counter: true, labels: []string{"reason"},
+		each: func(s *appliance.Status, emit emit) { logged(s, func(l *appliance.LogStatus) { counts(emit, l.Left) }) }},
 	{name: "understudy_entry_server_weight", help: "The weight that it has now.", labels: []string{"entry", "server"},
 		each: func(s *appliance.Status, emit emit) {
 			for _, e := range s.NAT.Entries {
