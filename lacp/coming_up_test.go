@@ -15,41 +15,23 @@ func TestBondComesUp(t *testing.T) {
 	}{
 		{"all is well at once", func(w *watcher) { w.run(s) }, []string{"0s degraded", "0s ok"}},
 		{"the far ends take their time", func(w *watcher) {
-			for i := range w.wires {
-				w.far(i, expired)
-				w.own(i, expired)
-			}
+			w.ends(expired, expired)
 			w.run(s)
-			for i := range w.wires {
-				w.far(i, attached)
-				w.own(i, attached)
-			}
+			w.ends(attached, attached)
 			w.run(2 * s)
-			for i := range w.wires {
-				w.far(i, good)
-				w.own(i, good)
-			}
+			w.ends(good, good)
 			w.run(10 * s)
 		}, []string{"3s degraded", "3s ok"}},
 		{"the far ends had given up waiting for us", func(w *watcher) {
-			for i := range w.wires {
-				w.far(i, defaulted)
-				w.own(i, expired)
-			}
+			w.ends(defaulted, expired)
 			w.run(2 * s)
-			for i := range w.wires {
-				w.far(i, good)
-				w.own(i, good)
-			}
+			w.ends(good, good)
 			w.run(2 * s)
 		}, []string{"2s degraded", "2s ok"}},
 		// A far end at the slow rate has nothing to say for 30 s.
 		{"we look at a bond that has been well for long, at the slow rate", func(w *watcher) {
-			for i, x := range w.wires {
-				x.member.HasStates, x.member.Actor.State, x.member.Partner.State = true, goodSlow, goodSlow
-				w.far(i, goodSlow)
-				w.own(i, goodSlow)
-			}
+			w.known(goodSlow)
+			w.ends(goodSlow, goodSlow)
 			later := w.wires[1].far
 			w.wires[1].far = Info{}
 			w.run(28 * s)
@@ -57,11 +39,8 @@ func TestBondComesUp(t *testing.T) {
 			w.run(8 * s)
 		}, []string{"0s ok"}},
 		{"the same, and one falls silent before it was heard", func(w *watcher) {
-			for i, x := range w.wires {
-				x.member.HasStates, x.member.Actor.State, x.member.Partner.State = true, goodSlow, goodSlow
-				w.far(i, goodSlow)
-				w.own(i, goodSlow)
-			}
+			w.known(goodSlow)
+			w.ends(goodSlow, goodSlow)
 			w.wires[1].far = Info{}
 			w.run(10 * s)
 			w.own(1, expired&^Timeout)
@@ -107,18 +86,14 @@ func TestBondComesUp(t *testing.T) {
 		}, []string{"6s +defaulted eth0", "6s +defaulted eth1", "6s +below_min_links", "6s failed",
 			"33s -defaulted eth0", "33s -defaulted eth1", "33s +passive_both eth0", "33s +passive_both eth1"}},
 		{"the bond's own carrier comes last", func(w *watcher) {
-			for i := range w.wires {
-				w.wires[i].member.HasStates, w.wires[i].member.Actor.State, w.wires[i].member.Partner.State = true, good, good
-			}
+			w.known(good)
 			w.bond.Carrier = false
 			w.run(4 * s)
 			w.bond.Carrier = true
 			w.run(s)
 		}, []string{"4s ok"}},
 		{"the bond's own carrier never comes", func(w *watcher) {
-			for i := range w.wires {
-				w.wires[i].member.HasStates, w.wires[i].member.Actor.State, w.wires[i].member.Partner.State = true, good, good
-			}
+			w.known(good)
 			w.bond.Carrier = false
 			w.run(8 * s)
 		}, []string{"6s +bond_down", "6s failed"}},
@@ -127,17 +102,13 @@ func TestBondComesUp(t *testing.T) {
 			w.run(8 * s)
 		}, []string{"0s +link_down eth0", "0s +link_down eth1", "6s +below_min_links", "6s failed"}},
 		{"the capture does not work, and the kernel says that all is well", func(w *watcher) {
-			for i, x := range w.wires {
-				x.member.HasStates, x.member.Actor.State, x.member.Partner.State = true, good, good
-				w.wires[i].far, w.wires[i].own = Info{}, Info{}
-			}
+			w.known(good)
+			w.unheard()
 			w.run(100 * s)
 		}, []string{"0s ok"}},
 		{"the capture does not work, and the kernel says that one is not", func(w *watcher) {
-			for i, x := range w.wires {
-				x.member.HasStates, x.member.Actor.State, x.member.Partner.State = true, good, good
-				w.wires[i].far, w.wires[i].own = Info{}, Info{}
-			}
+			w.known(good)
+			w.unheard()
 			w.wires[1].member.Partner.State = expired
 			w.wires[1].member.Actor.State = attached
 			w.run(4 * s)

@@ -55,10 +55,7 @@ func TestFindings(t *testing.T) {
 			"7s -at_min_links", "7s -defaulted eth1", "7s ok"}},
 
 		{"the far end falls silent at the slow rate: 90 s and 3 s", func(w *watcher) {
-			for i := range w.wires {
-				w.far(i, goodSlow)
-				w.own(i, goodSlow)
-			}
+			w.ends(goodSlow, goodSlow)
 			w.run(s)
 			w.wires[1].far = Info{}
 			w.run(100 * s)
@@ -99,10 +96,7 @@ func TestFindings(t *testing.T) {
 			"1m13s -at_min_links", "1m13s -partner_churned eth1", "1m15s -partner_defaulted eth1", "1m15s -unidirectional eth1", "1m15s ok"}},
 
 		{"one direction only, at the slow rate", func(w *watcher) {
-			for i := range w.wires {
-				w.far(i, goodSlow)
-				w.own(i, goodSlow)
-			}
+			w.ends(goodSlow, goodSlow)
 			w.run(s)
 			w.deaf(1, goodSlow)
 			w.far(1, goodSlow)
@@ -134,10 +128,7 @@ func TestFindings(t *testing.T) {
 			"5s -partner_expired eth1", "6s -expired eth1", "6s +defaulted eth1"}},
 
 		{"the far end says once, at the slow rate, that it has not heard us", func(w *watcher) {
-			for i := range w.wires {
-				w.far(i, goodSlow)
-				w.own(i, goodSlow)
-			}
+			w.ends(goodSlow, goodSlow)
 			w.run(s)
 			w.far(1, goodSlow&^Synchronization&^Collecting&^Distributing|Expired)
 			w.run(s)
@@ -256,10 +247,7 @@ func TestFindings(t *testing.T) {
 		}, []string{"2s +timeout_mismatch eth1", "5s -timeout_mismatch eth1"}},
 
 		{"both ends are passive", func(w *watcher) {
-			for i := range w.wires {
-				w.far(i, good&^Activity)
-				w.own(i, good&^Activity)
-			}
+			w.ends(good&^Activity, good&^Activity)
 			w.run(s)
 			w.far(0, good)
 			w.own(1, good)

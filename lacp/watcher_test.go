@@ -237,3 +237,25 @@ func (w *watcher) deaf(i int, well State) {
 
 // own sets our end's.
 func (w *watcher) own(i int, s State) { w.wires[i].own.State = s }
+
+// ends sets what both ends say on every link.
+func (w *watcher) ends(far, own State) {
+	for i := range w.wires {
+		w.far(i, far)
+		w.own(i, own)
+	}
+}
+
+// known says that the kernel tells both ends' states of every link.
+func (w *watcher) known(s State) {
+	for _, x := range w.wires {
+		x.member.HasStates, x.member.Actor.State, x.member.Partner.State = true, s, s
+	}
+}
+
+// unheard takes away all that is heard, as a capture does that does not work.
+func (w *watcher) unheard() {
+	for _, x := range w.wires {
+		x.far, x.own = Info{}, Info{}
+	}
+}
