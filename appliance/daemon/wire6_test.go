@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"log/slog"
 	"net/netip"
 	"slices"
 	"testing"
@@ -9,12 +8,10 @@ import (
 
 	"github.com/mdlayher/ethernet"
 
-	"understudy/appliance"
 	"understudy/appliance/identity"
 	"understudy/appliance/lab/capture"
 	"understudy/garp"
 	"understudy/vrrp"
-	"understudy/vrrp/election"
 	"understudy/vrrp/vrrpnet"
 )
 
@@ -141,38 +138,18 @@ func TestFenceOfIPv6(t *testing.T) {
 		}
 	}
 	answered("Active", true)
-	var fence election.Fence
-	b.do(func() error {
-		f := fences{addresses: b.addresses, gated: b.gated, log: slog.New(slog.DiscardHandler)}
-		fence = f.prepare(appliance.GroupConfig{Name: "x", Identity: b.identity})
-		return nil
-	})
-	run := func(batches []election.NetlinkBatch) {
-		t.Helper()
-		b.do(func() error {
-			x, err := election.NewExecutor()
-			if err != nil {
-				return err
-			}
-			defer x.Close()
-			return x.Run(batches).Err
-		})
-	}
-	held := func() (id identity.Identity) {
-		b.do(func() (err error) { id, err = b.addresses.Held(); return err })
-		return id
-	}
-	run(fence.GateClose)
-	if id := held(); len(id.Addresses) != 3 {
+	fence := b.fence()
+	b.run("GateClose", fence.GateClose)
+	if id := b.held(); len(id.Addresses) != 3 {
 		t.Errorf("gate shut: holds %v", id)
 	}
 	answered("gate shut, addresses still there", false)
-	run(fence.Remove)
-	if id := held(); len(id.Addresses) != 0 || len(id.Devices) != 2 {
+	b.run("Remove", fence.Remove)
+	if id := b.held(); len(id.Addresses) != 0 || len(id.Devices) != 2 {
 		t.Errorf("addresses removed: holds %v", id)
 	}
-	run(fence.Lower)
-	if id := held(); len(id.Devices) != 0 {
+	b.run("Lower", fence.Lower)
+	if id := b.held(); len(id.Devices) != 0 {
 		t.Errorf("devices down: holds %v", id)
 	}
 	answered("fenced", false)

@@ -146,6 +146,40 @@ func (b *box) set(open bool, want identity.Identity) {
 func (b *box) activate() { b.t.Helper(); b.set(true, b.identity) }
 func (b *box) standBy()  { b.t.Helper(); b.set(false, identity.Identity{}) }
 
+// fence is what the election would do in the daemon's place.
+func (b *box) fence() (fence election.Fence) {
+	b.t.Helper()
+	b.do(func() error {
+		f := fences{addresses: b.addresses, gated: b.gated, log: slog.New(slog.DiscardHandler)}
+		fence = f.prepare(appliance.GroupConfig{Name: "lan", Identity: b.identity})
+		return nil
+	})
+	return fence
+}
+
+// run does what was prepared as the election would: with sockets of its own.
+func (b *box) run(what string, batches []election.NetlinkBatch) {
+	b.t.Helper()
+	if len(batches) == 0 {
+		b.t.Fatalf("%s: nothing prepared", what)
+	}
+	b.do(func() error {
+		x, err := election.NewExecutor()
+		if err != nil {
+			return err
+		}
+		defer x.Close()
+		return x.Run(batches).Err
+	})
+}
+
+// held reads back which parts of the identity the kernel has.
+func (b *box) held() (id identity.Identity) {
+	b.t.Helper()
+	b.do(func() (err error) { id, err = b.addresses.Held(); return err })
+	return id
+}
+
 // send puts frames on the LAN from the host, in order.
 func (w *wire) send(frames ...[]byte) {
 	w.t.Helper()
@@ -450,40 +484,17 @@ func TestFenceOfADevice(t *testing.T) {
 	if !w.forwarded(7000) {
 		t.Fatal("the Active does not forward")
 	}
-	var fence election.Fence
-	b.do(func() error {
-		f := fences{addresses: b.addresses, gated: b.gated, log: slog.New(slog.DiscardHandler)}
-		fence = f.prepare(appliance.GroupConfig{Name: "lan", Identity: b.identity})
-		return nil
-	})
-	run := func(what string, batches []election.NetlinkBatch) {
-		t.Helper()
-		if len(batches) == 0 {
-			t.Fatalf("%s: nothing prepared", what)
-		}
-		b.do(func() error {
-			x, err := election.NewExecutor()
-			if err != nil {
-				return err
-			}
-			defer x.Close()
-			return x.Run(batches).Err
-		})
-	}
-	held := func() (id identity.Identity) {
-		b.do(func() (err error) { id, err = b.addresses.Held(); return err })
-		return id
-	}
-	run("gate", fence.GateClose)
+	fence := b.fence()
+	b.run("gate", fence.GateClose)
 	if w.forwarded(7001) {
 		t.Error("gate shut: forwarded")
 	}
-	run("addresses", fence.Remove)
-	if id := held(); len(id.Addresses) != 0 || len(id.Devices) != 1 {
+	b.run("addresses", fence.Remove)
+	if id := b.held(); len(id.Addresses) != 0 || len(id.Devices) != 1 {
 		t.Errorf("addresses removed: holds %v", id)
 	}
-	run("devices", fence.Lower)
-	if id := held(); len(id.Devices) != 0 {
+	b.run("devices", fence.Lower)
+	if id := b.held(); len(id.Devices) != 0 {
 		t.Errorf("devices down: holds %v", id)
 	}
 }
