@@ -77,6 +77,7 @@ type node struct {
 	undo    []func() error // in the order of opening; close goes backwards
 
 	client     *election.Client
+	dumps      dumps
 	addresses  *kernel.Applier
 	watcher    *kernel.Watcher
 	known      map[string]int  // interfaces that were there at the start, and their numbers: no news
@@ -154,7 +155,7 @@ func open(o Options, cfg *config.Config) (_ *node, err error) {
 		return nil, err
 	}
 	if cfg.Sessions != nil {
-		if n.sessions, err = openSessions(cfg, n.table.NATHooks, n.View, n.log); err != nil {
+		if n.sessions, err = openSessions(cfg, n.table.NATHooks, n.View, n.dumps.note, n.log); err != nil {
 			return nil, err
 		}
 		n.undo = append(n.undo, n.sessions.Close)
@@ -167,6 +168,7 @@ func open(o Options, cfg *config.Config) (_ *node, err error) {
 		return nil, err
 	}
 	n.undo = append(n.undo, func() error { n.client.Close(); return nil })
+	n.dumps.tell(n.client)
 	n.fences = &fences{addresses: n.addresses, gated: n.settled.gated, log: n.log}
 	n.fences.set(coreConfig(cfg).Groups)
 	// Before anything is held: an election that takes this one's place is told what

@@ -98,7 +98,7 @@ func (n *node) openEntries(cfg *config.Config, dir string) (err error) {
 	n.undo = append(n.undo, copies.Close)
 	logged := newLogged(kernelCapturing(copies), n.log)
 	open := func() (entryFlows, error) {
-		flows, err := entrynet.Open()
+		flows, err := entrynet.Open(n.dumps.note)
 		if err != nil {
 			return nil, err
 		}

@@ -21,10 +21,10 @@ type sessions struct {
 	log *slog.Logger
 }
 
-func openSessions(cfg *config.Config, hooks func() (ipv4, ipv6 bool, err error), view func(context.Context) ([]byte, error), log *slog.Logger) (*sessions, error) {
+func openSessions(cfg *config.Config, hooks func() (ipv4, ipv6 bool, err error), view func(context.Context) ([]byte, error), dumping func(on bool), log *slog.Logger) (*sessions, error) {
 	c := replicatedFlows(cfg)
 	c.Node, c.Listen, c.Also, c.Logger, c.NATHooks = cfg.Node, cfg.Sessions.Listen[0], cfg.Sessions.Listen[1:], log, hooks
-	c.View = view
+	c.View, c.Dumping = view, dumping
 	for _, p := range cfg.Sessions.Peers {
 		c.Peers = append(c.Peers, replica.Peer{Name: p.Name, Addr: p.Addresses[0], Also: p.Addresses[1:]})
 	}

@@ -62,6 +62,10 @@ type Config struct {
 	// which nobody changes any more. nil: they are told nothing.
 	View func(context.Context) ([]byte, error)
 
+	// Dumping, if it is set, is told of dumps of the connection table, as in
+	// [conntrack.Kernel].
+	Dumping func(on bool)
+
 	// Namespace runs a function in the network namespace to work in; nil: that
 	// of the process. Every socket is made within it.
 	Namespace func(func() error) error

@@ -165,6 +165,7 @@ func (e *Engine) openSockets() (err error) {
 	if e.dumper, err = conntrack.OpenKernel(); err != nil {
 		return err
 	}
+	e.dumper.Dumping = e.cfg.Dumping
 	if e.events, err = e.openListener(); err != nil {
 		return err
 	}

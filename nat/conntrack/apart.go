@@ -10,8 +10,13 @@ import (
 // several. A dump of a large table with little in it is one system call that
 // walks all of the table (0.05 to 0.1 us a bucket, so up to 100 ms with a million),
 // and the kernel does not let go of the processor meanwhile. Who has something to
-// do in time keeps off that processor: see keepApart in package election.
-func apart(fn func() error) error {
+// do in time is told by Dumping, and keeps off that processor: see apart in package
+// election.
+func (k *Kernel) apart(fn func() error) error {
+	if k.Dumping != nil {
+		k.Dumping(true)
+		defer k.Dumping(false)
+	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var may, alone unix.CPUSet

@@ -32,6 +32,10 @@ const (
 // Kernel changes and reads the conntrack table of one network namespace. Not
 // safe for concurrent use, nor from within the function given to Dump.
 type Kernel struct {
+	// Dumping, if it is set, is called before and after a dump: the last processor is
+	// busy meanwhile.
+	Dumping func(on bool)
+
 	s    *socket
 	in   *inbox
 	dump *inbox // made by the first Dump

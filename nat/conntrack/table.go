@@ -74,7 +74,7 @@ func replyKey(r *session.Record) session.Key {
 // not be there, and an entry may come twice. A million entries take 1.7 s; the
 // packet path is not held up. The work is done on one processor: see apart.
 func (k *Kernel) Dump(f Filter, fn func(*Event)) error {
-	return apart(func() error { return k.dumpTable(f, fn) })
+	return k.apart(func() error { return k.dumpTable(f, fn) })
 }
 
 func (k *Kernel) dumpTable(f Filter, fn func(*Event)) error {

@@ -7,26 +7,46 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// keepApart keeps the calling thread off the last of the processors that it may
-// use. There the daemon makes its dumps of the connection table (package
-// conntrack has the same rule): a dump of a large table with little in it is one
-// system call of up to 100 ms, in which the kernel does not let go of the
-// processor, not even for the real-time class. With a single processor there is
-// nothing to choose.
-func keepApart() error {
-	var may unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &may); err != nil {
-		return fmt.Errorf("election: %w", os.NewSyscallError("sched_getaffinity", err))
+// apart keeps the loop's thread off the last of the processors that it may use while
+// the daemon dumps the connection table: it does so there (package conntrack has the
+// same rule), and a dump of a large table with little in it is one system call of up
+// to 100 ms, in which the kernel does not let go of the processor, not even for the
+// real-time class.
+//
+// At all other times the loop may run anywhere: the kernel has other work that it
+// does in one piece, on any processor, and a thread that may run on one alone
+// waits for it (ADR 0065).
+type apart struct {
+	all, off unix.CPUSet
+}
+
+// newApart reads where the calling thread may run, which is to be the only one that
+// keeps off. nil: there is a single processor, and nothing to choose.
+func newApart() (*apart, error) {
+	a := new(apart)
+	if err := unix.SchedGetaffinity(0, &a.all); err != nil {
+		return nil, fmt.Errorf("election: %w", os.NewSyscallError("sched_getaffinity", err))
 	}
-	last, ok := spare(&may)
+	last, ok := spare(&a.all)
 	if !ok {
-		return nil
+		return nil, nil
 	}
-	may.Clear(last)
-	if err := unix.SchedSetaffinity(0, &may); err != nil {
-		return fmt.Errorf("election: %w", os.NewSyscallError("sched_setaffinity", err))
+	a.off = a.all
+	a.off.Clear(last)
+	return a, nil
+}
+
+// keepApart has the loop keep off the processor of dumps, or not any more. To run
+// where a dump is made is better than not to run: an error changes nothing.
+func (l *loop) keepApart(off bool) {
+	if l.apart == nil {
+		return
 	}
-	return nil
+	may := &l.apart.all
+	if off {
+		may = &l.apart.off
+	}
+	_ = unix.SchedSetaffinity(0, may)
 }
 
 // spare is the last of several processors; not ok: there are not several.

@@ -53,6 +53,7 @@ type loop struct {
 	wake        time.Time // when this turn was to begin at the latest; zero: no timer runs
 	turns       uint64
 	late        Lateness
+	apart       *apart
 	realtime    error // why it is not in the real-time class; nil: it is
 	undelivered uint64
 	retryPorts  time.Time

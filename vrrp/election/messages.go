@@ -88,6 +88,10 @@ func (l *loop) onMessage(m Message) {
 	case Budget:
 		l.grace, l.daemon.leave = l.now.Add(m.For), true
 		l.log.Info("daemon announces an absence", "for", m.For)
+	case Dumping:
+		l.keepApart(true)
+	case Dumped:
+		l.keepApart(false)
 	case StatsRequest:
 		l.tell(l.snapshot(l.now))
 	case Reloaded:

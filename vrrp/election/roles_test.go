@@ -148,7 +148,16 @@ func (p play) daemon() int {
 	}
 	_ = makeGate() // or it is there from before
 	go func() {
+		dumping := false
 		for range time.Tick(50 * time.Millisecond) {
+			if on := p.told("dumping"); on != dumping {
+				dumping = on
+				if on {
+					d.send(Dumping{})
+				} else {
+					d.send(Dumped{})
+				}
+			}
 			if err := c.Beat(); err != nil && !errors.Is(err, ErrLost) {
 				p.logger().Error("beat", "error", err)
 			}

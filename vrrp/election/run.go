@@ -67,10 +67,11 @@ func Run(ctx context.Context, opt Options) error {
 	if err != nil {
 		return err
 	}
+	makeThreads(spareThreads)
 	if l.realtime = becomeRealtime(); l.realtime != nil {
 		log.Warn("not in the real-time class: adverts may be late on a busy machine; allow it with CAP_SYS_NICE or LimitRTPRIO=40", "err", l.realtime)
 	}
-	if err := keepApart(); err != nil {
+	if l.apart, err = newApart(); err != nil {
 		log.Warn("the election shares every processor with the daemon's dumps", "err", err)
 	}
 	log.Info("election", "node", l.set.Config().Node, "routers", len(l.routes), "respawned", opt.Link != nil)

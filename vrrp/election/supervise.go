@@ -211,6 +211,9 @@ func (l *loop) onReady() {
 	lost := l.lost
 	l.lost = false
 	l.kennel.arm(l.now)
+	if l.realtime == nil {
+		go becomeRealtime() // what was made meanwhile
+	}
 	for i := range l.groups {
 		g := &l.groups[i]
 		was := g.fault
@@ -288,6 +291,7 @@ func (l *loop) onExit(r reaped) {
 	d, exit, code := r.daemon, r.exit, r.code
 	d.conn.close()
 	unix.Close(d.pidfd)
+	l.keepApart(false) // its dump has ended with it
 	l.daemon, l.owed = nil, debt{}
 	l.daemonStats.LastExit = exit
 	if d.bye {

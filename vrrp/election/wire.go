@@ -100,6 +100,11 @@ type (
 	// Budget announces that the daemon will be silent, or gone, for up to For.
 	Budget struct{ For time.Duration }
 
+	// Dumping announces a dump of the connection table, which one processor has no
+	// time beside; Dumped, that there is none any more. See apart.
+	Dumping struct{}
+	Dumped  struct{}
+
 	// StatsRequest is answered by Stats.
 	StatsRequest struct{}
 
@@ -225,8 +230,10 @@ const (
 	kindInferior
 	kindRelieve
 	kindWaiting
+	kindDumping
+	kindDumped
 
-	lastKind = kindWaiting
+	lastKind = kindDumped
 )
 
 func (Beat) kind() kind         { return kindBeat }
@@ -261,6 +268,8 @@ func (LogLevel) kind() kind     { return kindLogLevel }
 func (Inferior) kind() kind     { return kindInferior }
 func (Relieve) kind() kind      { return kindRelieve }
 func (Waiting) kind() kind      { return kindWaiting }
+func (Dumping) kind() kind      { return kindDumping }
+func (Dumped) kind() kind       { return kindDumped }
 
 // maxMessage bounds a datagram. The kernel keeps one in a single piece of memory
 // plus a few pages, so it should stay well below what that can be.
@@ -276,7 +285,7 @@ var (
 func Marshal(m Message) ([]byte, error) {
 	b := []byte{byte(m.kind())}
 	switch m := m.(type) {
-	case Beat, Ready, StatsRequest, Bye, Reload, Stop, Relieve, Waiting:
+	case Beat, Ready, StatsRequest, Bye, Reload, Stop, Relieve, Waiting, Dumping, Dumped:
 	case Fence:
 		b = appendFence(b, m)
 	default:
@@ -363,6 +372,10 @@ func Unmarshal(b []byte) (Message, error) {
 		return Relieve{}, nil
 	case kindWaiting:
 		return Waiting{}, nil
+	case kindDumping:
+		return Dumping{}, nil
+	case kindDumped:
+		return Dumped{}, nil
 	}
 	return nil, fmt.Errorf("election: kind %d: %w", b[0], errWire)
 }

@@ -29,7 +29,7 @@ var samples = []Message{
 		Peers: []witness.Peer{{Name: "gw2", Address: netip.MustParseAddrPort("[fe80::2%sync0]:7788"), Keys: []witness.Key{{2}}}}}},
 	Guard{}, Neighbour{State: witness.NeighbourUp},
 	Found{Findings: []witness.Finding{{Kind: witness.KindSplitBrain, Group: "gw", Peer: "gw2", Since: time.Unix(5, 0).UTC(), Detail: "both"}}}, Reclaim{Group: "gw"}, HandOver{Group: "gw"}, Overlap{Group: "gw", OK: true}, Announced{Group: "gw"},
-	Term{Group: "gw", Term: 1 << 60, Raise: true}, Resume{Group: "gw", Term: 7}, Budget{For: 3 * time.Second},
+	Term{Group: "gw", Term: 1 << 60, Raise: true}, Resume{Group: "gw", Term: 7}, Budget{For: 3 * time.Second}, Dumping{}, Dumped{},
 	Attached{Groups: []GroupState{{Group: "gw", State: vrrp.Active, Term: 4}}, Resumed: true},
 	Transition{Group: "gw", From: vrrp.Backup, To: vrrp.Active, Term: 5, Cause: "active-down", Leaving: true},
 	Fenced{Group: "gw", Error: "no"}, Configured{Error: "bad"}, Stats{Turns: 3},

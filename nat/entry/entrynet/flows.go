@@ -20,12 +20,13 @@ type Flows struct {
 	waker  waker
 }
 
-// Open opens it.
-func Open() (*Flows, error) {
+// Open opens it. dumping is as in [conntrack.Kernel].
+func Open(dumping func(on bool)) (*Flows, error) {
 	k, err := conntrack.OpenKernel()
 	if err != nil {
 		return nil, err
 	}
+	k.Dumping = dumping
 	w, err := openWaker()
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("entrynet: %w", err), k.Close())

@@ -47,7 +47,7 @@ func newNetwork(t *testing.T) *network {
 		if n.table, err = nft.OpenEntries(nft.Config{}); err != nil {
 			return err
 		}
-		n.flows, err = entrynet.Open()
+		n.flows, err = entrynet.Open(nil)
 		return err
 	}))
 	t.Cleanup(func() { n.must(errors.Join(n.table.Close(), n.flows.Close())) })
