@@ -104,6 +104,7 @@ func TestFlushedRulesetIsPutBack(t *testing.T) {
 func TestCablePulled(t *testing.T) {
 	for _, name := range []string{"lan0", "wan0"} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := newScene(t, pair.Options{})
 			s.settle()
 			s.load(s.gw1, 20)

@@ -141,6 +141,7 @@ func TestGuardAlarms(t *testing.T) {
 		{"everything", everything, true, [2]string{"no-peer", "no-peer"}, "", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			s := newScene(t, pair.Options{})
 			s.settle()
 			s.load(s.gw1, 10)
@@ -222,6 +223,7 @@ func (s *scene) guarded() {
 func TestGuardHoldsUntilTheHeal(t *testing.T) {
 	for name, c := range map[string]cut{"both ways": deafBoth, "one way": deafOther} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := newScene(t, holdOptions("1m"))
 			s.guarded()
 			s.load(s.gw1, 10)
@@ -263,6 +265,7 @@ func TestGuardDoesNotHold(t *testing.T) {
 		{"without a heartbeat", "1m", everything, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			s := newScene(t, holdOptions(tt.limit))
 			s.guarded()
 			s.load(s.gw1, 10)

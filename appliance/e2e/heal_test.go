@@ -180,6 +180,7 @@ func TestHealsWithinSeconds(t *testing.T) {
 		}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
 			s := newScene(t, pair.Options{})
 			s.settle()
 			s.load(s.gw1, 20)

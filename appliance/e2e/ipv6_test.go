@@ -111,6 +111,7 @@ func macs6() map[string]string { return map[string]string{"interface MAC": "", "
 func TestIPv6CrashAndReturn(t *testing.T) {
 	for name, keys := range macs6() {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := newScene(t, pair.Options{IPv6: true, RouterKeys: keys})
 			s.settle()
 			s.wait("addresses", all(holds6(s.gw1, true), holds6(s.gw2, false)))
@@ -138,6 +139,7 @@ func TestIPv6CrashAndReturn(t *testing.T) {
 func TestIPv6HandOver(t *testing.T) {
 	for name, keys := range macs6() {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := newScene(t, pair.Options{IPv6: true, RouterKeys: keys})
 			s.settle()
 			s.load(s.gw1, 10)
@@ -195,6 +197,7 @@ func announced(c *capture.Capture, g *pair.Gateway, since time.Time) func(contex
 func TestReloadAddsIPv6(t *testing.T) {
 	for name, keys := range macs6() {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := newScene(t, pair.Options{IPv6: true, RouterKeys: keys})
 			s.settle()
 			s.load(s.gw1, 10)
@@ -267,6 +270,7 @@ func device6(g *pair.Gateway, want bool) func(context.Context) error {
 func TestIPv6RemovedAddressIsPutBack(t *testing.T) {
 	for name, keys := range macs6() {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := newScene(t, pair.Options{IPv6: true, RouterKeys: keys})
 			s.settle()
 			six := s.load6()
@@ -302,6 +306,7 @@ func TestIPv6RemovedAddressIsPutBack(t *testing.T) {
 func TestIPv6BothKilledAndCleaned(t *testing.T) {
 	for name, keys := range macs6() {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := newScene(t, pair.Options{IPv6: true, RouterKeys: keys})
 			s.must(s.gw1.Sysctl("ipv6/conf/wan0/forwarding", "1"))
 			before := s.sysctls(s.gw1.Node)

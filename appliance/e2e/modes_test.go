@@ -57,6 +57,7 @@ func TestReloadChangesTheMode(t *testing.T) {
 	} {
 		mode := strings.Split(keys, "\"")[1]
 		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
 			s := newScene(t, pair.Options{})
 			s.settle()
 			s.reload(s.gw1, keys)

@@ -39,6 +39,7 @@ func TestPowerCutOfBoth(t *testing.T) {
 		{"the one that stood by comes back alone", []int{1}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
 			s := newScene(t, pair.Options{Journal: "always", Disk: t.TempDir()})
 			s.settle()
 			s.load(s.gw1, 20)

@@ -188,6 +188,7 @@ func (g *guest) neighbour() (string, error) {
 func TestRouterAdvertisements(t *testing.T) {
 	for name, keys := range macs6() {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := newScene(t, pair.Options{IPv6: true, RouterKeys: keys + "\n" + advertise})
 			began := time.Now()
 			g := s.guest()

@@ -170,6 +170,7 @@ func TestStrangersDoNotConnect(t *testing.T) {
 		{"a name that is not expected", stranger, "no configured peer"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
 			s := newScene(t, pair.Options{})
 			s.must(s.gw1.Start())
 			s.startWith(s.gw2, row.file)
