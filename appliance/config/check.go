@@ -49,6 +49,7 @@ type routerAt struct {
 func (c *checker) check(raw *rawFile) {
 	c.config.Node = c.name("node", raw.Node, `give this node a name, like node = "gw1", that no other node has`)
 	c.config.Forwarding = or(raw.Forwarding, c.defaults.Forwarding)
+	c.checkMail(raw.Mail)
 	c.checkChecks(raw.Checks)
 	c.checkBonds(raw.Bonds)
 	c.standingAddresses(raw.Static)

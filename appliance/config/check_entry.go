@@ -45,7 +45,11 @@ func (c *checker) entry(path string, raw *rawEntry) Entry {
 	c.offered(path, raw, &e)
 	for i, rs := range raw.Servers {
 		if rs != nil {
-			e.Servers = append(e.Servers, c.server(at(join(path, "servers"), i), rs, &e))
+			s := c.server(at(join(path, "servers"), i), rs, &e)
+			e.Servers = append(e.Servers, s)
+			if c.mailed(join(at(join(path, "servers"), i), "mail"), rs.Mail, MailServers) {
+				e.Mailed = append(e.Mailed, s.Address)
+			}
 		}
 	}
 	switch n := len(raw.Servers); {
@@ -62,6 +66,7 @@ func (c *checker) entry(path string, raw *rawEntry) Entry {
 	e.SlowStart = c.between(join(path, "slow_start"), raw.SlowStart, minSlowStart, maxSlowStart, "30s")
 	c.entryQuorum(path, raw, &e)
 	e.Notify = c.entryNotify(join(path, "notify"), raw.Notify, &e)
+	e.Mail = c.mailed(join(path, "mail"), raw.Mail, MailEntries)
 	return e
 }
 

@@ -38,6 +38,7 @@ func (c *checker) checkGroups(raw []*rawGroup) {
 		}
 		c.ownersAlike(join(path, "routers"), g)
 		g.Notify = c.notifications(join(path, "notify"), rg.Notify)
+		g.Mail = c.mailed(join(path, "mail"), rg.Mail, MailGroups)
 		c.config.Groups = append(c.config.Groups, g)
 	}
 	for _, name := range routers {

@@ -35,6 +35,7 @@ type Config struct {
 
 	StartupDelay   time.Duration // after its start the node takes no part for so long
 	DelayAfterBoot time.Duration // the same after the machine's
+	Mail           *Mail         // nil: no alerts by mail
 
 	Forwarding bool // the kernel forwards while the node runs; false: as it does anyway
 }
@@ -92,6 +93,7 @@ type Router struct {
 	RA           *ra.Params // IPv6: router advertisements while active; nil: none
 	Notify       []Notify   // of both families of a [[router]]
 	TellPriority bool       // pipes are told of changes of its priority
+	Mail         bool       // its changes of state are alerts
 }
 
 // Notify is a program that is told of states.
@@ -193,6 +195,7 @@ type Group struct {
 	Name    string
 	Routers []string
 	Notify  []Notify
+	Mail    bool // its changes of state are alerts
 }
 
 // Mappings is the address translation.
@@ -216,6 +219,8 @@ type Entry struct {
 	entry.Config
 	Router string
 	Notify []EntryNotify
+	Mail   bool             // whether it has enough servers is an alert
+	Mailed []netip.AddrPort // servers whose going and coming is one
 }
 
 // EntryNotify is a program that is told when a server, or an entry point as a whole, is
@@ -502,6 +507,7 @@ type Defaults struct {
 	Sessions Sessions
 	Class    FlowClass
 	Guard    Guard
+	Mail     Mail // its From is of Helo, which is the name of the machine
 	Web      Web
 	Watchdog Watchdog
 
@@ -544,6 +550,7 @@ func Default() Defaults {
 		Sessions: Sessions{Mode: session.ModeHybrid, Install: InstallHot, Filter: FilterAuto, Journal: JournalAuto, JournalDir: "/var/lib/understudy/sessions", Routed: true},
 		Class:    FlowClass{Replicate: true},
 		Guard:    Guard{Mode: GuardAlarm, Limit: 10 * time.Second},
+		Mail:     Mail{Timeout: 30 * time.Second, Faults: true, Tell: allMail},
 		Web:      Web{Listen: netip.MustParseAddrPort("127.0.0.1:7790")},
 
 		Forwarding: true, // a gateway

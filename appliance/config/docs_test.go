@@ -113,7 +113,7 @@ func TestDocumentation(t *testing.T) {
 		"guard": d.Guard.Mode, "guard_limit": d.Guard.Limit, "sessions.mode": d.Sessions.Mode, "sessions.install": d.Sessions.Install,
 		"sessions.journal": d.Sessions.Journal, "sessions.journal_dir": d.Sessions.JournalDir,
 		"sessions.filter": d.Sessions.Filter, "sessions.routed": d.Sessions.Routed, "sessions.class.replicate": d.Class.Replicate, "sessions.class.min_age": "0s",
-		"web.listen": d.Web.Listen, "pipe.repeat": false, "router.tell_priority": d.Router.TellPriority,
+		"web.listen": d.Web.Listen, "pipe.repeat": false, "mail.timeout": d.Mail.Timeout, "mail.faults": d.Mail.Faults, "router.tell_priority": d.Router.TellPriority,
 	}
 	rows := map[string][]string{}
 	for line := range strings.Lines(read(t, docsFile)) {

@@ -67,7 +67,7 @@ func TestFamilies(t *testing.T) {
 			"lan 6 51 200 [{interface wan0 0 false}] [fe80::2/64 fe80::1/64 2001:db8:1::1/64]\n" +
 			"wan 4 52 100 [] [203.0.113.1/24]\n" +
 			"wan 6 52 100 [] [fe80::1/64]\n"},
-		{"one group each, by name", dual, func(c *Config) string { return fmt.Sprint(c.Groups) }, "[{lan [lan] []} {wan [wan] []}]"},
+		{"one group each, by name", dual, func(c *Config) string { return fmt.Sprint(c.Groups) }, "[{lan [lan] [] false} {wan [wan] [] false}]"},
 		{"a group has both of each", dual + gateway, func(c *Config) string {
 			set, err := vrrp.NewSet(c.Election())
 			if err != nil {

@@ -132,6 +132,8 @@ func removable(path string) string {
 		return "sessions"
 	case head == "static" && len(parts) > 1:
 		return head + "." + parts[1]
+	case head == "mail":
+		return removableMail(parts)
 	case head == "nat" && len(parts) > 1 && strings.HasSuffix(parts[1], "]"):
 		return removableEntry(parts)
 	case !strings.HasSuffix(head, "]"):
@@ -144,6 +146,14 @@ func removable(path string) string {
 		return head
 	}
 	return head + "." + parts[1]
+}
+
+// removableMail is the same of [mail].
+func removableMail(parts []string) string {
+	if len(parts) == 1 || parts[1] == "server" || parts[1] == "to" {
+		return "mail"
+	}
+	return strings.Join(parts, ".")
 }
 
 // vitalEntry are keys without which an entry point cannot be.

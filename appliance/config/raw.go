@@ -33,6 +33,7 @@ type (
 		Bonds    []*rawBond   `toml:"bond"`
 		Sessions *rawSessions `toml:"sessions"`
 		Pipes    []*rawPipe   `toml:"pipe"`
+		Mail     *rawMail     `toml:"mail"`
 		Web      *rawWeb      `toml:"web"`
 	}
 
@@ -42,6 +43,16 @@ type (
 		Command []*string `toml:"command" like:"[\"/etc/understudy/reader\"]"`
 		User    *string   `toml:"user" like:"\"nobody\""`
 		Repeat  *bool     `toml:"repeat" like:"true"`
+	}
+
+	rawMail struct {
+		Server  *string   `toml:"server" like:"\"192.0.2.25\""`
+		From    *string   `toml:"from" like:"\"understudy@gw1.example.org\""`
+		To      []*string `toml:"to" like:"[\"ops@example.org\"]" one:"true"`
+		Helo    *string   `toml:"helo" like:"\"gw1.example.org\""`
+		Timeout *string   `toml:"timeout" like:"\"30s\""`
+		Tell    []*string `toml:"tell" like:"[\"routers\", \"servers\"]"`
+		Faults  *bool     `toml:"faults" like:"true"`
 	}
 
 	rawWeb struct {
@@ -81,6 +92,7 @@ type (
 
 		Notify       []*rawNotify `toml:"notify"`
 		TellPriority *bool        `toml:"tell_priority" like:"true"`
+		Mail         *bool        `toml:"mail" like:"true"`
 	}
 
 	rawPace struct {
@@ -158,6 +170,7 @@ type (
 		Name    *string      `toml:"name" like:"\"gateway\""`
 		Routers []*string    `toml:"routers" like:"[\"lan\", \"wan\"]"`
 		Notify  []*rawNotify `toml:"notify"`
+		Mail    *bool        `toml:"mail" like:"true"`
 	}
 
 	rawNAT struct {
@@ -216,6 +229,7 @@ type (
 		Forward    *string      `toml:"forward" like:"\"nat\""`
 
 		Notify []*rawEntryNotify `toml:"notify"`
+		Mail   *bool             `toml:"mail" like:"true"`
 	}
 
 	rawServer struct {
@@ -226,6 +240,7 @@ type (
 		OnFailure *string `toml:"on_failure" like:"\"keep\""`
 		Doubted   *bool   `toml:"doubted" like:"true"`
 		Weigh     *string `toml:"weigh" like:"\"web1-load\""`
+		Mail      *bool   `toml:"mail" like:"true"`
 	}
 
 	rawEntryNotify struct {

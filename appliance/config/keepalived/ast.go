@@ -64,6 +64,7 @@ type Global struct {
 	TellPriority     Of[bool]          // vrrp_notify_priority_changes
 	Startup, Boot    Of[time.Duration] // vrrp_startup_delay, vrrp_delay_after_boot
 	GapARP, GapNA    Of[time.Duration] // vrrp_garp_interval, vrrp_gna_interval
+	Alerts           Alerts
 }
 
 // Wire is what is otherwise on the wire than usual.
@@ -119,6 +120,7 @@ type Instance struct {
 	Group        Of[netip.Addr] // mcast_dst_ip
 	BaseMAC      Of[bool]       // vmac_xmit_base
 	TellPriority Of[bool]       // notify_priority_changes
+	Alert        Of[bool]       // smtp_alert
 }
 
 // Address is a line of virtual_ipaddress or virtual_ipaddress_excluded.
@@ -176,6 +178,7 @@ type SyncGroup struct {
 	At      Place
 	Members []Of[string]
 	Track   []Tracked
+	Alert   Of[bool] // smtp_alert
 	Notify  []Notified
 	Weights Of[bool] // sync_group_tracking_weight
 

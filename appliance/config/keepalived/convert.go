@@ -35,6 +35,7 @@ func Convert(f *File, o Options, w World) (*Document, []Message) {
 	c.groups()
 	c.checks()
 	c.pipes()
+	c.mail()
 	c.servers()
 	c.sessions()
 	c.doc.Names, c.doc.Called = c.names(), c.given
@@ -184,6 +185,7 @@ func (c *converter) groups() {
 			t.add("routers", c.given["vrrp_instance "+m.V], Origin{m.At, "group"})
 		}
 		c.notify(t, g.Notify, o.Word)
+		c.alert(t, g.Alert, "groups")
 	}
 	for _, in := range c.file.Instances {
 		own := c.given["vrrp_instance "+in.Name]
@@ -192,6 +194,9 @@ func (c *converter) groups() {
 			t := c.doc.table("group", o)
 			t.set("name", name, o)
 			t.add("routers", own, o)
+			if on, _ := c.alertsOf("groups"); on && c.mails() {
+				t.set("mail", false, o) // nobody has heard of it
+			}
 		}
 	}
 }

@@ -127,6 +127,7 @@ func (c *converter) realServer(t *Table, v *VirtualServer, r *RealServer, steer 
 	if alpha := optionOf(append(slices.Clone(r.Options), v.Options...), "alpha"); alpha.on() && check != "" {
 		one.set("doubted", true, alpha.origin())
 	}
+	c.alertOption(one, r.Options, "servers")
 	omega := optionOf(v.Options, "omega").on()
 	c.entryNotify(t, r.Options, "notify_up", []string{"up"}, text, v)
 	c.entryNotify(t, r.Options, "notify_down", ends([]string{"down"}, omega), text, v)

@@ -90,6 +90,7 @@ func (c *converter) router(in *Instance) {
 	}
 	c.notify(t, in.Notify, o.Word)
 	c.tellPriority(in, t)
+	c.alert(t, in.Alert, "routers")
 	c.wire(in, t, six, strict)
 	c.announce(in, t, six)
 }

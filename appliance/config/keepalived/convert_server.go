@@ -220,6 +220,7 @@ func (c *converter) entry(nat *Table, v *VirtualServer, s service) {
 	c.spare(t, v, s)
 	c.persistence(t, v)
 	c.quorum(t, v, total)
+	c.alertOption(t, v.Options, "entries")
 	list, _ := nat.values["entry"].([]*Table)
 	nat.set("entry", append(list, t), nat.Origin)
 }

@@ -273,6 +273,10 @@ const top = "the top of the file"
 
 // list writes a list of strings: in one line if they all come of one.
 func list(b *strings.Builder, key string, items []Item) {
+	if len(items) == 0 {
+		fmt.Fprintf(b, "%s = []\n", key)
+		return
+	}
 	same := true
 	for _, i := range items {
 		same = same && i.From == items[0].From

@@ -214,6 +214,7 @@ func (p *parser) global(block *Node) {
 		case "vrrp_min_garp":
 			g.MinPace = p.boolean(n)
 		default:
+			p.alerts(n)
 			if word, ok := strings.CutPrefix(n.Word, "vrrp_"); ok {
 				p.pace(&g.Pace, n, word)
 				p.wire(&g.Wire, n, word)

@@ -103,6 +103,8 @@ func (p *parser) instanceLine(in *Instance, n *Node) {
 		in.Group = p.multicast(n, strings.Contains(n.arg(0), ":"))
 	case "vmac_xmit_base":
 		in.BaseMAC = p.boolean(n)
+	case "smtp_alert":
+		in.Alert = p.boolean(n)
 	default:
 		p.pace(&in.Pace, n, n.Word)
 		p.wire(&in.Wire, n, n.Word)

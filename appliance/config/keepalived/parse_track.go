@@ -26,6 +26,8 @@ func (p *parser) group(block *Node) *SyncGroup {
 			g.Track = append(g.Track, p.tracked(n, whose)...)
 		case "notify", "notify_master", "notify_backup", "notify_fault", "notify_stop", "notify_deleted":
 			g.Notify = p.notified(g.Notify, n, whose)
+		case "smtp_alert":
+			g.Alert = p.boolean(n)
 		}
 	}
 	return g
