@@ -18,6 +18,7 @@ type Status struct {
 	Heartbeats    []HeartbeatStatus `json:"heartbeats"`
 	Bonds         []BondStatus      `json:"bonds"`
 	Guard         GuardStatus       `json:"guard"`
+	Mail          *MailStatus       `json:"mail,omitempty"` // alerts by mail; missing without [mail]
 	Alarms        []Alarm           `json:"alarms"`
 	// ReloadError is why the last reload was refused; empty if it was not. The
 	// configuration from before it is the one that runs.

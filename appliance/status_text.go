@@ -46,6 +46,7 @@ func (s Status) WriteText(w io.Writer, now time.Time, colours bool) error {
 	}
 	s.writeBonds(t, now)
 	s.writeNotify(t, now)
+	s.Mail.writeText(t)
 	if s.Sessions != nil {
 		s.Sessions.writeText(t, now)
 	}

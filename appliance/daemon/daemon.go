@@ -20,6 +20,7 @@ import (
 	"understudy/appliance/history"
 	"understudy/appliance/identity"
 	"understudy/appliance/kernel"
+	"understudy/appliance/mail"
 	"understudy/appliance/metrics"
 	"understudy/appliance/notify"
 	"understudy/appliance/replay"
@@ -95,6 +96,7 @@ type node struct {
 	notify     *notify.Notifier
 	pipes      *pipes
 	priorities priorities
+	mail       *mail.Sender
 	announce   *announcer
 	speaker    *ranet.Speaker
 	sysctls    *kernel.Sysctls
@@ -185,6 +187,9 @@ func open(o Options, cfg *config.Config) (_ *node, err error) {
 	n.notify = newNotifier(n, cfg)
 	n.pipes = &pipes{log: n.log}
 	n.pipes.set(context.Background(), cfg.Pipes) // there was none: nothing is waited for
+	n.mail = mail.New(n.log)
+	n.mail.Set(mailConfig(cfg))
+	n.undo = append(n.undo, func() error { n.mail.Close(); return nil })
 	n.entries.tell = n.tellOfEntries
 	if n.control, err = control.Listen(o.Control, n); err != nil {
 		return nil, err

@@ -72,12 +72,14 @@ type entries struct {
 	woken    []entrynet.Flow    // clients that may not have heard
 	restores map[string]bool    // entry points whose clients are to be learnt
 	took     time.Duration      // by the last count
+	why      string             // what is told of now is so
 }
 
 // word is what a check said last.
 type word struct {
 	state health.State
 	value int
+	why   string // it is down
 }
 
 // steered is an entry point at work.
@@ -214,9 +216,11 @@ func (e *entries) health(check string, w word) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := time.Now()
+	e.why = w.why
 	for _, p := range e.points {
 		e.step(now, p, entry.Input{Kind: entry.InHealth, Check: check, State: w.state, Value: w.value})
 	}
+	e.why = ""
 	e.states[check] = w
 }
 
@@ -346,7 +350,7 @@ func (e *entries) steerNow(now time.Time) time.Duration {
 // told passes on what checks say.
 func (n *node) told(ev appliance.Event) {
 	if ch, ok := ev.(appliance.CheckChanged); ok {
-		n.entries.health(ch.Name, word{ch.State, ch.Value})
+		n.entries.health(ch.Name, word{ch.State, ch.Value, ch.Why})
 		n.saysCheck(ch)
 	}
 	n.runner.Post(ev)

@@ -53,11 +53,14 @@ type entryTold struct {
 	server netip.AddrPort // invalid: to the entry point
 	event  config.EntryEvent
 	first  bool // the first word on it: it may have been so for a while
+	weight int  // of all servers of the entry point that are there
+	why    string
 }
 
 // tellOfEntries passes on to programs what happens to entry points.
 func (n *node) tellOfEntries(t entryTold) {
 	n.tellPipesOfEntry(t)
+	n.mailOfEntry(t)
 	n.notify.Tell(entrySubject(t.name, t.server), notify.Event{State: string(t.event), Known: t.first})
 }
 
@@ -73,11 +76,19 @@ func (e *entries) turned(p *steered, out entry.Output, first bool) {
 		return config.EntryDown
 	}
 	cfg := p.set.Config()
+	told := entryTold{name: cfg.Name, first: first, why: e.why}
+	for i, s := range cfg.Servers {
+		if p.set.There(i) {
+			told.weight += s.Weight
+		}
+	}
 	for _, i := range out.Turned {
-		e.tell(entryTold{name: cfg.Name, server: cfg.Servers[i].Address, event: event(p.set.There(i)), first: first})
+		told.server, told.event = cfg.Servers[i].Address, event(p.set.There(i))
+		e.tell(told)
 	}
 	if out.Quorum {
-		e.tell(entryTold{name: cfg.Name, event: event(p.set.Quorate()), first: first})
+		told.server, told.event = netip.AddrPort{}, event(p.set.Quorate())
+		e.tell(told)
 	}
 }
 

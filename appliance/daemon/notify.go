@@ -93,7 +93,7 @@ func notifies(cfg *config.Config, g config.Group) (told bool, prepare time.Durat
 		}
 		prepare = max(prepare, wait)
 	}
-	return told || pipesOf(cfg), prepare
+	return told || pipesOf(cfg) || mailedOf(cfg, g), prepare
 }
 
 // news is what is told of a group, for the group and each of its routers: they have
@@ -120,6 +120,7 @@ func (n *node) tellPrograms(a appliance.Notify) {
 	news := n.news(a)
 	n.tellPipes(a, news)
 	n.priorities.note(a.Group, a.State)
+	n.mailOf(a, news)
 	for s, ev := range news {
 		n.notify.Tell(s, ev)
 	}
@@ -142,6 +143,7 @@ func (n *node) sayGoodbye() {
 		var both sync.WaitGroup
 		both.Go(func() { n.notify.Finish(ctx) })
 		both.Go(func() { n.pipes.end(ctx) })
+		both.Go(func() { n.mail.Finish(ctx) })
 		both.Wait()
 	}()
 	t := time.NewTicker(beatPeriod)

@@ -98,6 +98,7 @@ func (n *node) reload(ctx context.Context) error {
 		}
 	}
 	n.notify.Set(notifySpecs(cfg))
+	n.mail.Set(mailConfig(cfg))
 	n.setPipes(ctx, old, cfg)
 	n.announce.pace(cfg.Paces())
 	core := coreConfig(cfg)
@@ -194,6 +195,7 @@ func (n *node) Status(ctx context.Context) (appliance.Status, error) {
 		}
 		s.Groups = append(s.Groups, gs)
 	}
+	s.Mail = n.mailStatus(cfg)
 	s.Guard = guardStatus(cfg, stats.Guard)
 	s.NAT = n.natStatus(cfg)
 	if n.sessions != nil {

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -80,6 +79,7 @@ func (n *node) setPipes(ctx context.Context, old, now *config.Config) {
 	defer cancel()
 	n.pipes.set(ctx, now.Pipes)
 	n.tellPipesOfEnd(old, now)
+	n.mailOfEnd(old, now)
 }
 
 // end closes them all.
@@ -164,12 +164,9 @@ func (n *node) tellPipesOfEntry(t entryTold) {
 }
 
 func serverLine(m entry.Match, server netip.AddrPort, word string) string {
-	vs := fmt.Sprintf("FWM %d", m.Mark)
-	if m.Address.IsValid() {
-		vs = fmt.Sprintf("[%v]:%v:%d", m.Address, m.Proto, m.Ports.First)
-	}
+	vs := serviceName(m)
 	if !server.IsValid() {
 		return "VS " + vs + " " + word
 	}
-	return fmt.Sprintf("RS [%v]:%v:%d %s %s", server.Addr(), m.Proto, server.Port(), vs, word)
+	return "RS " + serverName(m, server) + " " + vs + " " + word
 }

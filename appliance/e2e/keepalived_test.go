@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"understudy/appliance/lab"
 	"understudy/appliance/lab/pair"
 )
 
@@ -122,13 +123,14 @@ func (s *scene) team(i int, g *pair.Gateway) {
 }
 
 // byKeepalivedConf starts the program by keepalived's file.
-func (s *scene) byKeepalivedConf(g *pair.Gateway) {
+func (s *scene) byKeepalivedConf(g *pair.Gateway) *lab.Process {
 	s.t.Helper()
 	// What is below /var/lib is this machine's, unless it is the gateway's own.
 	cmd := exec.Command("/bin/sh", "-c", `mount -t tmpfs tmpfs /var/lib && exec "$0" run --config `+keepalivedConf, binary)
 	cmd.Stdout = lines{s.journal, g.Name + " | "}
-	_, err := g.StartWith(cmd)
+	p, err := g.StartWith(cmd)
 	s.must(err)
+	return p
 }
 
 // TestKeepalivedPair: two gateways that run by the keepalived.conf and conntrackd.conf

@@ -7,7 +7,7 @@ import (
 )
 
 // families are all metrics, in the order of the documentation.
-var families = slices.Concat(nodeFamilies, routerFamilies, groupFamilies, electionFamilies, sessionFamilies, natFamilies, checkFamilies, bondFamilies)
+var families = slices.Concat(nodeFamilies, routerFamilies, groupFamilies, electionFamilies, sessionFamilies, natFamilies, checkFamilies, bondFamilies, mailFamilies)
 
 var (
 	routerStates = []string{"initialize", "backup", "active", "fault"}
