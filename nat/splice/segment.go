@@ -112,13 +112,17 @@ func appendOptions(b []byte, o Options) []byte {
 // checksum is the sum over the pseudo header and the segment (RFC 9293 section 3.1), folded: of
 // a sound segment it is all ones.
 func checksum(from, to netip.Addr, segment []byte) uint16 {
-	sum := uint32(protoTCP) + uint32(len(segment))
+	sum := uint64(protoTCP) + uint64(len(segment))
 	for _, part := range [...][]byte{from.AsSlice(), to.AsSlice(), segment} {
+		// Words of 32 bits: they are the same when folded (RFC 1071 section 2).
+		for ; len(part) >= 8; part = part[8:] {
+			sum += uint64(binary.BigEndian.Uint32(part)) + uint64(binary.BigEndian.Uint32(part[4:]))
+		}
 		for ; len(part) > 1; part = part[2:] {
-			sum += uint32(binary.BigEndian.Uint16(part))
+			sum += uint64(binary.BigEndian.Uint16(part))
 		}
 		if len(part) == 1 {
-			sum += uint32(part[0]) << 8
+			sum += uint64(part[0]) << 8
 		}
 	}
 	for sum > 0xffff {

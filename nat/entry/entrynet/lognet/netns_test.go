@@ -322,14 +322,14 @@ func (n *network) swept() {
 
 // A log that is too slow has gaps, which are counted, and never a wrong byte.
 func TestOverload(t *testing.T) {
-	n := newNetwork(t, bytelog.Config{PerConnection: 128 << 20, Memory: 512 << 20})
+	n := newNetwork(t, bytelog.Config{PerConnection: 256 << 20, Memory: 512 << 20})
 	answer := []byte("answer")
 	n.listen(ats[false], answer)
 	quiet, busy := n.dial(webs[false]), n.dial(webs[false])
 	n.talk(quiet, []byte("ask"), len(answer))
 	n.talk(busy, []byte("ask"), len(answer))
 	n.record(ends(quiet, false), func(r *bytelog.Record) { whole(t, r, []byte("ask"), answer) })
-	n.capture.With(func(*bytelog.Log) { n.talk(busy, noise(4, 48<<20), 0) })
+	n.capture.With(func(*bytelog.Log) { n.talk(busy, noise(4, 64<<20), 0) })
 	st := n.status()
 	if st.Lost == 0 || n.capture.Stats().Lost == 0 {
 		t.Fatalf("nothing was lost: %+v, %+v", st, n.capture.Stats())

@@ -13,11 +13,12 @@ import (
 // The ring (packet_mmap of the kernel's documentation, TPACKET_V3): blocks that the kernel fills
 // with packets one after the other, and hands over when they are full, or after a time.
 const (
-	blockSize = 256 << 10 // more than the largest packet
-	blocks    = 64
+	blockSize = 128 << 10 // more than the largest packet
+	blocks    = 256
 	frameSize = 2048 // of no meaning with blocks, and checked
-	// blockTime is how long the kernel keeps a block that is not full.
-	blockTime = 2 // milliseconds
+	// blockTime is how long the kernel keeps a block that is not full. So a trickle fills the
+	// ring as well, in more than a second.
+	blockTime = 4 // milliseconds
 )
 
 // ring reads packets from a packet socket without a call a packet.
