@@ -49,6 +49,7 @@ func TestRefusals(t *testing.T) {
 			k.client(0, 0, "near")
 		}, said: "near", count: func(c Counts) uint64 { return c.Outside }},
 		{name: "in a window that was scaled", talk: func(k *talk) { k.open().server(0, 0, ""); k.client(60002, 0, "far"); k.client(0, 0, big) }, said: big},
+		{name: "more than the window without its scale", talk: func(k *talk) { k.open().server(0, 0, ""); k.client(0, 0, big+big+big+big) }, said: big + big + big + big},
 		{name: "acknowledges what nobody may have said", talk: func(k *talk) {
 			k.open().client(0, 60000<<7+3, "bogus")
 			k.client(0, 0, "sound")
@@ -76,6 +77,7 @@ func TestRefusals(t *testing.T) {
 		{name: "packets were lost", talk: func(k *talk) { k.open().client(0, 0, "ask"); k.l.Lost() }, want: Lost},
 		{name: "packets were lost, and none of this", talk: func(k *talk) { k.open().client(0, 0, "ask"); k.l.Lost(); k.server(0, 3, "answer") }, said: "ask"},
 		{name: "the client's word is not enough", talk: func(k *talk) { k.open(); k.l.Lost(); k.client(0, 0, "ask") }, want: Lost},
+		{name: "packets were lost, and what was acknowledged comes later", talk: func(k *talk) { k.open(); k.l.Lost(); k.server(0, 3, "answer"); k.client(0, 0, "ask") }, want: Lost},
 		{name: "packets were lost, and an answer among them", talk: func(k *talk) { k.open(); k.l.Lost(); k.server(3, 0, "answer") }, want: Lost},
 		{name: "an answer said again says nothing of what was lost", talk: func(k *talk) { k.open().server(0, 0, "answer"); k.l.Lost(); k.server(0, 0, "ans") }, want: Lost},
 		{name: "packets were lost, and what follows is elsewhere", talk: func(k *talk) { k.open(); k.l.Lost(); k.server(0, 60003<<7, "answer") }, want: Lost,
@@ -100,6 +102,8 @@ func TestRefusals(t *testing.T) {
 			k.take(true, splice.Segment{Seq: k.isn[0], Flags: splice.SYN, Options: common, Data: []byte("early")})
 		}, want: BadOptions},
 		{name: "options that nobody offered", talk: func(k *talk) { k.options = splice.Options{MSS: 1460}; k.open() }, want: BadOptions},
+		{name: "acknowledgements that nobody offered", talk: func(k *talk) { k.options.SACK = false; k.open() }, want: BadOptions},
+		{name: "timestamps that nobody offered", talk: func(k *talk) { k.agree.Stamped = true; k.open() }, want: BadOptions},
 		{name: "options that are not taken up", talk: func(k *talk) { k.agree = splice.Options{MSS: 1460}; k.open().client(0, 0, "ask") }, said: "ask"},
 		{name: "a reset elsewhere", talk: func(k *talk) {
 			k.open().client(0, 0, "ask")

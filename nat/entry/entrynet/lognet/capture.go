@@ -22,7 +22,7 @@ const (
 	expirePeriod = 5 * time.Second
 	// settleTime is how long Settled waits at most. The kernel hands a packet over after two
 	// times of a block.
-	settleTime = 200 * time.Millisecond
+	settleTime = time.Second
 	// markProtocol is of packets that are for experiments (IEEE 802 local experimental).
 	markProtocol = 0x88b5
 )

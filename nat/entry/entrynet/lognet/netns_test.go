@@ -397,3 +397,31 @@ func TestBogusSegments(t *testing.T) {
 	n.until("what is right is believed", func() bool { return n.status().Segments > was.Segments })
 	n.record(e, func(r *bytelog.Record) { whole(t, r, []byte("ask"), answer) })
 }
+
+// Whoever takes the side device away ends the capture, and what was logged is in doubt.
+func TestTheSideDeviceGoes(t *testing.T) {
+	node := lab.NewT(t).Node("gateway")
+	log := bytelog.New(bytelog.Config{})
+	var c *lognet.Capture
+	err := node.Do(func() (err error) { c, err = lognet.Open(log); return err })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.Settled(func(l *bytelog.Log) {
+		if n := l.Status().Lost; n != 0 {
+			t.Errorf("lost %d times before anything happened", n)
+		}
+	})
+	if err := node.Do(func() error { _, err := lognet.RemoveSide(); return err }); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Run(t.Context()); !errors.Is(err, unix.ENETDOWN) {
+		t.Errorf("it ran to %v", err)
+	}
+	c.Settled(func(l *bytelog.Log) {
+		if n := l.Status().Lost; n == 0 {
+			t.Error("nothing is in doubt")
+		}
+	})
+}
