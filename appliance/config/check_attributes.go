@@ -36,7 +36,7 @@ func (c *checker) attributes(a *addressAt, words []string) bool {
 			continue
 		}
 		if len(words) == 0 {
-			return refuse(word+" has nothing behind it", `write ADDRESS/LENGTH, and behind it dev, label, scope, brd or preferred with a value, noprefixroute, home or again`)
+			return refuse(word+" has nothing behind it", `write ADDRESS/LENGTH, and behind it dev, label, scope, brd, peer or preferred with a value, noprefixroute, home or again`)
 		}
 		value, words = words[0], words[1:]
 		switch word {
@@ -75,6 +75,12 @@ func (c *checker) attributes(a *addressAt, words []string) bool {
 				}
 				a.as.Broadcast = b
 			}
+		case "peer":
+			b, err := netip.ParseAddr(value)
+			if err != nil || b.Is6() != six || b == a.Addr() || notHost(b) != "" {
+				return refuse(quote(value)+" is no address of a far end", "write an address of the same family, without a length: that of the address counts")
+			}
+			a.as.Peer = b
 		case "preferred":
 			n, err := strconv.ParseUint(value, 10, 31)
 			switch {
@@ -88,7 +94,7 @@ func (c *checker) attributes(a *addressAt, words []string) bool {
 				a.as.Preferred = identity.Preference(n)
 			}
 		default:
-			return refuse(quote(word)+" is nothing that an address can have", "use dev, label, scope, brd or preferred with a value, noprefixroute, home or again")
+			return refuse(quote(word)+" is nothing that an address can have", "use dev, label, scope, brd, peer or preferred with a value, noprefixroute, home or again")
 		}
 	}
 	return true

@@ -101,6 +101,10 @@ func (c *checker) movingRoute(path string, router Router, raw *rawRoute) (r iden
 		}
 		r.MTU = uint32(c.count(join(path, "mtu"), raw.MTU, 0, least, maxMTU))
 	}
+	c.routeOptions(join(path, "options"), raw.Options, &r)
+	if r.Realms != 0 && len(r.Hops) > 1 {
+		c.add(join(path, "options"), "realms are for a route with one way", "remove it, or the nexthops")
+	}
 	c.fitsKind(path, raw, r)
 	if len(c.problems) > before {
 		return r, false

@@ -25,7 +25,13 @@ func (c *checker) rule(path string, of []*routerAt, raw *rawRule) (list []identi
 	var r identity.Rule
 	r.Priority = uint32(c.number(join(path, "priority"), raw.Priority, 1, maxPriority,
 		fmt.Sprintf("number it from 1 to %d; the lowest is asked first, and the main table after all of them", maxPriority)))
-	r.Table = uint32(c.number(join(path, "table"), raw.Table, 1, maxTable, "say which table is asked, like table = 100"))
+	c.ruleOptions(join(path, "options"), raw.Options, &r)
+	switch {
+	case r.Action == identity.ActionTable && !r.L3MDev:
+		r.Table = uint32(c.number(join(path, "table"), raw.Table, 1, maxTable, "say which table is asked, like table = 100"))
+	case raw.Table != nil:
+		c.add(join(path, "table"), "the rule does something else than to ask a table", "remove it, or the word in options that says so")
+	}
 	r.Mark, r.Mask = c.mark(join(path, "fwmark"), raw.FwMark)
 	if raw.IIF != nil {
 		r.In = c.interfaceName(join(path, "iif"), raw.IIF, "")

@@ -141,6 +141,7 @@ type (
 		Source   *string       `toml:"source" like:"\"10.0.0.1\""`
 		Scope    *string       `toml:"scope" like:"\"link\""`
 		MTU      *int64        `toml:"mtu" like:"1400"`
+		Options  *string       `toml:"options" like:"\"initcwnd 20\""`
 	}
 
 	rawStanding struct {
@@ -164,6 +165,7 @@ type (
 		IIF      *string `toml:"iif" like:"\"lan0\""`
 		OIF      *string `toml:"oif" like:"\"wan0\""`
 		Table    *int64  `toml:"table" like:"100"`
+		Options  *string `toml:"options" like:"\"ipproto tcp dport 80\""`
 	}
 
 	rawGroup struct {

@@ -25,6 +25,7 @@ type Attributes struct {
 	Broadcast     netip.Addr // IPv4; invalid: none
 	NoPrefixRoute bool       // the kernel adds no route to its network
 	Home          bool       // IPv6: a home address of RFC 6275
+	Peer          netip.Addr // the other end of the link, whose network Prefix then has the length of; invalid: none
 	Preferred     Preference
 }
 

@@ -48,6 +48,7 @@ type Route struct {
 	Scope  Scope
 	Source netip.Addr // that the node's own packets get; invalid: the kernel chooses
 	MTU    uint32     // bytes, 0: that of the link
+	RouteOptions
 	// Hops share the traffic by weight; one for a plain route, none unless
 	// unicast.
 	Hops []Hop
@@ -122,8 +123,16 @@ func (r Route) Compare(o Route) int {
 		cmp.Compare(r.Scope, o.Scope),
 		r.Source.Compare(o.Source),
 		cmp.Compare(r.MTU, o.MTU),
+		r.compareOptions(o),
 		slices.CompareFunc(r.Hops, o.Hops, Hop.Compare),
 	)
+}
+
+func (r Route) compareOptions(o Route) int {
+	if r.RouteOptions == o.RouteOptions {
+		return 0 // as nearly always
+	}
+	return strings.Compare(r.RouteOptions.String(), o.RouteOptions.String())
 }
 
 // Compare orders by gateway, then interface.
@@ -175,6 +184,7 @@ func (r Route) String() string {
 	if r.MTU != 0 {
 		fmt.Fprintf(&b, " mtu %d", r.MTU)
 	}
+	b.WriteString(r.RouteOptions.String())
 	if len(r.Hops) > 1 {
 		for _, h := range r.Hops {
 			b.WriteString(" nexthop" + h.text(true))

@@ -18,7 +18,8 @@ type Rule struct {
 	// where both are 0.
 	Mark, Mask uint32
 	In, Out    string // interface that it came by, that its sender is bound to; "": any
-	Table      uint32
+	Table      uint32 // of ActionTable alone
+	RuleOptions
 }
 
 func (r Rule) canonical() Rule {
@@ -26,7 +27,10 @@ func (r Rule) canonical() Rule {
 	if r.Mark != 0 && r.Mask == 0 {
 		r.Mask = ^uint32(0) // as the kernel has it
 	}
-	if r.Table == 0 {
+	switch {
+	case r.Action != ActionTable || r.L3MDev:
+		r.Table = 0
+	case r.Table == 0:
 		r.Table = MainTable
 	}
 	return r
@@ -52,7 +56,15 @@ func (r Rule) Compare(o Rule) int {
 		strings.Compare(r.In, o.In),
 		strings.Compare(r.Out, o.Out),
 		cmp.Compare(r.Table, o.Table),
+		r.compareOptions(o),
 	)
+}
+
+func (r Rule) compareOptions(o Rule) int {
+	if r.RuleOptions == o.RuleOptions {
+		return 0 // as nearly always
+	}
+	return strings.Compare(r.String(), o.String())
 }
 
 func comparePrefix(a, b netip.Prefix) int {
@@ -81,6 +93,16 @@ func (r Rule) String() string {
 	if r.Out != "" {
 		b.WriteString(" oif " + r.Out)
 	}
-	fmt.Fprintf(&b, " lookup %d", r.Table)
+	b.WriteString(r.RuleOptions.String())
+	switch {
+	case r.Action == ActionGoto:
+		fmt.Fprintf(&b, " goto %d", r.Goto)
+	case r.Action != ActionTable:
+		b.WriteString(" " + string(r.Action))
+	case r.L3MDev:
+		b.WriteString(" l3mdev")
+	default:
+		fmt.Fprintf(&b, " lookup %d", r.Table)
+	}
 	return b.String()
 }

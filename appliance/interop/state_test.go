@@ -155,10 +155,18 @@ func (s state) route(r netlink.Route, names map[int]string) {
 	for _, v := range []struct {
 		name  string
 		value int
-	}{{"metric", r.Priority}, {"mtu", r.MTU}, {"advmss", r.AdvMSS}, {"tos", r.Tos}, {"initcwnd", r.InitCwnd}, {"window", r.Window}} {
+	}{{"metric", r.Priority}, {"mtu", r.MTU}, {"advmss", r.AdvMSS}, {"tos", r.Tos}, {"initcwnd", r.InitCwnd}, {"window", r.Window},
+		{"hoplimit", r.Hoplimit}, {"initrwnd", r.InitRwnd}, {"quickack", r.QuickACK}, {"rto_min", r.RtoMin}, {"features", r.Features}, {"cwnd", r.Cwnd},
+		{"ssthresh", r.Ssthresh}, {"reordering", r.Reordering}, {"realm", r.Realm}} {
 		if v.value != 0 {
 			fmt.Fprintf(&b, " %s %d", v.name, v.value)
 		}
+	}
+	if r.MTULock {
+		b.WriteString(" locked")
+	}
+	if r.Congctl != "" {
+		b.WriteString(" congctl " + r.Congctl)
 	}
 	fmt.Fprintf(&b, " proto %d", r.Protocol)
 	s[b.String()] = true
@@ -188,7 +196,20 @@ func (s state) rule(family int, r netlink.Rule) {
 	if r.OifName != "" {
 		fmt.Fprintf(&b, " oif %s", r.OifName)
 	}
-	fmt.Fprintf(&b, " table %d type %d proto %d", r.Table, r.Type, r.Protocol)
+	fmt.Fprintf(&b, " table %d type %d", r.Table, r.Type)
+	if r.SuppressPrefixlen >= 0 || r.SuppressIfgroup >= 0 {
+		fmt.Fprintf(&b, " suppress %d %d", r.SuppressPrefixlen, r.SuppressIfgroup)
+	}
+	if r.Tos != 0 || r.IPProto != 0 || r.TunID != 0 || r.Goto > 0 || r.Flow > 0 {
+		fmt.Fprintf(&b, " tos %d ipproto %d tunnel %d goto %d realms %d", r.Tos, r.IPProto, r.TunID, r.Goto, r.Flow)
+	}
+	if r.Sport != nil || r.Dport != nil {
+		fmt.Fprintf(&b, " sport %v dport %v", r.Sport, r.Dport)
+	}
+	if r.UIDRange != nil {
+		fmt.Fprintf(&b, " uidrange %d-%d", r.UIDRange.Start, r.UIDRange.End)
+	}
+	fmt.Fprintf(&b, " proto %d", r.Protocol)
 	s[b.String()] = true
 }
 

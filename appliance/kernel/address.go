@@ -24,6 +24,7 @@ const infinite = 0xffffffff
 type holding struct {
 	index     int
 	prefix    netip.Prefix // with host part
+	peer      netip.Addr   // the other end of the link; invalid: none
 	ours      bool
 	secondary bool
 }
@@ -38,20 +39,23 @@ func parseAddress(b []byte) (h holding, ok bool) {
 	h.index = int(binary.NativeEndian.Uint32(b[4:]))
 	// For IPv6 the same bit means "temporary"; there is no primary there.
 	h.secondary = family == unix.AF_INET && flags&unix.IFA_F_SECONDARY != 0
-	var addr netip.Addr
+	var local, addr netip.Addr
 	for typ, v := range attributes(b[unix.SizeofIfAddrmsg:]) {
 		switch typ {
 		case unix.IFA_LOCAL:
-			addr, _ = netip.AddrFromSlice(v)
+			local, _ = netip.AddrFromSlice(v)
 		case unix.IFA_ADDRESS:
-			// Of a point-to-point interface this is the far end, if
-			// IFA_LOCAL is there too.
-			if !addr.IsValid() {
-				addr, _ = netip.AddrFromSlice(v)
-			}
+			addr, _ = netip.AddrFromSlice(v)
 		case ifaProto:
 			h.ours = len(v) == 1 && v[0] == Mark
 		}
+	}
+	// Of a link with a far end IFA_ADDRESS is that, and IFA_LOCAL is there too.
+	if local.IsValid() {
+		if addr != local {
+			h.peer = addr
+		}
+		addr = local
 	}
 	h.prefix = netip.PrefixFrom(addr, bits)
 	return h, h.prefix.IsValid()
@@ -63,7 +67,21 @@ type change struct {
 	remove bool
 	index  int
 	prefix netip.Prefix
+	peer   netip.Addr          // invalid: none
 	as     identity.Attributes // of one to be added
+}
+
+// network is the one that the address gives its interface a route to.
+func (h holding) network() netip.Prefix {
+	if h.peer.IsValid() {
+		return netip.PrefixFrom(h.peer, h.prefix.Bits())
+	}
+	return h.prefix
+}
+
+// removal is the change that takes it away.
+func (h holding) removal() change {
+	return change{remove: true, index: h.index, prefix: h.prefix, peer: h.peer}
 }
 
 // message returns the netlink message of the change.
@@ -104,7 +122,11 @@ func (c change) message(flags int, seq uint32) []byte {
 	req := nl.NetlinkRequest{NlMsghdr: unix.NlMsghdr{Type: uint16(typ), Flags: uint16(flags), Seq: seq}}
 	req.AddData(head)
 	req.AddData(nl.NewRtAttr(unix.IFA_LOCAL, addr.AsSlice()))
-	req.AddData(nl.NewRtAttr(unix.IFA_ADDRESS, addr.AsSlice()))
+	far := addr
+	if c.peer.IsValid() {
+		far = c.peer
+	}
+	req.AddData(nl.NewRtAttr(unix.IFA_ADDRESS, far.AsSlice()))
 	if !c.remove {
 		req.AddData(nl.NewRtAttr(ifaProto, []byte{Mark}))
 		if flags32 > 0xff {

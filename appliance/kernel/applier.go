@@ -280,7 +280,7 @@ func unmarked(have []holding, added []identity.Address, index map[string]int) (o
 	}
 	for _, h := range have {
 		if !h.ours && ours[place{h.index, h.prefix.Addr()}] {
-			out = append(out, change{remove: true, index: h.index, prefix: h.prefix})
+			out = append(out, h.removal())
 		}
 	}
 	return out

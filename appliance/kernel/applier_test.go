@@ -297,22 +297,24 @@ func TestCleanAfterACrash(t *testing.T) {
 	}
 }
 
+// send hands messages to the kernel as another process does.
+func send(t *testing.T, batches [][]byte) {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	for _, b := range batches {
+		if err := unix.Sendto(fd, b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // The fence is sent by another process, from a socket of its own, without
 // anything but the bytes.
 func TestFenceMessages(t *testing.T) {
-	send := func(t *testing.T, batches [][]byte) {
-		t.Helper()
-		fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer unix.Close(fd)
-		for _, b := range batches {
-			if err := unix.Sendto(fd, b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
 	for _, when := range []string{"prepared before the addresses are there", "prepared after"} {
 		t.Run(when, func(t *testing.T) {
 			enter(t)

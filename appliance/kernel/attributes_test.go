@@ -29,6 +29,9 @@ func TestAttributes(t *testing.T) {
 		at("10.0.1.1/24", identity.Attributes{Scope: unix.RT_SCOPE_LINK, NoPrefixRoute: true}),
 		at("10.0.2.1/24", identity.Attributes{Preferred: identity.PreferredNever}),
 		at("10.0.3.1/24", identity.Attributes{}),
+		at("10.0.4.1/32", identity.Attributes{Peer: netip.MustParseAddr("10.0.5.1")}),
+		at("10.0.6.1/24", identity.Attributes{Peer: netip.MustParseAddr("10.0.7.1")}),
+		at("2001:db8:1::1/128", identity.Attributes{Peer: netip.MustParseAddr("2001:db8:2::1"), Preferred: identity.PreferredEver}),
 		at("2001:db8::1/64", identity.Attributes{Preferred: identity.PreferredEver}),
 		at("2001:db8::2/128", identity.Attributes{Preferred: 1000, Home: true}),
 		at("2001:db8::3/128", identity.Attributes{}),
@@ -49,6 +52,9 @@ func TestAttributes(t *testing.T) {
 				s += name
 			}
 		}
+		if x.Peer != nil && !x.Peer.IP.Equal(x.IP) {
+			s += " peer " + x.Peer.String()
+		}
 		if x.PreferedLft > 900 && x.PreferedLft <= 1000 {
 			s += " for a while"
 		}
@@ -60,6 +66,9 @@ func TestAttributes(t *testing.T) {
 		`10.0.1.1/24 label "lan0" scope 253 brd <nil> noprefixroute`,
 		`10.0.2.1/24 label "lan0" scope 0 brd <nil> deprecated`,
 		`10.0.3.1/24 label "lan0" scope 0 brd <nil>`,
+		`10.0.4.1/32 label "lan0" scope 0 brd <nil> peer 10.0.5.1/32`,
+		`10.0.6.1/32 label "lan0" scope 0 brd <nil> peer 10.0.7.1/24`, // so the library has it
+		`2001:db8:1::1/128 label "" scope 0 brd <nil> peer 2001:db8:2::1/128`,
 		`2001:db8::1/64 label "" scope 0 brd <nil>`,
 		`2001:db8::2/128 label "" scope 0 brd <nil> home for a while`,
 		`2001:db8::3/128 label "" scope 0 brd <nil> deprecated`,
@@ -70,6 +79,23 @@ func TestAttributes(t *testing.T) {
 	if added := apply(t, a, want); len(added) > 0 {
 		t.Errorf("added again: %v", added)
 	}
+	// Another far end is another address of the kernel's.
+	far := func(peer string) identity.Identity {
+		return identity.New(at("10.0.4.1/32", identity.Attributes{Peer: netip.MustParseAddr(peer)}))
+	}
+	apply(t, a, far("10.0.5.1"))
+	if added := apply(t, a, far("10.0.5.2")); len(added) != 1 {
+		t.Errorf("another far end: added %v", added)
+	}
+	if list, err = netlink.AddrList(linkOf(t, "lan0"), netlink.FAMILY_V4); err != nil || len(list) != 1 || list[0].Peer.IP.String() != "10.0.5.2" {
+		t.Errorf("want the far end 10.0.5.2 alone: %v (%v)", list, err)
+	}
+	messages, err := a.RemoveMessages(far("10.0.5.2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	send(t, messages)
+	wantShown(t, a, "lan0")
 	apply(t, a, identity.Identity{})
 	wantShown(t, a, "lan0")
 }

@@ -33,18 +33,18 @@ func (w work) done() bool { return len(w.add) == 0 && len(w.remove) == 0 }
 // what is link-local goes out where it came in, so a device has that network
 // itself. It only ever removes addresses of ours.
 func plan(have []holding, want []identity.Address, index map[string]int, under map[int]int) (w work) {
-	type present struct{ ours, foreign []netip.Prefix }
+	type present struct{ ours, foreign []holding }
 	at := make(map[place]present, len(have))
 	subnets := make(map[int][]netip.Prefix)
 	for _, h := range have {
 		p := place{h.index, h.prefix.Addr()}
 		e := at[p]
 		if h.ours {
-			e.ours = append(e.ours, h.prefix)
+			e.ours = append(e.ours, h)
 		} else {
-			e.foreign = append(e.foreign, h.prefix)
+			e.foreign = append(e.foreign, h)
 			if !h.prefix.IsSingleIP() {
-				subnets[h.index] = append(subnets[h.index], h.prefix)
+				subnets[h.index] = append(subnets[h.index], h.network())
 			}
 		}
 		at[p] = e
@@ -64,17 +64,20 @@ func plan(have []holding, want []identity.Address, index map[string]int, under m
 		if contained(subnets[i], a.Prefix.Addr()) || contained(subnets[parent], a.Prefix.Addr()) {
 			form = host(a.Prefix)
 		}
+		if a.Attributes.Peer.IsValid() {
+			form = a.Prefix // the network is the far end's, and is asked for
+		}
 		e := at[place{i, a.Prefix.Addr()}]
-		switch kept, ok := fitting(e.ours, a.Prefix); {
+		switch kept, ok := fitting(e.ours, a); {
 		case ok:
-			keep[change{remove: true, index: i, prefix: kept}] = true
+			keep[kept.removal()] = true
 		case len(e.foreign) > 0: // the operator's own serves
 		default:
-			w.add = append(w.add, step{change{index: i, prefix: form, as: a.Attributes}, a})
+			w.add = append(w.add, step{change{index: i, prefix: form, peer: a.Attributes.Peer, as: a.Attributes}, a})
 		}
 	}
 	for _, h := range have {
-		c := change{remove: true, index: h.index, prefix: h.prefix}
+		c := h.removal()
 		if h.ours && !keep[c] {
 			w.remove = append(w.remove, c)
 		}
@@ -82,14 +85,14 @@ func plan(have []holding, want []identity.Address, index map[string]int, under m
 	return w
 }
 
-// fitting returns the one of ours that can stay for the wanted prefix.
-func fitting(ours []netip.Prefix, want netip.Prefix) (netip.Prefix, bool) {
-	for _, p := range ours {
-		if p == want || p.IsSingleIP() {
-			return p, true
+// fitting returns the one of ours that can stay for the wanted address.
+func fitting(ours []holding, want identity.Address) (holding, bool) {
+	for _, h := range ours {
+		if h.peer == want.Attributes.Peer && (h.prefix == want.Prefix || !h.peer.IsValid() && h.prefix.IsSingleIP()) {
+			return h, true
 		}
 	}
-	return netip.Prefix{}, false
+	return holding{}, false
 }
 
 // removals returns the changes that take want away again, whether it is there
@@ -103,11 +106,11 @@ func removals(have []holding, want []identity.Address, index map[string]int, und
 	}
 	for _, h := range have {
 		if h.ours && wanted[place{h.index, h.prefix.Addr()}] {
-			out = append(out, change{remove: true, index: h.index, prefix: h.prefix})
+			out = append(out, h.removal())
 		}
 	}
 	for _, s := range plan(have, want, index, under).add {
-		out = append(out, change{remove: true, index: s.index, prefix: s.prefix})
+		out = append(out, change{remove: true, index: s.index, prefix: s.prefix, peer: s.peer})
 	}
 	return out
 }

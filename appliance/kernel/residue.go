@@ -69,7 +69,7 @@ func (a *Applier) removeForeign(r Residue) (int, error) {
 		}
 		exactly := func(w identity.Address) bool { return is(w) && w.Prefix == h.prefix }
 		if !h.ours && (slices.ContainsFunc(r.Addresses, is) || slices.ContainsFunc(r.Exact, exactly)) {
-			changes = append(changes, change{remove: true, index: h.index, prefix: h.prefix})
+			changes = append(changes, h.removal())
 		}
 	}
 	return len(changes), a.remove(changes)

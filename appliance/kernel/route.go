@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -80,7 +81,7 @@ func parseRoute(b []byte) (r route, ok bool) {
 	if flags&unix.RTM_F_CLONED != 0 {
 		return r, false
 	}
-	r.Table, r.protocol = uint32(b[4]), b[5]
+	r.TOS, r.Table, r.protocol = b[3], uint32(b[4]), b[5]
 	r.Kind = routeKind(b[7])
 	to := unspecified(family)
 	one := hop{weight: 1, onlink: flags&unix.RTNH_F_ONLINK != 0}
@@ -100,9 +101,20 @@ func parseRoute(b []byte) (r route, ok bool) {
 			one.index = int(int32(uint32OrZero(v)))
 		case unix.RTA_METRICS:
 			for typ, v := range attributes(v) {
-				if typ == unix.RTAX_MTU {
+				switch {
+				case typ == unix.RTAX_MTU:
 					r.MTU = uint32OrZero(v)
+				case typ == unix.RTAX_CC_ALGO:
+					r.Congestion = strings.TrimRight(string(v), "\x00")
+				case int(typ) < len(r.Metrics):
+					r.Metrics[typ] = uint32OrZero(v)
 				}
+			}
+		case unix.RTA_FLOW:
+			r.Realms = uint32OrZero(v)
+		case unix.RTA_PREF:
+			if len(v) == 1 {
+				r.Preference = identity.RoutePreference(v[0])
 			}
 		case unix.RTA_MULTIPATH:
 			r.hops = parseHops(v)
@@ -174,7 +186,7 @@ func (c routeChange) message(flags int, seq uint32) []byte {
 	typ := unix.RTM_NEWROUTE
 	flags |= unix.NLM_F_REQUEST
 	family := familyOf(c.To.Addr())
-	head := &nl.RtMsg{RtMsg: unix.RtMsg{Family: family, Dst_len: uint8(c.To.Bits()), Protocol: RouteProtocol}}
+	head := &nl.RtMsg{RtMsg: unix.RtMsg{Family: family, Dst_len: uint8(c.To.Bits()), Tos: c.TOS, Protocol: RouteProtocol}}
 	if c.remove {
 		// Any type and scope: the key and the mark are enough.
 		typ = unix.RTM_DELROUTE
@@ -209,11 +221,13 @@ func (c routeChange) attributes(head *nl.RtMsg) (data []*nl.RtAttr) {
 	if c.Source.IsValid() {
 		data = append(data, nl.NewRtAttr(unix.RTA_PREFSRC, c.Source.AsSlice()))
 	}
-	if c.MTU > 0 {
-		metrics := nl.NewRtAttr(unix.RTA_METRICS, nil)
-		metrics.AddRtAttr(unix.RTAX_MTU, nl.Uint32Attr(c.MTU))
-		data = append(data, metrics)
+	if c.Realms != 0 {
+		data = append(data, nl.NewRtAttr(unix.RTA_FLOW, nl.Uint32Attr(c.Realms)))
 	}
+	if c.Preference != identity.PreferenceMedium {
+		data = append(data, nl.NewRtAttr(unix.RTA_PREF, []byte{uint8(c.Preference)}))
+	}
+	data = append(data, c.metrics()...)
 	switch len(c.hops) {
 	case 0:
 	case 1:
@@ -229,6 +243,29 @@ func (c routeChange) attributes(head *nl.RtMsg) (data []*nl.RtAttr) {
 		data = append(data, nl.NewRtAttr(unix.RTA_MULTIPATH, multipath(c.hops)))
 	}
 	return data
+}
+
+// metrics are the attribute with all metrics that are set; none if none is.
+func (c routeChange) metrics() []*nl.RtAttr {
+	all := nl.NewRtAttr(unix.RTA_METRICS, nil)
+	set := false
+	for n, v := range c.Metrics {
+		if n == unix.RTAX_MTU {
+			v = c.MTU
+		}
+		if v != 0 {
+			all.AddRtAttr(n, nl.Uint32Attr(v))
+			set = true
+		}
+	}
+	if c.Congestion != "" {
+		all.AddRtAttr(unix.RTAX_CC_ALGO, nl.ZeroTerminated(c.Congestion))
+		set = true
+	}
+	if !set {
+		return nil
+	}
+	return []*nl.RtAttr{all}
 }
 
 // multipath is the reverse of parseHops.

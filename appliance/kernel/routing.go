@@ -221,7 +221,7 @@ func (p *provision) taken(c routeStep) {
 	}
 	for _, r := range all {
 		switch {
-		case r.Key() != c.Key() || r.protocol == RouteProtocol:
+		case r.Key() != c.Key() || r.TOS != c.TOS || r.protocol == RouteProtocol:
 		case c.wish.met(r):
 			p.served[c.Key()] = true
 			return

@@ -11,8 +11,27 @@ import (
 	"understudy/appliance/identity"
 )
 
-// frToTable is the action of a rule that names a table (linux/fib_rules.h).
-const frToTable = 1
+// actions of rules, by their numbers in the kernel (linux/fib_rules.h).
+var ruleActions = map[identity.RuleAction]uint8{
+	identity.ActionTable: 1, identity.ActionGoto: 2, identity.ActionNop: 3,
+	identity.ActionBlackhole: 6, identity.ActionUnreachable: 7, identity.ActionProhibit: 8,
+}
+
+// ruleAction is the reverse.
+func ruleAction(n uint8) (identity.RuleAction, bool) {
+	for a, number := range ruleActions {
+		if number == n {
+			return a, true
+		}
+	}
+	return "", false
+}
+
+// FRA_SPORT_MASK and FRA_DPORT_MASK (Linux 6.15), which no library names.
+const (
+	fraSourcePortMask = 28
+	fraPortMask       = 29
+)
 
 // rule is a routing rule as the kernel has it.
 type rule struct {
@@ -41,8 +60,9 @@ func parseRule(b []byte) (r rule, ok bool) {
 		return r, false
 	}
 	const invert = 2 // FIB_RULE_INVERT
-	r.Table = uint32(b[4])
-	r.simple = tos == 0 && b[7] == frToTable && binary.NativeEndian.Uint32(b[8:])&invert == 0
+	r.Table, r.TOS = uint32(b[4]), tos
+	r.Action, r.simple = ruleAction(b[7])
+	r.simple = r.simple && binary.NativeEndian.Uint32(b[8:])&invert == 0
 	for typ, v := range attributes(b[size:]) {
 		switch typ {
 		case nl.FRA_DST:
@@ -67,16 +87,88 @@ func parseRule(b []byte) (r rule, ok bool) {
 			if len(v) == 1 {
 				r.protocol = v[0]
 			}
-		case nl.FRA_SUPPRESS_PREFIXLEN, nl.FRA_SUPPRESS_IFGROUP:
-			r.simple = r.simple && uint32OrZero(v) == ^uint32(0) // none
+		case nl.FRA_SUPPRESS_PREFIXLEN:
+			r.SuppressPrefix = uint32OrZero(v) + 1 // none is all ones
+		case nl.FRA_SUPPRESS_IFGROUP:
+			r.SuppressGroup = uint32OrZero(v) + 1
+		case nl.FRA_GOTO:
+			r.Goto = uint32OrZero(v)
+		case nl.FRA_FLOW:
+			r.Realms = uint32OrZero(v)
+		case nl.FRA_TUN_ID:
+			if len(v) == 8 {
+				r.Tunnel = binary.BigEndian.Uint64(v)
+			}
+		case nl.FRA_UID_RANGE:
+			if len(v) == 8 {
+				r.Users = identity.UserRange{First: binary.NativeEndian.Uint32(v), Last: binary.NativeEndian.Uint32(v[4:]), Set: true}
+			}
+		case nl.FRA_IP_PROTO:
+			if len(v) == 1 {
+				r.Protocol = v[0]
+			}
+		case nl.FRA_SPORT_RANGE:
+			r.SourcePorts = parsePorts(v)
+		case nl.FRA_DPORT_RANGE:
+			r.Ports = parsePorts(v)
+		case fraSourcePortMask, fraPortMask: // of one port it is all ones
+			r.simple = r.simple && len(v) == 2 && binary.NativeEndian.Uint16(v) == 1<<16-1
 		case nl.FRA_PAD:
 		case nl.FRA_L3MDEV:
-			r.simple = r.simple && len(v) == 1 && v[0] == 0
+			r.L3MDev = len(v) == 1 && v[0] != 0
 		default:
 			r.simple = false
 		}
 	}
 	return r, true
+}
+
+// parsePorts reads a struct fib_rule_port_range, which is in the host's byte order.
+func parsePorts(v []byte) (p identity.PortRange) {
+	if len(v) == 4 {
+		p.First, p.Last = binary.NativeEndian.Uint16(v), binary.NativeEndian.Uint16(v[2:])
+	}
+	return p
+}
+
+func appendPorts(p identity.PortRange) []byte {
+	return binary.NativeEndian.AppendUint16(binary.NativeEndian.AppendUint16(nil, p.First), p.Last)
+}
+
+// options are the attributes for what few rules say.
+func (c ruleChange) options() (data []*nl.RtAttr) {
+	add := func(typ int, v []byte) { data = append(data, nl.NewRtAttr(typ, v)) }
+	if c.Action == identity.ActionGoto {
+		add(nl.FRA_GOTO, nl.Uint32Attr(c.Goto))
+	}
+	if c.Protocol != 0 {
+		add(nl.FRA_IP_PROTO, []byte{c.Protocol})
+	}
+	if c.SourcePorts.Last != 0 {
+		add(nl.FRA_SPORT_RANGE, appendPorts(c.SourcePorts))
+	}
+	if c.Ports.Last != 0 {
+		add(nl.FRA_DPORT_RANGE, appendPorts(c.Ports))
+	}
+	if c.Users.Set {
+		add(nl.FRA_UID_RANGE, binary.NativeEndian.AppendUint32(binary.NativeEndian.AppendUint32(nil, c.Users.First), c.Users.Last))
+	}
+	if c.Tunnel != 0 {
+		add(nl.FRA_TUN_ID, binary.BigEndian.AppendUint64(nil, c.Tunnel))
+	}
+	if c.Realms != 0 {
+		add(nl.FRA_FLOW, nl.Uint32Attr(c.Realms))
+	}
+	if c.SuppressPrefix != 0 {
+		add(nl.FRA_SUPPRESS_PREFIXLEN, nl.Uint32Attr(c.SuppressPrefix-1))
+	}
+	if c.SuppressGroup != 0 {
+		add(nl.FRA_SUPPRESS_IFGROUP, nl.Uint32Attr(c.SuppressGroup-1))
+	}
+	if c.L3MDev {
+		add(nl.FRA_L3MDEV, []byte{1})
+	}
+	return data
 }
 
 // ruleChange is one rule to be added or removed.
@@ -100,7 +192,7 @@ func (c ruleChange) message(flags int, seq uint32) []byte {
 		family = unix.AF_INET6
 	}
 	// The header is that of a route, with the action for the type.
-	head := &nl.RtMsg{RtMsg: unix.RtMsg{Family: family, Type: frToTable}}
+	head := &nl.RtMsg{RtMsg: unix.RtMsg{Family: family, Tos: c.TOS, Type: ruleActions[c.Action]}}
 	if c.Table < 256 {
 		head.Table = uint8(c.Table)
 	}
@@ -109,6 +201,7 @@ func (c ruleChange) message(flags int, seq uint32) []byte {
 		nl.NewRtAttr(nl.FRA_TABLE, nl.Uint32Attr(c.Table)),
 		nl.NewRtAttr(nl.FRA_PROTOCOL, []byte{RouteProtocol}),
 	}
+	data = append(data, c.options()...)
 	if c.From.IsValid() {
 		head.Src_len = uint8(c.From.Bits())
 		data = append(data, nl.NewRtAttr(nl.FRA_SRC, c.From.Addr().AsSlice()))

@@ -26,6 +26,15 @@ func (p *parser) attribute(whose string, n *Node, prefix netip.Prefix, word, val
 			return "brd " + value
 		}
 		return ""
+	case "peer":
+		far, err := netip.ParseAddr(value)
+		if err != nil {
+			return wrong()
+		}
+		if far.Is6() != six {
+			return wrong()
+		}
+		return "peer " + far.String()
 	case "scope":
 		switch value {
 		case "global", "0":

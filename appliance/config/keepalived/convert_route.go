@@ -7,11 +7,29 @@ import (
 	"strings"
 )
 
-// routeWords have a word behind them, and are not carried over yet.
-var routeWords = map[string]bool{"tos": true, "dsfield": true, "advmss": true, "rtt": true, "rttvar": true, "window": true, "cwnd": true,
-	"ssthresh": true, "realms": true, "realm": true, "rto_min": true, "initcwnd": true, "initrwnd": true, "features": true, "quickack": true, "congctl": true,
-	"pref": true, "encap": true, "vrf": true, "expires": true, "fastopen_no_cookie": true, "ttl-propagate": true, "as": true, "hoplimit": true,
-	"reordering": true}
+// routeWords have a word behind them, and are not carried over.
+var routeWords = map[string]bool{"rtt": true, "rttvar": true, "encap": true, "vrf": true, "expires": true, "ttl-propagate": true, "as": true}
+
+// routeOptions have one too; what they are in the options of a route.
+var routeOptions = map[string]string{"tos": "tos", "dsfield": "tos", "advmss": "advmss", "window": "window", "cwnd": "cwnd", "ssthresh": "ssthresh", "realms": "realms",
+	"realm": "realms", "rto_min": "rto_min", "initcwnd": "initcwnd", "initrwnd": "initrwnd", "features": "features", "quickack": "quickack", "congctl": "congctl",
+	"pref": "pref", "fastopen_no_cookie": "fastopen_no_cookie", "hoplimit": "hoplimit", "reordering": "reordering"}
+
+// ruleOptions are the same of rules.
+var ruleOptions = map[string]string{"tos": "tos", "dsfield": "tos", "ipproto": "ipproto", "sport": "sport", "dport": "dport", "uidrange": "uidrange", "tunnel-id": "tunnel-id",
+	"realms": "realms", "suppress_prefixlength": "suppress_prefixlength", "suppress_prefixlen": "suppress_prefixlength", "suppress_ifgroup": "suppress_ifgroup",
+	"suppress_group": "suppress_ifgroup", "goto": "goto"}
+
+// routeOption says one in our words; "": there is nothing to say.
+func routeOption(word, value string) string {
+	switch {
+	case (word == "quickack" || word == "fastopen_no_cookie") && value == "0":
+		return ""
+	case word == "rto_min" && strings.Trim(value, "0123456789") == "":
+		value += "ms"
+	}
+	return routeOptions[word] + " " + value
+}
 
 // owner is what addresses, routes and rules belong to: an instance, or nothing.
 type owner struct {
@@ -36,6 +54,7 @@ func (c *converter) route(in owner, to *Table, n *Node) {
 	var hop *Table // of a nexthop; nil: the route itself
 	var ors []string
 	group := "" // track_group
+	var options []string
 	list := n.all()
 	for i := 0; i < len(list); i++ {
 		next := func() string {
@@ -84,7 +103,7 @@ func (c *converter) route(in owner, to *Table, n *Node) {
 		case "mtu":
 			v := next()
 			if v == "lock" {
-				c.say(n.At, Warning, "(%s) route %s: not carried over yet: lock", in.name, whole)
+				options = append(options, "lock mtu")
 				v = next()
 			}
 			t.set("mtu", c.num(v, wrong), o)
@@ -106,11 +125,20 @@ func (c *converter) route(in owner, to *Table, n *Node) {
 				return
 			}
 		case "append", "prepend", "add":
-			c.say(n.At, Warning, "(%s) route %s: not carried over yet: %s", in.name, whole, w)
+			c.say(n.At, Note, "(%s) route %s: nothing to carry over: %s, no two routes have one destination, table and metric", in.name, whole, w)
 		default:
 			switch {
 			case routeWords[w]:
-				c.say(n.At, Warning, "(%s) route %s: not carried over yet: %s %s", in.name, whole, w, next())
+				c.say(n.At, Warning, "(%s) route %s: not carried over: %s %s", in.name, whole, w, next())
+			case routeOptions[w] != "":
+				v := next()
+				if v == "lock" {
+					options = append(options, "lock "+w)
+					v = next()
+				}
+				if o := routeOption(w, v); o != "" {
+					options = append(options, o)
+				}
 			case t.values["to"] == nil:
 				c.destination(t, w, o, wrong)
 			default:
@@ -122,6 +150,9 @@ func (c *converter) route(in owner, to *Table, n *Node) {
 	if t.values["to"] == nil {
 		wrong("it leads nowhere")
 		return
+	}
+	if len(options) > 0 {
+		t.set("options", strings.Join(options, " "), o)
 	}
 	if t.values["dev"] == nil && !slices.Contains(list, "no_track") {
 		c.say(n.At, Fault, "Warning - cannot track route %v with no interface specified, not tracking", t.values["to"])
@@ -257,6 +288,7 @@ func (c *converter) rule(in owner, to *Table, n *Node) {
 	whole := strings.Join(n.all(), " ")
 	wrong := func(what string) { c.say(n.At, Fault, "(%s) rule %s: %s", in.name, whole, what) }
 	family, group := "", ""
+	var options []string
 	list := n.all()
 	for i := 0; i < len(list); i++ {
 		next := func() string {
@@ -306,10 +338,18 @@ func (c *converter) rule(in owner, to *Table, n *Node) {
 		case "proto", "protocol":
 			next()
 			c.say(n.At, Note, "(%s) rule %s: nothing to carry over: rules have the protocol 117", in.name, whole)
+		case "l3mdev", "nop", "blackhole", "unreachable", "prohibit":
+			options = append(options, w)
 		default:
-			c.say(n.At, Warning, "(%s) rule %s: not carried over yet: %s", in.name, whole, w)
-			return // half of a rule is another rule
+			if ruleOptions[w] == "" {
+				c.say(n.At, Warning, "(%s) rule %s: not carried over yet: %s", in.name, whole, w)
+				return // half of a rule is another rule
+			}
+			options = append(options, ruleOptions[w]+" "+next())
 		}
+	}
+	if len(options) > 0 {
+		t.set("options", strings.Join(options, " "), o)
 	}
 	if t.values["priority"] == nil {
 		c.say(n.At, Fault, "Rule has no preference specified - setting to %d. This is probably not what you want.", firstRule-c.nextRule)

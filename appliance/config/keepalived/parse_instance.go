@@ -129,14 +129,11 @@ func (p *parser) addresses(whose string, block *Node) (list []Address) {
 			case "dev":
 				a.Dev = value
 				i++
-			case "brd", "broadcast", "scope", "label", "preferred_lft":
+			case "brd", "broadcast", "scope", "label", "peer", "preferred_lft":
 				i++
 				if more := p.attribute(whose, n, prefix, word, value); more != "" {
 					a.As += " " + more
 				}
-			case "peer":
-				p.say(n.At, Warning, "(%s) %s: not carried over yet: %s %s", whose, n.Word, word, value)
-				i++
 			case "track_group":
 				if i++; whose == static.name {
 					a.Group = value
