@@ -282,6 +282,10 @@ type EntryStatus struct {
 	// that could not, by reason; since the program started.
 	Moved    uint64            `json:"moved,omitempty"`
 	NotMoved map[string]uint64 `json:"not_moved,omitempty"`
+	// ReplayedBytes are what of those clients was said again to other servers, LongestMove is
+	// how many seconds one of those that were moved stood still, at most.
+	ReplayedBytes uint64  `json:"replayed_bytes,omitempty"`
+	LongestMove   float64 `json:"longest_move,omitempty"`
 }
 
 // ServerStatus is one server behind an entry point.

@@ -40,7 +40,7 @@ func (c *checker) entry(path string, raw *rawEntry) Entry {
 	e := Entry{Config: entry.Config{Name: c.name(join(path, "name"), raw.Name, `name the entry point, like name = "web"`)}}
 	e.Steer = known(c, join(path, "steer"), raw.Steer, def.Steer, entry.Steers())
 	e.OnFailure = known(c, join(path, "on_failure"), raw.OnFailure, def.OnFailure, []entry.Policy{entry.Reset, entry.Keep, entry.Move})
-	e.How = known(c, join(path, "move"), raw.Move, def.How, []entry.How{entry.Lazy}, "replay", "warm")
+	e.How = known(c, join(path, "move"), raw.Move, def.How, []entry.How{entry.Lazy, entry.Replay}, "warm")
 	e.Direct = known(c, join(path, "forward"), raw.Forward, "nat", []string{"nat", "direct"}) == "direct"
 	c.offered(path, raw, &e)
 	for i, rs := range raw.Servers {
@@ -62,6 +62,7 @@ func (c *checker) entry(path string, raw *rawEntry) Entry {
 		e.Spare = c.serverAddress(join(path, "spare"), *raw.Spare, &e)
 	}
 	c.likeServers(path, &e)
+	c.replayable(path, raw, &e)
 	e.Persist = c.between(join(path, "persist"), raw.Persist, minPersist, maxPersist, "5m")
 	e.SlowStart = c.between(join(path, "slow_start"), raw.SlowStart, minSlowStart, maxSlowStart, "30s")
 	c.entryQuorum(path, raw, &e)

@@ -2,8 +2,41 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"time"
+
+	"understudy/nat/entry"
 )
+
+// encrypted are the ports of protocols that are TLS from the first byte (IANA).
+var encrypted = []uint16{443, 465, 563, 636, 853, 989, 990, 992, 993, 994, 995, 5061, 8443, 8883}
+
+// replayable refuses to replay what is different each time: each end of TLS has keys of its own.
+func (c *checker) replayable(path string, raw *rawEntry, e *Entry) {
+	if e.OnFailure != entry.Move {
+		if raw.Move != nil && e.How.Logged() {
+			c.add(join(path, "move"), "says how connections move, and they do not", `add on_failure = "move", or remove it`)
+		}
+		return
+	}
+	if !e.How.Logged() {
+		return
+	}
+	const fix = `write on_failure = "reset"`
+	for _, port := range encrypted {
+		if e.Match.Ports.First <= port && port <= e.Match.Ports.Last {
+			c.add(join(path, "move"), fmt.Sprintf("port %d is of TLS, of which a server says something else each time", port), fix)
+			return
+		}
+	}
+	for i, s := range e.Servers {
+		k := c.config.Check(s.Check)
+		if slices.Contains(encrypted, s.Address.Port()) || k != nil && k.Kind == CheckHTTPS {
+			c.add(join(path, "move"), fmt.Sprintf("server %d speaks TLS, and says something else each time", i+1), fix)
+			return
+		}
+	}
+}
 
 // Bounds of what is logged of connections that are replayed.
 const (

@@ -31,7 +31,8 @@ func (e *entries) status() []appliance.EntryStatus {
 			s.Enough = false
 		}
 		if e.moves != nil {
-			s.Moved, s.NotMoved = e.moves.counted(cfg.Name)
+			c := e.moves.counted(cfg.Name)
+			s.Moved, s.NotMoved, s.ReplayedBytes, s.LongestMove = c.moved, c.refused, c.replayed, c.longest.Seconds()
 		}
 		for _, v := range p.set.States() {
 			one := appliance.ServerStatus{Address: entry.AddressText(v.Address), State: v.State.String(), Weight: v.Weight, Check: v.Check,
@@ -102,7 +103,7 @@ func (n *node) openEntries(cfg *config.Config, dir string) (err error) {
 		if err != nil {
 			return nil, err
 		}
-		mover := func() (connectionMover, error) { return splicenet.Open(table, moves, nil) }
+		mover := func() (connectionMover, error) { return splicenet.Open(table, moves, splicenet.LogTapes{Log: logged}) }
 		return &bothFlows{entryFlows: &movingFlows{assignedFlows: flows, moves: moves, open: mover}, direct: direct}, nil
 	}
 	n.entries = newEntries(loggedTables{movingTables{bothTables{n.entryTable, direct}, moves}, logged}, open, filepath.Join(dir, drainedFile), n.log)

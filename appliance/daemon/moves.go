@@ -44,8 +44,10 @@ type moves struct {
 
 // moveCounts are of one entry point, since the program started.
 type moveCounts struct {
-	moved   uint64
-	refused map[string]uint64 // by reason
+	moved    uint64
+	refused  map[string]uint64 // by reason
+	replayed uint64            // bytes of clients
+	longest  time.Duration     // that a connection that was moved stood still
 }
 
 // notesRetry is the pause after what servers say could not be listened to.
@@ -131,6 +133,8 @@ func (m *moves) count(name string, outcomes []splicenet.Outcome) {
 	for _, o := range outcomes {
 		if o.Reason == splice.None {
 			c.moved++
+			c.replayed += o.Replayed
+			c.longest = max(c.longest, o.Took)
 		} else {
 			c.refused[o.Reason.String()]++
 		}
@@ -138,14 +142,14 @@ func (m *moves) count(name string, outcomes []splicenet.Outcome) {
 }
 
 // counted is what came of the moves of an entry point so far.
-func (m *moves) counted(name string) (moved uint64, refused map[string]uint64) {
+func (m *moves) counted(name string) (c moveCounts) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	c := m.counts[name]
-	if c == nil {
-		return 0, nil
+	if of := m.counts[name]; of != nil {
+		c = *of
+		c.refused = maps.Clone(of.refused)
 	}
-	return c.moved, maps.Clone(c.refused)
+	return c
 }
 
 // movingTables has the table of moves go with that of entry points.
@@ -228,7 +232,7 @@ func (f *movingFlows) move(points []entry.Point, dead []entrynet.Server, end fun
 	for _, a := range found {
 		if r := &a.Record; r.Proto == uint8(nat.TCP) && splicenet.IsOpen(r.TCP.State) {
 			to := heirs(points[a.Server.Point], a.Server.Point, dead)
-			jobs, of = append(jobs, splicenet.Job{Record: *r, To: to[len(jobs)%len(to)]}), append(of, a.Server.Point)
+			jobs, of = append(jobs, splicenet.Job{Record: *r, To: to[len(jobs)%len(to)], Replay: points[a.Server.Point].How == entry.Replay}), append(of, a.Server.Point)
 		}
 	}
 	if len(jobs) == 0 {

@@ -46,7 +46,7 @@ func (k *movesTwin) Move(jobs []splicenet.Job, refused func([]int)) (out []splic
 	to := map[netip.AddrPort]int{}
 	for i, j := range jobs {
 		to[j.To]++
-		out = append(out, splicenet.Outcome{Reason: splice.Reason(i%2) * splice.Unanswered})
+		out = append(out, splicenet.Outcome{Reason: splice.Reason(i%2) * splice.Unanswered, Replayed: 1000, Took: time.Duration(i+1) * time.Second})
 		if i%2 == 1 {
 			refused([]int{i})
 		}
@@ -103,9 +103,8 @@ func TestMoveBeforeCut(t *testing.T) {
 	if !slices.Equal(k.asked, dead[:1]) {
 		t.Errorf("moved: %v", k.asked)
 	}
-	moved, refused := f.moves.counted("web")
-	if moved != 2 || fmt.Sprint(refused) != "map[unanswered:2]" {
-		t.Errorf("counted %d and %v", moved, refused)
+	if c := f.moves.counted("web"); c.moved != 2 || fmt.Sprint(c.refused) != "map[unanswered:2]" || c.replayed != 2000 || c.longest != 3*time.Second {
+		t.Errorf("counted %+v", c)
 	}
 	k.said = nil
 	if _, err := f.Cut([]entry.Point{movingPoint("web", entry.Move, 0, 1, 2)}, dead[:1], nil); err != nil || fmt.Sprint(k.said) != "[cut [{0 0}]]" {

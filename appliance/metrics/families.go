@@ -228,6 +228,14 @@ var natFamilies = []family{
 		}},
 	{name: "understudy_move_log_left_total", help: "Segments that are not logged, and why.", counter: true, labels: []string{"reason"},
 		each: func(s *appliance.Status, emit emit) { logged(s, func(l *appliance.LogStatus) { counts(emit, l.Left) }) }},
+	{name: "understudy_entry_replayed_bytes_total", help: "Bytes of clients that were said again to another server.", counter: true, labels: []string{"entry"},
+		each: func(s *appliance.Status, emit emit) {
+			moving(s, func(e *appliance.EntryStatus) { emit(float64(e.ReplayedBytes), e.Name) })
+		}},
+	{name: "understudy_entry_longest_move_seconds", help: "How long a connection that was moved stood still, at most.", labels: []string{"entry"},
+		each: func(s *appliance.Status, emit emit) {
+			moving(s, func(e *appliance.EntryStatus) { emit(e.LongestMove, e.Name) })
+		}},
 	{name: "understudy_entry_server_weight", help: "The weight that it has now.", labels: []string{"entry", "server"},
 		each: func(s *appliance.Status, emit emit) {
 			for _, e := range s.NAT.Entries {
@@ -236,6 +244,15 @@ var natFamilies = []family{
 				}
 			}
 		}},
+}
+
+// moving calls f with entry points whose connections go on at other servers.
+func moving(s *appliance.Status, f func(*appliance.EntryStatus)) {
+	for i := range s.NAT.Entries {
+		if e := &s.NAT.Entries[i]; e.OnFailure == "move" {
+			f(e)
+		}
+	}
 }
 
 var checkFamilies = []family{

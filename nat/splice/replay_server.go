@@ -16,7 +16,7 @@ func (r *Replay) onServer(now time.Time, s *Segment, out *Output) {
 	case s.Flags&RST != 0:
 		// An older connection's is before; while the entry is exchanged it is too late.
 		if r.phase == running && !before(s.Seq, r.base+uint32(r.told)) {
-			r.refuse(ServerRefuses, out)
+			r.onReset(now, out)
 		}
 	case s.Flags&SYN != 0: // it has not got what we said to that
 		r.acknowledge(true, out)
@@ -24,6 +24,19 @@ func (r *Replay) onServer(now time.Time, s *Segment, out *Output) {
 		r.onAcked(now, s, out)
 		r.onData(now, s, out)
 	}
+}
+
+// onReset refuses, unless what was to end an older connection at the new server has ended this one
+// before it began.
+func (r *Replay) onReset(now time.Time, out *Output) {
+	if r.shake.odd == 0 || r.shake.odd >= strangers || r.una > 0 || r.agreed > 0 || len(r.ahead) > 0 {
+		r.refuse(ServerRefuses, out)
+		return
+	}
+	r.shake.odd++
+	r.shake.tries--
+	r.phase, r.una, r.next, r.sent, r.recover, r.told, r.toldEdge = shaking, 0, 0, 0, 0, 0, 0
+	r.open(now, out)
 }
 
 func (r *Replay) onWelcome(now time.Time, s *Segment, out *Output) {

@@ -244,6 +244,33 @@ func TestReplayHandsOn(t *testing.T) {
 	}
 }
 
+// The new server knows an older connection of these ends. What was to end that may end the new one.
+func TestReplayAtAServerThatRemembers(t *testing.T) {
+	p := plan{input: 1000, sent: 800, logged: 800, a: 800, said: 1000, got: 1000, n: 1000, piece: 100, most: 500, room: [2]int{60000, 60000}, pace: [2]int{5000, 5000},
+		sndbuf: 60000, cISN: clientISN, sISN: deadISN, bISN: freshISN, scale: [2]uint8{7, 9}}
+	w := newWorld(1, p)
+	m := w.replay
+	hears := func(s Segment) Output { return m.Step(start, Input{Kind: InServer, Segment: &s}) }
+	welcomes := Segment{Seq: freshISN, Ack: clientISN + 1, Flags: SYN | ACK, Window: 0xffff, Options: Options{Scaled: true, Scale: 9}}
+	m.Step(start, Input{Kind: InStart})
+	out := hears(Segment{Seq: 77, Ack: clientISN + 500, Flags: ACK})
+	if len(out.ToServer) != 2 || out.ToServer[0].Flags != RST || out.ToServer[0].Seq != clientISN+500 || out.ToServer[1].Flags != SYN {
+		t.Fatalf("%+v", out)
+	}
+	hears(welcomes)
+	if out = hears(Segment{Seq: freshISN + 1, Flags: RST}); len(out.ToServer) != 1 || out.ToServer[0].Flags != SYN {
+		t.Fatalf("%+v", out)
+	}
+	welcomes.Seq += 1000
+	if out = hears(welcomes); len(out.ToServer) != 2 || out.ToServer[1].Ack != freshISN+1001 || len(out.ToServer[1].Data) != 800 {
+		t.Fatalf("%+v", out)
+	}
+	m.shake.odd = strangers
+	if out = hears(Segment{Seq: freshISN + 1001, Flags: RST}); out.Refused != ServerRefuses {
+		t.Errorf("%+v", out)
+	}
+}
+
 // What cannot be replayed is refused, with a reason of its own, and the new server is told.
 func TestReplayRefusals(t *testing.T) {
 	base := plan{input: 1000, sent: 900, logged: 900, a: 800, said: 1000, got: 1000, n: 900, piece: 100, most: 500, room: [2]int{60000, 60000}, pace: [2]int{5000, 5000},

@@ -1,0 +1,180 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"understudy/appliance/lab"
+	"understudy/appliance/lab/pair"
+)
+
+// answerTo is what a server says to a line: it depends on all lines before.
+func answerTo(sum *[sha256.Size]byte, line []byte) []byte {
+	*sum = sha256.Sum256(append(sum[:], line...))
+	return bytes.Repeat(sum[:], 2000)
+}
+
+// serveSums answers each line of each connection; a server that makes it up says what nobody could
+// have said before.
+func (s *scene) serveSums(node *lab.Node, at netip.AddrPort, makesUp bool) {
+	s.t.Helper()
+	var l net.Listener
+	s.wait("an address to listen at", func(context.Context) error {
+		return node.Do(func() (err error) { l, err = net.Listen("tcp", at.String()); return err })
+	})
+	s.t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				r, sum := bufio.NewReader(c), [sha256.Size]byte{}
+				for {
+					line, err := r.ReadBytes('\n')
+					if err != nil {
+						return
+					}
+					if makesUp {
+						rand.Read(sum[:])
+					}
+					if _, err := c.Write(answerTo(&sum, line)); err != nil {
+						return
+					}
+				}
+			}()
+		}
+	}()
+}
+
+// replayPoint is an entry point whose connections are replayed.
+func replayPoint(name string, at netip.AddrPort) string {
+	var servers strings.Builder
+	for i := 1; i <= 2; i++ {
+		fmt.Fprintf(&servers, "  { address = %q, check = %q },\n", netip.AddrPortFrom(pair.ServerHost(i), at.Port()), name)
+	}
+	return fmt.Sprintf("[[check]]\nname = %q\nkind = \"tcp\"\nevery = %q\nfall = %d\n", name, entryEvery, entryFall) +
+		fmt.Sprintf("[[nat.entry]]\nname = %q\naddress = \"%s/tcp\"\non_failure = \"move\"\nmove = \"replay\"\nservers = [\n%s]\n", name, at, &servers)
+}
+
+// summing is a connection of which each byte is looked at.
+type summing struct {
+	s    *scene
+	conn net.Conn
+	sum  [sha256.Size]byte
+	n    int
+	want []byte
+}
+
+func (s *scene) sums(to netip.AddrPort) *summing {
+	s.t.Helper()
+	k := &summing{s: s}
+	s.must(s.Outside.Do(func() (err error) {
+		k.conn, err = (&net.Dialer{Timeout: patience, KeepAlive: -1}).Dial("tcp", to.String())
+		return err
+	}))
+	s.t.Cleanup(func() { k.conn.Close() })
+	return k
+}
+
+func (k *summing) say(lines int) {
+	k.s.t.Helper()
+	for range lines {
+		k.n++
+		line := fmt.Appendf(nil, "line %d\n", k.n)
+		k.s.must(k.conn.SetDeadline(time.Now().Add(patience)))
+		_, err := k.conn.Write(line)
+		k.s.must(err)
+		k.want = append(k.want, answerTo(&k.sum, line)...)
+	}
+}
+
+// hear takes so many bytes of what is to come; all, if that is less than 0.
+func (k *summing) hear(n int) {
+	k.s.t.Helper()
+	if n < 0 {
+		n = len(k.want)
+	}
+	b := make([]byte, n)
+	k.s.must(k.conn.SetDeadline(time.Now().Add(patience)))
+	_, err := io.ReadFull(k.conn, b)
+	k.s.must(err)
+	if !bytes.Equal(b, k.want[:n]) {
+		k.s.t.Fatalf("among the answers to line %d is a wrong byte", k.n)
+	}
+	k.want = k.want[n:]
+}
+
+// A server dies while it answers: the next one says the rest, and so on, over the death of the
+// gateway too. A server that makes things up is found out, and its client reset.
+func TestEntryReplay(t *testing.T) {
+	right, wrong := netip.AddrPortFrom(entryAddress.Addr(), 7000), netip.AddrPortFrom(entryAddress.Addr(), 7001)
+	s := newScene(t, pair.Options{Extra: replayPoint("sums", right) + replayPoint("tales", wrong)})
+	nodes, err := s.Servers(2)
+	s.must(err)
+	for i, node := range nodes {
+		s.serveSums(node, netip.AddrPortFrom(pair.ServerHost(i+1), right.Port()), false)
+		s.serveSums(node, netip.AddrPortFrom(pair.ServerHost(i+1), wrong.Port()), true)
+	}
+	s.ready(2, "sums", "tales")
+	s.wait("connections to be logged", func(ctx context.Context) error {
+		st, err := s.gw1.Status(ctx)
+		if err == nil && st.NAT.Log == nil {
+			err = errors.New("nothing is logged")
+		}
+		return err
+	})
+	a, liar := s.sums(right), s.sums(wrong)
+	a.say(3)
+	a.hear(-1)
+	liar.say(1)
+	_, err = io.ReadFull(liar.conn, make([]byte, len(liar.want)))
+	s.must(err)
+	a.say(20)
+	a.hear(200_000) // the rest is on its way, or has still to be said
+
+	s.must(nodes[0].UnplugAll())
+	counted := func(moved, diverged uint64) func(context.Context) error {
+		return func(ctx context.Context) error {
+			st, err := s.gw1.Status(ctx)
+			if err != nil {
+				return err
+			}
+			if e := st.NAT.Entries; len(e) != 2 || e[0].Moved != moved || e[0].ReplayedBytes == 0 || e[0].LongestMove == 0 || e[1].NotMoved["diverged"] != diverged {
+				return fmt.Errorf("entry points are %+v, want %d moved and %d diverged", e, moved, diverged)
+			}
+			return nil
+		}
+	}
+	s.wait("one to be moved, and one to be refused", counted(1, 1))
+	if _, err := liar.conn.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the client of the server that makes it up hears %v", err)
+	}
+	a.hear(-1)
+
+	s.must(nodes[0].PlugAll())
+	s.wait("the first server to be up", serverIs(s.gw1, "sums", 1, "up"))
+	a.say(5)
+	s.must(nodes[1].UnplugAll())
+	s.wait("it to be moved back", counted(2, 1))
+	a.hear(-1)
+
+	s.wait("the standby to have the connection", s.Equal(s.gw1))
+	s.crash(s.gw1)
+	a.say(5)
+	a.hear(-1)
+}
