@@ -93,6 +93,12 @@ func NewReplay(t Tape) *Replay { return &Replay{tape: t} }
 
 // Deadline is when Step wants an InTick; zero if nothing is waited for.
 func (r *Replay) Deadline() (d time.Time) {
+	switch r.phase {
+	case exchanging, ended:
+		return d
+	case handing:
+		return r.o
+	}
 	for _, t := range [...]time.Time{r.resend, r.ask, r.stall, r.limit, r.o} {
 		if !t.IsZero() && (d.IsZero() || t.Before(d)) {
 			d = t

@@ -239,8 +239,8 @@ func TestReplayHandsOn(t *testing.T) {
 	if out = say(false, freshISN+1, client+19, []byte("late")); len(out.ToClient) != 1 || out.ToClient[0].Seq != w.client.other+1 {
 		t.Errorf("%+v", out)
 	}
-	if out = m.Step(m.Deadline(), Input{Kind: InTick}); !out.Done {
-		t.Errorf("%+v", out)
+	if out = m.Step(m.Deadline(), Input{Kind: InTick}); !out.Done || !m.Deadline().IsZero() {
+		t.Errorf("%+v, and it waits for %v", out, m.Deadline())
 	}
 }
 
