@@ -59,6 +59,10 @@ func AppendPacket(b []byte, a *Advert, addrs []netip.Addr, src netip.Addr) []byt
 
 // AppendPacketTo is AppendPacket to a router of its own instead of the group.
 func AppendPacketTo(b []byte, a *Advert, addrs []netip.Addr, src, dst netip.Addr) []byte {
+	return appendPacket(b, a, addrs, src, dst, ttl)
+}
+
+func appendPacket(b []byte, a *Advert, addrs []netip.Addr, src, dst netip.Addr, ttl uint8) []byte {
 	start := len(b)
 	if src.Is4() {
 		s, d := src.As4(), dst.As4()

@@ -55,6 +55,8 @@ type RouterConfig struct {
 	AnyFirst        bool          // IPv6: the first address need not be link-local, of ours and of what comes (not RFC 9568)
 	InterfaceMAC    bool          // adverts come from the interface's own MAC, VirtualMAC or not
 	DownAdverts     uint8         // so many intervals without an advert, and a skew, are silence; 0 is 3
+	Untracked       bool          // its own interface being down is no fault (not RFC 9568)
+	HopLimit        uint8         // of adverts to Peers, their TTL; 0 is 255 (else not RFC 9568)
 	Meek            bool          // Active, it does not answer a worse rival at once (not RFC 9568)
 }
 

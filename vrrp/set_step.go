@@ -218,7 +218,7 @@ func (s *Set) refresh(r *router) {
 	}
 	r.broken = ""
 	switch {
-	case !l.up:
+	case !l.up && !r.cfg.Untracked:
 		r.broken = "link " + r.cfg.Interface + " down"
 	case !src.IsValid():
 		r.broken = r.unsourced()

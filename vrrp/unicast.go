@@ -1,6 +1,7 @@
 package vrrp
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 )
@@ -121,7 +122,7 @@ func (s *Set) Peers(op Op) []Peer {
 // AppendPacketTo is AppendPacket for one of Peers.
 func (s *Set) AppendPacketTo(b []byte, op Op, peer netip.Addr) []byte {
 	r, a := s.outgoing(op)
-	return AppendPacketTo(b, &a, r.cfg.Addresses, r.m.cfg.Source, peer)
+	return appendPacket(b, &a, r.cfg.Addresses, r.m.cfg.Source, peer, cmp.Or(r.cfg.HopLimit, ttl))
 }
 
 // unsourced says why the router has no address to send from.

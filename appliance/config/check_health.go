@@ -25,7 +25,7 @@ var hostKeys = []string{"target", "source", "interface"}
 var kindKeys = map[CheckKind][]string{
 	CheckICMP:    hostKeys,
 	CheckTCP:     hostKeys,
-	CheckFile:    {"path", "absent", "value"},
+	CheckFile:    {"path", "absent", "value", "init", "init_overwrite"},
 	CheckProcess: {"process", "args", "min", "max"},
 	CheckRoute:   {"to", "prefix", "table", "interface"},
 	CheckScript:  {"command", "user", "value"},
@@ -128,6 +128,7 @@ func (c *checker) foreignKeys(path string, raw *rawCheck, kind CheckKind) {
 	written := map[string]bool{
 		"target": raw.Target != nil, "source": raw.Source != nil, "interface": raw.Interface != nil,
 		"path": raw.Path != nil, "absent": raw.Absent != nil, "value": raw.Value != nil,
+		"init": raw.Init != nil, "init_overwrite": raw.Overwrite != nil,
 		"process": raw.Process != nil, "args": raw.Args != nil, "min": raw.Min != nil, "max": raw.Max != nil,
 		"to": raw.To != nil, "prefix": raw.Prefix != nil, "table": raw.Table != nil,
 		"command": raw.Command != nil, "user": raw.User != nil,
@@ -258,6 +259,7 @@ func (c *checker) file(path string, raw *rawCheck, k *Check) {
 	if k.Absent && k.Value {
 		c.add(join(path, "value"), "a file that must not be there has no value", "remove value or absent")
 	}
+	c.init(path, raw, k)
 }
 
 func (c *checker) process(path string, raw *rawCheck, k *Check) {

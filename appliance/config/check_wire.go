@@ -12,6 +12,11 @@ func (c *checker) wire(path string, raw *rawRouter, r *Router) {
 	r.LinkLocal = or(raw.LinkLocal, def.LinkLocal)
 	r.Assert = or(raw.Assert, def.Assert)
 	r.DownAdverts = uint8(c.count(join(path, "down_adverts"), raw.DownAdverts, int(def.DownAdverts), 1, 100))
+	r.TrackOwn = or(raw.TrackOwn, def.TrackOwn)
+	r.UnicastTTL = uint8(c.count(join(path, "unicast_ttl"), raw.UnicastTTL, int(def.UnicastTTL), 1, 255))
+	if raw.UnicastTTL != nil && len(raw.Unicast) == 0 {
+		c.add(join(path, "unicast_ttl"), "adverts go to the group, with 255 (RFC 9568 section 5.1.1.3)", "remove it, or list the other nodes in unicast")
+	}
 	r.AdvertMAC = known(c, join(path, "advert_mac"), raw.AdvertMAC, "", []MAC{MACInterface, MACVirtual})
 	if r.AdvertMAC == MACVirtual && r.MAC != MACVirtual {
 		c.add(join(path, "advert_mac"), "the router has no virtual MAC", `write mac = "virtual", or remove it`)

@@ -81,6 +81,8 @@ type Router struct {
 	Version      uint8
 	AuthPass     string       // version 2: the password that anybody can read on the wire; empty: none
 	Unicast      []netip.Addr // nodes that adverts go to one by one; none: to the multicast group
+	UnicastTTL   uint8        // of adverts to Unicast
+	TrackOwn     bool         // its own interface being down is a fault
 	Source       netip.Addr   // adverts come from; invalid: the interface's primary address
 	Multicast    netip.Addr   // group that adverts go to; invalid: that of RFC 9568
 	LinkLocal    bool         // IPv6: the first address of an advert has to be link-local
@@ -316,6 +318,8 @@ type Check struct {
 	Interface string         // the same, and route; optional
 	Path      string         // file; http, https: the page
 	Absent    bool           // file: it must not be there
+	Init      *int           // file with Value: the number that is written into it at the start; nil: none
+	Overwrite bool           // … whatever is in it; else only if it is not there
 	Value     bool           // file: the number in it counts; script: its exit code, and only 1 is a failure
 	Process   string         // process
 	Args      []string       // process: what its arguments begin with
@@ -528,7 +532,7 @@ func Default() Defaults {
 			Checksum:  ChecksumAuto,
 			Version:   3,
 
-			LinkLocal: true, DownAdverts: 3, Assert: true,
+			LinkLocal: true, DownAdverts: 3, Assert: true, TrackOwn: true, UnicastTTL: 255,
 		},
 		Pace: garp.Pace{Repeat: 5, Again: 5 * time.Second, Refresh: garp.DefaultRefresh, RefreshRepeat: 1},
 		RA: ra.Params{Interval: ra.DefaultInterval, HopLimit: ra.DefaultHopLimit, Preference: ra.Medium, // RFC 4861 section 6.2.1

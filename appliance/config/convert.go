@@ -23,6 +23,7 @@ func (c *Config) Election() vrrp.SetConfig {
 			Family:   r.Family, VirtualMAC: r.MAC == MACVirtual,
 			Source: r.Source, Peers: r.peers(), Multicast: r.Multicast, AnyFirst: !r.LinkLocal,
 			InterfaceMAC: r.AdvertMAC == MACInterface, DownAdverts: r.DownAdverts, Meek: !r.Assert,
+			Untracked: !r.TrackOwn, HopLimit: r.UnicastTTL % 255, // 0 is 255
 		}
 		// Those without a weight are looked at where it is done at once, and goes on
 		// without the daemon.

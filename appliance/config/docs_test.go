@@ -114,6 +114,7 @@ func TestDocumentation(t *testing.T) {
 		"sessions.journal": d.Sessions.Journal, "sessions.journal_dir": d.Sessions.JournalDir,
 		"sessions.filter": d.Sessions.Filter, "sessions.routed": d.Sessions.Routed, "sessions.class.replicate": d.Class.Replicate, "sessions.class.min_age": "0s",
 		"web.listen": d.Web.Listen, "pipe.repeat": false, "mail.timeout": d.Mail.Timeout, "mail.faults": d.Mail.Faults, "router.tell_priority": d.Router.TellPriority,
+		"router.track_own": d.Router.TrackOwn, "router.unicast_ttl": int(d.Router.UnicastTTL),
 	}
 	rows := map[string][]string{}
 	for line := range strings.Lines(read(t, docsFile)) {

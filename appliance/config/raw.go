@@ -70,6 +70,7 @@ type (
 		Excluded     []*string `toml:"excluded" like:"[\"10.0.1.1/24\"]"`
 		MAC          *string   `toml:"mac" like:"\"interface\""`
 		Track        []*string `toml:"track" like:"[\"check:uplink:-50\"]"`
+		TrackOwn     *bool     `toml:"track_own" like:"true"`
 		Preempt      *bool     `toml:"preempt" like:"true"`
 		PreemptDelay *string   `toml:"preempt_delay" like:"\"30s\""`
 		Settle       *string   `toml:"settle" like:"\"2s\""`
@@ -78,6 +79,7 @@ type (
 		Version      *int64    `toml:"version" like:"3"`
 		AuthPass     *string   `toml:"auth_pass" like:"\"secret\""`
 		Unicast      []*string `toml:"unicast" like:"[\"10.0.0.3\"]"`
+		UnicastTTL   *int64    `toml:"unicast_ttl" like:"64"`
 		Source       *string   `toml:"source" like:"\"10.0.0.2\""`
 		Multicast    []*string `toml:"multicast" like:"\"224.0.0.18\"" one:"true"`
 		LinkLocal    *bool     `toml:"link_local" like:"true"`
@@ -267,6 +269,8 @@ type (
 		Path      *string   `toml:"path" like:"\"/run/maintenance\""`
 		Absent    *bool     `toml:"absent" like:"true"`
 		Value     *bool     `toml:"value" like:"true"`
+		Init      *int64    `toml:"init" like:"0"`
+		Overwrite *bool     `toml:"init_overwrite" like:"true"`
 		Process   *string   `toml:"process" like:"\"named\""`
 		Args      []*string `toml:"args" like:"[\"-u\", \"bind\"]"`
 		Min       *int64    `toml:"min" like:"1"`

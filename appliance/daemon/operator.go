@@ -105,6 +105,7 @@ func (n *node) reload(ctx context.Context) error {
 	n.fences.set(core.Groups)
 	n.tellFences()
 	n.runner.Post(appliance.Reloaded{Config: core})
+	InitFiles(old, cfg, n.log)
 	n.checks.set(cfg) // what they say is of the new configuration
 	n.bonds.set(cfg)
 	n.advertise(cfg)

@@ -156,6 +156,7 @@ func (f *processFlags) elect(ctx context.Context, cfg *config.Config, log *slog.
 	for _, w := range cfg.Warnings {
 		log.Warn(daemon.NotCarried, "line", w)
 	}
+	daemon.InitFiles(nil, cfg, log)
 	tape := f.tape(replay.Election, cfg.Node)
 	defer tape.Close()
 	p := newProgram(invoked(), log)

@@ -79,3 +79,30 @@ func (p *FileValue) Measure(context.Context) (int, error) {
 	}
 	return n, nil
 }
+
+// initMode is keepalived's: a switch of root's.
+const initMode = 0o600
+
+// Init writes a number into the file, if it is not there (else the error is fs.ErrExist); with overwrite, if it is a
+// regular file, too. No symbolic link is followed.
+func (p *FileValue) Init(value int, overwrite bool) error {
+	flags := os.O_WRONLY | os.O_CREATE | syscall.O_NOFOLLOW | syscall.O_NONBLOCK
+	if !overwrite {
+		flags |= os.O_EXCL
+	}
+	f, err := os.OpenFile(p.Path, flags, initMode)
+	if err != nil {
+		return fmt.Errorf("file %s: %w", p.Path, bare(err))
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return fmt.Errorf("file %s is not a regular file", p.Path)
+	}
+	if err := f.Truncate(0); err != nil {
+		return fmt.Errorf("file %s: %w", p.Path, bare(err))
+	}
+	if _, err := fmt.Fprintln(f, value); err != nil {
+		return fmt.Errorf("file %s: %w", p.Path, bare(err))
+	}
+	return nil
+}

@@ -109,7 +109,10 @@ type Instance struct {
 	Source       Of[netip.Addr]
 	SourceMcast  Of[netip.Addr]
 	Peers        []Of[netip.Addr]
-	Unicast      bool // there is a unicast_peer
+	Unicast      bool     // there is a unicast_peer
+	TTL          Of[int]  // unicast_ttl
+	PeersNeeded  Of[bool] // unicast_fault_no_peer
+	Untracked    Of[bool] // dont_track_primary
 	ChecksumV2   Of[bool]
 	Accept       Of[bool]
 	VMAC         Of[bool]
@@ -216,6 +219,9 @@ type Process struct {
 
 // TrackFile is a track_file at the top.
 type TrackFile struct {
+	Init      Of[int]
+	Overwrite bool
+
 	Name    string
 	At      Place
 	Path    Of[string]

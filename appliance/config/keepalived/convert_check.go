@@ -45,6 +45,7 @@ func (c *converter) checks() {
 			t := c.check("track_file", "file", f.Name, o)
 			t.set("path", f.Path.V, Origin{f.Path.At, "file"})
 			t.set("value", true, o)
+			c.initFile(t, f)
 			// keepalived hears of a change at once; this is soon after.
 			t.set("every", duration(200*time.Millisecond), o)
 			t.set("rise", 1, o)

@@ -2,6 +2,7 @@ package keepalived
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,6 +45,10 @@ func (c *converter) router(in *Instance) {
 		c.say(in.At, Fault, "(%s) No VIP specified; at least one is required", in.Name)
 		return
 	}
+	if in.PeersNeeded.V && !c.hasPeers(in) {
+		c.say(in.PeersNeeded.At, Warning, "(%s) Cannot use unicast without any peers: it would be in fault for ever, and is left out", in.Name)
+		return
+	}
 	o := Origin{in.At, "vrrp_instance " + in.Name}
 	t := c.doc.table("router", o)
 	t.set("name", c.named("vrrp_instance", "group", in.Name, in.At), o)
@@ -59,6 +64,9 @@ func (c *converter) router(in *Instance) {
 		t.set("mac", "virtual", Origin{in.VMAC.At, "use_vmac"})
 	}
 	c.track(in, t)
+	if in.Untracked.V {
+		t.set("track_own", false, Origin{in.Untracked.At, "dont_track_primary"})
+	}
 	c.preempt(in, t, priority, strict)
 	switch {
 	case in.Accept.Set && !in.Accept.V:
@@ -266,6 +274,15 @@ func (c *converter) unicast(in *Instance, t *Table, six bool) {
 			t.add("unicast", p.V.String(), Origin{p.At, "unicast_peer"})
 		}
 	}
+	switch ttl := in.TTL; {
+	case !ttl.Set:
+	case !c.hasPeers(in):
+		c.say(ttl.At, Fault, "(%s): Cannot use unicast_ttl without unicast peers - resetting", in.Name)
+	case ttl.V == 0:
+		c.say(ttl.At, Warning, "(%s) unicast_ttl 0: nothing leaves the node with that; it is 255", in.Name)
+	default:
+		t.set("unicast_ttl", ttl.V, Origin{ttl.At, "unicast_ttl"})
+	}
 	source, word := in.Source, "unicast_src_ip"
 	if !source.Set {
 		source, word = in.SourceMcast, "mcast_src_ip"
@@ -373,4 +390,11 @@ func (c *converter) tracked(k Tracked) (weight int, name string, reverse, ok boo
 		}
 	}
 	return 0, "", false, false
+}
+
+// hasPeers tells whether adverts go to somebody one by one.
+func (c *converter) hasPeers(in *Instance) bool {
+	return slices.ContainsFunc(in.Peers, func(p Of[netip.Addr]) bool {
+		return len(in.Addresses) > 0 && p.V.Is6() == in.Addresses[0].Prefix.Addr().Is6()
+	})
 }

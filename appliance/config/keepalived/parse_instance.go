@@ -82,6 +82,16 @@ func (p *parser) instanceLine(in *Instance, n *Node) {
 		for _, c := range n.Children {
 			p.peer(in, c)
 		}
+	case "unicast_ttl":
+		if v, err := strconv.Atoi(n.arg(0)); err != nil || v < 0 || v > 255 {
+			p.say(n.At, Fault, "(%s): TTL '%s' not valid - must be between 0 & 255", in.Name, n.arg(0))
+		} else {
+			in.TTL = of(v, n.At)
+		}
+	case "unicast_fault_no_peer":
+		in.PeersNeeded = of(true, n.At)
+	case "dont_track_primary":
+		in.Untracked = of(true, n.At)
 	case "v3_checksum_as_v2":
 		in.ChecksumV2 = p.boolean(n)
 	case "accept":

@@ -127,6 +127,8 @@ func (p *parser) trackFile(block *Node) *TrackFile {
 		switch n.Word {
 		case "file":
 			set(p, n, &f.Path, n.arg(0))
+		case "init_file":
+			p.initFile(f, n)
 		case "weight":
 			v, err := strconv.ParseInt(n.arg(0), 10, 32)
 			if err != nil {
