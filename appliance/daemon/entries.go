@@ -229,10 +229,10 @@ func (e *entries) setActive(group string, on bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := time.Now()
-	e.active[group] = on
-	if e.logged != nil {
+	if e.logged != nil && e.active[group] != on {
 		e.logged.miss() // packets go another way, or came it
 	}
+	e.active[group] = on
 	for _, p := range e.points {
 		if p.group == group {
 			e.step(now, p, entry.Input{Kind: entry.InActive, On: on})

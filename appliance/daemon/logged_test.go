@@ -145,3 +145,19 @@ func TestLoggedWhileItIsWanted(t *testing.T) {
 		t.Error("it still has a status")
 	}
 }
+
+// That a group becomes active, or is not any more, is a doubt; that it still is, is none: a connection
+// that rests would not get over it.
+func TestDoubtWhenPacketsGoAnotherWay(t *testing.T) {
+	g := newLogged(capturing{}, slog.New(slog.DiscardHandler))
+	e := &entries{logged: g, active: map[string]bool{}}
+	for i, step := range []struct{ on, want bool }{{true, true}, {true, false}, {false, true}, {false, false}, {true, true}} {
+		e.setActive("wan", step.on)
+		if got := len(g.missed) == 1; got != step.want {
+			t.Errorf("step %d: in doubt: %v", i, got)
+		}
+		for len(g.missed) > 0 {
+			<-g.missed
+		}
+	}
+}

@@ -403,7 +403,18 @@ func TestTheSideDeviceGoes(t *testing.T) {
 	node := lab.NewT(t).Node("gateway")
 	log := bytelog.New(bytelog.Config{})
 	var c *lognet.Capture
-	err := node.Do(func() (err error) { c, err = lognet.Open(log); return err })
+	err := node.Do(func() error {
+		// What a program that was killed has left is no obstacle.
+		dead, err := lognet.Open(log)
+		if err != nil {
+			return err
+		}
+		if err = dead.Close(); err != nil {
+			return err
+		}
+		c, err = lognet.Open(log)
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
