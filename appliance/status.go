@@ -286,6 +286,8 @@ type EntryStatus struct {
 	// how many seconds one of those that were moved stood still, at most.
 	ReplayedBytes uint64  `json:"replayed_bytes,omitempty"`
 	LongestMove   float64 `json:"longest_move,omitempty"`
+	// Stall is how long those were frozen that were moved; absent until some were.
+	Stall *Histogram `json:"stall,omitempty"`
 }
 
 // ServerStatus is one server behind an entry point.

@@ -3,6 +3,8 @@ package appliance
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -25,6 +27,30 @@ func (n NATStatus) writeEntries(t io.Writer) {
 			name, address, steer = "", "", "" // said once
 		}
 	}
+	for _, e := range n.Entries {
+		if text := e.movesText(); text != "" {
+			fmt.Fprintln(t, "\n"+text)
+		}
+	}
+}
+
+// movesText tells what became of connections whose servers died; nothing if none did.
+func (e EntryStatus) movesText() string {
+	if e.Moved == 0 && len(e.NotMoved) == 0 {
+		return ""
+	}
+	text := fmt.Sprintf("Moved at %s: %d connections of servers that died", e.Name, e.Moved)
+	if e.Stall != nil && e.Moved > 0 {
+		text += fmt.Sprintf(", paused for %.0f ms at most", 1e3*e.Stall.MaxSeconds)
+	}
+	var why []string
+	for _, r := range slices.Sorted(maps.Keys(e.NotMoved)) {
+		why = append(why, fmt.Sprintf("%d %s", e.NotMoved[r], r))
+	}
+	if len(why) > 0 {
+		text += "; reset: " + strings.Join(why, ", ")
+	}
+	return text
 }
 
 func (s ServerStatus) stateText() string {

@@ -85,12 +85,9 @@ func clean() (out Cleaned, err error) {
 		err = errors.Join(entries.Clean(), entries.Close())
 	}
 	errs = append(errs, err)
-	moves, err := nft.OpenMoves(nft.Config{})
-	if err == nil {
-		_, err = moves.Apply(nil)
-		err = errors.Join(err, moves.Close())
-	}
-	errs = append(errs, err)
+	moves := nft.OpenMoves(nft.Config{})
+	_, err = moves.Apply(nil)
+	errs = append(errs, err, moves.Close())
 	logged, err := nft.OpenLogged(nft.Config{})
 	if err == nil {
 		_, err = logged.Apply(nil, nil, nft.Side{})

@@ -31,8 +31,7 @@ func (e *entries) status() []appliance.EntryStatus {
 			s.Enough = false
 		}
 		if e.moves != nil {
-			c := e.moves.counted(cfg.Name)
-			s.Moved, s.NotMoved, s.ReplayedBytes, s.LongestMove = c.moved, c.refused, c.replayed, c.longest.Seconds()
+			e.moves.counted(&s)
 		}
 		for _, v := range p.set.States() {
 			one := appliance.ServerStatus{Address: entry.AddressText(v.Address), State: v.State.String(), Weight: v.Weight, Check: v.Check,
@@ -86,12 +85,10 @@ func (n *node) openEntries(cfg *config.Config, dir string) (err error) {
 	}
 	n.undo = append(n.undo, n.directSeen.Close)
 	direct := openDirectly(n.direct)
-	table, err := nft.OpenMoves(nft.Config{})
-	if err != nil {
-		return err
-	}
+	table := nft.OpenMoves(nft.Config{})
 	n.undo = append(n.undo, table.Close)
 	moves := newMoves(table, n.log)
+	moves.event = n.history.add
 	copies, err := nft.OpenLogged(nft.Config{})
 	if err != nil {
 		return err

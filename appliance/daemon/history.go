@@ -61,9 +61,14 @@ func (h *remembered) alarmed(now time.Time, core *appliance.Core) {
 
 // note adds what the control loop does not hear of.
 func (h *remembered) note(kind history.Kind, cause, text string) {
+	h.add(history.Event{Kind: kind, Cause: cause, Text: text})
+}
+
+// add adds an event that the control loop does not hear of.
+func (h *remembered) add(e history.Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.keep(h.observer.Note(time.Now(), history.Event{Kind: kind, Cause: cause, Text: text}))
+	h.keep(h.observer.Note(time.Now(), e))
 }
 
 func (h *remembered) keep(events []history.Event) {

@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"net/netip"
@@ -11,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"understudy/appliance"
+	"understudy/appliance/history"
 	"understudy/nat"
 	"understudy/nat/entry"
 	"understudy/nat/entry/entrynet"
@@ -36,6 +37,7 @@ type moves struct {
 	listen func() (*splicenet.Listener, error)
 	log    *slog.Logger
 	need   chan struct{} // holds one: there is something to note
+	event  func(history.Event)
 
 	mu     sync.Mutex
 	notes  *splicenet.Listener // nil: nothing is noted yet
@@ -47,7 +49,7 @@ type moveCounts struct {
 	moved    uint64
 	refused  map[string]uint64 // by reason
 	replayed uint64            // bytes of clients
-	longest  time.Duration     // that a connection that was moved stood still
+	stall    stall
 }
 
 // notesRetry is the pause after what servers say could not be listened to.
@@ -55,7 +57,7 @@ const notesRetry = time.Second
 
 func newMoves(table moveTable, log *slog.Logger) *moves {
 	return &moves{table: table, listen: func() (*splicenet.Listener, error) { return splicenet.Listen(nft.MovesGroup) }, log: log,
-		need: make(chan struct{}, 1), counts: map[string]*moveCounts{}}
+		need: make(chan struct{}, 1), event: func(history.Event) {}, counts: map[string]*moveCounts{}}
 }
 
 // apply has the servers noted whose connections are to be moved.
@@ -134,22 +136,21 @@ func (m *moves) count(name string, outcomes []splicenet.Outcome) {
 		if o.Reason == splice.None {
 			c.moved++
 			c.replayed += o.Replayed
-			c.longest = max(c.longest, o.Took)
+			c.stall.add(o.Took)
 		} else {
 			c.refused[o.Reason.String()]++
 		}
 	}
 }
 
-// counted is what came of the moves of an entry point so far.
-func (m *moves) counted(name string) (c moveCounts) {
+// counted tells what came of the moves of an entry point so far.
+func (m *moves) counted(s *appliance.EntryStatus) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if of := m.counts[name]; of != nil {
-		c = *of
-		c.refused = maps.Clone(of.refused)
+	if c := m.counts[s.Name]; c != nil {
+		s.Moved, s.NotMoved, s.Stall = c.moved, maps.Clone(c.refused), c.stall.status()
+		s.ReplayedBytes, s.LongestMove = c.replayed, s.Stall.MaxSeconds
 	}
-	return c
 }
 
 // movingTables has the table of moves go with that of entry points.
@@ -228,11 +229,11 @@ func (f *movingFlows) move(points []entry.Point, dead []entrynet.Server, end fun
 		return err
 	}
 	var jobs []splicenet.Job
-	var of []int // the entry point of each
+	var of []entrynet.Server // whose each is
 	for _, a := range found {
 		if r := &a.Record; r.Proto == uint8(nat.TCP) && splicenet.IsOpen(r.TCP.State) {
 			to := heirs(points[a.Server.Point], a.Server.Point, dead)
-			jobs, of = append(jobs, splicenet.Job{Record: *r, To: to[len(jobs)%len(to)], Replay: points[a.Server.Point].How == entry.Replay}), append(of, a.Server.Point)
+			jobs, of = append(jobs, splicenet.Job{Record: *r, To: to[len(jobs)%len(to)], Replay: points[a.Server.Point].How == entry.Replay}), append(of, a.Server)
 		}
 	}
 	if len(jobs) == 0 {
@@ -250,16 +251,17 @@ func (f *movingFlows) move(points []entry.Point, dead []entrynet.Server, end fun
 		}
 		end(records)
 	})
-	for i, p := range points {
+	for _, d := range moving {
 		var mine []splicenet.Outcome
-		for j, o := range out {
-			if of[j] == i {
+		for i, o := range out {
+			if of[i] == d {
 				mine = append(mine, o)
 			}
 		}
 		if len(mine) > 0 {
+			p := points[d.Point]
 			f.moves.count(p.Name, mine)
-			f.moves.tell(p.Name, mine)
+			f.moves.tell(p.Name, entry.AddressText(p.Servers[d.Number]), mine)
 		}
 	}
 	return err
@@ -273,19 +275,4 @@ func heirs(p entry.Point, number int, dead []entrynet.Server) (out []netip.AddrP
 		}
 	}
 	return out
-}
-
-// tell logs what came of moves.
-func (m *moves) tell(name string, outcomes []splicenet.Outcome) {
-	var longest time.Duration
-	reasons, moved := map[string]int{}, 0
-	for _, o := range outcomes {
-		if o.Reason != splice.None {
-			reasons[o.Reason.String()]++
-			continue
-		}
-		moved++
-		longest = max(longest, o.Took)
-	}
-	m.log.Info("connections moved to other servers", "entry", name, "moved", moved, "longest", longest, "not_moved", fmt.Sprint(reasons))
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"understudy/appliance"
+	"understudy/appliance/history"
 	"understudy/nat"
 	"understudy/nat/entry"
 	"understudy/nat/entry/entrynet"
@@ -46,7 +48,7 @@ func (k *movesTwin) Move(jobs []splicenet.Job, refused func([]int)) (out []splic
 	to := map[netip.AddrPort]int{}
 	for i, j := range jobs {
 		to[j.To]++
-		out = append(out, splicenet.Outcome{Reason: splice.Reason(i%2) * splice.Unanswered, Replayed: 1000, Took: time.Duration(i+1) * time.Second})
+		out = append(out, splicenet.Outcome{Reason: splice.Reason(i%2) * splice.Unanswered, Replayed: 1000, Took: time.Duration(4+13*i) * time.Millisecond})
 		if i%2 == 1 {
 			refused([]int{i})
 		}
@@ -92,6 +94,8 @@ func TestMoveBeforeCut(t *testing.T) {
 		k.found[r.Key] = entrynet.Assigned{Record: r}
 	}
 	f := &movingFlows{assignedFlows: k, moves: newMoves(k, log), open: func() (connectionMover, error) { return k, nil }}
+	var events []history.Event
+	f.moves.event = func(e history.Event) { events = append(events, e) }
 	points := []entry.Point{movingPoint("web", entry.Move, 0), movingPoint("other", entry.Reset)}
 	dead := []entrynet.Server{{Point: 0, Number: 0}, {Point: 0, Number: 2}, {Point: 1, Number: 0}}
 	if out, err := f.Cut(points, dead, nil); err != nil || out.Deleted != 2 {
@@ -103,8 +107,14 @@ func TestMoveBeforeCut(t *testing.T) {
 	if !slices.Equal(k.asked, dead[:1]) {
 		t.Errorf("moved: %v", k.asked)
 	}
-	if c := f.moves.counted("web"); c.moved != 2 || fmt.Sprint(c.refused) != "map[unanswered:2]" || c.replayed != 2000 || c.longest != 3*time.Second {
-		t.Errorf("counted %+v", c)
+	st := appliance.EntryStatus{Name: "web"}
+	if f.moves.counted(&st); st.Moved != 2 || fmt.Sprint(st.NotMoved) != "map[unanswered:2]" || st.Stall.Count != 2 || st.ReplayedBytes != 2000 || st.LongestMove != .03 || st.Stall.MaxSeconds != .03 ||
+		fmt.Sprint(st.Stall.SumSeconds) != "0.034" || st.Stall.Buckets[0].Count != 1 || st.Stall.Buckets[3].Count != 1 {
+		t.Errorf("counted %+v, %+v", st, st.Stall)
+	}
+	want := "web: server 10.0.0.21:80 died: 2 connections went on at others, the longest pause 30ms; reset: 2 unanswered"
+	if len(events) != 1 || events[0].Kind != history.Moved || events[0].Subject != "10.0.0.21:80" || events[0].Text != want {
+		t.Errorf("events: %+v, want %q", events, want)
 	}
 	k.said = nil
 	if _, err := f.Cut([]entry.Point{movingPoint("web", entry.Move, 0, 1, 2)}, dead[:1], nil); err != nil || fmt.Sprint(k.said) != "[cut [{0 0}]]" {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -131,9 +132,29 @@ func TestEntryMove(t *testing.T) {
 		s.wait("the server to be up again", serverIs(s.gw1, "web", at+1, "up"))
 		at = 1 - at
 	}
+	s.tellsOfMoves(deaths)
 	s.wait("the standby to have the connection", s.Equal(s.gw1))
 	s.crash(s.gw1)
 	a.ask(requests-a.n, at+1)
+}
+
+// tellsOfMoves wants the history, the status and the log to say what became of connections.
+func (s *scene) tellsOfMoves(deaths int) {
+	s.t.Helper()
+	if out := s.ok(s.gw1, "events", "--kind", "moved"); strings.Count(out, "1 connection went on at another one, the longest pause ") != deaths || strings.Count(out, "; reset: 1 unanswered") != deaths {
+		s.t.Errorf("events: %s", out)
+	}
+	if out, want := s.ok(s.gw1, "status"), fmt.Sprintf("Moved at web: %d connections of servers that died, paused for ", deaths); !strings.Contains(out, want) || !strings.Contains(out, fmt.Sprintf("; reset: %d unanswered", deaths)) {
+		s.t.Errorf("status does not say %q: %s", want, out)
+	}
+	if n := strings.Count(s.gw1.Output(), `"connection not moved"`); n != deaths {
+		s.t.Errorf("the log tells of %d connections that were not moved, want %d", n, deaths)
+	}
+	st, err := s.gw1.Status(s.t.Context())
+	s.must(err)
+	if h := st.NAT.Entries[0].Stall; h == nil || h.Count != uint64(deaths) || h.MaxSeconds <= 0 {
+		s.t.Errorf("stall: %+v", h)
+	}
 }
 
 // acknowledged has a client ask what its server acknowledges and does not answer.

@@ -18,6 +18,7 @@ const (
 	Alarm      Kind = "alarm"      // Subject was raised or cleared
 	Kernel     Kind = "kernel"     // differs from what was asked for
 	Operator   Kind = "operator"   // an order, and what came of it
+	Moved      Kind = "moved"      // connections of Subject, a server that died, went on at others
 	Process    Kind = "process"    // the daemon and its election
 )
 

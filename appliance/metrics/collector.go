@@ -38,12 +38,23 @@ const (
 
 var latenessDesc = prometheus.NewDesc(latenessName, latenessHelp, nil, nil)
 
+const (
+	stallName = "understudy_entry_move_stall_seconds"
+	stallHelp = "How long connections were frozen that were moved to another server."
+)
+
+var (
+	stallLabels = []string{"entry"}
+	stallDesc   = prometheus.NewDesc(stallName, stallHelp, stallLabels, nil)
+)
+
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(to chan<- *prometheus.Desc) {
 	for i := range families {
 		to <- families[i].desc()
 	}
 	to <- latenessDesc
+	to <- stallDesc
 	c.phases.hist.Describe(to)
 }
 
@@ -61,7 +72,12 @@ func (c *Collector) Collect(to chan<- prometheus.Metric) {
 		d, kind := f.desc(), f.kind()
 		f.each(&s, func(v float64, labels ...string) { to <- prometheus.MustNewConstMetric(d, kind, v, labels...) })
 	}
-	to <- lateness(&s.Election.Lateness)
+	to <- histogram(latenessDesc, &s.Election.Lateness)
+	for _, e := range s.NAT.Entries {
+		if e.Stall != nil {
+			to <- histogram(stallDesc, e.Stall, e.Name)
+		}
+	}
 	if s.Sessions != nil {
 		all, err := c.source.Takeovers(ctx)
 		if err != nil {
@@ -73,9 +89,9 @@ func (c *Collector) Collect(to chan<- prometheus.Metric) {
 	c.phases.hist.Collect(to)
 }
 
-// lateness is the status's histogram, whose buckets are each by itself, in the
+// histogram is one of the status, whose buckets are each by itself, in the
 // cumulative form of Prometheus.
-func lateness(h *appliance.Histogram) prometheus.Metric {
+func histogram(d *prometheus.Desc, h *appliance.Histogram, labels ...string) prometheus.Metric {
 	buckets, below := map[float64]uint64{}, uint64(0)
 	for _, b := range h.Buckets {
 		below += b.Count
@@ -83,7 +99,7 @@ func lateness(h *appliance.Histogram) prometheus.Metric {
 			buckets[*b.UpToSeconds] = below
 		}
 	}
-	return prometheus.MustNewConstHistogram(latenessDesc, h.Count, h.SumSeconds, buckets)
+	return prometheus.MustNewConstHistogram(d, h.Count, h.SumSeconds, buckets, labels...)
 }
 
 // Handler serves the metrics of the source, from a registry of their own.

@@ -49,7 +49,8 @@ func full() *node {
 	s.Groups = []appliance.GroupStatus{{Name: "gateway", State: "active", Term: 4, Notify: []appliance.NotifyStatus{{Failures: 1}, {Failures: 2}}}}
 	s.Sessions = &appliance.SessionsStatus{Local: 7, InSync: true, Overload: appliance.OverloadStatus{Step: "calm"}, Counters: map[string]uint64{"events": 9},
 		Peers: []appliance.PeerStatus{{Name: "gw2", Connected: true, LagSeconds: &lag}, {Name: "gw3"}}, Journal: &appliance.JournalStatus{State: "idle"}}
-	s.NAT.Entries = []appliance.EntryStatus{{Name: "web", Servers: []appliance.ServerStatus{{Address: "10.0.0.21:80", State: "up", Weight: 2}}}}
+	s.NAT.Entries = []appliance.EntryStatus{{Name: "web", OnFailure: "move", Moved: 3, NotMoved: map[string]uint64{"closing": 1}, Stall: &appliance.Histogram{Count: 3, SumSeconds: .05, MaxSeconds: .03,
+		Buckets: []appliance.Bucket{{UpToSeconds: appliance.Seconds(10 * time.Millisecond), Count: 2}, {Count: 1}}}, Servers: []appliance.ServerStatus{{Address: "10.0.0.21:80", State: "up", Weight: 2}}}}
 	s.NAT.Drops = map[string]uint64{"gate": 3}
 	s.Checks = []appliance.CheckStatus{{Name: "uplink", Kind: "icmp", State: "down"}}
 	s.Bonds = []appliance.BondStatus{{Name: "bond0", State: "degraded", Findings: []appliance.BondFinding{{Severity: "warning"}},
@@ -78,6 +79,10 @@ func TestEverythingIsShown(t *testing.T) {
 		`understudy_router_drops_total{family="ipv4",reason="ttl",router="lan"} 2`,
 		`understudy_router_last_transition_timestamp_seconds{family="ipv4",router="lan"} 1.7e+09`,
 		`understudy_group_term{group="gateway"} 4`,
+		`understudy_entry_moves_total{entry="web",outcome="moved"} 3`,
+		`understudy_entry_moves_total{entry="web",outcome="closing"} 1`,
+		`understudy_entry_move_stall_seconds_bucket{entry="web",le="0.01"} 2`,
+		`understudy_entry_move_stall_seconds_count{entry="web"} 3`,
 		`understudy_group_notify_failures_total{group="gateway"} 3`,
 		`understudy_election_lateness_seconds_bucket{le="0.001"} 3`,
 		`understudy_election_lateness_seconds_bucket{le="+Inf"} 5`,

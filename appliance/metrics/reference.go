@@ -22,6 +22,7 @@ func Reference() string {
 		row(f.name, kind, f.labels, f.help)
 	}
 	row(latenessName, "histogram", nil, latenessHelp)
+	row(stallName, "histogram", stallLabels, stallHelp)
 	row(phasesName, "histogram", []string{"phase"}, phasesHelp)
 	return b.String()
 }

@@ -56,7 +56,7 @@ func newEvents() *cobra.Command {
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON: an object a line (a stable form)")
 	c.Flags().StringVar(&since, "since", "", "only what happened since then")
 	c.Flags().StringVar(&q.Group, "group", "", "only what concerns this group, or all")
-	c.Flags().StringVar((*string)(&q.Kind), "kind", "", "only of this kind: transition, check, bond, link, peers, alarm, kernel, operator, process")
+	c.Flags().StringVar((*string)(&q.Kind), "kind", "", "only of this kind: transition, check, bond, link, peers, alarm, kernel, operator, moved, process")
 	c.Flags().IntVarP(&q.Last, "lines", "n", 50, "so many at most, the last ones; 0: all that is kept")
 	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what happens, until interrupted")
 	return c

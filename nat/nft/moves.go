@@ -57,14 +57,9 @@ type Moves struct {
 	link link
 }
 
-// OpenMoves makes a Moves. It changes nothing in the kernel.
-func OpenMoves(c Config) (*Moves, error) {
-	m := &Moves{link: link{netns: c.NetNS}}
-	if _, err := m.link.conn(); err != nil {
-		return nil, fmt.Errorf("nft: moves: %w", err)
-	}
-	return m, nil
-}
+// OpenMoves makes a Moves. It asks the kernel nothing until it is used, and then in the network
+// namespace of the thread that uses it first.
+func OpenMoves(c Config) *Moves { return &Moves{link: link{netns: c.NetNS}} }
 
 // Close gives the socket back. What was applied stays in the kernel.
 func (m *Moves) Close() error {
@@ -85,6 +80,9 @@ func (m *Moves) Apply(servers []netip.AddrPort) (changed bool, err error) {
 	if changed, err = m.apply(servers); err != nil {
 		_ = m.link.close() // with what is queued in it
 		return changed, fmt.Errorf("nft: moves: %w", err)
+	}
+	if len(servers) == 0 { // there is nothing that it would be needed for
+		return changed, m.link.close()
 	}
 	return changed, nil
 }

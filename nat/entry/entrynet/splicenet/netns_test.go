@@ -71,7 +71,8 @@ func newNetwork(t *testing.T, six bool) *network {
 		if table, err = nft.OpenEntries(nft.Config{}); err != nil {
 			return err
 		}
-		if n.moves, err = nft.OpenMoves(nft.Config{}); err != nil {
+		n.moves = nft.OpenMoves(nft.Config{})
+		if _, err = n.moves.Apply(n.at[:]); err != nil {
 			return err
 		}
 		if n.kernel, err = conntrack.OpenKernel(); err != nil {
@@ -96,8 +97,6 @@ func newNetwork(t *testing.T, six bool) *network {
 		c.Servers = append(c.Servers, entry.Server{Address: a, Weight: 1})
 	}
 	_, err := table.Apply([]entry.Point{entry.New(time.Now(), c).Point()})
-	n.must(err)
-	_, err = n.moves.Apply(n.at[:])
 	n.must(err)
 	if changed, err := n.moves.Apply(n.at[:]); changed || err != nil {
 		t.Errorf("what is there already was written again: %v, %v", changed, err)
