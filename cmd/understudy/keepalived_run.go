@@ -130,6 +130,9 @@ func (f *processFlags) logger(ident string) *slog.Logger {
 }
 
 func (f *processFlags) spokenOptions() config.SpokenOptions {
+	if f.spoken == nil {
+		return config.SpokenOptions{Runs: true}
+	}
 	return config.SpokenOptions{Keepalived: true, Runs: true, ID: f.spoken.ID, VRRPOnly: f.spoken.VRRP}
 }
 

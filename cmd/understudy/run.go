@@ -156,6 +156,7 @@ func (f *processFlags) elect(ctx context.Context, cfg *config.Config, log *slog.
 	for _, w := range cfg.Warnings {
 		log.Warn(daemon.NotCarried, "line", w)
 	}
+	atStart(ctx, cfg, log)
 	daemon.InitFiles(nil, cfg, log)
 	tape := f.tape(replay.Election, cfg.Node)
 	defer tape.Close()
@@ -163,9 +164,14 @@ func (f *processFlags) elect(ctx context.Context, cfg *config.Config, log *slog.
 	f.program = p.path
 	f.watchdog, f.watchdogTimeout = cfg.Watchdog.Device, cfg.Watchdog.Timeout
 	o := f.election(log)
-	o.Relieved = unlock
+	relieved := false
+	o.Relieved = func() { relieved = true; unlock() }
 	o.Tape, o.Config, o.SpawnDaemon, o.Unfit, o.Ready = tape, cfg.Election(), f.spawn("daemon", p.choose), p.unfit, notifyReady(log)
-	return electionError(election.Run(ctx, o))
+	err = electionError(election.Run(ctx, o))
+	if !relieved { // another one goes on
+		f.atEnd(cfg, log)
+	}
+	return err
 }
 
 // election is what each election process of this program is started with.
@@ -261,11 +267,15 @@ func newElection() *cobra.Command {
 			p := newProgram(f.program, log)
 			o := f.election(log)
 			o.Tape, o.Link, o.Board, o.SpawnDaemon, o.Unfit = tape, link, board, f.spawn("daemon", p.choose), p.unfit
-			o.Relieved = func() { unlock() }
+			relieved := false
+			o.Relieved = func() { relieved = true; unlock() }
 			if relieve {
 				o.Begin = begin
 			}
 			err := electionError(election.Run(cmd.Context(), o))
+			if !relieved {
+				f.atEnd(nil, log)
+			}
 			f.sayStopped(log)
 			return err
 		},

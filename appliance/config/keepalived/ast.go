@@ -65,6 +65,7 @@ type Global struct {
 	Startup, Boot    Of[time.Duration] // vrrp_startup_delay, vrrp_delay_after_boot
 	GapARP, GapNA    Of[time.Duration] // vrrp_garp_interval, vrrp_gna_interval
 	Alerts           Alerts
+	AtStart, AtEnd   Hook // startup_script, shutdown_script
 }
 
 // Wire is what is otherwise on the wire than usual.

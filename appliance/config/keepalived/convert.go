@@ -36,6 +36,7 @@ func Convert(f *File, o Options, w World) (*Document, []Message) {
 	c.checks()
 	c.pipes()
 	c.mail()
+	c.hooks()
 	c.servers()
 	c.sessions()
 	c.doc.Names, c.doc.Called = c.names(), c.given

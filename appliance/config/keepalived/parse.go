@@ -168,6 +168,11 @@ func (p *parser) ofProcess(block *Node) {
 func (p *parser) global(block *Node) {
 	g := &p.file.Global
 	defer p.pipes(block)
+	defer func() { // when script_user has been read
+		for _, n := range block.Children {
+			p.hook(n)
+		}
+	}()
 	p.ofProcess(block)
 	for _, n := range block.Children {
 		switch n.Word {

@@ -65,6 +65,9 @@ func (t *tester) scripts() {
 			t.say(at, Insecure, "SECURITY VIOLATION - scripts are being executed but script_security not enabled.")
 		}
 	}
+	for _, h := range []Hook{t.file.Global.AtStart, t.file.Global.AtEnd} {
+		look(h.Command.At, h.Command.V, h.User)
+	}
 	for _, in := range t.file.Instances {
 		for _, n := range in.Notify {
 			look(n.At, n.Command, n.User)
