@@ -313,6 +313,7 @@ func (n *node) run(ctx context.Context) error {
 	g.Go(func() error { n.watchAlarm(ctx, appliance.AlarmCheckFlapping, n.checks.flapping); return nil })
 	g.Go(func() error { n.watchAlarm(ctx, appliance.AlarmMirrorDown, n.mirrorDown); return nil })
 	g.Go(func() error { n.watchAlarm(ctx, appliance.AlarmNotifyFailed, n.notify.Failing); return nil })
+	g.Go(func() error { n.watchElection(ctx); return nil })
 	g.Go(func() error { return n.readElection(ctx) })
 	g.Go(func() error { n.dumpConf(ctx); return nil })
 	scraped := metrics.Handler(n)

@@ -19,6 +19,7 @@ type remembered struct {
 
 	mu       sync.Mutex
 	observer history.Observer
+	others   []appliance.Alarm // that Core does not know of
 	changedC chan struct{} // closed when there is something new
 }
 
@@ -49,14 +50,26 @@ func (h *remembered) told(now time.Time, ev appliance.Event, actions []appliance
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.keep(h.observer.Step(now, ev, actions))
-	h.keep(h.observer.Alarms(now, core.Alarms()))
+	h.alarms(now, core)
 }
 
 // alarmed takes the alarms when an edge has changed one.
 func (h *remembered) alarmed(now time.Time, core *appliance.Core) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.keep(h.observer.Alarms(now, core.Alarms()))
+	h.alarms(now, core)
+}
+
+// elsewhere takes those that Core does not know of.
+func (h *remembered) elsewhere(now time.Time, up []appliance.Alarm, core *appliance.Core) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.others = since(up, h.others)
+	h.alarms(now, core)
+}
+
+func (h *remembered) alarms(now time.Time, core *appliance.Core) {
+	h.keep(h.observer.Alarms(now, append(core.Alarms(), h.others...)))
 }
 
 // note adds what the control loop does not hear of.

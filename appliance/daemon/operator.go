@@ -175,11 +175,8 @@ func (n *node) Status(ctx context.Context) (appliance.Status, error) {
 		rs.Notify = n.notifyStatus(notify.Router, r.Name)
 		s.Routers = append(s.Routers, rs)
 	}
-	var late []appliance.Alarm
-	s.Election, late = electionStatus(stats, statsErr, time.Now())
-	s.Alarms = append(s.Alarms, late...)
-	s.Alarms = append(s.Alarms, findingAlarms(stats)...)
-	s.Alarms = append(s.Alarms, dogAlarms(stats, time.Now())...)
+	s.Election, _ = electionStatus(stats, statsErr, time.Now())
+	s.Alarms = append(s.Alarms, electionAlarms(stats, statsErr, time.Now())...)
 	slices.SortStableFunc(s.Alarms, func(a, b appliance.Alarm) int { return strings.Compare(a.Name, b.Name) })
 	for _, g := range cfg.Groups {
 		state := groups[g.Name]

@@ -187,20 +187,44 @@ func TestAbuseMovesNothing(t *testing.T) {
 	// Seven tenths of a second without a word make a takeover: the attackers have the
 	// same processors, and with them what delivers packets.
 	const interval = 200 * time.Millisecond
-	s := newScene(t, pair.Options{Interval: interval})
+	// What is measured needs many timers: gw1 has routers more, which nobody else has, so
+	// that nobody takes them over, each out of step with the others by its priority.
+	const many, often = 20, 20 * time.Millisecond
+	var more strings.Builder
+	for i := range many {
+		fmt.Fprintf(&more, "[[router]]\nname = \"clock%d\"\ninterface = \"lan0\"\nvrid = %d\npriority = %d\nadvertise = %q\naddresses = [\"10.0.0.%d/24\"]\n",
+			i, 101+i, 10+12*i, often, 101+i)
+	}
+	s := newScene(t, pair.Options{Interval: interval, Alone: [2]string{more.String()}})
 	s.settle()
 	s.load(s.gw1, 20)
-	moved := [2]uint64{s.transitions(s.gw1), s.transitions(s.gw2)}
 
-	const calm, storm = 5 * time.Second, 10 * time.Second
+	const calm, storm, enough = 3 * time.Second, 8 * time.Second, 1000
 	lateness := func() appliance.Histogram { return s.status(s.gw1).Election.Lateness }
-	watch := func(d time.Duration) appliance.Histogram {
-		from := lateness()
-		timer := time.NewTimer(d)
-		defer timer.Stop()
-		<-timer.C
-		return between(from, lateness())
+	// For so long, and until there were enough timers: those that were late together are in
+	// step from then on, and count as one.
+	watch := func(d time.Duration) (seen appliance.Histogram) {
+		from, began := lateness(), time.Now()
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for seen.Count < enough || time.Since(began) < d {
+			if <-tick.C; time.Since(began) > time.Minute {
+				t.Fatalf("%d timers within a minute", seen.Count)
+			}
+			seen = between(from, lateness())
+		}
+		return seen
 	}
+	s.wait("every router to be active", func(ctx context.Context) error {
+		st, err := s.gw1.Status(ctx)
+		for _, r := range st.Routers {
+			if err == nil && r.State != "active" {
+				err = fmt.Errorf("%s is %s", r.Name, r.State)
+			}
+		}
+		return err
+	})
+	moved := [2]uint64{s.transitions(s.gw1), s.transitions(s.gw2)}
 	before := watch(calm)
 
 	socket, err := s.gw1.Path(socketPath)
@@ -235,11 +259,11 @@ func TestAbuseMovesNothing(t *testing.T) {
 	p99, was := quantile(during, 0.99), quantile(before, 0.99)
 	t.Logf("timers of the election, 99 %% of them: at most %.2f ms late before (of %d), %.2f ms during %d connections (of %d); mean %.3f and %.3f ms",
 		was*1e3, before.Count, p99*1e3, n, during.Count, 1e3*before.SumSeconds/float64(before.Count), 1e3*during.SumSeconds/float64(during.Count))
-	if n < 1000 || before.Count < 15 || during.Count < 30 {
-		t.Fatalf("%d connections, %d and %d timers: nothing was shown", n, before.Count, during.Count)
+	if n < 1000 {
+		t.Fatalf("%d connections: nothing was shown", n)
 	}
-	// An advert that is late by an interval is as bad as one that is lost. The attackers
-	// need the same processors, so that bound is a wide one.
+	// An advert that is late by an interval of the gateway's own routers is as bad as one
+	// that is lost. The attackers need the same processors, so that bound is a wide one.
 	if p99 > max(interval.Seconds(), 10*was) {
 		t.Errorf("99 %% of the timers were up to %.1f ms late, before it was %.1f ms", p99*1e3, was*1e3)
 	}

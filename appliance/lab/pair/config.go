@@ -75,8 +75,8 @@ func (g *Gateway) Config() string {
 			b.WriteString(strings.TrimSpace(opt.SessionKeys) + "\n")
 		}
 	}
-	if opt.Extra != "" {
-		b.WriteString("\n" + strings.TrimSpace(opt.Extra) + "\n")
+	if extra := opt.Extra + opt.Alone[g.index]; extra != "" {
+		b.WriteString("\n" + strings.TrimSpace(extra) + "\n")
 	}
 	return b.String()
 }

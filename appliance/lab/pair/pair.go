@@ -70,12 +70,13 @@ type Options struct {
 	// its own: InsideHost that of the WAN, Server another one.
 	Mode string
 
-	Top         string   // lines for the beginning of both configuration files
-	RouterKeys  string   // lines for both [[router]] tables of both gateways
-	SessionKeys string   // lines for the [sessions] table of both gateways
-	Extra       string   // lines for the end of both configuration files
-	Args        []string // more arguments of `run`
-	Env         []string // more environment of the program
+	Top         string    // lines for the beginning of both configuration files
+	RouterKeys  string    // lines for both [[router]] tables of both gateways
+	SessionKeys string    // lines for the [sessions] table of both gateways
+	Extra       string    // lines for the end of both configuration files
+	Alone       [2]string // more of them, for gw1's and gw2's alone
+	Args        []string  // more arguments of `run`
+	Env         []string  // more environment of the program
 
 	// Log gets what the gateways write, each line with the gateway's name.
 	Log io.Writer
