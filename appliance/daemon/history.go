@@ -20,7 +20,7 @@ type remembered struct {
 	mu       sync.Mutex
 	observer history.Observer
 	others   []appliance.Alarm // that Core does not know of
-	changedC chan struct{} // closed when there is something new
+	changedC chan struct{}     // closed when there is something new
 }
 
 // historyDir is where the history is kept: systemd's state directory, where it outlives a
