@@ -45,6 +45,9 @@ func (n *node) requested(ctx context.Context, what string) {
 	if n.opt.Keepalived != nil {
 		umask = n.opt.Keepalived.Umask
 	}
+	if cfg := n.settled.config(); umask < 0 && cfg.Spoken != nil && cfg.Spoken.File.Global.Umask.Set {
+		umask = cfg.Spoken.File.Global.Umask.V // the command line comes first
+	}
 	if _, err := dropin.Dump(what, umask, n.spoken.cleared.Apply(v)); err != nil {
 		n.log.Error("dump", "what", what, "err", err)
 	}

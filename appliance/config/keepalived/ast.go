@@ -62,6 +62,7 @@ type Global struct {
 	Pace             Pace
 	MinPace          Of[bool]          // vrrp_min_garp
 	TellPriority     Of[bool]          // vrrp_notify_priority_changes
+	Umask            Of[int]           // umask, of dumps
 	Startup, Boot    Of[time.Duration] // vrrp_startup_delay, vrrp_delay_after_boot
 	GapARP, GapNA    Of[time.Duration] // vrrp_garp_interval, vrrp_gna_interval
 	Alerts           Alerts

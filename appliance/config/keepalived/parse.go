@@ -210,6 +210,8 @@ func (p *parser) global(block *Node) {
 			} else if !g.Sync.Set {
 				g.Sync = of(n.Args, n.At)
 			}
+		case "umask":
+			g.Umask = p.umask(n)
 		case "vrrp_notify_priority_changes":
 			g.TellPriority = p.boolean(n)
 		case "vrrp_startup_delay":
