@@ -185,7 +185,7 @@ func open(o Options, cfg *config.Config) (_ *node, err error) {
 	n.checks = newChecks(cfg, n.told)
 	n.bonds = newBonds(cfg, n.runner.Post, n.log)
 	n.notify = newNotifier(n, cfg)
-	n.pipes = &pipes{log: n.log}
+	n.pipes = &pipes{log: n.log, inherit: cfg.Spoken != nil}
 	n.pipes.set(context.Background(), cfg.Pipes) // there was none: nothing is waited for
 	n.mail = mail.New(n.log)
 	n.mail.Set(mailConfig(cfg))

@@ -28,7 +28,7 @@ func newNotifier(n *node, cfg *config.Config) *notify.Notifier {
 	if err != nil {
 		dir = RunDir
 	}
-	out := notify.New(notify.Config{Node: cfg.Node, Dir: filepath.Join(dir, notifyDir), Logger: n.log})
+	out := notify.New(notify.Config{Node: cfg.Node, Dir: filepath.Join(dir, notifyDir), Logger: n.log, Inherit: cfg.Spoken != nil})
 	out.Set(notifySpecs(cfg))
 	return out
 }

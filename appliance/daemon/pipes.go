@@ -15,7 +15,8 @@ import (
 
 // pipes are the FIFOs that are told of events.
 type pipes struct {
-	log *slog.Logger
+	log     *slog.Logger
+	inherit bool // who reads them has our environment: the node's file is keepalived's
 
 	mu   sync.Mutex
 	list []openPipe
@@ -52,7 +53,7 @@ func (p *pipes) set(ctx context.Context, list []config.Pipe) {
 		if slices.ContainsFunc(next, func(o openPipe) bool { return o.cfg.Path == c.Path }) {
 			continue
 		}
-		one, err := notify.OpenPipe(notify.PipeConfig{Path: c.Path, User: c.User, Command: c.Command, Logger: p.log})
+		one, err := notify.OpenPipe(notify.PipeConfig{Path: c.Path, User: c.User, Command: c.Command, Inherit: p.inherit, Logger: p.log})
 		if err != nil {
 			p.log.Error("events are not written", "err", err)
 			continue

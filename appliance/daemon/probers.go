@@ -29,7 +29,7 @@ func probes(cfg *config.Config) (out []probe.Check) {
 			}
 		case !c.Pushed:
 			var err error
-			if c.Prober, err = prober(k); err != nil {
+			if c.Prober, err = prober(k, cfg.Spoken != nil); err != nil {
 				c.Prober = impossible{err}
 			}
 		}
@@ -48,7 +48,9 @@ func endpoint(k config.Check) probe.Endpoint {
 	return probe.Endpoint{Target: k.Target, Source: k.Source, Interface: k.Interface}
 }
 
-func prober(k config.Check) (probe.Prober, error) {
+// prober makes what tries a check. Inherit: programs have our environment, as
+// keepalived's have.
+func prober(k config.Check, inherit bool) (probe.Prober, error) {
 	switch k.Kind {
 	case config.CheckICMP:
 		return probe.NewICMP(probe.ICMPConfig{Target: k.Target.Addr(), Source: k.Source, Interface: k.Interface})
@@ -64,7 +66,7 @@ func prober(k config.Check) (probe.Prober, error) {
 	case config.CheckRoute:
 		return &probe.Route{To: k.To, Prefix: k.Prefix, Table: k.Table, Interface: k.Interface}, nil
 	case config.CheckScript:
-		s, err := probe.NewScript(probe.ScriptConfig{Argv: k.Command, User: k.User})
+		s, err := probe.NewScript(probe.ScriptConfig{Argv: k.Command, User: k.User, Inherit: inherit})
 		if err == nil && k.Value {
 			return probe.ScriptValue{Script: s}, nil
 		}

@@ -62,7 +62,7 @@ func TestEveryKindBecomesACheck(t *testing.T) {
 			t.Errorf("the reference has no check of kind %s", k)
 		}
 	}
-	if _, err := prober(config.Check{Kind: "telepathy"}); err == nil {
+	if _, err := prober(config.Check{Kind: "telepathy"}, false); err == nil {
 		t.Error("a prober of no kind")
 	}
 }

@@ -91,7 +91,7 @@ func (l *lane) set(s Spec) {
 			continue
 		}
 		k := &command{Command: c, status: CommandStatus{Command: c.Argv}}
-		k.program, k.broken = program.New(program.Config{Argv: c.Argv, User: c.User})
+		k.program, k.broken = program.New(program.Config{Argv: c.Argv, User: c.User, Inherit: l.n.cfg.Inherit})
 		l.commands = append(l.commands, k)
 	}
 	l.settle()

@@ -98,6 +98,8 @@ type Config struct {
 	Node   string
 	Dir    string // where it keeps what was told; it is made if it is not there
 	Logger *slog.Logger
+	// Inherit: programs have our environment, as keepalived's have.
+	Inherit bool
 }
 
 // Notifier tells. It is safe for concurrent use.

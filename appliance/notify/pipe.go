@@ -20,6 +20,7 @@ type PipeConfig struct {
 	Path    string
 	User    string   // whose it is, and who runs Command; "": whoever we are
 	Command []string // reads it: started with the path as its last argument, and again when it ends; none: somebody else does
+	Inherit bool     // Command has our environment
 	Logger  *slog.Logger
 }
 
@@ -59,7 +60,7 @@ func OpenPipe(cfg PipeConfig) (*Pipe, error) {
 		close(p.endedC)
 		return p, nil
 	}
-	reader, err := program.New(program.Config{Argv: append(append([]string{}, cfg.Command...), cfg.Path), User: cfg.User})
+	reader, err := program.New(program.Config{Argv: append(append([]string{}, cfg.Command...), cfg.Path), User: cfg.User, Inherit: cfg.Inherit})
 	if err != nil {
 		p.shut()
 		return nil, fmt.Errorf("pipe %s: %w", cfg.Path, err)

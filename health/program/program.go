@@ -16,6 +16,9 @@ import (
 type Config struct {
 	Argv []string // Argv[0] is an absolute path
 	User string   // optional: a name or number, and a group behind a colon; "" is whoever we are
+	// Inherit: it has our environment, but for what changes how a shell or the linker
+	// works, in place of one with PATH, HOME and LC_ALL alone.
+	Inherit bool
 }
 
 // Program is something to be run.
@@ -23,6 +26,7 @@ type Program struct {
 	argv []string
 	cred *syscall.Credential
 	home string
+	env  []string // of all runs
 }
 
 // New looks the user up and returns the program.
@@ -34,6 +38,9 @@ func New(cfg Config) (*Program, error) {
 		return nil, fmt.Errorf("%s is not an absolute path", cfg.Argv[0])
 	}
 	p := &Program{argv: cfg.Argv, home: "/"}
+	if cfg.Inherit {
+		p.env = inherited(os.Environ())
+	}
 	if cfg.User == "" {
 		return p, nil
 	}

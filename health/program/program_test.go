@@ -231,3 +231,28 @@ func TestTrusted(t *testing.T) {
 		}
 	}
 }
+
+// TestInherit: a program has our environment, if that is wanted, without what changes how
+// a shell splits and what the linker loads; else it has none of it.
+func TestInherit(t *testing.T) {
+	t.Setenv("TEAM", "gateways")
+	t.Setenv("IFS", ":")
+	t.Setenv("LD_LIBRARY_PATH", "/nowhere")
+	const say = `tr '\0' '\n' </proc/$$/environ`
+	for _, inherit := range []bool{false, true} {
+		p := script(t, say)
+		again, err := New(Config{Argv: p.argv, Inherit: inherit})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := again.Run(t.Context(), Run{Env: []string{"STATE=active"}, Output: 1 << 16}).Output
+		for name, want := range map[string]bool{"TEAM=gateways": inherit, "IFS=": false, "LD_LIBRARY_PATH=": false, "PATH=": true, "STATE=active": true, "LC_ALL=C\n": !inherit} {
+			if got := strings.Contains("\n"+out+"\n", "\n"+name); got != want {
+				t.Errorf("inherit %t: %s is there: %t\n%s", inherit, strings.TrimSpace(name), got, out)
+			}
+		}
+	}
+	if got := inherited([]string{"A=1"}); len(got) != 2 || got[1] != usualPath {
+		t.Errorf("without a PATH: %q", got)
+	}
+}

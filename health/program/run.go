@@ -15,7 +15,7 @@ import (
 // Run is one run of a program. The zero value will do.
 type Run struct {
 	Args []string // behind those of the program
-	Env  []string // NAME=value, beside PATH, HOME and LC_ALL
+	Env  []string // NAME=value, beside those of the program
 	// Grace is how long the group has to end by itself when the context has: it
 	// gets SIGTERM, and SIGKILL after that. 0: SIGKILL at once.
 	Grace time.Duration
@@ -48,7 +48,7 @@ func (p *Program) Run(ctx context.Context, r Run) Result {
 	}
 	said := tail{most: r.Output}
 	cmd := &exec.Cmd{Path: p.argv[0], Args: append(p.argv[:len(p.argv):len(p.argv)], r.Args...), Dir: "/", Stdout: &said, Stderr: &said,
-		Env:         append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + p.home, "LC_ALL=C"}, r.Env...),
+		Env:         p.environment(r.Env),
 		WaitDelay:   100 * time.Millisecond, // for one that left the group and holds the pipe
 		SysProcAttr: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: p.cred}}
 	if err := ctx.Err(); err != nil {
