@@ -3,6 +3,7 @@ package interop
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	conf "understudy/appliance/config/keepalived"
@@ -44,7 +45,7 @@ var corpus = []corpusRow{
 	{file: "amphora.conf", on: "eth1 10.30.0.11/24", edit: []string{"interval 5", "interval 1"}},
 	{file: "vyos.conf", on: "eth1 10.40.0.2/24, eth0 203.0.113.2/24"},
 	{file: "vyos-servers.conf", on: "eth0 203.0.113.2/24", vrrpOnly: true},
-	{file: "kubernetes.conf", on: "ens192 10.60.0.11/24", edit: []string{"interval 3", "interval 1", "interval 2", "interval 1"}, server: true},
+	{file: "kubernetes.conf", on: "ens192 10.60.0.11/24", edit: []string{"interval 3", "interval 1", "interval 2", "interval 1", "fall 10", "fall 2"}, server: true},
 	{file: "cloud.conf", on: "eth0 10.70.0.11/24", server: true},
 	{file: "firewall.conf", on: "eth1 192.168.0.2/24, eth2 203.0.113.2/24", edit: []string{"advert_int 3", "advert_int 1"}},
 	{file: "dual.conf", on: "eth0 10.66.0.2/24", server: true}, // with virtual MACs of both families
@@ -100,6 +101,29 @@ func (r corpusRow) instances(s *scene) (names []string) {
 	f, _ := conf.Parse(r.path(s), []byte(r.edited(string(src))), w)
 	for _, in := range f.Instances {
 		names = append(names, in.Name)
+	}
+	return names
+}
+
+// scripts are the names of what the instances and groups of the file track.
+func (r corpusRow) scripts(s *scene) (names []string) {
+	s.t.Helper()
+	src, err := os.ReadFile(r.path(s))
+	s.must(err)
+	w := conf.Elsewhere()
+	w.ID = rowID
+	f, _ := conf.Parse(r.path(s), []byte(r.edited(string(src))), w)
+	var list []conf.Tracked
+	for _, in := range f.Instances {
+		list = append(list, in.Track...)
+	}
+	for _, g := range f.Groups {
+		list = append(list, g.Track...)
+	}
+	for _, t := range list {
+		if t.Kind == "script" && !slices.Contains(names, t.Name) {
+			names = append(names, t.Name)
+		}
 	}
 	return names
 }

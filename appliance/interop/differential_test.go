@@ -9,11 +9,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"understudy/appliance/lab"
 )
 
 // TestDifferential: keepalived and we live by the same configuration, each alone on a
-// machine of the same make: start, a broken cable, a mended one, a reload, the end. At
+// machine of the same make: start, a broken cable, a mended one, scripts that fail and are well again, a reload, the end. At
 // each turn the kernel is the same, and the same was told, but for what
 // docs/keepalived.md says is otherwise.
 func TestDifferential(t *testing.T) {
@@ -80,11 +82,36 @@ func (c *comparison) run() {
 	c.turn("a broken cable", "FAULT")
 	each(func(l *life) { l.must(l.Link(c.row.cable()).Plug()) })
 	c.turn("a mended cable", "MASTER")
+	if len(c.theirs.checks) > 0 {
+		c.scripts(true, "failed")
+		c.scripts(false, "succeeded")
+	}
 	each(func(l *life) { l.must(l.proc.Signal(syscall.SIGHUP)) })
 	c.turn("a reload", "")
 	each(func(l *life) { l.must(l.proc.Stop(patience)) })
 	c.alike("the end")
 	c.judge.done(c.row.file)
+}
+
+// scripts has every script fail, or not any more, and waits until both have found so, and
+// have gone where that leads, priorities and all.
+func (c *comparison) scripts(fail bool, word string) {
+	c.t.Helper()
+	for _, l := range []*life{c.theirs, c.ours} {
+		since := len(l.proc.Output())
+		l.fail(fail)
+		l.wait("scripts that have "+word, l.found(word, since))
+	}
+	c.theirs.wait("every script has "+word+": keepalived", c.theirs.settled(c.theirs.heard, ""))
+	c.alike("every script has " + word)
+	c.wait("the priorities to be the same", func() error {
+		missing, more := c.judge.compare(c.row.file, c.theirs.priorities(), c.ours.priorities())
+		if len(missing)+len(more) > 0 {
+			return fmt.Errorf("only keepalived has\n%s\nand only we have\n%s", indented(missing), indented(more))
+		}
+		return nil
+	})
+	c.theirs.heard = len(c.theirs.pipe.lines())
 }
 
 // turn waits until theirs has come to where it stays, having been in a state on the
@@ -104,13 +131,15 @@ const atRest = 4
 func (c *comparison) alike(what string) {
 	c.t.Helper()
 	var missing, more, before []string
-	rest := 0
+	rest, moved := 0, ""
 	for end := time.Now().Add(patience); ; time.Sleep(5 * poll) {
 		theirs, ours := c.theirs.all(false), c.ours.all(false)
 		missing, more = c.judge.compare(c.row.file, theirs, ours)
 		now := slices.Concat(theirs, ours)
+		slices.Sort(now)
 		if rest++; len(missing)+len(more) > 0 || !slices.Equal(before, now) {
 			rest = 0
+			moved = cmp.Diff(before, now)
 		}
 		if before = now; rest >= atRest {
 			theirs, ours = c.theirs.all(true), c.ours.all(true)
@@ -123,5 +152,5 @@ func (c *comparison) alike(what string) {
 			break
 		}
 	}
-	c.t.Errorf("after %s only keepalived has\n%s\nand only we have\n%s", what, indented(missing), indented(more))
+	c.t.Errorf("after %s only keepalived has\n%s\nand only we have\n%s\nthe last to move: %s", what, indented(missing), indented(more), moved)
 }

@@ -1,14 +1,17 @@
 package interop
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -29,13 +32,16 @@ const (
 const toldProgram = `#!/bin/sh
 line="$0"
 for word; do line="$line|$word"; done
-printf '%s\t%s\n' "$line" "$(tr '\0' ' ' </proc/$$/environ)" >>` + callsFile + "\n"
+printf '%s\t%s\n' "$line" "$(tr '\0' '|' </proc/$$/environ)" >>` + callsFile + "\n"
 
 // readerProgram says how it was called, and reads the pipe that it was given.
 const readerProgram = toldProgram + "for pipe; do :; done\nexec cat \"$pipe\" >/dev/null\n"
 
-// checkProgram fails when it is told to.
-const checkProgram = "#!/bin/sh\ntest ! -e \"$0.fails\"\n"
+// checkProgram fails when it is told to, and writes down its environment.
+const checkProgram = `#!/bin/sh
+test -e "$0.env" || { tr '\0' '|' </proc/$$/environ >"$0.$$" && mv "$0.$$" "$0.env"; }
+test ! -e "$0.fails"
+`
 
 // environ is what both programs are started with.
 var environ = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C", "HOME=/", "TMPDIR=" + spyDir, "TEAM=gateways", "IFS=:"}
@@ -49,7 +55,8 @@ type life struct {
 	proc   *lab.Process
 	before state
 	pipe   *pipe
-	heard  int // lines of the pipe until the last turn
+	heard  int      // lines of the pipe until the last turn
+	checks []string // programs that stand in for what vrrp_script names
 }
 
 // newLife makes the node. Two of one row differ in nothing: each has a laboratory of
@@ -103,6 +110,9 @@ func (l *life) files() {
 				line = absolute.ReplaceAllStringFunc(line, func(path string) string {
 					spy := spyDir + "/" + filepath.Base(path)
 					l.must(l.WriteFile(spy, []byte(program), 0o755))
+					if program == checkProgram && !slices.Contains(l.checks, spy) {
+						l.checks = append(l.checks, spy)
+					}
 					return spy
 				})
 			}
@@ -201,7 +211,7 @@ func (l *life) calls() (out []call) {
 		if !ok {
 			continue // a program wrote more than one line of it: it is in the next one
 		}
-		out = append(out, call{words: strings.Split(words, "|"), env: strings.Fields(env)})
+		out = append(out, call{words: strings.Split(words, "|"), env: strings.Split(strings.Trim(env, "|"), "|")})
 	}
 	return out
 }
@@ -225,8 +235,31 @@ func (l *life) told() (lines []string) {
 		n[about]++
 		lines = append(lines, fmt.Sprintf("%s #%d: %s", about, n[about], what))
 	}
+	environments := map[string][][]string{}
 	for _, c := range l.calls() {
 		put("call", c.about(), strings.Join(c.words, "|"))
+		environments[c.words[0]] = append(environments[c.words[0]], c.env)
+	}
+	for _, spy := range l.checks {
+		if env, err := os.ReadFile(l.inside(spy + ".env")); err == nil {
+			environments[spy] = [][]string{strings.Split(strings.Trim(string(env), "|"), "|")}
+		}
+	}
+	for _, program := range slices.Sorted(maps.Keys(environments)) {
+		seen, runs := map[string]int{}, environments[program]
+		for _, env := range runs {
+			for _, v := range env {
+				seen[v]++
+			}
+		}
+		for _, v := range slices.Sorted(maps.Keys(seen)) {
+			n := seen[v]
+			often := "environment"
+			if n < len(runs) {
+				often = "environment at times"
+			}
+			lines = append(lines, fmt.Sprintf("%s of %s: %s", often, program, v))
+		}
 	}
 	for _, e := range l.pipe.lines() {
 		if !pipeBuilt {
@@ -354,4 +387,63 @@ func (p *pipe) lines() (out []entry) {
 func (p *pipe) close() {
 	close(p.stop)
 	<-p.done
+}
+
+// inside is the path of a file of the node.
+func (l *life) inside(file string) string {
+	l.t.Helper()
+	path, err := l.Path(file)
+	l.must(err)
+	return path
+}
+
+// fail has every script of the configuration fail, or no more.
+func (l *life) fail(on bool) {
+	l.t.Helper()
+	for _, spy := range l.checks {
+		if on {
+			l.must(l.WriteFile(spy+".fails", nil, 0o644))
+			continue
+		}
+		l.must(os.Remove(l.inside(spy + ".fails")))
+	}
+}
+
+// found is a condition: every script that an instance tracks has been found to fail, or
+// to be well again, since so much was in the log.
+func (l *life) found(word string, since int) func() error {
+	return func() error {
+		out := l.proc.Output()[since:]
+		for _, name := range l.row.scripts(l.scene) {
+			if !strings.Contains(out, "VRRP_Script("+name+") "+word) {
+				return fmt.Errorf("%s: %s has not %s", l.Name, name, word)
+			}
+		}
+		return nil
+	}
+}
+
+// priorities are what instances have now: they move without a word in a pipe.
+func (l *life) priorities() (lines []string) {
+	l.t.Helper()
+	l.must(os.RemoveAll(l.inside(spyDir + "/keepalived.json")))
+	var list []struct {
+		Data struct {
+			Iname              string
+			Effective_priority int
+			State              int
+		}
+	}
+	l.must(l.proc.Signal(syscall.Signal(36)))
+	l.wait(l.Name+"'s priorities", func() error {
+		text, err := os.ReadFile(l.inside(spyDir + "/keepalived.json"))
+		if err == nil {
+			err = json.Unmarshal(text, &list)
+		}
+		return err
+	})
+	for _, in := range list {
+		lines = append(lines, fmt.Sprintf("priority of %s: %d, %s", in.Data.Iname, in.Data.Effective_priority, exportedStates[in.Data.State]))
+	}
+	return lines
 }
