@@ -83,7 +83,7 @@ func (c *comparison) run() {
 	each(func(l *life) { l.must(l.Link(c.row.cable()).Plug()) })
 	c.turn("a mended cable", "MASTER")
 	if len(c.theirs.checks) > 0 {
-		c.scripts(true, "failed")
+		c.scripts(true, "(?:failed|timed out)")
 		c.scripts(false, "succeeded")
 	}
 	each(func(l *life) { l.must(l.proc.Signal(syscall.SIGHUP)) })
@@ -100,7 +100,7 @@ func (c *comparison) scripts(fail bool, word string) {
 	for _, l := range []*life{c.theirs, c.ours} {
 		since := len(l.proc.Output())
 		l.fail(fail)
-		l.wait("scripts that have "+word, l.found(word, since))
+		l.wait("scripts that are said to have "+word, l.found(word, since))
 	}
 	c.theirs.wait("every script has "+word+": keepalived", c.theirs.settled(c.theirs.heard, ""))
 	c.alike("every script has " + word)

@@ -415,7 +415,7 @@ func (l *life) found(word string, since int) func() error {
 	return func() error {
 		out := l.proc.Output()[since:]
 		for _, name := range l.row.scripts(l.scene) {
-			if !strings.Contains(out, "VRRP_Script("+name+") "+word) {
+			if !pattern(regexp.QuoteMeta("VRRP_Script("+name+") ") + word).Match([]byte(out)) {
 				return fmt.Errorf("%s: %s has not %s", l.Name, name, word)
 			}
 		}

@@ -17,7 +17,9 @@ import (
 )
 
 // mixedRows are the configurations of the corpus that two nodes share.
-var mixedRows = []string{"vrrp", "vrrp.sync", "vrrp.scripts", "vrrp.localcheck", "neutron.conf", "amphora.conf", "vyos.conf", "firewall.conf", "dual.conf", "drain.conf"}
+var mixedRows = []string{"vrrp", "vrrp.sync", "vrrp.scripts", "vrrp.localcheck", "neutron.conf", "amphora.conf", "vyos.conf", "firewall.conf", "dual.conf", "drain.conf",
+	"vrrp.routes", "vrrp.rules", "vrrp.static_ipaddress", "vrrp.lvs_syncd", "track_interface", "conditional_conf", "sample", "SSL_GET", "default",
+	"vyos-servers.conf", "kubernetes.conf", "cloud.conf", "openshift.conf", "servers.conf", "namespace.conf", "everything.conf", "torture.conf"}
 
 // TestMixedPairs: keepalived on one node and we on the other, by one configuration. The
 // priorities are the same, so the one that comes first keeps everything, though the
