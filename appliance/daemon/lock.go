@@ -16,7 +16,7 @@ const (
 )
 
 // ErrRunning tells that an understudy is at work in this network namespace.
-var ErrRunning = errors.New("understudy is already running in this network namespace")
+var ErrRunning = errors.New("understudy is already running in this network namespace, as keepalived or by its own name: one process serves all of its instances; put them into one file, or into namespaces of their own")
 
 // LockElection makes the calling process the election of this network
 // namespace until the returned function is called.
