@@ -19,6 +19,8 @@
 //	vectors6_test.go  the same over IPv6
 //	differential_test.go  two lives by one keepalived.conf, keepalived's and ours: what is in the kernel, what was told
 //	  corpus_test.go      the configurations; state_test.go: what a kernel has; life_test.go: one of the lives
+//	  mixed_test.go       the two on one segment, by one file; mixed_disagree_test.go: by files that differ
+//	  namespaces_test.go  many of ours on one machine
 //	  difference_test.go  what may differ, and why; docs/keepalived.md has it
 //	rules_*_test.go   the rules of RFC 9568 that a packet can show, see docs/conformance.md
 //
