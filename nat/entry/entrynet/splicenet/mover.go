@@ -169,7 +169,7 @@ func unfit(j *Job) splice.Reason {
 	case r.Proto != unix.IPPROTO_TCP || r.Status&session.StatusAssured == 0 || !dnat || snat || r.SeqAdj[0] != session.SeqAdj{} ||
 		adj.OffsetBefore != adj.OffsetAfter || r.Helper != session.Name{}:
 		return splice.Unfit
-	case r.TCP.State == session.TCPEstablished || r.TCP.State == session.TCPFinWait || j.Replay && r.TCP.State == session.TCPCloseWait:
+	case r.TCP.State == session.TCPEstablished || r.TCP.State == session.TCPFinWait || j.Replay && r.TCP.State >= session.TCPCloseWait && r.TCP.State <= session.TCPTimeWait:
 		return splice.None
 	case IsOpen(r.TCP.State):
 		return splice.Closing
@@ -362,6 +362,10 @@ func (m *Mover) settle(s *settled, tell func([]int)) error {
 // exchange has the kernel translate to the new server, and add the offset to its numbers.
 func (m *Mover) exchange(v *moving, offset uint32) error {
 	r := v.record
+	if v.replay && r.TCP.State > session.TCPCloseWait {
+		// The client said its last word twice: the kernel takes that for the server's.
+		r.TCP.State = session.TCPCloseWait
+	}
 	r.ReplySrc, r.ReplySrcPort = session.AddrFrom(v.flow.To.Addr()), v.flow.To.Port()
 	// Before and after are the same, so that the position in between does not matter.
 	r.SeqAdj[1] = session.SeqAdj{OffsetBefore: int32(offset), OffsetAfter: int32(offset)}

@@ -44,6 +44,7 @@ type network struct {
 	notes           *splicenet.Listener
 	mover           *splicenet.Mover
 	kernel          *conntrack.Kernel
+	tried           []splicenet.Job
 	served          [2]atomic.Int32 // requests that reached a server
 }
 

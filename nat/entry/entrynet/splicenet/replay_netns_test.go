@@ -212,7 +212,7 @@ func (n *network) replays(to int, of ...*talker) (out []splicenet.Outcome) {
 	out = n.tries(to, of...)
 	for i, o := range out {
 		if o.Reason != splice.None {
-			n.t.Fatalf("connection %d is refused: %v", i, o.Reason)
+			n.t.Fatalf("connection %d is refused: %v; it was %+v", i, o.Reason, n.tried[i])
 		}
 	}
 	return out
@@ -225,6 +225,7 @@ func (n *network) tries(to int, of ...*talker) []splicenet.Outcome {
 		c := &caller{n: n, from: k.from}
 		jobs = append(jobs, splicenet.Job{Record: c.entry(), To: n.at[to], Replay: true})
 	}
+	n.tried = jobs
 	out, err := n.mover.Move(jobs, func([]int) {})
 	n.must(err)
 	return out
