@@ -84,8 +84,25 @@ func (r *running) answer(line []byte) []byte {
 // replayed is a server that answers each line. One that is not deterministic says something of its
 // own in each answer.
 type replayed struct {
-	bytes  atomic.Int64 // that it heard
 	random bool
+	mu     sync.Mutex
+	conns  []*net.TCPConn
+}
+
+// forgets has a server that is off the network know nothing of its connections when it comes back.
+func (s *replayed) forgets() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for _, c := range s.conns {
+		c.SetLinger(0) // of one that is closed already it cannot be said
+		errs = append(errs, c.Close())
+	}
+	s.conns = nil
+	if err := errors.Join(errs...); err != nil && !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
 }
 
 func (n *network) serveLines(i int, random bool) *replayed {
@@ -102,6 +119,9 @@ func (n *network) serveLines(i int, random bool) *replayed {
 			if err != nil {
 				return
 			}
+			s.mu.Lock()
+			s.conns = append(s.conns, c.(*net.TCPConn))
+			s.mu.Unlock()
 			go s.serve(c)
 		}
 	}()
@@ -113,7 +133,6 @@ func (s *replayed) serve(c net.Conn) {
 	r, state := bufio.NewReader(c), running{}
 	for {
 		line, err := r.ReadBytes('\n')
-		s.bytes.Add(int64(len(line)))
 		if err != nil {
 			if err == io.EOF && len(line) == 0 {
 				c.Write(state.answer([]byte("100 the end")))
@@ -269,14 +288,14 @@ func TestReplayedConnections(t *testing.T) {
 func replayedConnections(t *testing.T, six bool) {
 	n := newNetwork(t, six)
 	n.logs(bytelog.Config{PerConnection: 16 << 20})
-	n.serveLines(0, false)
-	n.serveLines(1, false)
+	servers := [2]*replayed{n.serveLines(0, false), n.serveLines(1, false)}
 	resets := n.watch(n.wan, func(p capture.Packet) bool { return p.Flags&capture.RST != 0 })
 	at := 0
 	// next has the server die at which the connections are, and has them go on at the other one.
 	next := func(of ...*talker) {
 		t.Helper()
 		n.kill(at)
+		n.must(servers[at].forgets())
 		out := n.replays(1-at, of...)
 		worst := splicenet.Outcome{}
 		for _, o := range out {
