@@ -361,7 +361,7 @@ func replayedConnections(t *testing.T, six bool) {
 		for _, k := range talkers[:5] {
 			k.ask(5, 4000)
 		}
-		next(talkers[:5]...)
+		next(talkers...)
 		n.revive(1 - at)
 		talkers[0].ask(3, 100_000)
 	}
