@@ -14,6 +14,7 @@ import (
 
 	"understudy/appliance/doctor"
 	"understudy/appliance/lab"
+	"understudy/appliance/lab/probe"
 )
 
 // ward is a machine that is examined, and another one beside it.
@@ -72,15 +73,7 @@ func (w *ward) peer() (end func()) {
 		l, err = net.Listen("tcp", "10.255.0.2:7788")
 		return err
 	}))
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			c.Close()
-		}
-	}()
+	probe.Accept(l, func(net.Conn) {})
 	w.t.Cleanup(func() { l.Close() })
 	return func() { l.Close() }
 }

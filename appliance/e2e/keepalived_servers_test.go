@@ -212,16 +212,7 @@ func (c *checkedServer) packets(port uint16, answer func([]byte) []byte) {
 
 // talk accepts, and has each connection be spoken to.
 func (c *checkedServer) talk(port uint16, say func(net.Conn)) {
-	l := c.listen(port)
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() { defer conn.Close(); say(conn) }()
-		}
-	}()
+	probe.Accept(c.listen(port), say)
 }
 
 func (c *checkedServer) start() {

@@ -15,6 +15,7 @@ import (
 
 	"understudy/appliance"
 	"understudy/appliance/lab/pair"
+	"understudy/appliance/lab/probe"
 )
 
 // A ping of the way out fails on the active gateway alone: its priority falls
@@ -234,15 +235,7 @@ func (s *scene) listen(port int) (stop func()) {
 		l, err = net.Listen("tcp", fmt.Sprintf("%s:%d", pair.Outside, port))
 		return err
 	}))
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			c.Close()
-		}
-	}()
+	probe.Accept(l, func(net.Conn) {})
 	stop = func() { l.Close() }
 	s.t.Cleanup(stop)
 	return stop

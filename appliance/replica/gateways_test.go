@@ -13,6 +13,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"understudy/appliance/lab"
+	"understudy/appliance/lab/probe"
 	"understudy/appliance/replica"
 	"understudy/nat"
 	"understudy/nat/session"
@@ -235,25 +236,16 @@ func serve(t testing.TB, n *lab.Node, network, addr string) {
 		return
 	}
 	t.Cleanup(func() { l.Close() })
-	go func() {
+	probe.Accept(l, func(c net.Conn) {
+		buf := make([]byte, 1500)
 		for {
-			c, err := l.Accept()
+			n, err := c.Read(buf)
 			if err != nil {
 				return
 			}
-			go func() {
-				defer c.Close()
-				buf := make([]byte, 1500)
-				for {
-					n, err := c.Read(buf)
-					if err != nil {
-						return
-					}
-					c.Write(buf[:n])
-				}
-			}()
+			c.Write(buf[:n])
 		}
-	}()
+	})
 }
 
 // sameFlow finds the record among rs that has the key.

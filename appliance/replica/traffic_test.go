@@ -10,6 +10,7 @@ import (
 	"github.com/google/nftables/expr"
 
 	"understudy/appliance/lab"
+	"understudy/appliance/lab/probe"
 	"understudy/nat/session"
 )
 
@@ -88,15 +89,7 @@ func echo(t *testing.T, n *lab.Node) (tcp, udp string) {
 		return err
 	}))
 	t.Cleanup(func() { l.Close(); u.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() { io.Copy(c, c); c.Close() }()
-		}
-	}()
+	probe.Accept(l, func(c net.Conn) { io.Copy(c, c) })
 	go func() {
 		buf := make([]byte, 1500)
 		for {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"understudy/appliance/lab"
+	"understudy/appliance/lab/probe"
 	"understudy/health"
 	"understudy/nat"
 	"understudy/nat/entry"
@@ -145,27 +146,17 @@ func (n *directLab) serve(six bool, port uint16) {
 			return err
 		}))
 		n.t.Cleanup(func() { l.Close() })
-		go func() {
+		probe.Accept(l, func(c net.Conn) {
+			b := make([]byte, 1)
 			for {
-				c, err := l.Accept()
-				if err != nil {
+				if _, err := io.ReadFull(c, b); err != nil {
 					return
 				}
-				n.t.Cleanup(func() { c.Close() })
-				go func() {
-					b := make([]byte, 1)
-					for {
-						if _, err := io.ReadFull(c, b); err != nil {
-							c.Close()
-							return
-						}
-						if _, err := c.Write([]byte{byte('0' + i)}); err != nil {
-							return
-						}
-					}
-				}()
+				if _, err := c.Write([]byte{byte('0' + i)}); err != nil {
+					return
+				}
 			}
-		}()
+		})
 	}
 }
 

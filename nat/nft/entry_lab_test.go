@@ -12,6 +12,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"understudy/appliance/lab/probe"
 	"understudy/health"
 	"understudy/nat"
 	"understudy/nat/entry"
@@ -101,27 +102,18 @@ func (l *entryLab) serve(six bool, port uint16) {
 			}
 		})
 		l.t.Cleanup(func() { ln.Close() })
-		go func() {
+		probe.Accept(ln, func(c net.Conn) {
+			_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+			b := make([]byte, 1)
 			for {
-				c, err := ln.Accept()
-				if err != nil {
+				if _, err := io.ReadFull(c, b); err != nil {
 					return
 				}
-				go func() {
-					defer c.Close()
-					_ = c.SetDeadline(time.Now().Add(20 * time.Second))
-					b := make([]byte, 1)
-					for {
-						if _, err := io.ReadFull(c, b); err != nil {
-							return
-						}
-						if _, err := c.Write([]byte{byte('0' + i)}); err != nil {
-							return
-						}
-					}
-				}()
+				if _, err := c.Write([]byte{byte('0' + i)}); err != nil {
+					return
+				}
 			}
-		}()
+		})
 	}
 }
 

@@ -26,28 +26,19 @@ func reach(t *testing.T, g *pair.Gateway) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				var to net.Conn
-				err := g.Do(func() (err error) {
-					to, err = net.DialTimeout("tcp", "127.0.0.1:7790", 5*time.Second)
-					return err
-				})
-				if err != nil {
-					return
-				}
-				defer to.Close()
-				go func() { defer to.Close(); io.Copy(to, c) }()
-				io.Copy(c, to)
-			}()
+	probe.Accept(l, func(c net.Conn) {
+		var to net.Conn
+		err := g.Do(func() (err error) {
+			to, err = net.DialTimeout("tcp", "127.0.0.1:7790", 5*time.Second)
+			return err
+		})
+		if err != nil {
+			return
 		}
-	}()
+		defer to.Close()
+		go func() { defer to.Close(); io.Copy(to, c) }()
+		io.Copy(c, to)
+	})
 	return "http://" + l.Addr().String() + "/"
 }
 

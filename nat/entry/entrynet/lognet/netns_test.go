@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"understudy/appliance/lab"
+	"understudy/appliance/lab/probe"
 	"understudy/nat"
 	"understudy/nat/entry"
 	"understudy/nat/entry/entrynet/lognet"
@@ -137,21 +138,12 @@ func (n *network) listen(at netip.AddrPort, words []byte) {
 		return n.server.Do(func() (err error) { l, err = net.Listen("tcp", at.String()); return err }) == nil
 	})
 	n.t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				heard := make(chan struct{})
-				go func() { defer close(heard); io.Copy(io.Discard, c) }()
-				c.Write(words)
-				<-heard
-			}()
-		}
-	}()
+	probe.Accept(l, func(c net.Conn) {
+		heard := make(chan struct{})
+		go func() { defer close(heard); io.Copy(io.Discard, c) }()
+		c.Write(words)
+		<-heard
+	})
 }
 
 func (n *network) dial(to netip.AddrPort) *net.TCPConn {

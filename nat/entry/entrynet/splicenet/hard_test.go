@@ -20,6 +20,7 @@ import (
 
 	"understudy/appliance/lab"
 	"understudy/appliance/lab/capture"
+	"understudy/appliance/lab/probe"
 	"understudy/nat/entry/entrynet/splicenet"
 	"understudy/nat/session"
 	"understudy/nat/splice"
@@ -171,28 +172,19 @@ func (n *network) countLines(i int) {
 	var l net.Listener
 	n.must(n.servers[i].Do(func() (err error) { l, err = net.Listen("tcp", n.at[i].String()); return err }))
 	n.t.Cleanup(func() { l.Close() })
-	go func() {
+	probe.Accept(l, func(c net.Conn) {
+		r := bufio.NewReader(c)
+		heard := 0
 		for {
-			c, err := l.Accept()
+			line, err := r.ReadString('\n')
+			heard += len(line)
 			if err != nil {
+				fmt.Fprintf(c, "%d heard %d\n", i, heard)
 				return
 			}
-			go func() {
-				defer c.Close()
-				r := bufio.NewReader(c)
-				heard := 0
-				for {
-					line, err := r.ReadString('\n')
-					heard += len(line)
-					if err != nil {
-						fmt.Fprintf(c, "%d heard %d\n", i, heard)
-						return
-					}
-					fmt.Fprintf(c, "%d %s", i, line)
-				}
-			}()
+			fmt.Fprintf(c, "%d %s", i, line)
 		}
-	}()
+	})
 }
 
 func (c *caller) line(say, want string) {
