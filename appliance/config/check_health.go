@@ -43,7 +43,7 @@ var kindKeys = map[CheckKind][]string{
 	CheckQuorum: {"checks", "min"},
 }
 
-var httpKeys = []string{"path", "method", "host", "status", "body", "match", "match_not", "digest"}
+var httpKeys = []string{"path", "method", "host", "status", "body", "match", "match_not", "match_from", "match_until", "digest"}
 
 // checkKinds are the kinds, as they are listed to whoever wrote another.
 var checkKinds = []CheckKind{CheckICMP, CheckTCP, CheckHTTP, CheckHTTPS, CheckDNS, CheckUDP, CheckSMTP, CheckFile, CheckProcess, CheckRoute, CheckScript,
@@ -133,7 +133,8 @@ func (c *checker) foreignKeys(path string, raw *rawCheck, kind CheckKind) {
 		"to": raw.To != nil, "prefix": raw.Prefix != nil, "table": raw.Table != nil,
 		"command": raw.Command != nil, "user": raw.User != nil,
 		"method": raw.Method != nil, "host": raw.Host != nil, "status": raw.Status != nil, "body": raw.Body != nil,
-		"match": raw.Match != nil, "match_not": raw.MatchNot != nil, "digest": raw.Digest != nil, "verify": raw.Verify != nil, "server_name": raw.ServerName != nil,
+		"match": raw.Match != nil, "match_not": raw.MatchNot != nil,
+		"match_from": raw.MatchFrom != nil, "match_until": raw.MatchUntil != nil, "digest": raw.Digest != nil, "verify": raw.Verify != nil, "server_name": raw.ServerName != nil,
 		"ca_file": raw.CAFile != nil, "cert_file": raw.CertFile != nil, "key_file": raw.KeyFile != nil,
 		"query": raw.Query != nil, "type": raw.Type != nil, "rcode": raw.RCode != nil, "answers": raw.Answers != nil,
 		"send": raw.Send != nil, "expect": raw.Expect != nil, "silence": raw.Silence != nil, "helo": raw.Helo != nil,

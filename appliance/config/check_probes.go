@@ -64,6 +64,7 @@ func (c *checker) statusCodes(path string, raw []*string) (list []expect.Span) {
 func (c *checker) page(path string, raw *rawCheck, k *Check) {
 	k.Match = c.expression(join(path, "match"), raw.Match)
 	k.MatchNot = c.expression(join(path, "match_not"), raw.MatchNot)
+	c.matchSpan(path, raw, k)
 	if raw.Digest != nil {
 		var err error
 		if k.Digest, err = expect.ParseDigest(*raw.Digest); err != nil {
@@ -79,6 +80,32 @@ func (c *checker) page(path string, raw *rawCheck, k *Check) {
 	}{{"body", raw.Body != nil}, {"match", raw.Match != nil}, {"match_not", raw.MatchNot != nil}, {"digest", raw.Digest != nil}} {
 		if key.is {
 			c.add(join(path, key.name), "the answer to HEAD has no body", `remove it, or write method = "GET"`)
+		}
+	}
+}
+
+// longestPage is how much of a page is read, in octets.
+const longestPage = 1 << 20
+
+// matchSpan reads where a match may begin.
+func (c *checker) matchSpan(path string, raw *rawCheck, k *Check) {
+	k.MatchFrom = c.count(join(path, "match_from"), raw.MatchFrom, 0, 0, longestPage)
+	if raw.MatchUntil != nil {
+		n := c.count(join(path, "match_until"), raw.MatchUntil, 0, 0, longestPage)
+		k.MatchUntil = &n
+		if n < k.MatchFrom && !c.bad(join(path, "match_until")) {
+			c.add(join(path, "match_until"), fmt.Sprintf("%d is before match_from, %d: nothing could match", n, k.MatchFrom), "make it that or more, or remove it")
+		}
+	}
+	if raw.Match != nil || raw.MatchNot != nil {
+		return
+	}
+	for _, key := range []struct {
+		name string
+		is   bool
+	}{{"match_from", raw.MatchFrom != nil}, {"match_until", raw.MatchUntil != nil}} {
+		if key.is {
+			c.add(join(path, key.name), "there is no expression that it would be of", "add match or match_not, or remove it")
 		}
 	}
 }

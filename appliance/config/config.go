@@ -337,7 +337,11 @@ type Check struct {
 	Match  string        // regular expression
 	// MatchNot is one that must not match.
 	MatchNot string
-	Digest   expect.Digest // of the page
+	// MatchFrom and MatchUntil are where in the page a match of either may begin, in octets
+	// from its first one, which is 0; nil: as far as there is a page.
+	MatchFrom  int
+	MatchUntil *int
+	Digest     expect.Digest // of the page
 
 	Verify     bool   // https: who the server is
 	ServerName string // "": of Host, or the target

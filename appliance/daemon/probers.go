@@ -90,7 +90,8 @@ func prober(k config.Check, inherit bool) (probe.Prober, error) {
 }
 
 func page(k config.Check) (probe.Prober, error) {
-	c := probe.HTTPConfig{Endpoint: endpoint(k), Method: k.Method, Path: k.Path, Host: k.Host, Status: k.Status, Body: k.Body, Digest: k.Digest}
+	c := probe.HTTPConfig{Endpoint: endpoint(k), Method: k.Method, Path: k.Path, Host: k.Host, Status: k.Status, Body: k.Body, Digest: k.Digest,
+		Within: probe.Span{From: k.MatchFrom, Until: k.MatchUntil}}
 	for _, e := range []struct {
 		text string
 		into **regexp.Regexp

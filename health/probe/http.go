@@ -34,6 +34,7 @@ type HTTPConfig struct {
 	Body   string        // must be in it
 	Match  *regexp.Regexp
 	Not    *regexp.Regexp // must not match
+	Within Span           // where a match of either begins
 	Digest expect.Digest  // of the whole of it
 }
 
@@ -56,6 +57,8 @@ type HTTP struct {
 	cfg    HTTPConfig
 	scheme string
 	tls    *tls.Config // nil: in the clear
+	match  func(body []byte) bool
+	not    func(body []byte) bool
 }
 
 var _ Prober = (*HTTP)(nil)
@@ -78,6 +81,12 @@ func NewHTTP(cfg HTTPConfig) (*HTTP, error) {
 	}
 	if len(p.cfg.Status) == 0 {
 		p.cfg.Status = []expect.Span{{First: 200, Last: 299}}
+	}
+	if p.match, err = cfg.Within.finder(cfg.Match); err != nil {
+		return nil, fmt.Errorf("%s: %w", p.scheme, err)
+	}
+	if p.not, err = cfg.Within.finder(cfg.Not); err != nil {
+		return nil, fmt.Errorf("%s: %w", p.scheme, err)
 	}
 	if cfg.TLS != nil {
 		if p.tls, err = p.certificates(); err != nil {
@@ -218,10 +227,10 @@ func (p *HTTP) judge(body []byte, long bool) error {
 	switch c := &p.cfg; {
 	case c.Body != "" && !bytes.Contains(body, []byte(c.Body)):
 		return fmt.Errorf("%.40q is not in its body", c.Body)
-	case c.Match != nil && !c.Match.Match(body):
-		return fmt.Errorf("its body does not match %.40q", c.Match)
-	case c.Not != nil && c.Not.Match(body):
-		return fmt.Errorf("its body matches %.40q", c.Not)
+	case c.Match != nil && !p.match(body):
+		return fmt.Errorf("its body does not match %.40q%v", c.Match, c.Within)
+	case c.Not != nil && p.not(body):
+		return fmt.Errorf("its body matches %.40q%v", c.Not, c.Within)
 	case c.Digest.Sum == "":
 	case long:
 		return fmt.Errorf("its body is longer than %d bytes", maxBody)

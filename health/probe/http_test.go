@@ -85,6 +85,7 @@ func TestHTTP(t *testing.T) {
 	n := newNetwork(t)
 	serveHTTP(t, n.b, ":80", &http.Server{Handler: pages()})
 	const at = "10.1.0.2:80"
+	thirteen := 13
 	for _, tt := range []struct {
 		name string
 		cfg  probe.HTTPConfig
@@ -110,6 +111,10 @@ func TestHTTP(t *testing.T) {
 		{"one that is not in it", probe.HTTPConfig{Not: regexp.MustCompile(`error`)}, ""},
 		{"one that should not be", probe.HTTPConfig{Not: regexp.MustCompile(`ready$`)}, `its body matches "ready$"`},
 		{"another", probe.HTTPConfig{Match: regexp.MustCompile(`^ready`)}, `its body does not match "^ready"`},
+		{"a pattern, further on", probe.HTTPConfig{Match: regexp.MustCompile(`1.*ready`), Within: probe.Span{From: 5}}, ""},
+		{"one that is before that", probe.HTTPConfig{Match: regexp.MustCompile(`GET.*ready`), Within: probe.Span{From: 1}}, `its body does not match "GET.*ready" from octet 1 on`},
+		{"one that should not be, further on", probe.HTTPConfig{Not: regexp.MustCompile(`GET|ready`), Within: probe.Span{From: 1, Until: &thirteen}}, `its body matches "GET|ready" in octets 1 to 13`},
+		{"one that is behind that", probe.HTTPConfig{Not: regexp.MustCompile(`ready`), Within: probe.Span{Until: new(int)}}, ""},
 		{"sha256", probe.HTTPConfig{Digest: digestOf("sha256", "GET 10.1.0.2 ready")}, ""},
 		{"md5", probe.HTTPConfig{Digest: digestOf("md5", "GET 10.1.0.2 ready")}, ""},
 		{"another digest", probe.HTTPConfig{Digest: digestOf("md5", "GET 10.1.0.2 steady")}, "its body has another digest, " + digestOf("md5", "GET 10.1.0.2 ready").String()},

@@ -18,6 +18,7 @@ const (
 	defaultRetry   = time.Second
 	webRetry       = 3 * time.Second // of HTTP_GET and SSL_GET
 	mostSent       = 1200            // octets in a datagram
+	mostRead       = 1 << 20         // octets of a page
 )
 
 // serverChecks makes [[check]] of what is checked of a server, and returns the one that
@@ -346,6 +347,7 @@ func (p *probing) expression(t *Table, url []Option) bool {
 	}
 	text := o.arg(0)
 	flags := ""
+	from, until := p.offsets(url)
 	if options := optionOf(url, "regex_options"); options.set() {
 		for _, w := range options.Args {
 			switch w {
@@ -358,7 +360,12 @@ func (p *probing) expression(t *Table, url []Option) bool {
 			case "ungreedy":
 				flags += "U"
 			case "anchored":
-				text = `\A(?:` + text + ")"
+				// Then it matches where the looking begins.
+				if from.n == 0 {
+					text = `\A(?:` + text + ")"
+				} else if until.n < 0 || until.n > from.n {
+					until = from
+				}
 			case "utf", "no_auto_capture", "firstline":
 			default:
 				p.c.say(options.At, Warning, "regex_options: not carried over: %s", w)
@@ -367,11 +374,6 @@ func (p *probing) expression(t *Table, url []Option) bool {
 	}
 	if flags != "" {
 		text = "(?" + flags + ")" + text
-	}
-	for _, w := range []string{"regex_min_offset", "regex_max_offset"} {
-		if x := optionOf(url, w); x.set() {
-			p.c.say(x.At, Warning, "%s: not carried over: the expression may match anywhere", w)
-		}
 	}
 	if _, err := regexp.Compile(text); err != nil {
 		p.c.say(o.At, Fault, "regex '%s' is not carried over: %v; expressions are those of RE2, without lookaround and backreferences, and nothing checks the page by this one", o.arg(0), err)
@@ -382,7 +384,45 @@ func (p *probing) expression(t *Table, url []Option) bool {
 		key = "match_not"
 	}
 	t.set(key, text, o.origin())
+	if from.n > 0 {
+		t.set("match_from", from.n, from.Origin)
+	}
+	if until.n >= 0 {
+		t.set("match_until", until.n, until.Origin)
+	}
 	return true
+}
+
+// offset is one in a page, in octets.
+type offset struct {
+	n int // -1: none is written
+	Origin
+}
+
+// offsets are where a match may begin: at the earliest, and at the latest.
+func (p *probing) offsets(url []Option) (from, until offset) {
+	read := func(word string, def int) offset {
+		o := optionOf(url, word)
+		if !o.set() {
+			return offset{n: def}
+		}
+		n, err := strconv.Atoi(o.arg(0))
+		switch {
+		case err != nil || n < 0:
+			p.c.say(o.At, Fault, "Invalid %s %s specified", word, o.arg(0))
+			return offset{n: def}
+		case n > mostRead:
+			p.c.say(o.At, Warning, "%s: %d is cut to %d: no more is read of a page", word, n, mostRead)
+			n = mostRead
+		}
+		return offset{n, o.origin()}
+	}
+	from, until = read("regex_min_offset", 0), read("regex_max_offset", -1)
+	if until.n >= 0 && until.n < from.n {
+		p.c.say(from.Place, Warning, "regex_min_offset %d is behind regex_max_offset %d - ignoring", from.n, until.n)
+		return offset{}, offset{n: -1}
+	}
+	return from, until
 }
 
 // certificate is ours, for servers that ask for one: of the block SSL.

@@ -32,3 +32,50 @@ func TestRefusedServers(t *testing.T) {
 		}
 	}
 }
+
+// TestPageOffsets: where an expression may match is carried over; what is anchored matches
+// where the looking begins.
+func TestPageOffsets(t *testing.T) {
+	for _, row := range []struct{ url, want, said string }{
+		{"regex ready", `match = "ready"`, ""},
+		{"regex ready\nregex_min_offset 5", `match = "ready"; match_from = 5`, ""},
+		{"regex ready\nregex_max_offset 0", `match = "ready"; match_until = 0`, ""},
+		{"regex ready\nregex_no_match\nregex_min_offset 5\nregex_max_offset 9", `match_not = "ready"; match_from = 5; match_until = 9`, ""},
+		{"regex ready\nregex_min_offset 9\nregex_max_offset 5", `match = "ready"`, "Line 12) regex_min_offset 9 is behind regex_max_offset 5 - ignoring"},
+		{"regex ready\nregex_max_offset 5000000", `match = "ready"; match_until = 1048576`, "Line 12) regex_max_offset: 5000000 is cut to 1048576"},
+		{"regex ready\nregex_min_offset soon", `match = "ready"`, "Line 12) Invalid regex_min_offset soon specified"},
+		{"regex ready\nregex_options anchored", `match = "\\A(?:ready)"`, ""},
+		{"regex ready\nregex_options anchored\nregex_min_offset 5", `match = "ready"; match_from = 5; match_until = 5`, ""},
+		{"regex ready\nregex_options anchored\nregex_min_offset 5\nregex_max_offset 9", `match = "ready"; match_from = 5; match_until = 5`, ""},
+	} {
+		out, said := converted(t, "virtual_server 10.0.0.1 80 {\nprotocol TCP\nreal_server 10.0.1.1 80 {\nHTTP_GET {\nurl {\n"+row.url+"\n}\n}\n}\n}\n")
+		if got := keysOf(out, "match"); got != row.want || !strings.Contains(said, row.said) || row.said == "" && said != "" {
+			t.Errorf("%q: %s, want %s; said %q, want %q", row.url, got, row.want, said, row.said)
+		}
+	}
+}
+
+// converted is the TOML of virtual servers, and what is said of them; they begin at line 6.
+func converted(t *testing.T, servers string) (toml, said string) {
+	t.Helper()
+	f, list := Parse("x.conf", []byte("vrrp_instance a {\n interface eth0\n virtual_router_id 1\n virtual_ipaddress { 10.0.0.1/24 }\n}\n"+servers), World{})
+	doc, more := Convert(f, Options{}, World{})
+	for _, m := range append(list, more...) {
+		if m.Level > Note {
+			said += m.String() + "\n"
+		}
+	}
+	return doc.TOML(), said
+}
+
+// keysOf are the lines of a document whose key begins so, without their origin.
+func keysOf(toml, prefix string) string {
+	var out []string
+	for line := range strings.Lines(toml) {
+		if strings.HasPrefix(line, prefix) {
+			line, _, _ = strings.Cut(line, "  #")
+			out = append(out, strings.TrimSpace(line))
+		}
+	}
+	return strings.Join(out, "; ")
+}
