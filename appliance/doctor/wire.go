@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"net"
 	"net/netip"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	"github.com/mdlayher/packet"
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"understudy/appliance"
@@ -179,143 +177,4 @@ func listen(ctx context.Context, name string, family uint8, wait time.Duration) 
 		s.heard = out[i].heard + 1
 		out[i] = s // as it was heard last
 	}
-}
-
-// probeMAC is of nobody: locally administered. The virtual MAC itself must not be used, for switches would
-// send to us what is for the active node.
-var probeMAC = net.HardwareAddr{0x02, 0x75, 0x73, 0x00, 0x00, 0x01}
-
-// macs: whether frames with another MAC than the interface's get out, and answers back, which
-// hypervisors and switches with port security forbid. A neighbour is asked by ARP, once in our own name
-// to see that it answers at all, and once in that of another MAC. Its cache is
-// left alone: the question names no address of ours (a probe, RFC 5227).
-func (x *exam) macs(ctx context.Context) (out []Finding) {
-	names, routers := x.interfaces()
-	for _, name := range names {
-		if !slices.ContainsFunc(routers[name], func(r config.Router) bool { return r.MAC == config.MACVirtual && r.Family == 4 }) {
-			continue
-		}
-		f := Finding{Severity: Unknown, Subject: name, Fix: "try a failover while somebody pings; or use mac = \"interface\""}
-		switch who, own, foreign, err := askNeighbour(ctx, name, x.candidates(name, routers[name])); {
-		case err != nil:
-			f.Text = "whether other MACs are let through cannot be tried: " + err.Error()
-		case !own:
-			f.Text = "whether other MACs are let through cannot be tried: no neighbour answers"
-		case foreign:
-			f = Finding{Severity: OK, Subject: name, Text: "frames with another MAC than the interface's get through", Evidence: []string{who.String() + " has answered to both"}}
-		default:
-			f = Finding{Severity: Error, Subject: name, Text: "frames with another MAC than the interface's do not get through: mac = \"virtual\" cannot work here", Evidence: []string{who.String() + " has answered to the interface's own MAC, and not to " + probeMAC.String()},
-				Fix: "mac = \"interface\"; or allow it: VMware: promiscuous mode, MAC address changes and forged transmits; Hyper-V: MAC address spoofing; libvirt: no clean-traffic filter; switches: port security"}
-		}
-		out = append(out, f)
-	}
-	return out
-}
-
-// candidates are addresses that somebody could have on an interface.
-func (x *exam) candidates(name string, routers []config.Router) (out []netip.Addr) {
-	add := func(a netip.Addr) {
-		if a = a.Unmap(); a.Is4() && !slices.Contains(out, a) && interfaceOf(a) == "" {
-			out = append(out, a)
-		}
-	}
-	index := indexOf(name)
-	if all, err := netlink.NeighList(index, netlink.FAMILY_V4); err == nil {
-		for _, n := range all {
-			if a, ok := netip.AddrFromSlice(n.IP); ok && n.State&(netlink.NUD_REACHABLE|netlink.NUD_STALE|netlink.NUD_DELAY|netlink.NUD_PERMANENT) != 0 {
-				add(a)
-			}
-		}
-	}
-	if all, err := netlink.RouteList(nil, netlink.FAMILY_V4); err == nil {
-		for _, r := range all {
-			if a, ok := netip.AddrFromSlice(r.Gw); ok && r.LinkIndex == index {
-				add(a)
-			}
-		}
-	}
-	for _, r := range routers {
-		for _, a := range r.Unicast {
-			add(a)
-		}
-		for _, p := range r.Held() {
-			add(p.Addr())
-		}
-	}
-	return out[:min(len(out), 16)]
-}
-
-// Patience with a neighbour.
-const (
-	arpTries = 3
-	arpWait  = 300 * time.Millisecond
-)
-
-// askNeighbour finds one of the candidates that answers, and asks it again as somebody else.
-func askNeighbour(ctx context.Context, name string, candidates []netip.Addr) (who netip.Addr, own, foreign bool, err error) {
-	ifi, err := net.InterfaceByName(name)
-	if err != nil {
-		return who, false, false, err
-	}
-	c, err := packet.Listen(ifi, packet.Raw, unix.ETH_P_ARP, nil)
-	if err != nil {
-		return who, false, false, err
-	}
-	defer c.Close()
-	if err := c.SetPromiscuous(true); err != nil { // or the answer to the other MAC is not for us
-		return who, false, false, err
-	}
-	for range arpTries {
-		for _, a := range candidates {
-			if err := ask(c, ifi.HardwareAddr, a); err != nil {
-				return who, false, false, err
-			}
-		}
-		if who, own = answers(ctx, c, ifi.HardwareAddr, candidates); own {
-			break
-		}
-	}
-	if !own {
-		return who, false, false, nil
-	}
-	for range arpTries {
-		if err := ask(c, probeMAC, who); err != nil {
-			return who, true, false, err
-		}
-		if _, foreign = answers(ctx, c, probeMAC, []netip.Addr{who}); foreign {
-			break
-		}
-	}
-	return who, true, foreign, nil
-}
-
-// ask sends an ARP probe in the name of a MAC.
-func ask(c *packet.Conn, from net.HardwareAddr, a netip.Addr) error {
-	broadcast := net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
-	b := append(slices.Clone(broadcast), from...)
-	b = binary.BigEndian.AppendUint16(b, unix.ETH_P_ARP)
-	b = append(b, 0, 1, 8, 0, 6, 4, 0, 1)
-	b = append(append(b, from...), 0, 0, 0, 0)
-	b = append(append(b, 0, 0, 0, 0, 0, 0), a.AsSlice()...)
-	_, err := c.WriteTo(b, &packet.Addr{HardwareAddr: broadcast})
-	return err
-}
-
-// answers waits for the answer of one of those to a MAC.
-func answers(ctx context.Context, c *packet.Conn, to net.HardwareAddr, of []netip.Addr) (netip.Addr, bool) {
-	c.SetReadDeadline(time.Now().Add(arpWait))
-	b := make([]byte, 256)
-	for ctx.Err() == nil {
-		n, _, err := c.ReadFrom(b)
-		if err != nil {
-			return netip.Addr{}, false
-		}
-		if n < 42 || binary.BigEndian.Uint16(b[20:]) != 2 || !slices.Equal(b[:6], []byte(to)) {
-			continue
-		}
-		if a, _ := netip.AddrFromSlice(b[28:32]); slices.Contains(of, a) {
-			return a, true
-		}
-	}
-	return netip.Addr{}, false
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -275,6 +276,31 @@ func TestDoctor(t *testing.T) {
 				t.Errorf("exit code %d, want %d: %+v", code, want, r.Findings)
 			}
 		})
+	}
+}
+
+// Where no neighbour speaks IPv4, one is asked about other MACs by neighbour discovery.
+func TestDoctorAsksAboutMACsByIPv6(t *testing.T) {
+	w := newWard(t)
+	w.peer()
+	config := strings.Replace(wardConfig, `"10.0.0.1/24"`, `"fe80::1/64", "2001:db8::1/64"`, 1)
+	w.must(w.far.AddAddr(netip.MustParsePrefix("2001:db8::1/64"))) // whoever is active
+	filter := `table netdev f { chain c { type filter hook ingress device lan0 priority 0; ether type arp drop%s; } }`
+	end := w.nft(w.other, fmt.Sprintf(filter, ""))
+	for give := time.Now().Add(patience); ; { // the address is tried for a moment before it is used
+		r, _ := w.examine(config)
+		if ok := about(r, "mac", doctor.OK); len(ok) == 1 && slices.Contains(ok[0].Evidence, "2001:db8::1 has answered to both") {
+			break
+		}
+		if time.Now().After(give) {
+			t.Fatalf("found %+v", r.Findings)
+		}
+	}
+	end()
+	w.nft(w.other, fmt.Sprintf(filter, "; ether saddr != "+w.lan.MAC.String()+" drop"))
+	r, _ := w.examine(config)
+	if bad := about(r, "mac", doctor.Error); len(bad) != 1 || !strings.Contains(bad[0].Text, `mac = "virtual" cannot work here`) {
+		t.Errorf("a hypervisor that filters MACs: %+v", r.Findings)
 	}
 }
 
