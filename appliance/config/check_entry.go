@@ -64,6 +64,7 @@ func (c *checker) entry(path string, raw *rawEntry) Entry {
 	c.likeServers(path, &e)
 	c.replayable(path, raw, &e)
 	e.Persist = c.between(join(path, "persist"), raw.Persist, minPersist, maxPersist, "5m")
+	c.persistPrefix(path, raw, &e)
 	e.SlowStart = c.between(join(path, "slow_start"), raw.SlowStart, minSlowStart, maxSlowStart, "30s")
 	c.entryQuorum(path, raw, &e)
 	e.Notify = c.entryNotify(join(path, "notify"), raw.Notify, &e)
@@ -244,6 +245,21 @@ func (c *checker) between(path string, v *string, least, most time.Duration, lik
 		return 0
 	}
 	return *d
+}
+
+// persistPrefix reads by what prefix clients are remembered.
+func (c *checker) persistPrefix(path string, raw *rawEntry, e *Entry) {
+	if raw.Prefix == nil {
+		return
+	}
+	most := 32
+	if e.Six() {
+		most = 128
+	}
+	e.PersistPrefix = c.count(join(path, "persist_prefix"), raw.Prefix, 0, 1, most)
+	if raw.Persist == nil {
+		c.add(join(path, "persist_prefix"), "there is no persist that it would be of", "add persist, or remove it")
+	}
 }
 
 func (c *checker) entryQuorum(path string, raw *rawEntry, e *Entry) {

@@ -68,6 +68,9 @@ func (e Entry) agreed(with string) string {
 	}
 	if e.Persist > 0 {
 		line += " kept " + e.Persist.String()
+		if e.PersistPrefix > 0 {
+			line += fmt.Sprintf(" by /%d", e.PersistPrefix)
+		}
 	}
 	return line
 }

@@ -140,4 +140,8 @@ func TestEntriesAgree(t *testing.T) {
 	if two := parse(t, "two", twoRouters+base+"slow_start=\"10s\"\non_failure=\"keep\""); two.Hash() != one.Hash() {
 		t.Error("each node has its own slow start")
 	}
+	kept := parse(t, "one", twoRouters+base+"persist=\"1m\"")
+	if two := parse(t, "two", twoRouters+base+"persist=\"1m\"\npersist_prefix=24"); two.Hash() == kept.Hash() || two.Mappings.Entries[0].PersistPrefix != 24 {
+		t.Error("a prefix: the nodes agree")
+	}
 }

@@ -227,6 +227,7 @@ type (
 		OnFailure  *string      `toml:"on_failure" like:"\"reset\""`
 		Move       *string      `toml:"move" like:"\"lazy\""`
 		Persist    *string      `toml:"persist" like:"\"5m\""`
+		Prefix     *int64       `toml:"persist_prefix" like:"24"`
 		Quorum     *int64       `toml:"quorum" like:"2"`
 		Hysteresis *int64       `toml:"hysteresis" like:"1"`
 		SlowStart  *string      `toml:"slow_start" like:"\"30s\""`

@@ -96,6 +96,14 @@ func check(c *Config) (out []Problem) {
 			add("on_failure", "move tells servers by address and port, and they have no port; write it with all of them")
 		}
 	}
+	if bits := like.Addr().BitLen(); c.PersistPrefix != 0 {
+		switch {
+		case c.Persist == 0:
+			add("persist_prefix", "there is no persist that it would be of; add it, or remove this")
+		case c.PersistPrefix < 0 || c.PersistPrefix > bits:
+			add("persist_prefix", "%d is no length of a prefix; want 1 to %d", c.PersistPrefix, bits)
+		}
+	}
 	if c.Spare.IsValid() {
 		alike("spare", c.Spare)
 		if seen[c.Spare] {

@@ -24,6 +24,9 @@ type Config struct {
 	// Persist: a client's new flows go to the server of its last one, until there has
 	// been none for so long. 0: each flow is steered anew.
 	Persist time.Duration
+	// PersistPrefix is the length of the prefix whose clients count as one for Persist. 0:
+	// each client by itself.
+	PersistPrefix int
 	// Quorum is the weight of the servers that are there from which on they count as
 	// enough: it is lost below Quorum-Hysteresis, and there again at Quorum+Hysteresis.
 	// 0: one server is enough.

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"understudy/nat"
 )
@@ -55,6 +56,9 @@ func TestCheckNames(t *testing.T) {
 				c.Servers[i].Address = netip.AddrPortFrom(netip.MustParseAddr("2001:db8:1::1").Next(), uint16(80+i))
 			}
 		}, ""},
+		{"OK: a prefix", func(c *Config) { c.Persist, c.PersistPrefix = time.Minute, 24 }, ""},
+		{"bad prefix", func(c *Config) { c.Persist, c.PersistPrefix = time.Minute, 33 }, "persist_prefix: 33 is no length"},
+		{"bad: a prefix of nothing", func(c *Config) { c.PersistPrefix = 24 }, "persist_prefix: there is no persist"},
 		{"bad quorum", func(c *Config) { c.Quorum, c.Hysteresis = 2, 1 }, "never be reached"},
 		{"bad hysteresis", func(c *Config) { c.Hysteresis = -1 }, "less than nothing"},
 	} {

@@ -48,6 +48,9 @@ func servicesOf(p entry.Point) ([]service, error) {
 	if p.Persist > 0 {
 		one.Flags |= ipvs.ServicePersistent
 		one.Timeout = uint32(p.Persist / time.Second)
+		if p.PersistPrefix > 0 {
+			one.Netmask = netmask.MaskFrom(p.PersistPrefix, p.Servers[0].Addr().BitLen())
+		}
 	}
 	one.to = destinations(p, one.Family)
 	if !p.Match.Address.IsValid() {

@@ -124,7 +124,7 @@ func (t *Table) bring(s service, was ipvs.Service, there bool) (changed bool, er
 			return fail(err)
 		}
 		changed = true
-	case was.Scheduler != s.Scheduler || was.Flags&^ipvs.ServiceHashed != s.Flags || was.Timeout != s.Timeout && s.Flags&ipvs.ServicePersistent != 0:
+	case was.Scheduler != s.Scheduler || was.Flags&^ipvs.ServiceHashed != s.Flags || (was.Timeout != s.Timeout || was.Netmask != s.Netmask) && s.Flags&ipvs.ServicePersistent != 0:
 		if err := t.client.UpdateService(s.Service); err != nil {
 			return fail(err)
 		}

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cloudflare/ipvs/netmask"
+
 	"understudy/nat"
 	"understudy/nat/entry"
 )
@@ -38,6 +40,13 @@ func TestServices(t *testing.T) {
 	}
 	if list, err := servicesOf(point(entry.ConsistentHash, 1, 0).Point()); err != nil || list[0].Scheduler != "mh" {
 		t.Errorf("%v (%v)", list, err)
+	}
+	for prefix, want := range map[int]netmask.Mask{0: netmask.MaskFrom(32, 32), 20: netmask.MaskFrom(20, 32)} {
+		p := point(entry.Primary, 1, time.Minute).Point()
+		p.PersistPrefix = prefix
+		if list, err := servicesOf(p); err != nil || list[0].Netmask != want || list[0].Timeout != 60 {
+			t.Errorf("clients of a /%d: %v (%v)", prefix, list, err)
+		}
 	}
 	if _, err := servicesOf(point(entry.Primary, mostPorts+1, 0).Point()); err == nil {
 		t.Error("a range that is too long is taken")

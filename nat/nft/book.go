@@ -99,7 +99,7 @@ func (b *book) turn(points []entry.Point) error {
 	t := &transaction{c: c, table: b.table}
 	for _, p := range points {
 		old, ok := b.have[p.Name]
-		if !ok || old.Match != p.Match || old.Persist != p.Persist || !slices.Equal(old.Servers, p.Servers) {
+		if !ok || old.Match != p.Match || old.Persist != p.Persist || old.PersistPrefix != p.PersistPrefix || !slices.Equal(old.Servers, p.Servers) {
 			return fmt.Errorf("entry %s is another one", p.Name)
 		}
 		if err := t.resteer(b.one(old), b.one(p)); err != nil {

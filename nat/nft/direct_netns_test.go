@@ -211,6 +211,74 @@ func TestDirectPersist(t *testing.T) {
 	})
 }
 
+// Clients of one prefix stay with one server, and a node that has never heard of them hands
+// them to the same one.
+func TestDirectPersistPrefix(t *testing.T) {
+	n := newDirectLab(t)
+	n.families(func(six bool) {
+		prefix, clients := 24, []string{"192.0.2.9", "192.0.2.77", "192.0.2.254"}
+		if six {
+			prefix, clients = 64, []string{"2001:db8:9::9", "2001:db8:9::77", "2001:db8:9:0:ffff::1"}
+		}
+		for _, c := range clients[1:] {
+			n.must(n.client.Link("eth0").AddAddr(netip.PrefixFrom(netip.MustParseAddr(c), prefix)))
+		}
+		s := direct(six, entry.RoundRobin, func(c *entry.Config) { c.Persist, c.PersistPrefix = time.Minute, prefix })
+		n.apply(s)
+		var conns []net.Conn
+		together := func(when string) int {
+			t.Helper()
+			first := -1
+			for _, from := range clients {
+				c, err := n.call(netip.MustParseAddr(from), vipOf(s))
+				n.must(err)
+				conns = append(conns, c)
+				switch got := n.ask(c); {
+				case first < 0:
+					first = got
+				case got != first:
+					t.Errorf("six %v, %s: %s is with server %d, %s with %d", six, when, clients[0], first, from, got)
+				}
+			}
+			return first
+		}
+		first := together("at first")
+		if slots := s.Table().Slots; first != int(slots[entry.SlotOf(s.Point().Client(netip.MustParseAddr(clients[2])), len(slots))]) {
+			t.Errorf("six %v: with server %d; another node would say another one", six, first)
+		}
+		n.is(s, first, health.Down)
+		second := together("after their server died")
+		n.is(s, first, health.Up)
+		if third := together("when it was back"); second == first || third != second {
+			t.Errorf("six %v: with server %d, then %d, then %d", six, first, second, third)
+		}
+		// A connection is known by the client's whole address.
+		flows, err := n.d.Flows("web")
+		n.must(err)
+		known := map[netip.Addr]int{}
+		for _, w := range flows {
+			known[w.Client.Addr()]++
+		}
+		for _, c := range clients {
+			if got := known[netip.MustParseAddr(c)]; got < 3 {
+				t.Errorf("six %v: %d flows of %s are known, want 3 or more", six, got, c)
+			}
+		}
+		for _, c := range conns[len(clients):] {
+			if got := n.ask(c); got != second {
+				t.Errorf("six %v: a connection to server %d is with server %d", six, second, got)
+			}
+		}
+		for server := range directServers {
+			n.must(n.d.Remember("web", []nft.Remembered{{Client: netip.MustParseAddr(clients[1]), Server: server}}))
+			if got := together("when it was told"); got != server {
+				t.Errorf("six %v: with server %d, was told %d", six, got, server)
+			}
+		}
+		n.apply()
+	})
+}
+
 // What nobody serves is refused; by a mark; a range of ports.
 func TestDirectOffers(t *testing.T) {
 	n := newDirectLab(t)
@@ -278,8 +346,12 @@ func TestDirectTables(t *testing.T) {
 	}
 	six := direct(true, entry.Primary, func(c *entry.Config) { c.Name = "six" })
 	for _, steer := range entry.Steers() {
-		for _, persist := range []time.Duration{0, time.Minute} {
-			s := direct(false, steer, func(c *entry.Config) { c.Persist = persist })
+		for _, persist := range []time.Duration{0, time.Minute, time.Hour} {
+			s := direct(false, steer, func(c *entry.Config) {
+				if c.Persist = persist; persist > time.Minute {
+					c.PersistPrefix = 20
+				}
+			})
 			n.apply(s, six)
 			nftLists(t, n.gateway.Do)
 			for _, step := range []struct {

@@ -171,7 +171,7 @@ func (f family) directRules(p entry.Point) (out []rule) {
 	read, hand, tcp := legible(got, num), f.handOver(), protocol(protoTCP)
 
 	if !p.Match.Address.IsValid() && p.Serves() {
-		out = append(out, say("without ports: by client of "+f.slotText(p), do(l4proto(0), differ(0, unix.IPPROTO_TCP), differ(0, unix.IPPROTO_UDP), differ(0, unix.IPPROTO_SCTP)),
+		out = append(out, say("without ports: by "+clientText(p)+" of "+f.slotText(p), do(l4proto(0), differ(0, unix.IPPROTO_TCP), differ(0, unix.IPPROTO_UDP), differ(0, unix.IPPROTO_SCTP)),
 			do(&expr.Immediate{Register: word(got - 1), Data: []byte(number(0))}), f.hashed(p, f.words()), do(asked(mapSlots, p, got, got)), read, server, hand))
 	}
 	out = append(out,
@@ -184,18 +184,23 @@ func (f family) directRules(p entry.Point) (out []rule) {
 		return append(out, say("nobody serves: tcp", tcp, do(count(counterNobody), tcpReset())),
 			say("nobody serves: all else", do(count(counterNobody), f.portUnreachable())))
 	}
-	what := fmt.Sprintf("by %s of %s", map[bool]string{false: "flow", true: "client"}[f.slotByClient(p)], f.slotText(p))
+	what := fmt.Sprintf("by %s of %s", map[bool]string{false: "flow", true: clientText(p)}[f.slotByClient(p)], f.slotText(p))
 	slot := slices.Concat(f.flow(), f.directSlot(p), do(asked(mapSlots, p, got, got)), read)
 	if !p.Table.Remember {
 		return append(out, say(what, slot, anew(directYoung), server, hand), say(what+", not noted", slot, server, hand))
 	}
-	kept := slices.Concat(f.flow(), do(asked(mapKept, p, 0, got)), read)
+	// A client that is remembered by its prefix is the beginning of no flow's key.
+	var client, flow []expr.Any
+	if p.PersistPrefix > 0 {
+		client, flow = f.client(p), f.flow()
+	}
+	kept := slices.Concat(f.flow(), client, do(asked(mapKept, p, 0, got)), read)
 	keep := note(mapKept, unix.NFT_DYNSET_OP_UPDATE, 0)
 	return append(out,
-		say("where its client is", kept, do(keep), anew(directYoung), server, hand),
-		say("where its client is, not noted", kept, server, hand),
-		say(what+", remembered", slot, do(note(mapKept, nftDynsetDelete, 0), keep), anew(directYoung), server, hand),
-		say(what+", not remembered", slot, anew(directYoung), server, hand),
+		say("where its "+clientText(p)+" is", kept, do(keep), flow, anew(directYoung), server, hand),
+		say("where its "+clientText(p)+" is, not noted", kept, server, hand),
+		say(what+", remembered", slot, client, do(note(mapKept, nftDynsetDelete, 0), keep), flow, anew(directYoung), server, hand),
+		say(what+", not remembered", slot, flow, anew(directYoung), server, hand),
 		say(what+", not noted", slot, server, hand))
 }
 
@@ -230,7 +235,7 @@ func (f family) hashed(p entry.Point, words uint32) []expr.Any {
 	}
 	hash := &expr.Hash{SourceRegister: word(0), DestRegister: word(n), Length: 4 * words, Modulus: size, Seed: entry.ClientSeed, Type: expr.HashTypeJenkins}
 	if words == f.words() {
-		return do(f.saddr(0), hash)
+		return append(f.client(p), hash)
 	}
 	return do(hash)
 }
@@ -282,7 +287,7 @@ func (f family) errorsOf(p entry.Point) []rule {
 	if f.slotByClient(p) && len(p.Table.Slots) > 1 {
 		slot = slot[1:] // the client is where the error's packet went, not who tells of it
 	}
-	return append(out, say("to the server of "+f.slotText(p)+map[bool]string{false: " by flow", true: " by client"}[f.slotByClient(p)],
+	return append(out, say("to the server of "+f.slotText(p)+map[bool]string{false: " by flow", true: " by " + clientText(p)}[f.slotByClient(p)],
 		flow, slot, do(asked(mapSlots, p, got, got)), legible(got, num), do(asked(mapServers, p, num, at)), f.handOver()))
 }
 

@@ -199,9 +199,12 @@ func (t *transaction) remember(kept *nftables.Set, p entry.Point, clients []Reme
 	t.c.FlushSet(kept)
 	elements, seen := make([]element, 0, len(clients)), map[netip.Addr]bool{}
 	for _, r := range clients[:min(len(clients), keptClients)] {
-		if r.Client.Is6() == p.Six && !seen[r.Client] {
-			seen[r.Client] = true
-			elements = append(elements, element{key: addressKey(r.Client), val: number(uint32(r.Server)), owner: r.Client})
+		if r.Client.Is6() != p.Six {
+			continue
+		}
+		if client := p.Client(r.Client); !seen[client] {
+			seen[client] = true
+			elements = append(elements, element{key: addressKey(client), val: number(uint32(r.Server)), owner: r.Client})
 		}
 	}
 	return t.addElements(kept, elements)

@@ -2,6 +2,7 @@ package nft
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -371,16 +372,37 @@ func (f family) pointRules(p entry.Point) (out []rule) {
 	server := do(lookup(mapServers, num, srv))
 	out = append(out, say("new flows", do(count(prefixNew+p.Name))))
 	if t.Remember {
-		out = append(out, say("where its client is noted to be"+form, before, do(f.saddr(0), lookup(mapKept, 0, got)), legible(got, num), server, do(keep, to(srv))))
+		out = append(out, say("where its "+clientText(p)+" is noted to be"+form, before, f.client(p), do(lookup(mapKept, 0, got)), legible(got, num), server, do(keep, to(srv))))
 	}
 	slot := append(before, append(f.slot(p, got), lookup(mapSlots, got, got))...)
 	slot = append(slot, legible(got, num)...)
-	what := fmt.Sprintf("%s of %d slots%s", map[bool]string{false: "in turn", true: "by client"}[t.ByClient], len(t.Slots), form)
+	what := fmt.Sprintf("%s of %d slots%s", map[bool]string{false: "in turn", true: "by " + clientText(p)}[t.ByClient], len(t.Slots), form)
 	if t.Remember {
+		remembered := ", remembered"
+		if p.PersistPrefix > 0 {
+			remembered += " by " + clientText(p)
+		}
 		// What is remembered names a server that is gone, and would not be replaced.
-		out = append(out, say(what+", remembered", slot, do(f.saddr(0), kept(nftDynsetDelete), keep), server, do(to(srv))))
+		out = append(out, say(what+remembered, slot, f.client(p), do(kept(nftDynsetDelete), keep), server, do(to(srv))))
 	}
 	return append(out, say(what, slot, server, do(to(srv))))
+}
+
+// client puts into the words from 0 on what the packet's client is remembered by, as
+// [entry.Point.Client] says.
+func (f family) client(p entry.Point) []expr.Any {
+	if p.PersistPrefix == 0 {
+		return do(f.saddr(0))
+	}
+	return do(f.saddr(0), masked(0, net.CIDRMask(p.PersistPrefix, int(32*f.words()))...))
+}
+
+// clientText is what a rule's comment calls it.
+func clientText(p entry.Point) string {
+	if p.PersistPrefix == 0 {
+		return "client"
+	}
+	return fmt.Sprintf("client's /%d", p.PersistPrefix)
 }
 
 // nftDynsetDelete is NFT_DYNSET_OP_DELETE (linux/netfilter/nf_tables.h).
@@ -392,7 +414,7 @@ func (f family) slot(p entry.Point, i uint32) []expr.Any {
 	case size <= 1:
 		return do(&expr.Immediate{Register: word(i), Data: []byte(number(0))})
 	case p.Table.ByClient:
-		return do(f.saddr(0), &expr.Hash{SourceRegister: word(0), DestRegister: word(i), Length: 4 * f.words(),
+		return append(f.client(p), &expr.Hash{SourceRegister: word(0), DestRegister: word(i), Length: 4 * f.words(),
 			Modulus: size, Seed: entry.ClientSeed, Type: expr.HashTypeJenkins})
 	default:
 		return do(&expr.Numgen{Register: word(i), Modulus: size, Type: unix.NFT_NG_INCREMENTAL})

@@ -115,8 +115,12 @@ func TestEntrySteering(t *testing.T) {
 func TestEntrySteerIsApply(t *testing.T) {
 	l := newEntryLab(t)
 	for _, steer := range entry.Steers() {
-		for _, persist := range []time.Duration{0, time.Minute} {
-			s := web(false, steer, func(c *entry.Config) { c.Persist, c.Servers[1].Weight = persist, 1 })
+		for _, persist := range []time.Duration{0, time.Minute, time.Hour} {
+			s := web(false, steer, func(c *entry.Config) {
+				if c.Persist, c.Servers[1].Weight = persist, 1; persist > time.Minute {
+					c.PersistPrefix = 20
+				}
+			})
 			if _, err := l.e.Apply([]entry.Point{s.Point(), web(true, entry.Primary, func(c *entry.Config) { c.Name = "six" }).Point()}); err != nil {
 				t.Fatal(err)
 			}
@@ -193,6 +197,67 @@ func TestEntryPersist(t *testing.T) {
 		l.must(l.e.Remember("web", []Remembered{{at(s).Addr(), 0}, {l.client0(six), first}, {l.client0(six), second}}))
 		if got := stays("when it was told"); got != first {
 			t.Errorf("server %d answers, was told %d", got, first)
+		}
+	})
+}
+
+// Clients of one prefix are one: they stay at one server, and go to another together.
+func TestEntryPersistPrefix(t *testing.T) {
+	both(t, func(t *testing.T, six bool) {
+		l := newEntryLab(t)
+		l.serve(six, 80)
+		prefix, wide, near, far := 28, 24, []string{"203.0.113.112", "203.0.113.121", "203.0.113.127"}, []string{"203.0.113.128", "203.0.113.143"}
+		if six {
+			prefix, wide, near, far = 124, 64, []string{"2001:db8::110", "2001:db8::119", "2001:db8::11f"}, []string{"2001:db8::120", "2001:db8::12f"}
+		}
+		clients := func(list []string) (out []netip.Addr) {
+			for _, c := range list {
+				out = append(out, netip.MustParseAddr(c))
+				l.server.address("eth0", netip.PrefixFrom(out[len(out)-1], wide).String())
+			}
+			return out
+		}
+		one, two := clients(near), clients(far)
+		for _, steer := range []entry.Steer{entry.RoundRobin, entry.SourceHash} {
+			s := web(six, steer, func(c *entry.Config) { c.Persist, c.PersistPrefix = time.Minute, prefix })
+			_, err := l.e.Apply([]entry.Point{s.Point()})
+			l.must(err)
+			together := func(when string, clients []netip.Addr) int {
+				t.Helper()
+				first := l.who(clients[0], at(s))
+				for _, c := range clients[1:] {
+					if got := l.who(c, at(s)); got != first {
+						t.Errorf("%s, %s: %v is with server %d, %v with %d", steer, when, clients[0], first, c, got)
+					}
+				}
+				return first
+			}
+			first := together("at first", one)
+			slots := s.Table().Slots
+			if want := int(slots[entry.SlotOf(s.Point().Client(one[2]), len(slots))]); steer == entry.SourceHash && first != want {
+				t.Errorf("they are with server %d; any node would say %d", first, want)
+			}
+			if got := together("another prefix", two); steer == entry.RoundRobin && got == first {
+				t.Errorf("two prefixes are with server %d, and it was another one's turn", got)
+			}
+			l.is(s, first, health.Down)
+			second := together("after their server died", one)
+			if second == first {
+				t.Errorf("%s: server %d is down, and answers", steer, first)
+			}
+			l.is(s, first, health.Up)
+			if got := together("when it was back", one); got != second {
+				t.Errorf("%s: back to server %d, though they were with %d meanwhile", steer, got, second)
+			}
+			// What another program knows of some of them: the first word counts.
+			for _, server := range []int{2, 1, 0} {
+				l.must(l.e.Remember("web", []Remembered{{one[1], server}, {one[2], (server + 1) % 3}}))
+				if got := together("when it was told", one); got != server {
+					t.Errorf("%s: server %d answers, was told %d", steer, got, server)
+				}
+			}
+			_, err = l.e.Apply(nil)
+			l.must(err)
 		}
 	})
 }

@@ -3,6 +3,7 @@ package keepalived
 import (
 	"cmp"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -218,7 +219,7 @@ func (c *converter) entry(nat *Table, v *VirtualServer, s service) {
 		return
 	}
 	c.spare(t, v, s)
-	c.persistence(t, v)
+	c.persistence(t, v, s)
 	c.quorum(t, v, total)
 	c.alertOption(t, v.Options, "entries")
 	list, _ := nat.values["entry"].([]*Table)
@@ -367,13 +368,23 @@ func (c *converter) spare(t *Table, v *VirtualServer, s service) {
 	t.set("spare", text, o.origin())
 }
 
-func (c *converter) persistence(t *Table, v *VirtualServer) {
+func (c *converter) persistence(t *Table, v *VirtualServer, s service) {
 	o := optionOf(v.Options, "persistence_timeout")
-	if !o.set() {
+	prefix, of := c.granularity(v, s)
+	switch {
+	case !o.set() && !of.set():
 		return
+	case of.set() && prefix > 0:
+		defer func() {
+			if t.values["persist"] != nil {
+				t.set("persist_prefix", prefix, of.origin())
+			}
+		}()
 	}
 	d := defaultPersistence
-	if o.arg(0) != "" {
+	if !o.set() {
+		o = of // it asks for it as well
+	} else if o.arg(0) != "" {
 		n, err := strconv.Atoi(o.arg(0))
 		if err != nil || n < 1 || n > 1<<31-1 {
 			c.say(o.At, Fault, "persistence_timeout '%s' - must be between 1 and %d", o.arg(0), 1<<31-1)
@@ -385,6 +396,37 @@ func (c *converter) persistence(t *Table, v *VirtualServer) {
 		c.say(o.At, Warning, "persistence_timeout: %v is cut to %v", d, mostKept)
 	}
 	t.set("persist", duration(min(max(d, leastKept), mostKept)), o.origin())
+}
+
+// granularity is the length of the prefix by which clients count as one, and the keyword
+// that says so; 0: each by itself.
+func (c *converter) granularity(v *VirtualServer, s service) (prefix int, o Option) {
+	o = optionOf(v.Options, "persistence_granularity")
+	if !o.set() {
+		return 0, o
+	}
+	six := s.address.Is6()
+	if s.mark != 0 {
+		six = v.Servers[0].Address.Addr().Is6()
+	}
+	if six {
+		n, err := strconv.Atoi(o.arg(0))
+		if err != nil || n < 1 || n > 128 {
+			c.say(o.At, Fault, "Invalid IPv6 persistence_granularity specified - %s", o.arg(0))
+			return 0, Option{}
+		}
+		return n % 128, o
+	}
+	mask, err := netip.ParseAddr(o.arg(0))
+	if err != nil || !mask.Is4() {
+		c.say(o.At, Fault, "Invalid IPv4 persistence_granularity specified - %s", o.arg(0))
+		return 0, Option{}
+	}
+	prefix, bits := net.IPMask(mask.AsSlice()).Size()
+	if bits == 0 || prefix == 0 {
+		c.say(o.At, Warning, "persistence_granularity %v: not carried over: it is the mask of no prefix; each client counts by itself", mask)
+	}
+	return prefix % 32, o
 }
 
 // quorum sets what counts as enough servers. total is what they all weigh.

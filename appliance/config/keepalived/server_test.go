@@ -55,6 +55,33 @@ func TestPageOffsets(t *testing.T) {
 	}
 }
 
+// TestPersistenceGranularity: a mask becomes the length of a prefix, with a time if none is
+// written.
+func TestPersistenceGranularity(t *testing.T) {
+	for _, row := range []struct{ options, want, said string }{
+		{"persistence_granularity 255.255.255.0", `persist = "6m0s"; persist_prefix = 24`, ""},
+		{"persistence_timeout 50\npersistence_granularity 255.255.240.0", `persist = "50s"; persist_prefix = 20`, ""},
+		{"persistence_timeout 50\npersistence_granularity 255.255.255.255", `persist = "50s"`, ""},
+		{"persistence_timeout\npersistence_granularity 128.0.0.0", `persist = "6m0s"; persist_prefix = 1`, ""},
+		{"persistence_timeout 50\npersistence_granularity 255.0.255.0", `persist = "50s"`, "Line 8) persistence_granularity 255.0.255.0: not carried over: it is the mask of no prefix"},
+		{"persistence_timeout 50\npersistence_granularity 0.0.0.0", `persist = "50s"`, "Line 8) persistence_granularity 0.0.0.0: not carried over"},
+		{"persistence_timeout 0\npersistence_granularity 255.255.255.0", ``, "Line 7) persistence_timeout '0'"},
+		{"persistence_granularity 24", ``, "Line 7) Invalid IPv4 persistence_granularity specified - 24"},
+	} {
+		out, said := converted(t, "virtual_server 10.0.0.1 80 {\n"+row.options+"\nprotocol TCP\nreal_server 10.0.1.1 80 {\n}\n}\n")
+		if got := keysOf(out, "persist"); got != row.want || !strings.Contains(said, row.said) || row.said == "" && said != "" {
+			t.Errorf("%q: %s, want %s; said %q, want %q", row.options, got, row.want, said, row.said)
+		}
+	}
+	six := "vrrp_instance b {\n interface eth0\n virtual_router_id 1\n virtual_ipaddress { fe80::1/64\n 2001:db8::1/64 }\n}\n"
+	for granularity, want := range map[string]string{"64": `persist = "6m0s"; persist_prefix = 64`, "128": `persist = "6m0s"`, "129": "", "ffff::": ""} {
+		out, said := converted(t, six+"virtual_server 2001:db8::1 80 {\nprotocol TCP\npersistence_granularity "+granularity+"\nreal_server 2001:db8:1::1 80 {\n}\n}\n")
+		if got := keysOf(out, "persist"); got != want || (want == "") != strings.Contains(said, "Invalid IPv6 persistence_granularity specified - "+granularity) {
+			t.Errorf("%s: %s, want %s; said %q", granularity, got, want, said)
+		}
+	}
+}
+
 // converted is the TOML of virtual servers, and what is said of them; they begin at line 6.
 func converted(t *testing.T, servers string) (toml, said string) {
 	t.Helper()
