@@ -30,6 +30,7 @@ type SetConfig struct {
 	// For StartupDelay after the process has started, and BootDelay after the machine has, the node takes no part. It is
 	// the caller's affair to give SetInput.Begin accordingly.
 	StartupDelay, BootDelay time.Duration
+	Delays                  []LinkDelay // of links, each once
 }
 
 // RouterConfig is one virtual router of one family. A dual-stack router is two of them with one name.
@@ -167,6 +168,7 @@ func (c SetConfig) normalize() (SetConfig, [][]int, error) {
 		seen[r.key()] = true
 	}
 	c.Routers = routers
+	errs = append(errs, validateDelays(c.Delays))
 	members, groups, groupErrs := c.members()
 	c.Groups = groups
 	return c, members, errors.Join(append(errs, groupErrs...)...)

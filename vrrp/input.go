@@ -14,7 +14,7 @@ const (
 	InTick                      // the time of Deadline has come. Drain the sockets first, if late
 	InAdvert                    // Router, Src, Advert, Rx: ParseAdvert accepted it and it is for that router's interface, VRID and family
 	InRefused                   // Router or -1, Interface, Src, Refused, Times: a packet that is no InAdvert, and why. Counted, and no more
-	InLink                      // Interface, Up, Primary, LinkLocal, Sources: the whole truth about an interface
+	InLink                      // Interface, Up, Gone, Primary, LinkLocal, Sources: the whole truth about an interface
 	InEligible                  // Group, OK, Reason: not OK does not preempt a live lower Active; it still takes over from nobody
 	InFault                     // Group, On, Reason, Fence: out of service until cleared
 	InWeight                    // Group, Weight: to be added to the priority of every member, in place of the one before
@@ -42,6 +42,7 @@ type SetInput struct {
 
 	Interface string
 	Up        bool         // administratively up and carrier
+	Gone      bool         // not Up: there is no such interface, or none that can be used; not waited for, see debounce.go
 	Primary   netip.Addr   // IPv4 source address (an IPv6 one is taken for LinkLocal)
 	LinkLocal netip.Addr   // IPv6 source address
 	Sources   []netip.Addr // of the routers' own Sources, those that the interface has; not kept

@@ -31,6 +31,7 @@ type Set struct {
 	links   map[string]link
 	started bool
 	begin   time.Time // see delay.go
+	waiting []waiting // see debounce.go
 	ops     []Op
 	old     []*router // routers before the last Reconfigure, for Ops with Old
 
@@ -146,6 +147,9 @@ func (s *Set) Deadline() time.Time {
 	}
 	for _, r := range s.routers {
 		earlier(r.m.Deadline())
+	}
+	for i := range s.waiting {
+		earlier(s.waiting[i].due)
 	}
 	for _, g := range s.groups {
 		earlier(g.leaveUntil)

@@ -45,6 +45,7 @@ func (s *Set) start(now time.Time, g *group, cause Cause) {
 }
 
 func (s *Set) onTick(now time.Time) {
+	s.matured(now)
 	for _, g := range s.groups {
 		if !g.leaveUntil.IsZero() && !now.Before(g.leaveUntil) {
 			s.yield(now, g, g.leaveCause())
@@ -182,12 +183,19 @@ func (s *Set) observe(now time.Time, r *router, src netip.Addr, a *Advert) {
 }
 
 func (s *Set) onLink(now time.Time, in SetInput) {
+	if !s.putOff(now, in) {
+		s.takeLink(now, now, in)
+	}
+}
+
+// takeLink has news of a link count, which came at that time.
+func (s *Set) takeLink(now, came time.Time, in SetInput) {
 	l := link{up: in.Up, primary: in.Primary, locals: in.LinkLocal}
 	if in.Primary.Is6() {
 		l.locals = in.Primary
 	}
 	l.chosen = append(s.links[in.Interface].chosen[:0], in.Sources...)
-	l.follow(now, s.links[in.Interface], s.settleOf(in.Interface))
+	l.follow(came, s.links[in.Interface], s.settleOf(in.Interface))
 	s.links[in.Interface] = l
 	for _, r := range s.routers {
 		if r.dependsOn(in.Interface) {

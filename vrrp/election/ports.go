@@ -173,7 +173,7 @@ func (l *loop) onLink(link vrrpnet.Link) {
 	}
 	l.log.Debug("link", "iface", link.Name, "index", link.Index, "up", up, "primary", link.Primary4, "link_local", link.Primary6)
 	if l.set != nil {
-		l.step(vrrp.SetInput{Kind: vrrp.InLink, Interface: link.Name, Up: up,
+		l.step(vrrp.SetInput{Kind: vrrp.InLink, Interface: link.Name, Up: up, Gone: link.Index == 0 || up != link.Up,
 			Primary: link.Primary4, LinkLocal: link.Primary6, Sources: l.sources(link)})
 	}
 }

@@ -14,8 +14,9 @@ import (
 // Script runs a network by commands, one a line:
 //
 //	node NAME [routers=lan/51,wan/52] [priority=100] [interval=1s] [preempt=true] [delay=0s] [settle=0s] [track=IF]
-//	          [version=3] [begin=0s] [down]
-//	                          a node, started at once unless down; begin: with such a start-up delay. Its router X is on segment X. A priority of its
+//	          [version=3] [begin=0s] [link_down=0s] [link_up=0s] [down]
+//	                          a node, started at once unless down; begin: with such a start-up delay; link_down, link_up: with such
+//	                          delays of its links. Its router X is on segment X. A priority of its
 //	                          own goes behind the VRID: lan/51/120. More than one router: one group "gw".
 //	                          The first segment is 10.0.1.0/24, the n-th node has .n there, the address is .100.
 //	advance 4s                let time pass
@@ -178,12 +179,42 @@ func configure(r *vrrp.RouterConfig, args []string) error {
 			r.Track = []string{value}
 		case "preempt":
 			r.Preempt = value == "true"
-		case "routers", "down", "begin":
+		case "routers", "down", "begin", "link_down", "link_up":
 		default:
 			err = fmt.Errorf("no key %q", key)
 		}
 		if err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// delays gives all links of a node the delays that its arguments name.
+func delays(cfg *vrrp.SetConfig, args []string) error {
+	var all vrrp.LinkDelay
+	for _, a := range args {
+		key, value, _ := strings.Cut(a, "=")
+		var err error
+		switch key {
+		case "link_down":
+			all.Down, err = time.ParseDuration(value)
+		case "link_up":
+			all.Up, err = time.ParseDuration(value)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if all == (vrrp.LinkDelay{}) {
+		return nil
+	}
+	for _, r := range cfg.Routers {
+		for _, name := range append([]string{r.Interface}, r.Track...) {
+			if !slices.ContainsFunc(cfg.Delays, func(d vrrp.LinkDelay) bool { return d.Interface == name }) {
+				all.Interface = name
+				cfg.Delays = append(cfg.Delays, all)
+			}
 		}
 	}
 	return nil
@@ -220,6 +251,9 @@ func (s *Script) addNode(name string, args []string) error {
 		cfg.Routers = append(cfg.Routers, r)
 		group.Routers = append(group.Routers, r.Name)
 		links = append(links, Link{Segment: part[0], Address: netip.AddrFrom4([4]byte{10, 0, byte(i + 1), host})})
+	}
+	if err := delays(&cfg, args); err != nil {
+		return err
 	}
 	if len(cfg.Routers) > 1 {
 		cfg.Groups = []vrrp.GroupConfig{group}
