@@ -129,6 +129,8 @@ Beside the deviations above:
   (vrrp.TestHeldDoesNotPreemptButTakesOver).
 - **A start-up delay**, if one is configured: until it ends adverts are dropped (reason delay), and an owner is not active either
   (election.TestStartupDelay, vrrp.TestScenarios/delay).
+- **Delays of links**, if they are configured: a link that is down for less is not down, nor up before it has been for so long
+  (election.TestLinkDelays, vrrp.TestLinkDelays, vrrp.TestScenarios/debounce).
 - **A link that has just come up** is not trusted for a while (settle, 2 s by default): silence on it is waited out, and a live Active of
   lower priority is left alone (vrrp.TestSettle, vrrp.TestSettleDebouncesTrackedInterfaces, e2e.TestReturnWithALinkThatDoesNotDeliverYet).
 - **Our own address** as the source of an advert: dropped and counted. Both sides would assert themselves for ever

@@ -67,6 +67,7 @@ func (c *checker) check(raw *rawFile) {
 	c.checkWeb(raw.Web)
 	c.checkWatchdog(raw)
 	c.checkDelays(raw)
+	c.checkLinks(raw.Links)
 	c.checkServerSecrets(raw.Checks)
 	c.checkTemplates(raw.Checks)
 	c.standsAlone()

@@ -35,7 +35,8 @@ type Config struct {
 
 	StartupDelay   time.Duration // after its start the node takes no part for so long
 	DelayAfterBoot time.Duration // the same after the machine's
-	Mail           *Mail         // nil: no alerts by mail
+	Links          []Link
+	Mail           *Mail // nil: no alerts by mail
 
 	Forwarding bool // the kernel forwards while the node runs; false: as it does anyway
 }

@@ -43,6 +43,9 @@ func (c *Config) Election() vrrp.SetConfig {
 	if c.Guard.Mode == GuardHold {
 		set.HoldLimit = c.Guard.Limit
 	}
+	for _, l := range c.Links {
+		set.Delays = append(set.Delays, vrrp.LinkDelay{Interface: l.Interface, Down: l.DownDelay, Up: l.UpDelay})
+	}
 	for _, g := range c.Groups {
 		set.Groups = append(set.Groups, vrrp.GroupConfig{Name: g.Name, Routers: slices.Clone(g.Routers)})
 	}

@@ -73,8 +73,9 @@ func (c *Config) Health() health.Config {
 			Source: health.Source{Kind: health.KindCheck, Name: k.Name}, Measures: k.Value})
 	}
 	for _, name := range c.WeighedInterfaces() {
+		down, up := c.delaysOf(name)
 		out.Sources = append(out.Sources, health.SourceConfig{
-			Source: health.Source{Kind: health.KindInterface, Name: name}, Grace: linkGrace, UpAfter: linkUpAfter})
+			Source: health.Source{Kind: health.KindInterface, Name: name}, Grace: linkGrace, DownAfter: down, UpAfter: max(up, linkUpAfter)})
 	}
 	for _, b := range c.Bonds {
 		out.Sources = append(out.Sources, health.SourceConfig{

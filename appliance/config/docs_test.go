@@ -108,7 +108,7 @@ func TestDocumentation(t *testing.T) {
 		"static.routes.onlink": d.Hop.Onlink, "static.routes.nexthops.onlink": d.Hop.Onlink, "static.routes.nexthops.weight": d.Hop.Weight,
 		"check.every": d.Check.Every, "check.rise": d.Check.Rise, "check.fall": d.Check.Fall, "check.min": d.Check.Min, "check.table": d.Check.Table,
 		"check.method": d.Check.Method, "check.verify": d.Check.Verify, "check.query": d.Check.Query, "check.type": d.Check.Type, "check.rcode": d.Check.RCode,
-		"check.helo": d.Check.Helo, "check.damp.suppress": d.Check.Damp.Suppress, "check.damp.reuse": d.Check.Damp.Reuse, "watchdog_timeout": d.Watchdog.Timeout, "startup_delay": "0s", "delay_after_boot": "0s",
+		"check.helo": d.Check.Helo, "check.damp.suppress": d.Check.Damp.Suppress, "check.damp.reuse": d.Check.Damp.Reuse, "watchdog_timeout": d.Watchdog.Timeout, "startup_delay": "0s", "delay_after_boot": "0s", "link.down_delay": "0s", "link.up_delay": "0s",
 		"bond.min_links": d.Bond.MinLinks, "bond.fail_on": d.Bond.FailOn,
 		"guard": d.Guard.Mode, "guard_limit": d.Guard.Limit, "sessions.mode": d.Sessions.Mode, "sessions.install": d.Sessions.Install,
 		"sessions.journal": d.Sessions.Journal, "sessions.journal_dir": d.Sessions.JournalDir,

@@ -31,6 +31,7 @@ type (
 		NAT      *rawNAT      `toml:"nat"`
 		Checks   []*rawCheck  `toml:"check"`
 		Bonds    []*rawBond   `toml:"bond"`
+		Links    []*rawLink   `toml:"link"`
 		Sessions *rawSessions `toml:"sessions"`
 		Pipes    []*rawPipe   `toml:"pipe"`
 		Mail     *rawMail     `toml:"mail"`
@@ -53,6 +54,12 @@ type (
 		Timeout *string   `toml:"timeout" like:"\"30s\""`
 		Tell    []*string `toml:"tell" like:"[\"routers\", \"servers\"]"`
 		Faults  *bool     `toml:"faults" like:"true"`
+	}
+
+	rawLink struct {
+		Interface *string `toml:"interface" like:"\"eth0\""`
+		DownDelay *string `toml:"down_delay" like:"\"500ms\""`
+		UpDelay   *string `toml:"up_delay" like:"\"2s\""`
 	}
 
 	rawWeb struct {

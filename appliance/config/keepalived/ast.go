@@ -39,6 +39,7 @@ type File struct {
 	ServerGroups   []*ServerGroup
 	SSL            []Option
 	Gaps           []GapGroup
+	Delays         []LinkDelay
 }
 
 // Global is global_defs, as far as something comes of it.

@@ -23,7 +23,8 @@ const defaultSecret = "/etc/understudy/secret"
 // cannot say is in the messages.
 func Convert(f *File, o Options, w World) (*Document, []Message) {
 	c := &converter{file: f, options: o, world: w, given: map[string]string{}, taken: map[string]bool{},
-		used: map[string]bool{}, memberOf: map[string]*SyncGroup{}, needs: map[string][]need{}}
+		used: map[string]bool{}, memberOf: map[string]*SyncGroup{}, needs: map[string][]need{},
+		bounds: map[string]bounded{}}
 	c.doc = &Document{Table: newTable(Origin{Word: top})}
 	c.members()
 	c.keepNames()
@@ -32,6 +33,7 @@ func Convert(f *File, o Options, w World) (*Document, []Message) {
 	c.allNetworks()
 	c.statics()
 	c.routers()
+	c.links()
 	c.groups()
 	c.checks()
 	c.pipes()
@@ -73,6 +75,7 @@ type converter struct {
 	taken    map[string]bool   // by kind and name here
 	used     map[string]bool   // kind and name of what is tracked
 	needs    map[string][]need // by instance
+	bounds   map[string]bounded
 	memberOf map[string]*SyncGroup
 	networks []netip.Prefix // of all addresses
 	nextRule int

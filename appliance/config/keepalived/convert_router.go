@@ -57,7 +57,7 @@ func (c *converter) router(in *Instance) {
 	priority := c.priority(in, t)
 	six := in.Addresses[0].Prefix.Addr().Is6()
 	version := c.version(in, t, six)
-	c.interval(in, t, version)
+	c.heed(in, c.interval(in, t, version))
 	c.addresses(in, t, six)
 	strict := in.Strict.or(c.file.Global.Strict.V)
 	if in.VMAC.Set {
@@ -139,9 +139,9 @@ func (c *converter) versionOrigin(in *Instance) Origin {
 }
 
 // interval is in whole seconds in version 2, in centiseconds in version 3.
-func (c *converter) interval(in *Instance, t *Table, version uint8) {
+func (c *converter) interval(in *Instance, t *Table, version uint8) time.Duration {
 	if !in.Interval.Set {
-		return
+		return time.Second
 	}
 	const centisecond = 10 * time.Millisecond
 	d := in.Interval.V
@@ -154,6 +154,7 @@ func (c *converter) interval(in *Instance, t *Table, version uint8) {
 		c.say(in.Interval.At, Fault, "(%s) VRRPv%d advertisement interval %vs is not possible: %vs", in.Name, version, d.Seconds(), rounded.Seconds())
 	}
 	t.set("advertise", duration(rounded), Origin{in.Interval.At, "advert_int"})
+	return rounded
 }
 
 // addresses splits what adverts say from what is only there. All in an advert are

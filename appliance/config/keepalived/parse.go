@@ -85,6 +85,8 @@ func (p *parser) root(root *Node) {
 				continue
 			}
 			p.file.VirtualServers = append(p.file.VirtualServers, p.virtualServer(n))
+		case "interface_up_down_delays":
+			p.linkDelays(n)
 		case "garp_group":
 			p.file.Gaps = append(p.file.Gaps, p.gapGroup(n))
 		case "SSL":

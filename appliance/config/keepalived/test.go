@@ -52,6 +52,11 @@ func (t *tester) interfaces() {
 			}
 		}
 	}
+	for _, d := range t.file.Delays {
+		if !t.world.Interface(d.Interface) {
+			t.say(d.At, Fatal, "unknown interface %s specified for up/down delay", d.Interface)
+		}
+	}
 }
 
 // scripts complains of programs that run as root without anybody having said that

@@ -25,6 +25,14 @@ func (p *parser) multicast(n *Node, six bool) Of[netip.Addr] {
 	return of(a.WithZone(""), n.At)
 }
 
+// downAdverts is how many adverts have to be missing.
+func (c *converter) downAdverts(in *Instance) Of[int] {
+	if in.Wire.DownAdverts.Set {
+		return in.Wire.DownAdverts
+	}
+	return c.file.Global.Wire.DownAdverts
+}
+
 // wire sets what a router does otherwise than RFC 9568 has it.
 func (c *converter) wire(in *Instance, t *Table, six, strict bool) {
 	g := c.file.Global
@@ -49,11 +57,7 @@ func (c *converter) wire(in *Instance, t *Table, six, strict bool) {
 	if in.BaseMAC.V && in.VMAC.V {
 		t.set("advert_mac", "interface", Origin{in.BaseMAC.At, "vmac_xmit_base"})
 	}
-	down := in.Wire.DownAdverts
-	if !down.Set {
-		down = g.Wire.DownAdverts
-	}
-	if down.Set {
+	if down := c.downAdverts(in); down.Set {
 		t.set("down_adverts", down.V, Origin{down.At, "down_timer_adverts"})
 	}
 	quiet := in.Wire.Quiet
