@@ -164,6 +164,16 @@ func (c *checker) server(path string, raw *rawServer, e *Entry) entry.Server {
 		c.weighs(join(path, "weigh"), s.Weigh)
 	}
 	s.Max = c.count(join(path, "max"), raw.Max, 0, 0, maxConnections)
+	if raw.Resume != nil {
+		s.Resume = c.count(join(path, "resume"), raw.Resume, 0, 1, maxConnections)
+	}
+	switch {
+	case raw.Resume == nil:
+	case raw.Max == nil || s.Max == 0 && !c.bad(join(path, "max")):
+		c.add(join(path, "resume"), "there is no max that it would be of", "add max, or remove it")
+	case s.Resume > s.Max && !c.bad(join(path, "max")):
+		c.add(join(path, "resume"), fmt.Sprintf("%d is more than max, %d", s.Resume, s.Max), "make it that or less, or remove it")
+	}
 	s.OnFailure = known(c, join(path, "on_failure"), raw.OnFailure, "", []entry.Policy{entry.Reset, entry.Keep}, "move")
 	if s.Doubted = or(raw.Doubted, false); s.Doubted && raw.Check == nil {
 		c.add(join(path, "doubted"), "no check says whether it is there", "name one, or remove it")

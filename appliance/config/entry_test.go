@@ -75,8 +75,8 @@ func TestGoodEntries(t *testing.T) {
 			func(c *Config) any { return fmt.Sprint(first(c).Match, " ", first(c).Servers[0].Address.Port()) }, "203.0.113.10:8000-8099/sctp 0"},
 		{"a mark", "[[nat.entry]]\nname=\"web\"\nfwmark=\"0x10\"\nrouter=\"wan\"\nservers=[{address=\"10.0.0.21:80\"}]",
 			func(c *Config) any { return fmt.Sprint(first(c).Match, " ", len(c.NAT().Groups[1].Addresses)) }, "mark 0x10 1"},
-		{"a check, a weight, a limit", check("up", "") + "[[nat.entry]]\nname=\"web\"\naddress=\"" + web + "\"\nsteer=\"weighted\"\nservers=[{address=\"10.0.0.21:80\",check=\"up\",weight=7,max=9}]",
-			func(c *Config) any { return fmt.Sprint(first(c).Servers[0]) }, "{10.0.0.21:80 up 7  9  false}"},
+		{"a check, a weight, a limit", check("up", "") + "[[nat.entry]]\nname=\"web\"\naddress=\"" + web + "\"\nsteer=\"weighted\"\nservers=[{address=\"10.0.0.21:80\",check=\"up\",weight=7,max=9,resume=7}]",
+			func(c *Config) any { return fmt.Sprint(first(c).Servers[0]) }, "{10.0.0.21:80 up 7  9 7  false}"},
 		{"all that has a time or a number", entryAt("web", web, "10.0.0.21:80", "persist=\"5m\"\nslow_start=\"30s\"\nquorum=1\nspare=\"10.0.0.29:80\"\non_failure=\"keep\"\nforward=\"nat\""),
 			func(c *Config) any {
 				e := first(c)

@@ -249,6 +249,7 @@ type (
 		Check     *string `toml:"check" like:"\"web1\""`
 		Weight    *int64  `toml:"weight" like:"1"`
 		Max       *int64  `toml:"max" like:"1000"`
+		Resume    *int64  `toml:"resume" like:"750"`
 		OnFailure *string `toml:"on_failure" like:"\"keep\""`
 		Doubted   *bool   `toml:"doubted" like:"true"`
 		Weigh     *string `toml:"weigh" like:"\"web1-load\""`

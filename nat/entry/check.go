@@ -78,6 +78,9 @@ func check(c *Config) (out []Problem) {
 		if s.Max < 0 {
 			add("servers", "%d connections; want 0, which is any number, or more", s.Max)
 		}
+		if s.Resume < 0 || s.Resume > s.Max {
+			add("servers", "resumes below %d connections; want 0 to max, %d", s.Resume, s.Max)
+		}
 		total += s.Weight
 	}
 	if c.Direct && like.Port() != 0 {

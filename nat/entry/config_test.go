@@ -34,6 +34,8 @@ func TestCheckNames(t *testing.T) {
 		}, "one has a port, one has none"},
 		{"bad weight", func(c *Config) { c.Servers[1].Weight = MaxWeight + 1 }, "weight 1001"},
 		{"bad maximum", func(c *Config) { c.Servers[1].Max = -1 }, "-1 connections"},
+		{"OK: resumes", func(c *Config) { c.Servers[1].Max, c.Servers[1].Resume = 9, 9 }, ""},
+		{"bad: resumes above its maximum", func(c *Config) { c.Servers[1].Max, c.Servers[1].Resume = 9, 10 }, "resumes below 10 connections"},
 		{"bad spare", func(c *Config) { c.Spare = c.Servers[0].Address }, "spare: 10.0.0.1:80 is a server already"},
 		{"OK: move", func(c *Config) { c.OnFailure = Move }, ""},
 		{"bad: move by a mark", func(c *Config) { c.OnFailure, c.Match = Move, Match{Mark: 16} }, "on_failure: move goes by the address"},

@@ -106,8 +106,8 @@ func (s *Set) Reconfigure(now time.Time, cfg Config) (out Output) {
 		if before.Servers[j].Check != c.Check {
 			servers[i].state = health.Unknown
 		}
-		if c.Max == 0 {
-			servers[i].full = false
+		if o := before.Servers[j]; o.Max != c.Max || o.Resume != c.Resume {
+			servers[i].full = c.full(servers[i].connections, false)
 		}
 		if before.Servers[j].Weigh != c.Weigh {
 			servers[i].word = 0
@@ -159,7 +159,7 @@ func (s *Set) Step(now time.Time, in Input) (out Output) {
 				v := &s.servers[i]
 				v.connections = in.Counts[i]
 				v.counted = true
-				v.full = s.cfg.Servers[i].Max > 0 && v.connections >= s.cfg.Servers[i].Max
+				v.full = s.cfg.Servers[i].full(v.connections, v.full)
 			}
 		}
 	case InReach:
@@ -247,6 +247,17 @@ func (s *Set) enough() bool {
 		bound = s.cfg.Quorum - s.cfg.Hysteresis
 	}
 	return sum > 0 && sum >= bound
+}
+
+// full tells whether a server with so many connections gets no new ones; was: it got none.
+func (c *Server) full(connections int, was bool) bool {
+	switch {
+	case c.Max == 0:
+		return false
+	case connections >= c.Max:
+		return true
+	}
+	return was && connections >= c.Resume && c.Resume > 0
 }
 
 // takes tells whether the server can be given new flows.

@@ -160,6 +160,10 @@ after 1s:
 		{"a full server gets nothing until one of its connections has ended",
 			with(config(RoundRobin, 1, 1), func(c *Config) { c.Servers[0].Max = 5 }),
 			[]string{"counts 4 9", "counts 5 9", "counts 4 9"}, "\ncounts 4 9:\ncounts 5 9: 0 1\ncounts 4 9: 1 1\n"},
+		{"a full server gets nothing until enough of its connections have ended",
+			with(config(RoundRobin, 1, 1), func(c *Config) { c.Servers[0].Max, c.Servers[0].Resume = 5, 3 }),
+			[]string{"counts 4 9", "counts 5 9", "counts 3 9", "counts 2 9", "counts 4 9"},
+			"\ncounts 4 9:\ncounts 5 9: 0 1\ncounts 3 9:\ncounts 2 9: 1 1\ncounts 4 9:\n"},
 		{"the first connections bring servers to the same height", config(LeastConnections, 1, 1),
 			[]string{"counts 0 0", "counts 8 0", "counts 12 8"}, "\ncounts 0 0:\ncounts 8 0: 0 1\ncounts 12 8: 1 3\n"},
 		{"who becomes active learns where clients are", with(config(RoundRobin, 1, 1), func(c *Config) { c.Persist = time.Minute }),
@@ -235,5 +239,26 @@ func TestLive(t *testing.T) {
 	do(s, t0, "down 2")
 	if want := []bool{false, false, false, true}; !slices.Equal(s.Table().Live, want) || s.Table().Remember {
 		t.Errorf("with the spare live %v, remembered %v; want nobody to stay there", s.Table().Live, s.Table().Remember)
+	}
+}
+
+// Another limit counts at once: what was full by the one before may not be any more.
+func TestAnotherLimit(t *testing.T) {
+	c := config(RoundRobin, 1, 1)
+	limit := func(most, resume int) Config {
+		c.Servers = slices.Clone(c.Servers)
+		c.Servers[0].Max, c.Servers[0].Resume = most, resume
+		return c
+	}
+	s := New(t0, limit(5, 3))
+	do(s, t0, "counts 5 0", "counts 4 0")
+	for _, row := range []struct {
+		most, resume int
+		full         bool
+	}{{5, 3, true}, {6, 3, false}, {4, 3, true}, {0, 0, false}} {
+		s.Reconfigure(t0, limit(row.most, row.resume))
+		if got := len(s.Table().Slots) == 1; got != row.full {
+			t.Errorf("at most %d, again below %d: full %v, want %v", row.most, row.resume, got, row.full)
+		}
 	}
 }

@@ -116,10 +116,8 @@ func (c *converter) realServer(t *Table, v *VirtualServer, r *RealServer, steer 
 	if weight != 1 {
 		one.set("weight", weight, Origin{cmp.Or(written.At, r.At), "weight"})
 	}
-	if most := optionOf(r.Options, "uthreshold"); most.set() && !steer.overflow {
-		if n, err := strconv.Atoi(most.arg(0)); err == nil && n > 0 {
-			one.set("max", n, most.origin())
-		}
+	if !steer.overflow {
+		c.thresholds(one, v, r)
 	}
 	if inhibits(v, r) && !keep {
 		one.set("on_failure", "keep", Origin{r.At, "inhibit_on_failure"})
@@ -132,6 +130,37 @@ func (c *converter) realServer(t *Table, v *VirtualServer, r *RealServer, steer 
 	c.entryNotify(t, r.Options, "notify_up", []string{"up"}, text, v)
 	c.entryNotify(t, r.Options, "notify_down", ends([]string{"down"}, omega), text, v)
 	return weight
+}
+
+// thresholds are how many connections a server has at most, and below how many it gets new
+// ones again: as it says itself, else as the virtual server does.
+func (c *converter) thresholds(one *Table, v *VirtualServer, r *RealServer) {
+	read := func(word string) (int, Option) {
+		o := optionOf(slices.Concat(r.Options, v.Options), word)
+		if !o.set() {
+			return 0, o
+		}
+		n, err := strconv.Atoi(o.arg(0))
+		if err != nil || n < 0 || n > mostConnections {
+			c.say(o.At, Fault, "%s '%s' - must be between 0 and %d", word, o.arg(0), mostConnections)
+			return 0, o
+		}
+		return n, o
+	}
+	most, upper := read("uthreshold")
+	least, lower := read("lthreshold")
+	if most > 0 {
+		one.set("max", most, upper.origin())
+	}
+	switch {
+	case least == 0:
+	case most == 0:
+		c.say(lower.At, Warning, "real_server %v: lthreshold %d without uthreshold - ignoring", r.Address, least)
+	case least > most:
+		c.say(lower.At, Warning, "real_server %v: lthreshold %d is more than uthreshold %d - ignoring", r.Address, least, most)
+	case least < most:
+		one.set("resume", least, lower.origin())
+	}
 }
 
 // ends adds that a program is told of the end of the node too.

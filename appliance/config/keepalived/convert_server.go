@@ -16,8 +16,11 @@ const (
 	mostServers = 64
 	mostWeight  = 1000
 	mostQuorum  = 1 << 15
-	leastKept   = time.Second
-	mostKept    = 7 * 24 * time.Hour
+
+	mostConnections = 1 << 30
+
+	leastKept = time.Second
+	mostKept  = 7 * 24 * time.Hour
 )
 
 // defaultPersistence is that of persistence_timeout without a number.

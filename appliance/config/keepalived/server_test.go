@@ -55,6 +55,27 @@ func TestPageOffsets(t *testing.T) {
 	}
 }
 
+// TestThresholds: a server has those of its own, else those of the virtual server.
+func TestThresholds(t *testing.T) {
+	for _, row := range []struct{ virtual, real, want, said string }{
+		{"uthreshold 100", "", "max = 100", ""},
+		{"uthreshold 100\nlthreshold 75", "", "max = 100, resume = 75", ""},
+		{"uthreshold 100\nlthreshold 75", "uthreshold 80", "max = 80, resume = 75", ""},
+		{"", "lthreshold 80\nuthreshold 80", "max = 80", ""},
+		{"", "lthreshold 81\nuthreshold 80", "max = 80", "lthreshold 81 is more than uthreshold 80 - ignoring"},
+		{"lthreshold 75", "", "", "lthreshold 75 without uthreshold - ignoring"},
+		{"lb_algo ovf\nuthreshold 100", "weight 7", "max = 7", ""},
+		{"", "uthreshold many", "", "uthreshold 'many' - must be between 0 and"},
+	} {
+		out, said := converted(t, "virtual_server 10.0.0.1 80 {\nprotocol TCP\n"+row.virtual+"\nreal_server 10.0.1.1 80 {\n"+row.real+"\n}\n}\n")
+		_, got, _ := strings.Cut(keysOf(out, `{ address = "10.0.1.1:80"`), `"10.0.1.1:80"`)
+		got = strings.TrimPrefix(strings.TrimSuffix(got, " },"), ", ")
+		if got != row.want || !strings.Contains(said, row.said) || row.said == "" && said != "" {
+			t.Errorf("%q, %q: %s, want %s; said %q, want %q", row.virtual, row.real, got, row.want, said, row.said)
+		}
+	}
+}
+
 // TestPersistenceGranularity: a mask becomes the length of a prefix, with a time if none is
 // written.
 func TestPersistenceGranularity(t *testing.T) {
@@ -99,6 +120,7 @@ func converted(t *testing.T, servers string) (toml, said string) {
 func keysOf(toml, prefix string) string {
 	var out []string
 	for line := range strings.Lines(toml) {
+		line = strings.TrimSpace(line)
 		if strings.HasPrefix(line, prefix) {
 			line, _, _ = strings.Cut(line, "  #")
 			out = append(out, strings.TrimSpace(line))
