@@ -84,11 +84,7 @@ func (c *checker) offered(path string, raw *rawEntry, e *Entry) {
 			e.Router = c.routerOfAddress(path, "address", e.Match.Address, raw.Router, true)
 		}
 	case raw.FwMark != nil:
-		n, err := strconv.ParseUint(*raw.FwMark, 0, 32)
-		if err != nil || n == 0 {
-			c.add(join(path, "fwmark"), quote(*raw.FwMark)+" is not a mark", `write a number other than 0, like "0x10", that a rule of your own gives packets before priority -110 of prerouting`)
-		}
-		e.Match.Mark = uint32(n)
+		e.Match.Mark = c.packetMark(join(path, "fwmark"), *raw.FwMark, `write a number other than 0, like "0x10", that a rule of your own gives packets before priority -110 of prerouting`)
 		switch {
 		case raw.Router == nil:
 			c.add(join(path, "router"), "missing", "say with which router the entry point moves: a mark does not tell")
@@ -100,6 +96,16 @@ func (c *checker) offered(path string, raw *rawEntry, e *Entry) {
 	default:
 		c.add(join(path, "address"), "missing", `say what is offered to it, like address = "203.0.113.10:443/tcp", or by a mark, like fwmark = "0x10"`)
 	}
+}
+
+// packetMark reads a mark that packets carry; 0 if it is none.
+func (c *checker) packetMark(path, v, fix string) uint32 {
+	n, err := strconv.ParseUint(v, 0, 32)
+	if err != nil || n == 0 {
+		c.add(path, quote(v)+" is not a mark", fix)
+		return 0
+	}
+	return uint32(n)
 }
 
 // servicePorts reads ADDRESS:PORT[-PORT]/PROTOCOL.

@@ -19,11 +19,11 @@ const (
 )
 
 // The keys of checks that try a host.
-var hostKeys = []string{"target", "source", "interface"}
+var hostKeys = []string{"target", "source", "source_port", "interface", "fwmark"}
 
 // kindKeys are the keys that only some kinds of checks have, by kind.
 var kindKeys = map[CheckKind][]string{
-	CheckICMP:    hostKeys,
+	CheckICMP:    {"target", "source", "interface", "fwmark"},
 	CheckTCP:     hostKeys,
 	CheckFile:    {"path", "absent", "value", "init", "init_overwrite"},
 	CheckProcess: {"process", "args", "min", "max"},
@@ -127,6 +127,7 @@ func (c *checker) foreignKeys(path string, raw *rawCheck, kind CheckKind) {
 	}
 	written := map[string]bool{
 		"target": raw.Target != nil, "source": raw.Source != nil, "interface": raw.Interface != nil,
+		"source_port": raw.SourcePort != nil, "fwmark": raw.FwMark != nil,
 		"path": raw.Path != nil, "absent": raw.Absent != nil, "value": raw.Value != nil,
 		"init": raw.Init != nil, "init_overwrite": raw.Overwrite != nil,
 		"process": raw.Process != nil, "args": raw.Args != nil, "min": raw.Min != nil, "max": raw.Max != nil,
@@ -213,6 +214,12 @@ func (c *checker) connects(path string, raw *rawCheck, k *Check, usual uint16) {
 func (c *checker) from(path string, raw *rawCheck, k *Check) {
 	if raw.Source != nil {
 		k.Source, _ = c.host(join(path, "source"), raw.Source, "")
+	}
+	if raw.SourcePort != nil {
+		k.SourcePort = uint16(c.count(join(path, "source_port"), raw.SourcePort, 1, 1, 65535))
+	}
+	if raw.FwMark != nil {
+		k.Mark = c.packetMark(join(path, "fwmark"), *raw.FwMark, `write a number other than 0, like "0x10", that a rule of your own looks for`)
 	}
 	c.outgoing(path, raw, k)
 	c.reachable(path, raw, k)

@@ -246,7 +246,7 @@ func (c *checker) heartbeat(path string, raw *rawCheck, k *Check) {
 		if ap, ok := c.addrPort(join(path, "listen"), *raw.Listen, "10.0.0.2:7791"); ok && !c.mapped(join(path, "listen"), ap.Addr()) {
 			k.Listen = ap
 		}
-		for key, is := range map[string]bool{"source": raw.Source != nil, "interface": raw.Interface != nil} {
+		for key, is := range map[string]bool{"source": raw.Source != nil, "source_port": raw.SourcePort != nil, "interface": raw.Interface != nil, "fwmark": raw.FwMark != nil} {
 			if is {
 				c.add(join(path, key), "nothing is sent where beats are heard", "remove it, or ask with target")
 			}

@@ -314,22 +314,26 @@ type Check struct {
 
 	Damp health.Damp // half-life 0: none
 
-	Target    netip.AddrPort // of all that try a host; icmp has port 0. heartbeat: whom to ask; or Listen
-	Source    netip.Addr     // the same; optional
-	Interface string         // the same, and route; optional
-	Path      string         // file; http, https: the page
-	Absent    bool           // file: it must not be there
-	Init      *int           // file with Value: the number that is written into it at the start; nil: none
-	Overwrite bool           // … whatever is in it; else only if it is not there
-	Value     bool           // file: the number in it counts; script: its exit code, and only 1 is a failure
-	Process   string         // process
-	Args      []string       // process: what its arguments begin with
-	Min, Max  int            // process: how many, Max 0: any number; of other checks: how many must be up
-	To        netip.Addr     // route: the way to an address; or
-	Prefix    netip.Prefix   // route: a route to exactly that
-	Table     int            // route: with Prefix
-	Command   []string       // script
-	User      string         // script: who runs it, "": whoever runs understudy; watchdog: who may reset it, "": anybody
+	Target netip.AddrPort // of all that try a host; icmp has port 0. heartbeat: whom to ask; or Listen
+	Source netip.Addr     // the same; optional
+	// SourcePort and Mark are of what is sent, by all but icmp, and by all that try a host;
+	// 0: any, none.
+	SourcePort uint16
+	Mark       uint32
+	Interface  string       // the same, and route; optional
+	Path       string       // file; http, https: the page
+	Absent     bool         // file: it must not be there
+	Init       *int         // file with Value: the number that is written into it at the start; nil: none
+	Overwrite  bool         // … whatever is in it; else only if it is not there
+	Value      bool         // file: the number in it counts; script: its exit code, and only 1 is a failure
+	Process    string       // process
+	Args       []string     // process: what its arguments begin with
+	Min, Max   int          // process: how many, Max 0: any number; of other checks: how many must be up
+	To         netip.Addr   // route: the way to an address; or
+	Prefix     netip.Prefix // route: a route to exactly that
+	Table      int          // route: with Prefix
+	Command    []string     // script
+	User       string       // script: who runs it, "": whoever runs understudy; watchdog: who may reset it, "": anybody
 
 	Method string        // http, https
 	Host   string        // of the header; "": the target

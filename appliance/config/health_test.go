@@ -26,6 +26,8 @@ target = "10.0.0.20"
 status = "204"
 match = "ready"
 match_from = 5
+source_port = 8765
+fwmark = "0x10"
 match_until = 9
 
 [[check]]
@@ -114,7 +116,7 @@ func TestChecksAreRead(t *testing.T) {
 		t.Fatalf("secret %v", server)
 	}
 	for _, want := range []Check{
-		paced(Check{Name: "page", Kind: CheckHTTP, Target: ap("10.0.0.20:80"), Path: "/", Method: "GET", Status: []expect.Span{{First: 204, Last: 204}}, Match: "ready", MatchFrom: 5, MatchUntil: &nine}),
+		paced(Check{Name: "page", Kind: CheckHTTP, Target: ap("10.0.0.20:80"), Path: "/", Method: "GET", Status: []expect.Span{{First: 204, Last: 204}}, SourcePort: 8765, Mark: 16, Match: "ready", MatchFrom: 5, MatchUntil: &nine}),
 		paced(Check{Name: "page6", Kind: CheckHTTPS, Target: ap("[2001:db8::20]:443"), Path: "/", Method: "GET", Host: "www.example.org", Verify: true, CAFile: "ca.pem",
 			Body: "ready", Digest: expect.Digest{Hash: "md5", Sum: "900150983cd24fb0d6963f7d28e17f72"}}),
 		paced(Check{Name: "names", Kind: CheckDNS, Target: ap("10.0.0.53:53"), Query: ".", Type: "SOA", RCode: "NOERROR", Answers: []string{"ns.example.org"}}),

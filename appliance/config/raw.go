@@ -296,6 +296,8 @@ type (
 		Body       *string   `toml:"body" like:"\"ready\""`
 		Match      *string   `toml:"match" like:"\"^ready\""`
 		MatchNot   *string   `toml:"match_not" like:"\"error\""`
+		SourcePort *int64    `toml:"source_port" like:"1024"`
+		FwMark     *string   `toml:"fwmark" like:"\"0x10\""`
 		MatchFrom  *int64    `toml:"match_from" like:"16"`
 		MatchUntil *int64    `toml:"match_until" like:"1024"`
 		Digest     *string   `toml:"digest" like:"\"md5:900150983cd24fb0d6963f7d28e17f72\""`

@@ -45,7 +45,7 @@ func subject(k config.Check) string {
 }
 
 func endpoint(k config.Check) probe.Endpoint {
-	return probe.Endpoint{Target: k.Target, Source: k.Source, Interface: k.Interface}
+	return probe.Endpoint{Target: k.Target, Source: k.Source, SourcePort: k.SourcePort, Interface: k.Interface, Mark: k.Mark}
 }
 
 // prober makes what tries a check. Inherit: programs have our environment, as
@@ -53,7 +53,7 @@ func endpoint(k config.Check) probe.Endpoint {
 func prober(k config.Check, inherit bool) (probe.Prober, error) {
 	switch k.Kind {
 	case config.CheckICMP:
-		return probe.NewICMP(probe.ICMPConfig{Target: k.Target.Addr(), Source: k.Source, Interface: k.Interface})
+		return probe.NewICMP(probe.ICMPConfig{Target: k.Target.Addr(), Source: k.Source, Interface: k.Interface, Mark: k.Mark})
 	case config.CheckTCP:
 		return probe.NewTCP(endpoint(k))
 	case config.CheckFile:

@@ -13,9 +13,24 @@ import (
 
 // Endpoint is where to connect to, and from where.
 type Endpoint struct {
-	Target    netip.AddrPort
-	Source    netip.Addr // optional
-	Interface string     // optional: through this one only
+	Target     netip.AddrPort
+	Source     netip.Addr // optional
+	SourcePort uint16     // 0: any
+	Interface  string     // optional: through this one only
+	Mark       uint32     // of all that is sent, for rules of routing and of nftables; 0: none
+}
+
+// bound is the address to bind to; invalid: none.
+func (e Endpoint) bound() netip.AddrPort {
+	from := e.Source
+	switch {
+	case from.IsValid() || e.SourcePort == 0:
+	case e.Target.Addr().Is6():
+		from = netip.IPv6Unspecified()
+	default:
+		from = netip.IPv4Unspecified()
+	}
+	return netip.AddrPortFrom(from, e.SourcePort)
 }
 
 // checked returns the endpoint in its plain form: IPv4 as such, link-local with
@@ -41,11 +56,11 @@ func (e Endpoint) checked() (Endpoint, error) {
 // network.
 func (e Endpoint) dial(ctx context.Context, network string) (net.Conn, error) {
 	d := net.Dialer{KeepAlive: -1}
-	if e.Source.IsValid() {
+	if from := e.bound(); from.IsValid() {
 		if network == "udp" {
-			d.LocalAddr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(e.Source, 0))
+			d.LocalAddr = net.UDPAddrFromAddrPort(from)
 		} else {
-			d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(e.Source, 0))
+			d.LocalAddr = net.TCPAddrFromAddrPort(from)
 		}
 	}
 	d.ControlContext = func(_ context.Context, _, _ string, c syscall.RawConn) error {
@@ -72,6 +87,15 @@ func (e Endpoint) options(fd int, refusals bool) error {
 			return fmt.Errorf("bind to %s: %w", e.Interface, err)
 		}
 	}
+	if err := mark(fd, e.Mark); err != nil {
+		return err
+	}
+	if e.SourcePort != 0 {
+		// Another check may be on its way from there, to another host.
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+			return fmt.Errorf("socket options: %w", err)
+		}
+	}
 	if !refusals {
 		return nil
 	}
@@ -79,6 +103,17 @@ func (e Endpoint) options(fd int, refusals bool) error {
 		return unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_RECVERR, 1)
 	}
 	return unix.SetsockoptInt(fd, unix.SOL_IPV6, unix.IPV6_RECVERR, 1)
+}
+
+// mark has all that a socket sends carry a mark. It takes CAP_NET_ADMIN.
+func mark(fd int, m uint32) error {
+	if m == 0 {
+		return nil
+	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, int(m)); err != nil {
+		return fmt.Errorf("mark %#x: %w", m, err)
+	}
+	return nil
 }
 
 // plain takes from an error of package net what whoever called knows: operation

@@ -30,6 +30,7 @@ type ICMPConfig struct {
 	Target    netip.Addr // a link-local one needs a zone or an Interface
 	Source    netip.Addr // optional
 	Interface string     // optional: send and hear on this one only
+	Mark      uint32     // of what is sent; 0: none
 }
 
 // ICMP sends one echo request a probe (RFC 792, RFC 4443 section 4) and waits

@@ -49,6 +49,9 @@ func (s *echoSocket) setup(fd int, cfg ICMPConfig) error {
 			return fmt.Errorf("bind to %s: %w", cfg.Interface, err)
 		}
 	}
+	if err := mark(fd, cfg.Mark); err != nil {
+		return err
+	}
 	if err := s.options(fd); err != nil {
 		return fmt.Errorf("socket options: %w", err)
 	}

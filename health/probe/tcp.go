@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"time"
 
@@ -78,26 +79,34 @@ func (p *TCP) begin(fd int) error {
 	if err := unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {
 		return fmt.Errorf("socket options: %w", err)
 	}
-	if source := p.cfg.Source; source.IsValid() {
-		from, err := sockaddr(source, p.cfg.Interface)
+	if source := p.cfg.bound(); source.IsValid() {
+		from, err := sockaddrPort(source, p.cfg.Interface)
 		if err != nil {
 			return err
 		}
 		if err := unix.Bind(fd, from); err != nil {
+			if p.cfg.SourcePort == 0 {
+				return fmt.Errorf("bind to %v: %w", source.Addr(), err)
+			}
 			return fmt.Errorf("bind to %v: %w", source, err)
 		}
 	}
-	to, err := sockaddr(p.cfg.Target.Addr(), p.cfg.Interface)
+	to, err := sockaddrPort(p.cfg.Target, p.cfg.Interface)
 	if err != nil {
 		return err
 	}
-	switch a := to.(type) {
-	case *unix.SockaddrInet4:
-		a.Port = int(p.cfg.Target.Port())
-	case *unix.SockaddrInet6:
-		a.Port = int(p.cfg.Target.Port())
-	}
 	return unix.Connect(fd, to)
+}
+
+func sockaddrPort(a netip.AddrPort, iface string) (unix.Sockaddr, error) {
+	to, err := sockaddr(a.Addr(), iface)
+	switch to := to.(type) {
+	case *unix.SockaddrInet4:
+		to.Port = int(a.Port())
+	case *unix.SockaddrInet6:
+		to.Port = int(a.Port())
+	}
+	return to, err
 }
 
 // connected tells whether the attempt is over, and what came of it.

@@ -231,8 +231,8 @@ func (p *probing) begin(kind string) *Table {
 		}
 	}
 	for _, w := range []string{"fwmark", "bind_port"} {
-		if x := p.own(w); x.set() {
-			p.c.say(x.At, Warning, "%s: not carried over yet: checks are sent without it", w)
+		if x := p.own(w); x.set() && kind == "script" {
+			p.c.say(x.At, Warning, "%s: not carried over: a program sends what it likes", w)
 		}
 	}
 	return p.table
@@ -300,6 +300,24 @@ func (p *probing) host(t *Table, port bool) bool {
 	}
 	if by := p.own("bind_if"); by.set() {
 		t.set("interface", by.arg(0), by.origin())
+	}
+	if from := p.own("bind_port"); from.set() {
+		n, err := strconv.ParseUint(from.arg(0), 10, 16)
+		switch {
+		case err != nil || n == 0:
+			p.c.say(from.At, Fault, "bind_port: '%s' is no port - ignoring", from.arg(0))
+		case port:
+			t.set("source_port", int(n), from.origin())
+		}
+	}
+	if mark := p.own("fwmark"); mark.set() {
+		n, err := strconv.ParseUint(mark.arg(0), 0, 32)
+		switch {
+		case err != nil:
+			p.c.say(mark.At, Fault, "fwmark: '%s' is no mark - ignoring", mark.arg(0))
+		case n > 0:
+			t.set("fwmark", "0x"+strconv.FormatUint(n, 16), mark.origin())
+		}
 	}
 	return true
 }

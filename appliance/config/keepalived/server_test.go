@@ -55,6 +55,31 @@ func TestPageOffsets(t *testing.T) {
 	}
 }
 
+// TestCheckersAreSent: where from, and with what mark.
+func TestCheckersAreSent(t *testing.T) {
+	for _, row := range []struct{ checker, want, said string }{
+		{"TCP_CHECK {\nbind_port 8765\nfwmark 32\n}", `source_port = 8765; fwmark = "0x20"`, ""},
+		{"TCP_CHECK {\nbindto 10.0.1.2\nbind_if eth1\nfwmark 0\n}", `source = "10.0.1.2"; interface = "eth1"`, ""},
+		{"PING_CHECK {\nfwmark 4294967295\nbind_port 5\n}", `fwmark = "0xffffffff"`, ""},
+		{"SMTP_CHECK {\nbind_port 70000\n}", "", "bind_port: '70000' is no port - ignoring"},
+		{"UDP_CHECK {\nfwmark red\n}", "", "fwmark: 'red' is no mark - ignoring"},
+		{"MISC_CHECK {\nmisc_path /bin/true\nfwmark 5\n}", "", "fwmark: not carried over: a program sends what it likes"},
+	} {
+		out, said := converted(t, "virtual_server 10.0.0.1 80 {\nprotocol TCP\nreal_server 10.0.1.1 80 {\n"+row.checker+"\n}\n}\n")
+		_, out, _ = strings.Cut(out, "[[check]]")
+		out, _, _ = strings.Cut(out, "[nat]")
+		var got []string
+		for _, key := range []string{"source = ", "source_port", "interface", "fwmark"} {
+			if v := keysOf(out, key); v != "" {
+				got = append(got, v)
+			}
+		}
+		if got := strings.Join(got, "; "); got != row.want || !strings.Contains(said, row.said) || row.said == "" && said != "" {
+			t.Errorf("%q: %s, want %s; said %q, want %q", row.checker, got, row.want, said, row.said)
+		}
+	}
+}
+
 // TestThresholds: a server has those of its own, else those of the virtual server.
 func TestThresholds(t *testing.T) {
 	for _, row := range []struct{ virtual, real, want, said string }{
