@@ -41,16 +41,34 @@ func (n *node) requested(ctx context.Context, what string) {
 	}
 	n.log.Info(map[string]string{dropin.RequestData: "Printing VRRP data on signal", dropin.RequestStats: "Printing VRRP stats on signal",
 		dropin.RequestJSON: "Printing VRRP as json on signal"}[what])
-	umask := -1
-	if n.opt.Keepalived != nil {
-		umask = n.opt.Keepalived.Umask
-	}
-	if cfg := n.settled.config(); umask < 0 && cfg.Spoken != nil && cfg.Spoken.File.Global.Umask.Set {
-		umask = cfg.Spoken.File.Global.Umask.V // the command line comes first
-	}
-	if _, err := dropin.Dump(what, umask, n.spoken.cleared.Apply(v)); err != nil {
+	if _, err := n.dumpsTo().Write(what, n.spoken.cleared.Apply(v)); err != nil {
 		n.log.Error("dump", "what", what, "err", err)
 	}
+}
+
+// dumpsTo is where dumps go: by the command line, and by the file.
+func (n *node) dumpsTo() dropin.Dumps {
+	d := dropin.Dumps{Umask: -1}
+	who := n.opt.Keepalived
+	if who != nil {
+		d.Umask = who.Umask
+	}
+	cfg := n.settled.config()
+	if cfg.Spoken == nil {
+		return d
+	}
+	g := cfg.Spoken.File.Global
+	if d.Umask < 0 && g.Umask.Set {
+		d.Umask = g.Umask.V // the command line comes first
+	}
+	d.State, d.Stats, d.JSON, d.JSONVersion = g.StateFile.V, g.StatsFile.V, g.JSONFile.V, g.JSONVersion.V
+	if g.DataOfInstance.V {
+		d.Namespace, d.Instance = g.Namespace.V, g.Instance.V
+		if who != nil && who.Namespace != "" {
+			d.Namespace = who.Namespace
+		}
+	}
+	return d
 }
 
 // dumpConf writes into the log what the configuration has become, once.
@@ -125,7 +143,8 @@ func (v viewer) view() dropin.View {
 	}
 	for _, p := range v.file.Processes {
 		if f, ok := v.fact("vrrp_track_process", p.Name); ok {
-			out.Processes = append(out.Processes, dropin.TrackProcess{Name: p.Name, Process: p.Program.V, Min: max(1, p.Quorum.V),
+			out.Processes = append(out.Processes, dropin.TrackProcess{Name: p.Name, Process: p.Program.V, Args: p.Args, Min: max(1, p.Quorum.V),
+				Max: p.Max.V, Fork: p.Fork.V, Ends: p.Ends.V,
 				Quorum: f.State == health.Up, Weight: p.Weight.V, Reverse: p.Reverse, Full: p.ByArgs, Tracking: v.tracking("process", p.Name, p.Weight.V, p.Reverse)})
 		}
 	}

@@ -12,6 +12,36 @@ import (
 // WriteJSON writes keepalived.json: one line, a list of {"data": …, "stats": …}.
 func WriteJSON(w io.Writer, v View) error {
 	var b bytes.Buffer
+	v.list(&b)
+	b.WriteByte('\n')
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// WriteJSON2 writes it as json_version 2 has it: {"vrrp": […], "track_process": […]}, the
+// latter if there are any. How many of a process run just now is not in it: here nobody
+// counts further than is asked for.
+func WriteJSON2(w io.Writer, v View) error {
+	var b bytes.Buffer
+	b.WriteString(`{"vrrp":`)
+	v.list(&b)
+	for n, p := range v.Processes {
+		if n == 0 {
+			b.WriteString(`,"track_process":[`)
+		} else {
+			b.WriteByte(',')
+		}
+		p.fields().write(&b)
+	}
+	if len(v.Processes) > 0 {
+		b.WriteByte(']')
+	}
+	b.WriteString("}\n")
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+func (v View) list(b *bytes.Buffer) {
 	b.WriteByte('[')
 	for n := range v.Instances {
 		i := &v.Instances[n]
@@ -19,14 +49,36 @@ func WriteJSON(w io.Writer, v View) error {
 			b.WriteByte(',')
 		}
 		b.WriteString(`{"data":`)
-		i.data().write(&b)
+		i.data().write(b)
 		b.WriteString(`,"stats":`)
-		i.Stats.fields().write(&b)
+		i.Stats.fields().write(b)
 		b.WriteByte('}')
 	}
-	b.WriteString("]\n")
-	_, err := w.Write(b.Bytes())
-	return err
+	b.WriteByte(']')
+}
+
+func (p TrackProcess) fields() (f fields) {
+	f.add("process", p.Process)
+	match := "none"
+	if len(p.Args) > 0 {
+		f.add("parameters", strings.Join(p.Args, " "))
+		match = "initial"
+	}
+	f.add("param_match", match)
+	f.add("min_processes", p.Min)
+	if p.Max > 0 {
+		f.add("max_processes", p.Max)
+	}
+	f.add("have_quorum", p.Quorum)
+	weight := p.Weight
+	if p.Reverse {
+		weight = -weight
+	}
+	f.add("weight", weight)
+	f.add("terminate_delay", p.Ends.Seconds())
+	f.add("fork_delay", p.Fork.Seconds())
+	f.add("full_command", p.Full)
+	return f
 }
 
 // fields are those of an object, in order.

@@ -45,14 +45,15 @@ func sample() View {
 		Groups: []Group{{Name: "VG_1", State: Master, Members: []string{"VI_1"}, Notify: map[string][]string{"": {"/n"}}, User: map[string]string{"": "0:0"}}},
 		Scripts: []Script{{Name: "chk", Command: []string{"/bin/true", "a b"}, Interval: time.Second, Timeout: 1500 * time.Millisecond, Weight: 5, Rise: 2, Fall: 3, Good: true, Known: true, User: "0:0", Tracking: []Tracking{{"VI_1", 5, false}}},
 			{Name: "new", Command: []string{"/bin/false"}, Interval: time.Second, Rise: 1, Fall: 1, Running: true, User: "0:0"}},
-		Files:     []TrackFile{{Name: "tf", Path: "/run/tf", Value: 4, Weight: 2, Tracking: []Tracking{{"VI_1", 3, true}}}},
-		Processes: []TrackProcess{{Name: "tp", Process: "sleep", Min: 1, Weight: 3, Tracking: []Tracking{{"VI_1", 3, false}}}},
+		Files: []TrackFile{{Name: "tf", Path: "/run/tf", Value: 4, Weight: 2, Tracking: []Tracking{{"VI_1", 3, true}}}},
+		Processes: []TrackProcess{{Name: "tp", Process: "sleep", Min: 1, Weight: 3, Tracking: []Tracking{{"VI_1", 3, false}}},
+			{Name: "np", Process: "named", Args: []string{"-u", "bind"}, Min: 2, Max: 4, Ends: 1500 * time.Millisecond, Fork: 2 * time.Second, Quorum: true, Weight: 7, Reverse: true, Full: true}},
 	}
 }
 
 // What the files look like. Those of keepalived 2.2.7 beside ours: appliance/interop.
 func TestDumps(t *testing.T) {
-	for name, write := range map[string]func(io.Writer, View) error{"data": WriteData, "stats": WriteStats, "json": WriteJSON} {
+	for name, write := range map[string]func(io.Writer, View) error{"data": WriteData, "stats": WriteStats, "json": WriteJSON, "json2": WriteJSON2} {
 		var b bytes.Buffer
 		if err := write(&b, sample()); err != nil {
 			t.Fatal(err)
@@ -128,7 +129,7 @@ func TestDump(t *testing.T) {
 		umask int
 		mode  os.FileMode
 	}{{-1, 0o600}, {0o022, 0o644}} {
-		path, err := Dump(RequestJSON, tt.umask, sample())
+		path, err := Dumps{Umask: tt.umask}.Write(RequestJSON, sample())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -144,7 +145,7 @@ func TestDump(t *testing.T) {
 	if len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
-	if _, err := Dump("nonsense", -1, sample()); err == nil {
+	if _, err := (Dumps{}).Write("nonsense", sample()); err == nil {
 		t.Error("a dump of nonsense")
 	}
 }

@@ -157,7 +157,9 @@ type TrackFile struct {
 // TrackProcess is a vrrp_track_process.
 type TrackProcess struct {
 	Name, Process string
-	Min           int
+	Args          []string // that it has to begin with
+	Min, Max      int      // Max 0: any number
+	Fork, Ends    time.Duration
 	Quorum        bool
 	Weight        int
 	Reverse       bool

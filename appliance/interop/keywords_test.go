@@ -12,11 +12,12 @@ import (
 )
 
 func init() {
-	otherwise["keywords.conf"] = "vrrp_delay_after_boot is of 2.4, and unknown to 2.2.7"
+	otherwise["keywords.conf"] = "vrrp_delay_after_boot and names of dump files are of 2.4, and unknown to 2.2.7"
 	// An instance that has no peers, and must not go by multicast, is left out by us, and in fault for ever with keepalived.
 	corpus = append(corpus, corpusRow{file: "keywords.conf", cut: "eth1",
 		on: "eth0 10.71.0.2/24 10.72.0.2/24 10.73.0.2/24 10.74.0.2/24, eth1 10.75.0.2/24, eth2 10.76.0.2/24 10.77.0.2/24",
-		edit: []string{"vrrp_delay_after_boot 90", "", "    virtual_router_id 77\n    unicast_fault_no_peer", "    virtual_router_id 77",
+		edit: []string{"vrrp_delay_after_boot 90", "", "state_dump_file /run/small.data", "", "stats_dump_file small.stats", "",
+			"json_dump_file /run/", "", "json_version 2", "", "    virtual_router_id 77\n    unicast_fault_no_peer", "    virtual_router_id 77",
 			"init_file 7", "init_file 0", "init_file 3", "init_file 0"}}) // else the first state may be told before all files are read
 }
 

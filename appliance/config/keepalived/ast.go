@@ -61,9 +61,14 @@ type Global struct {
 	Wire             Wire
 	Sync             Of[[]string] // lvs_sync_daemon
 	Pace             Pace
-	MinPace          Of[bool]          // vrrp_min_garp
-	TellPriority     Of[bool]          // vrrp_notify_priority_changes
-	Umask            Of[int]           // umask, of dumps
+	MinPace          Of[bool]   // vrrp_min_garp
+	TellPriority     Of[bool]   // vrrp_notify_priority_changes
+	Umask            Of[int]    // umask, of dumps
+	StateFile        Of[string] // state_dump_file, …
+	StatsFile        Of[string]
+	JSONFile         Of[string]
+	JSONVersion      Of[int]
+	DataOfInstance   Of[bool]          // data_use_instance
 	Startup, Boot    Of[time.Duration] // vrrp_startup_delay, vrrp_delay_after_boot
 	GapARP, GapNA    Of[time.Duration] // vrrp_garp_interval, vrrp_gna_interval
 	Alerts           Alerts

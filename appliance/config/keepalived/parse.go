@@ -214,6 +214,18 @@ func (p *parser) global(block *Node) {
 			}
 		case "umask":
 			g.Umask = p.umask(n)
+		case "data_use_instance":
+			g.DataOfInstance = p.boolean(n)
+		case "state_dump_file":
+			p.dumpFile(n, &g.StateFile)
+		case "stats_dump_file":
+			p.dumpFile(n, &g.StatsFile)
+		case "json_dump_file":
+			p.dumpFile(n, &g.JSONFile)
+		case "json_version":
+			if v, ok := p.number(n, 1, 2); ok {
+				g.JSONVersion = of(v, n.At)
+			}
 		case "vrrp_notify_priority_changes":
 			g.TellPriority = p.boolean(n)
 		case "vrrp_startup_delay":
@@ -239,6 +251,15 @@ func set(p *parser, n *Node, to *Of[string], v string) {
 		return
 	}
 	*to = of(v, n.At)
+}
+
+// dumpFile reads the path of a dump.
+func (p *parser) dumpFile(n *Node, to *Of[string]) {
+	if len(n.Args) != 1 || n.arg(0) == "" {
+		p.say(n.At, Fault, "%s requires a non-empty path", n.Word)
+		return
+	}
+	*to = of(n.arg(0), n.At)
 }
 
 // boolean reads on, off, true, false, yes, no; a keyword alone is true.
