@@ -39,6 +39,9 @@ func (c *checker) entry(path string, raw *rawEntry) Entry {
 	def := c.defaults.Entry
 	e := Entry{Config: entry.Config{Name: c.name(join(path, "name"), raw.Name, `name the entry point, like name = "web"`)}}
 	e.Steer = known(c, join(path, "steer"), raw.Steer, def.Steer, entry.Steers())
+	if e.ByPort = or(raw.ByPort, false); e.ByPort && !e.Steer.ByClient() && !c.bad(join(path, "steer")) {
+		c.add(join(path, "by_port"), fmt.Sprintf("steer = %s does not go by the client", quote(string(e.Steer))), `write steer = "source-hash" or "consistent-hash", or remove it`)
+	}
 	e.OnFailure = known(c, join(path, "on_failure"), raw.OnFailure, def.OnFailure, []entry.Policy{entry.Reset, entry.Keep, entry.Move})
 	e.How = known(c, join(path, "move"), raw.Move, def.How, []entry.How{entry.Lazy, entry.Replay}, "warm")
 	e.Direct = known(c, join(path, "forward"), raw.Forward, "nat", []string{"nat", "direct"}) == "direct"

@@ -60,6 +60,9 @@ func (e Entry) agreed(with string) string {
 		servers = append(servers, fmt.Sprintf("%s*%d", entry.AddressText(s.Address), s.Weight))
 	}
 	line := fmt.Sprintf("entry %s %v by %s to %s with %s", e.Name, e.Match, e.Steer, strings.Join(servers, " "), with)
+	if e.ByPort {
+		line += " by port"
+	}
 	if e.Spare.IsValid() {
 		line += " spare " + entry.AddressText(e.Spare)
 	}

@@ -140,6 +140,10 @@ func TestEntriesAgree(t *testing.T) {
 	if two := parse(t, "two", twoRouters+base+"slow_start=\"10s\"\non_failure=\"keep\""); two.Hash() != one.Hash() {
 		t.Error("each node has its own slow start")
 	}
+	hashed := strings.Replace(base, "servers=", "steer=\"source-hash\"\nservers=", 1)
+	if two := parse(t, "two", twoRouters+hashed+"by_port=true"); two.Hash() == parse(t, "one", twoRouters+hashed).Hash() || !two.Mappings.Entries[0].ByPort {
+		t.Error("by port: the nodes agree")
+	}
 	kept := parse(t, "one", twoRouters+base+"persist=\"1m\"")
 	if two := parse(t, "two", twoRouters+base+"persist=\"1m\"\npersist_prefix=24"); two.Hash() == kept.Hash() || two.Mappings.Entries[0].PersistPrefix != 24 {
 		t.Error("a prefix: the nodes agree")

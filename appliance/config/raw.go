@@ -229,6 +229,7 @@ type (
 		FwMark     *string      `toml:"fwmark" like:"\"0x10\""`
 		Router     *string      `toml:"router" like:"\"wan\""`
 		Steer      *string      `toml:"steer" like:"\"primary\""`
+		ByPort     *bool        `toml:"by_port" like:"true"`
 		Servers    []*rawServer `toml:"servers"`
 		Spare      *string      `toml:"spare" like:"\"10.0.0.29:8443\""`
 		OnFailure  *string      `toml:"on_failure" like:"\"reset\""`

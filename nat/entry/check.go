@@ -86,6 +86,9 @@ func check(c *Config) (out []Problem) {
 	if c.Direct && like.Port() != 0 {
 		add("servers", "%v: forward = \"direct\" leaves packets as they are, so a server is called at the port that the client called; write %v", like, like.Addr())
 	}
+	if c.ByPort && !c.Steer.ByClient() {
+		add("by_port", "steer = %q does not go by the client; use %q or %q", string(c.Steer), string(SourceHash), string(ConsistentHash))
+	}
 	if c.OnFailure == Move {
 		const instead = `write on_failure = "reset"`
 		switch {

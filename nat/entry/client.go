@@ -15,6 +15,13 @@ func SlotOf(client netip.Addr, slots int) int {
 	return int(uint64(hashOf(client.AsSlice(), ClientSeed)) * uint64(slots) >> 32)
 }
 
+// SlotOfFlow is the same of a client's address and port, in network byte order in a word of
+// its own.
+func SlotOfFlow(client netip.AddrPort, slots int) int {
+	key := append(binary.BigEndian.AppendUint16(client.Addr().AsSlice(), client.Port()), 0, 0)
+	return int(uint64(hashOf(key, ClientSeed)) * uint64(slots) >> 32)
+}
+
 // hashOf is lookup3's hashlittle of bytes that begin at a word, on a machine of the
 // kernel's byte order. An address has four bytes, or four words.
 func hashOf(key []byte, seed uint32) uint32 {

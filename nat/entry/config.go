@@ -11,9 +11,11 @@ import (
 // Config is one entry point as the configuration file asks for it. It may be wrong:
 // see [Check].
 type Config struct {
-	Name    string
-	Match   Match
-	Steer   Steer
+	Name  string
+	Match Match
+	Steer Steer
+	// ByPort: where the client decides, its port counts too: its flows go to several servers.
+	ByPort  bool
 	Servers []Server
 	// Spare gets what no server can: while there is none, or less than the quorum.
 	// Invalid: there is none. Port 0: the port that was called.

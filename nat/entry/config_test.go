@@ -61,6 +61,8 @@ func TestCheckNames(t *testing.T) {
 		{"OK: a prefix", func(c *Config) { c.Persist, c.PersistPrefix = time.Minute, 24 }, ""},
 		{"bad prefix", func(c *Config) { c.Persist, c.PersistPrefix = time.Minute, 33 }, "persist_prefix: 33 is no length"},
 		{"bad: a prefix of nothing", func(c *Config) { c.PersistPrefix = 24 }, "persist_prefix: there is no persist"},
+		{"OK: by port", func(c *Config) { c.Steer, c.ByPort = SourceHash, true }, ""},
+		{"bad: by port in turn", func(c *Config) { c.ByPort = true }, `by_port: steer = "weighted" does not go by the client`},
 		{"bad quorum", func(c *Config) { c.Quorum, c.Hysteresis = 2, 1 }, "never be reached"},
 		{"bad hysteresis", func(c *Config) { c.Hysteresis = -1 }, "less than nothing"},
 	} {

@@ -58,6 +58,9 @@ func (p Point) String() string {
 	if p.Table.ByClient {
 		how = "by client"
 	}
+	if p.Table.ByPort {
+		how = "by client and port"
+	}
 	fmt.Fprintf(&b, "%s %v %s of %d", p.Name, p.Match, how, len(p.Table.Slots))
 	if p.Direct {
 		b.WriteString(" direct")

@@ -13,6 +13,8 @@ type Table struct {
 	// ByClient: a flow's slot is the hash of its source address; else it is the next
 	// one in turn.
 	ByClient bool
+	// ByPort: … the hash of its source address and port.
+	ByPort bool
 	// Slots holds a server's number each. None: flows are refused.
 	Slots []uint8
 	// Live tells by number whether a client that is remembered to be there may stay.
@@ -26,7 +28,7 @@ type Table struct {
 
 // Equal compares what t and o say.
 func (t Table) Equal(o Table) bool {
-	return t.ByClient == o.ByClient && t.Remember == o.Remember && slices.Equal(t.Slots, o.Slots) && slices.Equal(t.Live, o.Live) &&
+	return t.ByClient == o.ByClient && t.ByPort == o.ByPort && t.Remember == o.Remember && slices.Equal(t.Slots, o.Slots) && slices.Equal(t.Live, o.Live) &&
 		slices.Equal(t.Stay, o.Stay)
 }
 
@@ -46,7 +48,7 @@ const (
 
 // build makes the table of this moment.
 func (s *Set) build(now time.Time) (t Table) {
-	t = Table{ByClient: s.cfg.Steer.ByClient(), Remember: s.cfg.Persist > 0, Live: make([]bool, len(s.Addresses()))}
+	t = Table{ByClient: s.cfg.Steer.ByClient(), ByPort: s.cfg.ByPort, Remember: s.cfg.Persist > 0, Live: make([]bool, len(s.Addresses()))}
 	weights := s.weights(now)
 	if s.cfg.Direct {
 		// Nothing holds a flow to its server but that the table says so.
@@ -58,7 +60,7 @@ func (s *Set) build(now time.Time) (t Table) {
 	if s.cfg.Spare.IsValid() && (!s.quorum || !slices.ContainsFunc(weights, positive)) {
 		spare := uint8(len(s.cfg.Servers))
 		// Nobody is to stay there for longer than it has to be.
-		t.Slots, t.Live[spare], t.Remember, t.ByClient = []uint8{spare}, true, false, false
+		t.Slots, t.Live[spare], t.Remember, t.ByClient, t.ByPort = []uint8{spare}, true, false, false, false
 		return t
 	}
 	for i, w := range weights {

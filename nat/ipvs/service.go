@@ -45,6 +45,9 @@ func servicesOf(p entry.Point) ([]service, error) {
 	if p.Table.ByClient {
 		one.Flags |= ipvs.ServiceSchedulerOpt1 // a client whose server gets nothing new goes to another one, as with sh-fallback, mh-fallback
 	}
+	if p.Table.ByPort {
+		one.Flags |= ipvs.ServiceSchedulerOpt2 // sh-port, mh-port
+	}
 	if p.Persist > 0 {
 		one.Flags |= ipvs.ServicePersistent
 		one.Timeout = uint32(p.Persist / time.Second)

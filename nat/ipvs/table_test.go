@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cloudflare/ipvs"
 	"github.com/cloudflare/ipvs/netmask"
 
 	"understudy/nat"
@@ -40,6 +41,12 @@ func TestServices(t *testing.T) {
 	}
 	if list, err := servicesOf(point(entry.ConsistentHash, 1, 0).Point()); err != nil || list[0].Scheduler != "mh" {
 		t.Errorf("%v (%v)", list, err)
+	}
+	c := point(entry.SourceHash, 1, 0).Config()
+	for c.ByPort = range map[bool]bool{false: true, true: true} {
+		if list, err := servicesOf(entry.New(time.Now(), c).Point()); err != nil || list[0].Flags&ipvs.ServiceSchedulerOpt2 != 0 != c.ByPort {
+			t.Errorf("by port %v: %v (%v)", c.ByPort, list, err)
+		}
 	}
 	for prefix, want := range map[int]netmask.Mask{0: netmask.MaskFrom(32, 32), 20: netmask.MaskFrom(20, 32)} {
 		p := point(entry.Primary, 1, time.Minute).Point()

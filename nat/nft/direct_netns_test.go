@@ -211,6 +211,31 @@ func TestDirectPersist(t *testing.T) {
 	})
 }
 
+// By port, the flows of one client go to several servers: to those that any node would say.
+func TestDirectByPort(t *testing.T) {
+	n := newDirectLab(t)
+	n.families(func(six bool) {
+		s := direct(six, entry.ConsistentHash, func(c *entry.Config) { c.ByPort = true })
+		n.apply(s)
+		slots, seen := s.Table().Slots, map[int]bool{}
+		for range 30 {
+			c, err := n.call(netip.Addr{}, vipOf(s))
+			n.must(err)
+			from := c.LocalAddr().(*net.TCPAddr).AddrPort()
+			got := n.ask(c)
+			if want := int(slots[entry.SlotOfFlow(netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), len(slots))]); got != want {
+				t.Errorf("%v is with server %d; any node would say %d", from, got, want)
+			}
+			seen[got] = true
+			c.Close()
+		}
+		if len(seen) < 2 {
+			t.Errorf("six %v: all flows are with one server", six)
+		}
+		n.apply()
+	})
+}
+
 // Clients of one prefix stay with one server, and a node that has never heard of them hands
 // them to the same one.
 func TestDirectPersistPrefix(t *testing.T) {

@@ -206,7 +206,9 @@ func (f family) directRules(p entry.Point) (out []rule) {
 
 // slotByClient tells whether the client alone decides. Where clients are remembered it
 // does, so that the next node comes to the same for all of a client's flows.
-func (f family) slotByClient(p entry.Point) bool { return p.Table.ByClient || p.Table.Remember }
+func (f family) slotByClient(p entry.Point) bool {
+	return p.Table.ByClient && !p.Table.ByPort || p.Table.Remember
+}
 
 func (f family) slotText(p entry.Point) string {
 	if len(p.Table.Slots) == 1 {

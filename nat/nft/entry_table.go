@@ -376,7 +376,14 @@ func (f family) pointRules(p entry.Point) (out []rule) {
 	}
 	slot := append(before, append(f.slot(p, got), lookup(mapSlots, got, got))...)
 	slot = append(slot, legible(got, num)...)
-	what := fmt.Sprintf("%s of %d slots%s", map[bool]string{false: "in turn", true: "by " + clientText(p)}[t.ByClient], len(t.Slots), form)
+	how := "in turn"
+	switch {
+	case t.ByPort:
+		how = "by " + clientText(p) + " and port"
+	case t.ByClient:
+		how = "by " + clientText(p)
+	}
+	what := fmt.Sprintf("%s of %d slots%s", how, len(t.Slots), form)
 	if t.Remember {
 		remembered := ", remembered"
 		if p.PersistPrefix > 0 {
@@ -414,7 +421,11 @@ func (f family) slot(p entry.Point, i uint32) []expr.Any {
 	case size <= 1:
 		return do(&expr.Immediate{Register: word(i), Data: []byte(number(0))})
 	case p.Table.ByClient:
-		return append(f.client(p), &expr.Hash{SourceRegister: word(0), DestRegister: word(i), Length: 4 * f.words(),
+		key, words := f.client(p), f.words()
+		if p.Table.ByPort {
+			key, words = append(key, sport(words)), words+1
+		}
+		return append(key, &expr.Hash{SourceRegister: word(0), DestRegister: word(i), Length: 4 * words,
 			Modulus: size, Seed: entry.ClientSeed, Type: expr.HashTypeJenkins})
 	default:
 		return do(&expr.Numgen{Register: word(i), Modulus: size, Type: unix.NFT_NG_INCREMENTAL})

@@ -119,6 +119,8 @@ func TestEntrySteerIsApply(t *testing.T) {
 			s := web(false, steer, func(c *entry.Config) {
 				if c.Persist, c.Servers[1].Weight = persist, 1; persist > time.Minute {
 					c.PersistPrefix = 20
+				} else {
+					c.ByPort = steer.ByClient()
 				}
 			})
 			if _, err := l.e.Apply([]entry.Point{s.Point(), web(true, entry.Primary, func(c *entry.Config) { c.Name = "six" }).Point()}); err != nil {
@@ -197,6 +199,36 @@ func TestEntryPersist(t *testing.T) {
 		l.must(l.e.Remember("web", []Remembered{{at(s).Addr(), 0}, {l.client0(six), first}, {l.client0(six), second}}))
 		if got := stays("when it was told"); got != first {
 			t.Errorf("server %d answers, was told %d", got, first)
+		}
+	})
+}
+
+// By port, the flows of one client go to several servers: to those that any node would say.
+func TestEntryByPort(t *testing.T) {
+	both(t, func(t *testing.T, six bool) {
+		l := newEntryLab(t)
+		l.serve(six, 80)
+		for _, steer := range []entry.Steer{entry.SourceHash, entry.ConsistentHash} {
+			s := web(six, steer, func(c *entry.Config) { c.ByPort = true })
+			_, err := l.e.Apply([]entry.Point{s.Point()})
+			l.must(err)
+			slots, seen := s.Table().Slots, map[int]bool{}
+			for range 40 {
+				c, err := l.call(netip.Addr{}, at(s))
+				l.must(err)
+				from := c.LocalAddr().(*net.TCPAddr).AddrPort()
+				got := l.ask(c)
+				if want := int(slots[entry.SlotOfFlow(netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), len(slots))]); got != want {
+					t.Errorf("%s: %v is with server %d; any node would say %d", steer, from, got, want)
+				}
+				seen[got] = true
+				c.Close()
+			}
+			if len(seen) < 2 {
+				t.Errorf("%s: all flows are with one server", steer)
+			}
+			_, err = l.e.Apply(nil)
+			l.must(err)
 		}
 	})
 }

@@ -122,7 +122,13 @@ func (c *converter) realServer(t *Table, v *VirtualServer, r *RealServer, steer 
 	if inhibits(v, r) && !keep {
 		one.set("on_failure", "keep", Origin{r.At, "inhibit_on_failure"})
 	}
-	if alpha := optionOf(append(slices.Clone(r.Options), v.Options...), "alpha"); alpha.on() && check != "" {
+	alpha := optionOf(slices.Concat(r.Options, v.Options), "alpha")
+	for _, k := range r.Checks {
+		if !alpha.on() {
+			alpha = optionOf(k.Options, "alpha")
+		}
+	}
+	if alpha.on() && check != "" {
 		one.set("doubted", true, alpha.origin())
 	}
 	c.alertOption(one, r.Options, "servers")

@@ -213,6 +213,7 @@ func (c *converter) entry(nat *Table, v *VirtualServer, s service) {
 	t.set("router", router, o)
 	algorithm := optionOf(v.Options, "lb_algo", "lvs_sched")
 	t.set("steer", steer.name, Origin{cmp.Or(algorithm.At, v.At), cmp.Or(algorithm.Word, "lvs_sched wlc, as nothing else is said")})
+	c.byPort(t, v, steer)
 	if method := optionOf(v.Options, "lb_kind", "lvs_method"); direct {
 		t.set("forward", "direct", Origin{cmp.Or(method.At, v.At), cmp.Or(method.Word, "lvs_method")})
 	}

@@ -44,6 +44,19 @@ func (c *converter) steer(v *VirtualServer, refuse func(Place, Level, string, ..
 	return s, true
 }
 
+// byPort has the client's port count.
+func (c *converter) byPort(t *Table, v *VirtualServer, steer steering) {
+	for _, flag := range []struct{ word, scheduler string }{{"sh-port", "sh"}, {"mh-port", "mh"}} {
+		switch o := optionOf(v.Options, flag.word); {
+		case !o.set():
+		case steer != algorithms[flag.scheduler]:
+			c.say(o.At, Fault, "%s only applies to %s scheduler - ignoring", flag.word, flag.scheduler)
+		default:
+			t.set("by_port", true, o.origin())
+		}
+	}
+}
+
 // kind tells whether servers answer past this node, and refuses other ways.
 func (c *converter) kind(v *VirtualServer, refuse func(Place, Level, string, ...any)) (direct, ok bool) {
 	read := func(list []Option, def string) (string, Option) {

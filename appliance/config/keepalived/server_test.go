@@ -80,6 +80,39 @@ func TestCheckersAreSent(t *testing.T) {
 	}
 }
 
+// TestFlagsOfSchedulers: the client's port counts where the scheduler has a flag for it.
+func TestFlagsOfSchedulers(t *testing.T) {
+	for _, row := range []struct{ options, want, said string }{
+		{"lb_algo sh\nsh-port", "by_port = true", ""},
+		{"sh-port\nlb_algo sh", "by_port = true", ""},
+		{"lb_algo mh\nmh-port", "by_port = true", ""},
+		{"lb_algo mh\nsh-port", "", "sh-port only applies to sh scheduler - ignoring"},
+		{"lb_algo rr\nmh-port", "", "mh-port only applies to mh scheduler - ignoring"},
+		{"lb_algo sh", "", ""},
+	} {
+		out, said := converted(t, "virtual_server 10.0.0.1 80 {\nprotocol TCP\n"+row.options+"\nreal_server 10.0.1.1 80 {\n}\n}\n")
+		if got := keysOf(out, "by_port"); got != row.want || !strings.Contains(said, row.said) || row.said == "" && said != "" {
+			t.Errorf("%q: %s, want %s; said %q, want %q", row.options, got, row.want, said, row.said)
+		}
+	}
+}
+
+// TestAlpha: a server is doubted if it says so, or the virtual server, or one of its checkers.
+func TestAlpha(t *testing.T) {
+	for _, row := range []struct {
+		virtual, real, checker string
+		want                   bool
+	}{
+		{"", "", "", false}, {"alpha", "", "", true}, {"", "alpha", "", true}, {"", "", "alpha", true},
+		{"alpha off", "", "alpha", true}, {"alpha", "", "alpha off", true}, {"alpha", "alpha off", "", false},
+	} {
+		out, said := converted(t, "virtual_server 10.0.0.1 80 {\nprotocol TCP\n"+row.virtual+"\nreal_server 10.0.1.1 80 {\n"+row.real+"\nPING_CHECK {\n}\nTCP_CHECK {\n"+row.checker+"\n}\n}\n}\n")
+		if got := strings.Contains(out, "doubted = true"); got != row.want || said != "" {
+			t.Errorf("%q, %q, %q: doubted %v, want %v; said %q", row.virtual, row.real, row.checker, got, row.want, said)
+		}
+	}
+}
+
 // TestThresholds: a server has those of its own, else those of the virtual server.
 func TestThresholds(t *testing.T) {
 	for _, row := range []struct{ virtual, real, want, said string }{
