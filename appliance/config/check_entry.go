@@ -164,13 +164,10 @@ func (c *checker) server(path string, raw *rawServer, e *Entry) entry.Server {
 			s.Check = c.checkOf(join(path, "check"), s.Check, s.Address)
 		}
 	}
+	c.weighs(path, raw, &s)
 	s.Weight = c.count(join(path, "weight"), raw.Weight, s.Weight, 0, entry.MaxWeight)
-	if s.Weight > 1 && !e.Steer.Weighs() && !c.bad(join(parent(parent(path)), "steer")) {
+	if s.Weight > 1 && s.WeighBy == 0 && !e.Steer.Weighs() && !c.bad(join(parent(parent(path)), "steer")) {
 		c.add(join(path, "weight"), fmt.Sprintf("steer = %s asks for no weights but 0 and 1", quote(string(e.Steer))), `remove it, or write steer = "weighted"`)
-	}
-	if raw.Weigh != nil {
-		s.Weigh = *raw.Weigh
-		c.weighs(join(path, "weigh"), s.Weigh)
 	}
 	s.Max = c.count(join(path, "max"), raw.Max, 0, 0, maxConnections)
 	if raw.Resume != nil {
@@ -190,14 +187,31 @@ func (c *checker) server(path string, raw *rawServer, e *Entry) entry.Server {
 	return s
 }
 
-// weighs refuses a check that says no weight.
-func (c *checker) weighs(path, name string) {
-	if !c.hasCheck(name) {
-		c.add(path, fmt.Sprintf("there is no check %s", quote(name)), suggest(name, c.checkNames(), "add a [[check]] of this name"))
+// weighs reads which check says what the server weighs, or by how much more.
+func (c *checker) weighs(path string, raw *rawServer, s *entry.Server) {
+	weigh, by := join(path, "weigh"), join(path, "weigh_by")
+	if raw.Weigh == nil {
+		if raw.WeighBy != nil {
+			c.add(by, "there is no weigh that it would be of", "name a check of kind \"file\", or remove it")
+		}
 		return
 	}
-	if k := c.config.Check(name); k != nil && (k.Kind != CheckScript || !k.Value) {
-		c.add(path, fmt.Sprintf("check %s says no weight", quote(name)), `name one of kind "script" with value = true`)
+	s.Weigh = *raw.Weigh
+	if !c.hasCheck(s.Weigh) {
+		c.add(weigh, fmt.Sprintf("there is no check %s", quote(s.Weigh)), suggest(s.Weigh, c.checkNames(), "add a [[check]] of this name"))
+		return
+	}
+	k := c.config.Check(s.Weigh)
+	switch {
+	case k == nil:
+	case k.Kind == CheckFile && k.Value:
+		if s.WeighBy = c.count(by, raw.WeighBy, 1, -entry.MaxWeight, entry.MaxWeight); s.WeighBy == 0 {
+			c.add(by, "0 times anything is nothing", "use another number, or remove weigh")
+		}
+	case k.Kind != CheckScript || !k.Value:
+		c.add(weigh, fmt.Sprintf("check %s says no weight", quote(s.Weigh)), `name one of kind "script" or "file" with value = true`)
+	case raw.WeighBy != nil:
+		c.add(by, fmt.Sprintf("check %s says all of the weight, for it is of kind \"script\"", quote(s.Weigh)), "remove it, or name a check of kind \"file\"")
 	}
 }
 

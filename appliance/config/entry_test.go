@@ -76,7 +76,10 @@ func TestGoodEntries(t *testing.T) {
 		{"a mark", "[[nat.entry]]\nname=\"web\"\nfwmark=\"0x10\"\nrouter=\"wan\"\nservers=[{address=\"10.0.0.21:80\"}]",
 			func(c *Config) any { return fmt.Sprint(first(c).Match, " ", len(c.NAT().Groups[1].Addresses)) }, "mark 0x10 1"},
 		{"a check, a weight, a limit", check("up", "") + "[[nat.entry]]\nname=\"web\"\naddress=\"" + web + "\"\nsteer=\"weighted\"\nservers=[{address=\"10.0.0.21:80\",check=\"up\",weight=7,max=9,resume=7}]",
-			func(c *Config) any { return fmt.Sprint(first(c).Servers[0]) }, "{10.0.0.21:80 up 7  9 7  false}"},
+			func(c *Config) any { return fmt.Sprint(first(c).Servers[0]) }, "{10.0.0.21:80 up 7  0 9 7  false}"},
+		{"a number of a file is added to the weight", "[[check]]\nname=\"load\"\nkind=\"file\"\npath=\"/run/load\"\nvalue=true\n" + "[[nat.entry]]\nname=\"web\"\naddress=\"" + web +
+			"\"\nservers=[{address=\"10.0.0.21:80\",weight=7,weigh=\"load\",weigh_by=-2},{address=\"10.0.0.22:80\",weigh=\"load\"}]",
+			func(c *Config) any { return fmt.Sprint(first(c).Servers) }, "[{10.0.0.21:80  7 load -2 0 0  false} {10.0.0.22:80  1 load 1 0 0  false}]"},
 		{"all that has a time or a number", entryAt("web", web, "10.0.0.21:80", "persist=\"5m\"\nslow_start=\"30s\"\nquorum=1\nspare=\"10.0.0.29:80\"\non_failure=\"keep\"\nforward=\"nat\""),
 			func(c *Config) any {
 				e := first(c)

@@ -254,6 +254,7 @@ type (
 		OnFailure *string `toml:"on_failure" like:"\"keep\""`
 		Doubted   *bool   `toml:"doubted" like:"true"`
 		Weigh     *string `toml:"weigh" like:"\"web1-load\""`
+		WeighBy   *int64  `toml:"weigh_by" like:"-1"`
 		Mail      *bool   `toml:"mail" like:"true"`
 	}
 

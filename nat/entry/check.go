@@ -75,6 +75,9 @@ func check(c *Config) (out []Problem) {
 		if s.Weight < 0 || s.Weight > MaxWeight {
 			add("servers", "weight %d; want 0 to %d", s.Weight, MaxWeight)
 		}
+		if s.WeighBy < -MaxWeight || s.WeighBy > MaxWeight {
+			add("servers", "weighed by %d; want -%d to %d", s.WeighBy, MaxWeight, MaxWeight)
+		}
 		if s.Max < 0 {
 			add("servers", "%d connections; want 0, which is any number, or more", s.Max)
 		}

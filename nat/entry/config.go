@@ -58,8 +58,10 @@ type Server struct {
 	Check   string         // name of the check that says whether it is there; "": it always is
 	Weight  int            // its share; 0: gets no new flows
 	Weigh   string         // name of the check whose word, if not 0, takes the place of Weight: 2 more than that; "": none
-	Max     int            // connections from which on it gets no new ones; 0: any number
-	Resume  int            // … until it has fewer than so many; 0: than Max
+	// WeighBy: what Weigh says is added to Weight, so many times. 0: it takes its place.
+	WeighBy int
+	Max     int // connections from which on it gets no new ones; 0: any number
+	Resume  int // … until it has fewer than so many; 0: than Max
 	// OnFailure is what becomes of its flows when it has died; "": as the entry point says.
 	OnFailure Policy
 	// Doubted: it counts as dead until its check has said a word.

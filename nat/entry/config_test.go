@@ -33,6 +33,7 @@ func TestCheckNames(t *testing.T) {
 			c.Servers[1].Address = netip.AddrPortFrom(c.Servers[1].Address.Addr(), 0)
 		}, "one has a port, one has none"},
 		{"bad weight", func(c *Config) { c.Servers[1].Weight = MaxWeight + 1 }, "weight 1001"},
+		{"bad: weighed by too much", func(c *Config) { c.Servers[1].WeighBy = -MaxWeight - 1 }, "weighed by -1001"},
 		{"bad maximum", func(c *Config) { c.Servers[1].Max = -1 }, "-1 connections"},
 		{"OK: resumes", func(c *Config) { c.Servers[1].Max, c.Servers[1].Resume = 9, 9 }, ""},
 		{"bad: resumes above its maximum", func(c *Config) { c.Servers[1].Max, c.Servers[1].Resume = 9, 10 }, "resumes below 10 connections"},

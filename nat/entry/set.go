@@ -109,7 +109,7 @@ func (s *Set) Reconfigure(now time.Time, cfg Config) (out Output) {
 		if o := before.Servers[j]; o.Max != c.Max || o.Resume != c.Resume {
 			servers[i].full = c.full(servers[i].connections, false)
 		}
-		if before.Servers[j].Weigh != c.Weigh {
+		if o := before.Servers[j]; o.Weigh != c.Weigh || o.WeighBy != c.WeighBy {
 			servers[i].word = 0
 		}
 		servers[i].unreachable = servers[i].unreachable && cfg.Direct
@@ -289,8 +289,13 @@ func (s *Set) cuts(i int) bool {
 
 // weight is what the server weighs, as the file or a check has it.
 func (s *Set) weight(i int) int {
-	if word := s.servers[i].word; word != 0 {
+	c, word := &s.cfg.Servers[i], s.servers[i].word
+	switch {
+	case c.WeighBy != 0:
+		const most = 2 * MaxWeight // more makes no difference
+		return min(max(c.Weight+min(max(word, -most), most)*c.WeighBy, 0), MaxWeight)
+	case word != 0:
 		return min(max(word-2, 0), MaxWeight)
 	}
-	return s.cfg.Servers[i].Weight
+	return c.Weight
 }

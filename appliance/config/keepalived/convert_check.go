@@ -34,6 +34,15 @@ func (c *converter) checks() {
 			c.process(p)
 		}
 	}
+	for _, v := range c.file.VirtualServers {
+		for _, r := range v.Servers {
+			for _, k := range r.Checks {
+				if k.Kind == "FILE_CHECK" {
+					c.used["file "+optionOf(k.Options, "track_file").arg(0)] = true
+				}
+			}
+		}
+	}
 	for _, f := range c.file.Files {
 		switch {
 		case !f.Path.Set:

@@ -186,6 +186,8 @@ func (c *converter) checker(v *VirtualServer, r *RealServer, k *Checker) (list [
 		}
 	case "MISC_CHECK":
 		return p.program()
+	case "FILE_CHECK": // it weighs: see weighByFile
+		return nil
 	default:
 		c.say(k.At, Warning, "%s of real server %v: not carried over yet: nothing checks the server by it", k.Kind, r.Address)
 	}

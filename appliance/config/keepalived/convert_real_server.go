@@ -102,6 +102,7 @@ func (c *converter) realServer(t *Table, v *VirtualServer, r *RealServer, steer 
 	}
 	weight := c.weightOf(v, r)
 	written := optionOf(r.Options, "weight")
+	byFile := c.weighByFile(one, r, steer, scale)
 	if scale > 1 {
 		c.say(r.At, Note, "real_server %v: weights are divided by %d", r.Address, scale)
 		weight = (weight + scale - 1) / scale
@@ -110,7 +111,7 @@ func (c *converter) realServer(t *Table, v *VirtualServer, r *RealServer, steer 
 	case steer.overflow && weight > 0:
 		one.set("max", weight, Origin{cmp.Or(written.At, r.At), "weight"})
 		weight = 1
-	case !steer.weighs:
+	case !steer.weighs && !byFile:
 		weight = min(weight, 1)
 	}
 	if weight != 1 {
@@ -136,6 +137,69 @@ func (c *converter) realServer(t *Table, v *VirtualServer, r *RealServer, steer 
 	c.entryNotify(t, r.Options, "notify_up", []string{"up"}, text, v)
 	c.entryNotify(t, r.Options, "notify_down", ends([]string{"down"}, omega), text, v)
 	return weight
+}
+
+// weighByFile has what a FILE_CHECK's file says added to the server's weight.
+func (c *converter) weighByFile(one *Table, r *RealServer, steer steering, scale int) (is bool) {
+	for _, k := range r.Checks {
+		if k.Kind != "FILE_CHECK" {
+			continue
+		}
+		name := optionOf(k.Options, "track_file")
+		i := slices.IndexFunc(c.file.Files, func(f *TrackFile) bool { return f.Name == name.arg(0) && f.Path.Set })
+		switch {
+		case !name.set():
+			c.say(k.At, Fault, "FILE_CHECK has no track_file specified - ignoring")
+			continue
+		case i < 0:
+			c.say(name.At, Fault, "track_file %s not found", name.arg(0))
+			continue
+		}
+		f := c.file.Files[i]
+		by, from := c.fileWeight(k, f)
+		refuse := func(why string) {
+			c.say(k.At, Warning, "FILE_CHECK of real server %v: not carried over: %s", r.Address, why)
+		}
+		switch {
+		case by == 0:
+			refuse("weight 0, with which any number takes the server out")
+		case steer.overflow || scale > 1:
+			refuse("its weight is a number of connections, or too large")
+		case one.values["weigh"] != nil:
+			refuse("another check says what the server weighs")
+		default:
+			one.set("weigh", c.named("track_file", "check", f.Name, f.At), name.origin())
+			if cut := min(max(by, -mostWeight), mostWeight); cut != by {
+				c.say(from.Place, Warning, "weight: %d is cut to %d", by, cut)
+				by = cut
+			}
+			if by != 1 {
+				one.set("weigh_by", by, from)
+			}
+			is = true
+		}
+	}
+	return is
+}
+
+// fileWeight is how many times the number in the file counts: as the checker says, else as
+// the file does.
+func (c *converter) fileWeight(k *Checker, f *TrackFile) (by int, from Origin) {
+	const most = 65534
+	by, from = f.Weight.or(1), Origin{cmp.Or(f.Weight.At, k.At), "weight"}
+	reverse := f.Reverse
+	if o := optionOf(k.Options, "weight"); o.set() {
+		switch n, err := strconv.Atoi(o.arg(0)); {
+		case err != nil || n < -most || n > most:
+			c.say(o.At, Fault, "weight for track file must be in [-%d..%d] inclusive. Ignoring...", most, most)
+		case n != 0:
+			by, from, reverse = n, o.origin(), o.arg(1) == "reverse"
+		}
+	}
+	if reverse {
+		by = -by
+	}
+	return by, from
 }
 
 // thresholds are how many connections a server has at most, and below how many it gets new

@@ -113,6 +113,37 @@ func TestAlpha(t *testing.T) {
 	}
 }
 
+// TestFileCheck: the number in the file is added to the weight, as often as the checker says,
+// else as the file does.
+func TestFileCheck(t *testing.T) {
+	const load = "track_file load\n"
+	for _, row := range []struct{ file, virtual, real, check, want, said string }{
+		{"", "", "", load, `weigh = "load"`, ""},
+		{"weight 3", "", "", load, `weigh = "load", weigh_by = 3`, ""},
+		{"weight 3 reverse", "", "", load, `weigh = "load", weigh_by = -3`, ""},
+		{"weight 3 reverse", "", "", load + "weight 5", `weigh = "load", weigh_by = 5`, ""},
+		{"weight 3 reverse", "", "", load + "weight 0", `weigh = "load", weigh_by = -3`, ""},
+		{"", "", "", load + "weight -5 reverse", `weigh = "load", weigh_by = 5`, ""},
+		{"", "", "", load + "weight -5000", `weigh = "load", weigh_by = -1000`, "weight: -5000 is cut to -1000"},
+		{"", "", "", load + "weight much", `weigh = "load"`, "weight for track file must be in [-65534..65534]"},
+		{"", "lb_algo rr", "weight 100", load, `weigh = "load", weight = 100`, ""},
+		{"weight 0", "", "", load, "", "FILE_CHECK of real server 10.0.1.1:80: not carried over: weight 0"},
+		{"", "lb_algo ovf", "weight 100", load, "max = 100", "not carried over: its weight is a number of connections"},
+		{"", "", "weight 2000", load, "weight = 1000", "not carried over: its weight is"},
+		{"", "", "", "track_file loud", "", "track_file loud not found"},
+		{"", "", "", "weight 5", "", "FILE_CHECK has no track_file specified - ignoring"},
+		{"", "", "", load + "}\nFILE_CHECK {\n" + load, `weigh = "load"`, "another check says what the server weighs"},
+	} {
+		out, said := converted(t, "virtual_server 10.0.0.1 80 {\nprotocol TCP\n"+row.virtual+"\nreal_server 10.0.1.1 80 {\n"+row.real+"\nFILE_CHECK {\n"+row.check+"\n}\n}\n}\n"+
+			"track_file load {\nfile /run/load\n"+row.file+"\n}\n")
+		_, got, _ := strings.Cut(keysOf(out, `{ address = "10.0.1.1:80"`), `"10.0.1.1:80"`)
+		got = strings.TrimPrefix(strings.TrimSuffix(got, " },"), ", ")
+		if got != row.want || !strings.Contains(said, row.said) || row.said == "" && said != "" {
+			t.Errorf("%q, %q, %q, %q: %s, want %s; said %q, want %q", row.file, row.virtual, row.real, row.check, got, row.want, said, row.said)
+		}
+	}
+}
+
 // TestThresholds: a server has those of its own, else those of the virtual server.
 func TestThresholds(t *testing.T) {
 	for _, row := range []struct{ virtual, real, want, said string }{
