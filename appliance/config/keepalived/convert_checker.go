@@ -21,6 +21,9 @@ const (
 	mostRead       = 1 << 20         // octets of a page
 )
 
+// recordTypes are those that DNS_CHECK asks for.
+var recordTypes = []string{"A", "NS", "CNAME", "SOA", "MX", "TXT", "AAAA"}
+
 // serverChecks makes [[check]] of what is checked of a server, and returns the one that
 // says whether it is there; and which one says what it weighs, if any.
 func (c *converter) serverChecks(v *VirtualServer, r *RealServer) (name, weigh string) {
@@ -176,7 +179,11 @@ func (c *converter) checker(v *VirtualServer, r *RealServer, k *Checker) (list [
 				t.set("query", name.arg(0), name.origin())
 			}
 			if kind := p.own("type"); kind.set() {
-				t.set("type", strings.ToUpper(kind.arg(0)), kind.origin())
+				if name := strings.ToUpper(kind.arg(0)); slices.Contains(recordTypes, name) {
+					t.set("type", name, kind.origin())
+				} else {
+					p.c.say(kind.At, Fault, "Unknown DNS check type %s - ignoring", kind.arg(0))
+				}
 			}
 			return []madeCheck{p.end("dns", false)}
 		}
@@ -313,7 +320,7 @@ func (p *probing) host(t *Table, port bool) bool {
 		}
 	}
 	if mark := p.own("fwmark"); mark.set() {
-		n, err := strconv.ParseUint(mark.arg(0), 0, 32)
+		n, err := strconv.ParseUint(mark.arg(0), 10, 32)
 		switch {
 		case err != nil:
 			p.c.say(mark.At, Fault, "fwmark: '%s' is no mark - ignoring", mark.arg(0))
@@ -429,7 +436,7 @@ func (p *probing) offsets(url []Option) (from, until offset) {
 		n, err := strconv.Atoi(o.arg(0))
 		switch {
 		case err != nil || n < 0:
-			p.c.say(o.At, Fault, "Invalid %s %s specified", word, o.arg(0))
+			p.c.say(o.At, Warning, "Invalid %s %s specified", word, o.arg(0))
 			return offset{n: def}
 		case n > mostRead:
 			p.c.say(o.At, Warning, "%s: %d is cut to %d: no more is read of a page", word, n, mostRead)

@@ -2,6 +2,7 @@ package keepalived
 
 import (
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"net"
 	"net/netip"
@@ -422,13 +423,17 @@ func (c *converter) granularity(v *VirtualServer, s service) (prefix int, o Opti
 		return n % 128, o
 	}
 	mask, err := netip.ParseAddr(o.arg(0))
+	if n, notNumber := strconv.ParseUint(o.arg(0), 10, 32); notNumber == nil {
+		// As inet_aton(3) has it: all of the mask.
+		mask, err = netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, uint32(n)))), nil
+	}
 	if err != nil || !mask.Is4() {
 		c.say(o.At, Fault, "Invalid IPv4 persistence_granularity specified - %s", o.arg(0))
 		return 0, Option{}
 	}
 	prefix, bits := net.IPMask(mask.AsSlice()).Size()
 	if bits == 0 || prefix == 0 {
-		c.say(o.At, Warning, "persistence_granularity %v: not carried over: it is the mask of no prefix; each client counts by itself", mask)
+		c.say(o.At, Warning, "persistence_granularity %s: not carried over: it is the mask of no prefix; each client counts by itself", o.arg(0))
 	}
 	return prefix % 32, o
 }

@@ -50,7 +50,11 @@ func (c *converter) byPort(t *Table, v *VirtualServer, steer steering) {
 		switch o := optionOf(v.Options, flag.word); {
 		case !o.set():
 		case steer != algorithms[flag.scheduler]:
-			c.say(o.At, Fault, "%s only applies to %s scheduler - ignoring", flag.word, flag.scheduler)
+			level := Fault
+			if steer == algorithms["sh"] || steer == algorithms["mh"] {
+				level = Warning // keepalived says nothing
+			}
+			c.say(o.At, level, "%s only applies to %s scheduler - ignoring", flag.word, flag.scheduler)
 		default:
 			t.set("by_port", true, o.origin())
 		}

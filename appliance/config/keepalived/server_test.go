@@ -19,6 +19,11 @@ func TestRefusedServers(t *testing.T) {
 		{"a tunnel", "lvs_sched rr\nlvs_method TUN", 4, "Line 8) virtual_server [10.0.0.1]:80/tcp: not carried over: lb_kind TUN"},
 		{"a cache's algorithm", "lb_algo lblcr\nlb_kind NAT", 4, "Line 7) virtual_server [10.0.0.1]:80/tcp: not carried over: lblcr"},
 		{"no algorithm", "lb_algo best\nlb_kind NAT", 5, "Line 7) Invalid lvs_scheduler 'best'"},
+		{"a flag of the other hash", "lb_algo sh\nmh-port", 0, "Line 8) mh-port only applies to mh scheduler - ignoring"},
+		{"a flag of a hash, in turn", "lb_algo rr\nsh-port", 5, "Line 8) sh-port only applies to sh scheduler - ignoring"},
+		{"no mask", "persistence_granularity 255.0.255.0", 0, "Line 7) persistence_granularity 255.0.255.0: not carried over"},
+		{"the length of a prefix", "persistence_granularity 24", 0, "Line 7) persistence_granularity 24: not carried over"},
+		{"a word for a mask", "persistence_granularity wide", 5, "Line 7) Invalid IPv4 persistence_granularity"},
 		{"a quorum that cannot be", "quorum 1\nhysteresis 1", 5, "hysteresis 1 must be less than the quorum 1"},
 	} {
 		src := instance + "virtual_server 10.0.0.1 80 {\n" + row.options + "\nprotocol TCP\nreal_server 10.0.1.1 80 {\n}\n}\n"
@@ -29,6 +34,39 @@ func TestRefusedServers(t *testing.T) {
 		}
 		if code := ExitCode(list); code != row.code || !strings.Contains(strings.Join(said, "\n"), row.said) {
 			t.Errorf("%s: want %d and %q, got %d and\n%s", row.name, row.code, row.said, code, strings.Join(said, "\n"))
+		}
+	}
+}
+
+// TestRefusedCheckers: what is wrong with a checker ends a test of the file as keepalived's
+// does.
+func TestRefusedCheckers(t *testing.T) {
+	page := "HTTP_GET {\nurl {\npath /\nregex x\n"
+	for _, row := range []struct {
+		checker string
+		code    int
+		said    string
+	}{
+		{"TCP_CHECK {\nbind_port 8765\nfwmark 32\nalpha\n}", 0, ""},
+		{"TCP_CHECK {\nbind_port 0\n}", 5, "bind_port: '0' is no port"},
+		{"TCP_CHECK {\nfwmark 0x20\n}", 5, "fwmark: '0x20' is no mark"},
+		{"PING_CHECK {\nbind_port 99\n}", 0, ""},
+		{"DNS_CHECK {\ntype aaaa\n}", 0, ""},
+		{"DNS_CHECK {\ntype PTR\n}", 5, "Unknown DNS check type PTR - ignoring"},
+		{page + "regex_min_offset 9\nregex_max_offset 5\n}\n}", 0, "regex_min_offset 9 is behind"},
+		{page + "regex_min_offset soon\n}\n}", 0, "Invalid regex_min_offset soon"},
+		{"FILE_CHECK {\nweight 5\n}", 5, "FILE_CHECK has no track_file specified"},
+		{"FILE_CHECK {\ntrack_file x\n}", 5, "track_file x not found"},
+	} {
+		src := "vrrp_instance a {\n interface eth0\n virtual_router_id 1\n virtual_ipaddress { 10.0.0.1/24 }\n}\n" +
+			"virtual_server 10.0.0.1 53 {\nprotocol UDP\nlb_algo rr\nlb_kind NAT\nreal_server 10.0.1.1 53 {\n" + row.checker + "\n}\n}\n"
+		list := Test("x.conf", []byte(src), World{})
+		var said []string
+		for _, m := range list {
+			said = append(said, m.String())
+		}
+		if code := ExitCode(list); code != row.code || !strings.Contains(strings.Join(said, "\n"), row.said) {
+			t.Errorf("%q: want %d and %q, got %d and\n%s", row.checker, row.code, row.said, code, strings.Join(said, "\n"))
 		}
 	}
 }
@@ -62,7 +100,7 @@ func TestCheckersAreSent(t *testing.T) {
 		{"TCP_CHECK {\nbindto 10.0.1.2\nbind_if eth1\nfwmark 0\n}", `source = "10.0.1.2"; interface = "eth1"`, ""},
 		{"PING_CHECK {\nfwmark 4294967295\nbind_port 5\n}", `fwmark = "0xffffffff"`, ""},
 		{"SMTP_CHECK {\nbind_port 70000\n}", "", "bind_port: '70000' is no port - ignoring"},
-		{"UDP_CHECK {\nfwmark red\n}", "", "fwmark: 'red' is no mark - ignoring"},
+		{"UDP_CHECK {\nfwmark 0x20\n}", "", "fwmark: '0x20' is no mark - ignoring"},
 		{"MISC_CHECK {\nmisc_path /bin/true\nfwmark 5\n}", "", "fwmark: not carried over: a program sends what it likes"},
 	} {
 		out, said := converted(t, "virtual_server 10.0.0.1 80 {\nprotocol TCP\nreal_server 10.0.1.1 80 {\n"+row.checker+"\n}\n}\n")
@@ -176,7 +214,9 @@ func TestPersistenceGranularity(t *testing.T) {
 		{"persistence_timeout 50\npersistence_granularity 255.0.255.0", `persist = "50s"`, "Line 8) persistence_granularity 255.0.255.0: not carried over: it is the mask of no prefix"},
 		{"persistence_timeout 50\npersistence_granularity 0.0.0.0", `persist = "50s"`, "Line 8) persistence_granularity 0.0.0.0: not carried over"},
 		{"persistence_timeout 0\npersistence_granularity 255.255.255.0", ``, "Line 7) persistence_timeout '0'"},
-		{"persistence_granularity 24", ``, "Line 7) Invalid IPv4 persistence_granularity specified - 24"},
+		{"persistence_granularity 24", `persist = "6m0s"`, "Line 7) persistence_granularity 24: not carried over: it is the mask of no prefix"},
+		{"persistence_granularity 4294966272", `persist = "6m0s"; persist_prefix = 22`, ""},
+		{"persistence_granularity wide", ``, "Line 7) Invalid IPv4 persistence_granularity specified - wide"},
 	} {
 		out, said := converted(t, "virtual_server 10.0.0.1 80 {\n"+row.options+"\nprotocol TCP\nreal_server 10.0.1.1 80 {\n}\n}\n")
 		if got := keysOf(out, "persist"); got != row.want || !strings.Contains(said, row.said) || row.said == "" && said != "" {
