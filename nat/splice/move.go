@@ -60,6 +60,7 @@ const (
 	InTick                     // the time of Deadline has come
 	InShadow                   // the connection is to be replayed beside its server; the flow is not frozen
 	InLogged                   // more of it was logged
+	InGone                     // the new server is not to be one any more: a Replay is over
 )
 
 // Input is one event.

@@ -27,12 +27,14 @@ const (
 	Diverged              // the new server does not say what the old one said
 	Short                 // the new server does not say as much as the old one said
 	Slow                  // there is more to be replayed than there is time for
+	Gone                  // the new server is not to be one any more
+	TooMany               // as many are replayed all along as may be
 	reasons
 )
 
 var reasonWords = [reasons]string{"", "no-position", "closing", "unanswered", "halfway", "unacknowledged", "astray", "client-silent",
 	"server-silent", "server-refuses", "scale-differs", "speaks-first", "table", "unfit",
-	"unlogged", "gap", "log-full", "too-old", "differs", "diverged", "short", "slow"}
+	"unlogged", "gap", "log-full", "too-old", "differs", "diverged", "short", "slow", "gone", "too-many"}
 
 // String is the reason as one word.
 func (r Reason) String() string {

@@ -146,6 +146,10 @@ func (r *Replay) Step(now time.Time, in Input) (out Output) {
 		}
 	case InTick:
 		r.onTick(now, &out)
+	case InGone:
+		if r.phase < exchanging {
+			r.refuse(Gone, &out)
+		}
 	}
 	if r.phase == running {
 		r.advance(now, &out)

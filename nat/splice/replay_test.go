@@ -304,6 +304,11 @@ func TestReplayRefusals(t *testing.T) {
 		{ServerSilent, func(w *world) { w.deaf = true }, idle, false},
 		{ServerSilent, nil, func(w *world) { w.deaf = true; idle(w) }, false},
 		{ScaleDiffers, func(w *world) { w.new.scale[0]++ }, idle, true},
+		{Gone, nil, func(w *world) {
+			w.run(time.Minute, func() bool { return w.replay.phase == running })
+			w.step(Input{Kind: InGone})
+		}, true},
+		{Gone, nil, func(w *world) { w.step(Input{Kind: InGone}) }, false},
 		{ServerRefuses, nil, func(w *world) {
 			w.step(Input{Kind: InServer, Segment: &Segment{Ack: w.client.seq(0), Flags: RST | ACK}})
 		}, false},
@@ -347,7 +352,7 @@ func TestReplayRefusals(t *testing.T) {
 		if d := w.replay.Deadline(); !d.IsZero() {
 			t.Errorf("%v: it waits for something", row.want)
 		}
-		for k := range InputKind(7) {
+		for k := range InputKind(8) {
 			if out := fmt.Sprint(w.replay.Step(w.now, Input{Kind: k, OK: true, Segment: &Segment{Flags: ACK}})); out != fmt.Sprint(Output{}) {
 				t.Errorf("%v: after the end: %s", row.want, out)
 			}

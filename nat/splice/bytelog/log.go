@@ -20,6 +20,7 @@ type Log struct {
 	used    int
 	epoch   uint64
 	counts  Counts
+	watch   func(splice.Packet)
 }
 
 // Counts are since the Log was made.
@@ -67,6 +68,10 @@ func (l *Log) Serve(servers []netip.AddrPort) {
 
 // Bound has other bounds hold from now on.
 func (l *Log) Bound(cfg Config) { l.cfg = cfg.withDefaults() }
+
+// Watch has a function be told of each sound segment, whose data are valid during the call, once it is
+// taken.
+func (l *Log) Watch(f func(splice.Packet)) { l.watch = f }
 
 // Record is that of a connection; nil if it is not known.
 func (l *Log) Record(e splice.Ends) *Record { return l.of[e] }
@@ -127,6 +132,13 @@ func (l *Log) Take(now time.Time, p *splice.Packet) {
 		l.counts.Unsound++
 		return
 	}
+	l.take(now, p)
+	if l.watch != nil {
+		l.watch(*p)
+	}
+}
+
+func (l *Log) take(now time.Time, p *splice.Packet) {
 	s := &p.Segment
 	if r := l.of[splice.Ends{Server: p.To, Client: p.From}]; r != nil {
 		l.fromClient(now, r, s)

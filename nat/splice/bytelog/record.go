@@ -52,9 +52,15 @@ func (r *Record) Began() time.Time { return r.began }
 // Memory is how many bytes the record has.
 func (r *Record) Memory() int { return r.used }
 
-// Follow has the record not be too old from now on: somebody replays the connection all along, so
-// its age is not what a replay would take.
-func (r *Record) Follow() { r.followed = true }
+// Follow has the record not be too old while it is followed: somebody replays the connection all
+// along, so its age is not what a replay would take.
+func (r *Record) Follow(on bool) { r.followed = on }
+
+// Pressed tells whether more than half is in use of what one connection may have, and of what all
+// together may: time for who follows to forget.
+func (r *Record) Pressed() (one, all bool) {
+	return r.used > r.log.cfg.PerConnection/2, r.log.kept() > r.log.cfg.Memory/2
+}
 
 // Forget has what the client said before off not be kept any more: another server has it. What
 // this one has not acknowledged is kept all the same.

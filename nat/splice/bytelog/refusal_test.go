@@ -91,7 +91,7 @@ func TestRefusals(t *testing.T) {
 		}, want: TooOld, count: func(c Counts) uint64 { return c.Of(TooOld) }},
 		{name: "old, and replayed all along", talk: func(k *talk) {
 			k.open().client(0, 0, "ask")
-			k.record().Follow()
+			k.record().Follow(true)
 			k.l.Expire(k.now.Add(DefaultAge + 1))
 		}, said: "ask"},
 		{name: "the client has ended its direction", talk: func(k *talk) { k.open().client(0, 0, "ask", splice.FIN); k.server(0, 4, "answer") }, said: "ask"},
