@@ -207,6 +207,35 @@ func (m *Moves) Thaw(flows []splice.Flow, moved bool) error {
 	})
 }
 
+// Shadow has what the new servers of connections say to their clients not go on, and what the node
+// itself says to them in the name of the clients not be tracked, for 20 s from now on.
+func (m *Moves) Shadow(flows []splice.Ends) error {
+	return m.shadow("shadow", flows, func(t *transaction, f family, heard, own []element) error {
+		return errors.Join(t.putAnew(f.waysSet(setFrozen, frozenKept), heard), t.putAnew(f.waysSet(setOwn, frozenKept), own))
+	})
+}
+
+// Unshadow ends that.
+func (m *Moves) Unshadow(flows []splice.Ends) error {
+	return m.shadow("unshadow", flows, func(t *transaction, f family, heard, own []element) error {
+		return errors.Join(t.takeOut(f.waysSet(setFrozen, frozenKept), heard), t.takeOut(f.waysSet(setOwn, frozenKept), own))
+	})
+}
+
+func (m *Moves) shadow(what string, of []splice.Ends, queue func(t *transaction, f family, heard, own []element) error) error {
+	flows := make([]splice.Flow, len(of))
+	for i, e := range of {
+		flows[i] = splice.Flow{Client: e.Client, To: e.Server}
+	}
+	return m.change(what, flows, func(t *transaction, f family, flows []splice.Flow) error {
+		var heard, own []element
+		for _, w := range flows {
+			heard, own = append(heard, wayElement(w.To, w.Client)), append(own, wayElement(w.Client, w.To))
+		}
+		return queue(t, f, heard, own)
+	})
+}
+
 // takeOut queues that elements are not in the set, whether they are or not: what is not there
 // cannot be deleted.
 func (t *transaction) takeOut(s *nftables.Set, es []element) error {

@@ -57,9 +57,9 @@ type Mover struct {
 	notes  Notes
 	tapes  Tapes
 	kernel *conntrack.Kernel
-	four   int // raw sockets
-	six    int // -1: this kernel has no IPv6
-	netns  int // where taps are opened
+	sender
+	netns   int // where taps are opened
+	shadows *Shadows
 }
 
 // Open opens a Mover. Without tapes, what is to be replayed is refused.
@@ -68,7 +68,7 @@ func Open(table Table, notes Notes, tapes Tapes) (*Mover, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Mover{table: table, notes: notes, tapes: tapes, kernel: k, four: -1, six: -1, netns: -1}
+	m := &Mover{table: table, notes: notes, tapes: tapes, kernel: k, sender: sender{-1, -1}, netns: -1}
 	if err := m.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("splicenet: %w", err), m.Close())
 	}
@@ -76,13 +76,8 @@ func Open(table Table, notes Notes, tapes Tapes) (*Mover, error) {
 }
 
 func (m *Mover) open() (err error) {
-	const kind = unix.SOCK_RAW | unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK
-	if m.four, err = unix.Socket(unix.AF_INET, kind, unix.IPPROTO_RAW); err != nil {
-		return os.NewSyscallError("socket", err)
-	}
-	// A kernel without IPv6 has no connections of it.
-	if m.six, err = unix.Socket(unix.AF_INET6, kind, unix.IPPROTO_RAW); err != nil && err != unix.EAFNOSUPPORT {
-		return os.NewSyscallError("socket", err)
+	if m.sender, err = openSender(); err != nil {
+		return err
 	}
 	m.netns, err = unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	return os.NewSyscallError("open", err)
@@ -90,14 +85,15 @@ func (m *Mover) open() (err error) {
 
 // Close closes it. Connections stay.
 func (m *Mover) Close() error {
-	err := m.kernel.Close()
-	for _, fd := range []int{m.four, m.six, m.netns} {
-		if fd >= 0 {
-			err = errors.Join(err, os.NewSyscallError("close", unix.Close(fd)))
-		}
+	err := errors.Join(m.kernel.Close(), m.sender.close())
+	if m.netns >= 0 {
+		err = errors.Join(err, os.NewSyscallError("close", unix.Close(m.netns)))
 	}
 	return err
 }
+
+// Use has connections that are replayed all along go on from where that is.
+func (m *Mover) Use(s *Shadows) { m.shadows = s }
 
 // machine is a splice.Move or a splice.Replay.
 type machine interface {
@@ -112,6 +108,8 @@ type moving struct {
 	job    int
 	flow   splice.Flow
 	record session.Record
+	shadow *shadow // it was replayed all along; nil: it was not
+	before uint64  // how much had been told by then
 	began  time.Time
 	out    *Outcome
 	over   bool
@@ -187,7 +185,9 @@ func configOf(r *session.Record, p splice.Position) splice.Config {
 }
 
 func (m *Mover) move(at []*moving, flows []splice.Flow, refused func([]int)) (err error) {
+	defer m.take(at)()
 	if err := m.table.Freeze(flows); err != nil {
+		m.abandon(at)
 		return err
 	}
 	began := time.Now()
@@ -204,6 +204,7 @@ func (m *Mover) move(at []*moving, flows []splice.Flow, refused func([]int)) (er
 	}()
 	t, err := openTap(m.netns, flows)
 	if err != nil {
+		m.abandon(at)
 		return err
 	}
 	defer t.close()
@@ -215,6 +216,11 @@ func (m *Mover) move(at []*moving, flows []splice.Flow, refused func([]int)) (er
 	}
 	var settled settled
 	for _, v := range at {
+		if v.shadow != nil {
+			for _, s := range m.shadows.rest(v.shadow) {
+				m.step(v, splice.Input{Kind: splice.InServer, Segment: s}, &settled)
+			}
+		}
 		m.step(v, splice.Input{Kind: splice.InStart}, &settled)
 	}
 	for {
@@ -257,20 +263,55 @@ func (m *Mover) move(at []*moving, flows []splice.Flow, refused func([]int)) (er
 	}
 }
 
+// take has connections that were replayed all along be moved on from there. What it returns is to be
+// called when all is decided.
+func (m *Mover) take(at []*moving) func() {
+	if m.shadows == nil {
+		return func() {}
+	}
+	for _, v := range at {
+		if v.replay {
+			v.shadow = m.shadows.take(v.flow)
+		}
+	}
+	return func() {
+		for _, v := range at {
+			m.shadows.release(v.flow)
+		}
+	}
+}
+
+// abandon ends what was taken, and cannot be moved.
+func (m *Mover) abandon(at []*moving) {
+	for _, v := range at {
+		if v.shadow != nil {
+			m.shadows.rest(v.shadow)
+			out := v.shadow.machine.Step(time.Now(), splice.Input{Kind: splice.InGone})
+			for i := range out.ToServer {
+				m.send(v.flow.Client, v.flow.To, &out.ToServer[i])
+			}
+		}
+	}
+}
+
 // machines gives each move its machine. The flows are frozen, and listened to.
 func (m *Mover) machines(at []*moving) {
 	var replayed []*moving
 	var flows []splice.Flow
 	var added []uint32
+	warm := false
 	for _, v := range at {
-		if !v.replay {
+		switch {
+		case v.shadow != nil:
+			v.machine, v.before, warm = v.shadow.machine, v.shadow.machine.Told(), true
+		case v.replay:
+			v.machine = splice.NewReplay(nil)
+			replayed, flows, added = append(replayed, v), append(flows, v.flow), append(added, uint32(v.record.SeqAdj[1].OffsetAfter))
+		default:
 			v.machine = splice.New(configOf(&v.record, m.notes.Position(splice.Ends{Server: v.flow.From, Client: v.flow.Client})))
-			continue
 		}
-		v.machine = splice.NewReplay(nil)
-		replayed, flows, added = append(replayed, v), append(flows, v.flow), append(added, uint32(v.record.SeqAdj[1].OffsetAfter))
 	}
-	if len(replayed) == 0 || m.tapes == nil {
+	if !warm && len(replayed) == 0 || m.tapes == nil {
 		return
 	}
 	for i, t := range m.tapes.Settled(flows, added) {
@@ -301,21 +342,10 @@ func (m *Mover) step(v *moving, in splice.Input, s *settled) {
 	case out.Done:
 		v.out.Reason, v.out.Took = splice.None, time.Since(v.began)
 		if r, ok := v.machine.(*splice.Replay); ok {
-			v.out.Replayed = r.Told()
+			v.out.Replayed = r.Told() - v.before
 			m.tapes.Moved(v.flow)
 		}
 	}
-}
-
-// send sends a segment. That it is not sent is as if it were lost.
-func (m *Mover) send(from, to netip.AddrPort, s *splice.Segment) {
-	fd, at := m.four, unix.Sockaddr(nil)
-	if to.Addr().Is6() {
-		fd, at = m.six, &unix.SockaddrInet6{Addr: to.Addr().As16()}
-	} else {
-		at = &unix.SockaddrInet4{Addr: to.Addr().As4()}
-	}
-	_ = unix.Sendto(fd, splice.AppendPacket(nil, from, to, s), 0, at)
 }
 
 // settle exchanges entries, and thaws their flows and those that were refused.

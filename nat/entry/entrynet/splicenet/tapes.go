@@ -23,10 +23,19 @@ func (t LogTapes) Settled(of []splice.Flow, added []uint32) []splice.Tape {
 	t.Log.Settled(func(l *bytelog.Log) {
 		for i, f := range of {
 			l.End(splice.Ends{Server: f.To, Client: f.Client})
-			out[i] = &logTape{log: t.Log, record: l.Record(splice.Ends{Server: f.From, Client: f.Client}), added: added[i]}
+			out[i] = tapeOf(t.Log, l.Record(splice.Ends{Server: f.From, Client: f.Client}), added[i])
 		}
 	})
 	return out
+}
+
+// tapeOf is the tape of a record, from its first byte on; the log is still.
+func tapeOf(log Log, r *bytelog.Record, added uint32) *logTape {
+	t := &logTape{log: log, record: r, added: added}
+	if r != nil && r.Client.Trimmed() > 0 {
+		t.why = splice.LogFull
+	}
+	return t
 }
 
 // Moved forgets what was logged of a connection at its old server.
@@ -40,6 +49,7 @@ type logTape struct {
 	record *bytelog.Record // nil: nothing was logged
 	added  uint32
 	check  bytelog.Check
+	why    splice.Reason // it was not whole to begin with
 }
 
 var refusals = map[bytelog.Reason]splice.Reason{
@@ -50,6 +60,9 @@ var refusals = map[bytelog.Reason]splice.Reason{
 func (t *logTape) Refusal() (why splice.Reason) {
 	if t.record == nil {
 		return splice.Unlogged
+	}
+	if t.why != splice.None {
+		return t.why
 	}
 	t.log.With(func(*bytelog.Log) { why = refusals[t.record.Refusal()] })
 	return why
