@@ -265,6 +265,19 @@ type LogStatus struct {
 	// Refused are connections that cannot be replayed, Left segments that are not in it, by reason.
 	Refused map[string]uint64 `json:"refused,omitempty"`
 	Left    map[string]uint64 `json:"left_out,omitempty"`
+	// Shadows are the connections that are replayed all along; null where none is to be.
+	Shadows *ShadowStatus `json:"shadows,omitempty"`
+}
+
+// ShadowStatus is what is replayed all along, at another server; what is counted, since the program
+// started.
+type ShadowStatus struct {
+	Connections int    `json:"connections"`
+	Begun       uint64 `json:"begun"`
+	// Dropped is how often that ended before the connection did, Without are connections for which it is
+	// wanted and that are not now, by reason.
+	Dropped map[string]uint64 `json:"dropped,omitempty"`
+	Without map[string]int    `json:"without,omitempty"`
 }
 
 // EntryStatus is one entry point and its servers.

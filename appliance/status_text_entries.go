@@ -32,6 +32,22 @@ func (n NATStatus) writeEntries(t io.Writer) {
 			fmt.Fprintln(t, "\n"+text)
 		}
 	}
+	if n.Log != nil && n.Log.Shadows != nil {
+		fmt.Fprintln(t, "\n"+n.Log.Shadows.text())
+	}
+}
+
+// text tells how many connections are replayed all along, and why others are not.
+func (s *ShadowStatus) text() string {
+	text := fmt.Sprintf("Replayed all along: %d connections", s.Connections)
+	var why []string
+	for _, r := range slices.Sorted(maps.Keys(s.Without)) {
+		why = append(why, fmt.Sprintf("%d %s", s.Without[r], r))
+	}
+	if len(why) > 0 {
+		text += "; not: " + strings.Join(why, ", ")
+	}
+	return text
 }
 
 // movesText tells what became of connections whose servers died; nothing if none did.

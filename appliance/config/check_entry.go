@@ -43,7 +43,7 @@ func (c *checker) entry(path string, raw *rawEntry) Entry {
 		c.add(join(path, "by_port"), fmt.Sprintf("steer = %s does not go by the client", quote(string(e.Steer))), `write steer = "source-hash" or "consistent-hash", or remove it`)
 	}
 	e.OnFailure = known(c, join(path, "on_failure"), raw.OnFailure, def.OnFailure, []entry.Policy{entry.Reset, entry.Keep, entry.Move})
-	e.How = known(c, join(path, "move"), raw.Move, def.How, []entry.How{entry.Lazy, entry.Replay}, "warm")
+	e.How = known(c, join(path, "move"), raw.Move, def.How, []entry.How{entry.Lazy, entry.Replay, entry.Warm})
 	e.Direct = known(c, join(path, "forward"), raw.Forward, "nat", []string{"nat", "direct"}) == "direct"
 	c.offered(path, raw, &e)
 	for i, rs := range raw.Servers {

@@ -22,6 +22,10 @@ func (c *checker) replayable(path string, raw *rawEntry, e *Entry) {
 	if !e.How.Logged() {
 		return
 	}
+	if e.How == entry.Warm && !e.Match.Address.IsValid() {
+		c.add(join(path, "move"), "which connections are of a mark is not known beside them", `use "replay"`)
+		return
+	}
 	const fix = `write on_failure = "reset"`
 	for _, port := range encrypted {
 		if e.Match.Ports.First <= port && port <= e.Match.Ports.Last {

@@ -51,6 +51,7 @@ type entries struct {
 	open   func() (entryFlows, error)
 	moves  *moves  // nil: connections are not moved
 	logged *logged // nil: nothing is logged of them
+	warm   *warm   // nil: nothing is replayed all along
 	// lookOut opens the table of neighbours.
 	lookOut func() (neighbours, error)
 	file    string // where drained servers are noted
@@ -175,7 +176,7 @@ func (e *entries) set(cfg *config.Config) {
 		e.logged.bound(cfg.Mappings.Moves)
 	}
 	for _, p := range e.points {
-		e.step(now, p, entry.Input{Kind: entry.InActive, On: e.active[p.group]})
+		e.isActive(now, p, e.active[p.group])
 	}
 	wakeUp(e.steerC)
 }
@@ -235,8 +236,16 @@ func (e *entries) setActive(group string, on bool) {
 	e.active[group] = on
 	for _, p := range e.points {
 		if p.group == group {
-			e.step(now, p, entry.Input{Kind: entry.InActive, On: on})
+			e.isActive(now, p, on)
 		}
+	}
+}
+
+// isActive is called with the lock held.
+func (e *entries) isActive(now time.Time, p *steered, on bool) {
+	e.step(now, p, entry.Input{Kind: entry.InActive, On: on})
+	if e.warm != nil {
+		e.warm.setActive(p.set.Config().Name, on)
 	}
 }
 
@@ -282,6 +291,9 @@ func (e *entries) run(ctx context.Context) {
 	}
 	if e.logged != nil {
 		wg.Go(func() { e.logged.run(ctx) })
+	}
+	if e.warm != nil {
+		wg.Go(func() { e.warm.run(ctx) })
 	}
 	wg.Wait()
 }

@@ -95,16 +95,24 @@ func (n *node) openEntries(cfg *config.Config, dir string) (err error) {
 	}
 	n.undo = append(n.undo, copies.Close)
 	logged := newLogged(kernelCapturing(copies), n.log)
+	warm := newWarm(func() (*splicenet.Shadows, error) { return splicenet.OpenShadows(table, logged) }, n.log)
+	logged.watch, moves.partner = warm.heard, warm.partner
 	open := func() (entryFlows, error) {
 		flows, err := entrynet.Open(n.dumps.note)
 		if err != nil {
 			return nil, err
 		}
-		mover := func() (connectionMover, error) { return splicenet.Open(table, moves, splicenet.LogTapes{Log: logged}) }
+		mover := func() (connectionMover, error) {
+			m, err := splicenet.Open(table, moves, splicenet.LogTapes{Log: logged})
+			if err != nil {
+				return nil, err
+			}
+			return warmMover{m, warm}, nil
+		}
 		return &bothFlows{entryFlows: &movingFlows{assignedFlows: flows, moves: moves, open: mover}, direct: direct}, nil
 	}
-	n.entries = newEntries(loggedTables{movingTables{bothTables{n.entryTable, direct}, moves}, logged}, open, filepath.Join(dir, drainedFile), n.log)
-	n.entries.moves, n.entries.logged = moves, logged
+	n.entries = newEntries(loggedTables{movingTables{bothTables{n.entryTable, direct}, moves}, logged, warm}, open, filepath.Join(dir, drainedFile), n.log)
+	n.entries.moves, n.entries.logged, n.entries.warm = moves, logged, warm
 	if err := n.entries.prepare(cfg); err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"understudy/nat/entry"
 	"understudy/nat/entry/entrynet/lognet"
 	"understudy/nat/nft"
+	"understudy/nat/splice"
 	"understudy/nat/splice/bytelog"
 )
 
@@ -48,8 +49,9 @@ type capturing struct {
 type logged struct {
 	kernel capturing
 	log    *slog.Logger
-	need   chan struct{} // holds one: there may be something else to log
-	missed chan struct{} // holds one: packets went another way for a while
+	watch  func(splice.Packet) // nil: nobody wants to know what is logged
+	need   chan struct{}       // holds one: there may be something else to log
+	missed chan struct{}       // holds one: packets went another way for a while
 
 	mu      sync.Mutex
 	servers []netip.AddrPort
@@ -181,7 +183,9 @@ func (g *logged) clean() error {
 
 // fill captures until nobody wants it any more.
 func (g *logged) fill(ctx context.Context) error {
-	c, err := g.kernel.open(bytelog.New(g.bounded()))
+	l := bytelog.New(g.bounded())
+	l.Watch(g.watch)
+	c, err := g.kernel.open(l)
 	if err != nil {
 		return err
 	}
@@ -193,6 +197,7 @@ func (g *logged) fill(ctx context.Context) error {
 		g.set(nil)
 		stop()
 		<-ran
+		c.With(func(l *bytelog.Log) { l.Serve(nil) }) // who has a record of it is told that it is over
 		if err := c.Close(); err != nil {
 			g.log.Debug("closing the log of connections", "err", err)
 		}
@@ -262,13 +267,20 @@ func (g *logged) status() *appliance.LogStatus {
 	return out
 }
 
-// loggedTables has the log go with the table of entry points.
+// loggedTables has the log, and what is replayed all along, go with the table of entry points.
 type loggedTables struct {
 	entryTable
 	logged *logged
+	warm   *warm
+}
+
+func (t loggedTables) Steer(points ...entry.Point) error {
+	t.warm.steer(points)
+	return t.entryTable.Steer(points...)
 }
 
 func (t loggedTables) Apply(points []entry.Point) (changed bool, err error) {
+	t.warm.apply(points)
 	if changed, err = t.entryTable.Apply(points); err == nil {
 		t.logged.apply(points)
 	}

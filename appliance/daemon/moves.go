@@ -38,6 +38,8 @@ type moves struct {
 	log    *slog.Logger
 	need   chan struct{} // holds one: there is something to note
 	event  func(history.Event)
+	// partner is where a connection is replayed all along, if it is.
+	partner func(splice.Ends) (netip.AddrPort, bool)
 
 	mu     sync.Mutex
 	notes  *splicenet.Listener // nil: nothing is noted yet
@@ -57,7 +59,7 @@ const notesRetry = time.Second
 
 func newMoves(table moveTable, log *slog.Logger) *moves {
 	return &moves{table: table, listen: func() (*splicenet.Listener, error) { return splicenet.Listen(nft.MovesGroup) }, log: log,
-		need: make(chan struct{}, 1), event: func(history.Event) {}, counts: map[string]*moveCounts{}}
+		need: make(chan struct{}, 1), event: func(history.Event) {}, partner: func(splice.Ends) (netip.AddrPort, bool) { return netip.AddrPort{}, false }, counts: map[string]*moveCounts{}}
 }
 
 // apply has the servers noted whose connections are to be moved.
@@ -232,8 +234,13 @@ func (f *movingFlows) move(points []entry.Point, dead []entrynet.Server, end fun
 	var of []entrynet.Server // whose each is
 	for _, a := range found {
 		if r := &a.Record; r.Proto == uint8(nat.TCP) && splicenet.IsOpen(r.TCP.State) {
-			to := heirs(points[a.Server.Point], a.Server.Point, dead)
-			jobs, of = append(jobs, splicenet.Job{Record: *r, To: to[len(jobs)%len(to)], Replay: points[a.Server.Point].How == entry.Replay}), append(of, a.Server)
+			p := points[a.Server.Point]
+			all := heirs(p, a.Server.Point, dead)
+			to := all[len(jobs)%len(all)]
+			if partner, ok := f.moves.partner(endsOf(r)); ok && p.How == entry.Warm && alive(p, a.Server.Point, partner, dead) {
+				to = partner
+			}
+			jobs, of = append(jobs, splicenet.Job{Record: *r, To: to, Replay: p.How.Logged()}), append(of, a.Server)
 		}
 	}
 	if len(jobs) == 0 {
@@ -265,6 +272,17 @@ func (f *movingFlows) move(points []entry.Point, dead []entrynet.Server, end fun
 		}
 	}
 	return err
+}
+
+// alive tells whether connections of an entry point can go on at a server.
+func alive(p entry.Point, number int, server netip.AddrPort, dead []entrynet.Server) bool {
+	n := slices.Index(p.Servers, server)
+	return n >= 0 && n < len(p.Table.Live) && p.Table.Live[n] && !slices.Contains(dead, entrynet.Server{Point: number, Number: n})
+}
+
+// endsOf name a connection as its server knows it.
+func endsOf(r *session.Record) splice.Ends {
+	return splice.Ends{Server: netip.AddrPortFrom(r.ReplySrc.Netip(r.Family), r.ReplySrcPort), Client: netip.AddrPortFrom(r.Src.Netip(r.Family), r.SrcPort)}
 }
 
 // heirs are the servers that connections can go on at, each as often as it gets new flows.

@@ -213,7 +213,7 @@ func because(reason, tracked string) string {
 }
 
 func (n *node) natStatus(cfg *config.Config) appliance.NATStatus {
-	out := appliance.NATStatus{Entries: n.entries.status(), Log: n.entries.logged.status()}
+	out := appliance.NATStatus{Entries: n.entries.status(), Log: n.entries.logStatus()}
 	if cfg.Mappings != nil {
 		out.Source, out.Static, out.Forwards = len(cfg.Mappings.Sources), len(cfg.Mappings.Statics), len(cfg.Mappings.Forwards)
 	}

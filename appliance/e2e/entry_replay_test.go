@@ -16,15 +16,19 @@ import (
 	"testing"
 	"time"
 
+	"understudy/appliance"
 	"understudy/appliance/lab"
 	"understudy/appliance/lab/pair"
+	"understudy/nat/entry"
 )
 
 // answerTo is what a server says to a line: it depends on all lines before.
 func answerTo(sum *[sha256.Size]byte, line []byte) []byte {
 	*sum = sha256.Sum256(append(sum[:], line...))
-	return bytes.Repeat(sum[:], 2000)
+	return bytes.Repeat(sum[:], answerSize/len(sum))
 }
+
+const answerSize = 2000 * sha256.Size
 
 // serveSums answers each line of each connection; a server that makes it up says what nobody could
 // have said before.
@@ -61,14 +65,14 @@ func (s *scene) serveSums(node *lab.Node, at netip.AddrPort, makesUp bool) {
 	}()
 }
 
-// replayPoint is an entry point whose connections are replayed.
-func replayPoint(name string, at netip.AddrPort) string {
+// replayPoint is an entry point whose connections are replayed, when their server dies or all along.
+func replayPoint(name string, at netip.AddrPort, how entry.How) string {
 	var servers strings.Builder
 	for i := 1; i <= 2; i++ {
 		fmt.Fprintf(&servers, "  { address = %q, check = %q },\n", netip.AddrPortFrom(pair.ServerHost(i), at.Port()), name)
 	}
 	return fmt.Sprintf("[[check]]\nname = %q\nkind = \"tcp\"\nevery = %q\nfall = %d\n", name, entryEvery, entryFall) +
-		fmt.Sprintf("[[nat.entry]]\nname = %q\naddress = \"%s/tcp\"\non_failure = \"move\"\nmove = \"replay\"\nservers = [\n%s]\n", name, at, &servers)
+		fmt.Sprintf("[[nat.entry]]\nname = %q\naddress = \"%s/tcp\"\non_failure = \"move\"\nmove = %q\nservers = [\n%s]\n", name, at, how, &servers)
 }
 
 // summing is a connection of which each byte is looked at.
@@ -123,7 +127,7 @@ func (k *summing) hear(n int) {
 // gateway too. A server that makes things up is found out, and its client reset.
 func TestEntryReplay(t *testing.T) {
 	right, wrong := netip.AddrPortFrom(entryAddress.Addr(), 7000), netip.AddrPortFrom(entryAddress.Addr(), 7001)
-	s := newScene(t, pair.Options{Extra: replayPoint("sums", right) + replayPoint("tales", wrong)})
+	s := newScene(t, pair.Options{Extra: replayPoint("sums", right, entry.Replay) + replayPoint("tales", wrong, entry.Replay)})
 	nodes, err := s.Servers(2)
 	s.must(err)
 	for i, node := range nodes {
@@ -176,5 +180,78 @@ func TestEntryReplay(t *testing.T) {
 	s.wait("the standby to have the connection", s.Equal(s.gw1))
 	s.crash(s.gw1)
 	a.say(5)
+	a.hear(-1)
+}
+
+// Connections are replayed all along: when their server dies nothing is left to be said, there and back
+// again. A server that makes things up is dropped, and the client hears nothing of it.
+func TestEntryWarm(t *testing.T) {
+	right, wrong := netip.AddrPortFrom(entryAddress.Addr(), 7000), netip.AddrPortFrom(entryAddress.Addr(), 7001)
+	s := newScene(t, pair.Options{Extra: replayPoint("sums", right, entry.Warm) + replayPoint("tales", wrong, entry.Warm)})
+	nodes, err := s.Servers(2)
+	s.must(err)
+	for i, node := range nodes {
+		s.serveSums(node, netip.AddrPortFrom(pair.ServerHost(i+1), right.Port()), false)
+		s.serveSums(node, netip.AddrPortFrom(pair.ServerHost(i+1), wrong.Port()), true)
+	}
+	s.ready(2, "sums", "tales")
+	shadowed := func(ok func(*appliance.ShadowStatus) bool) func(context.Context) error {
+		return func(ctx context.Context) error {
+			st, err := s.gw1.Status(ctx)
+			if err != nil {
+				return err
+			}
+			if st.NAT.Log == nil || st.NAT.Log.Shadows == nil || !ok(st.NAT.Log.Shadows) {
+				return fmt.Errorf("the log is %+v", st.NAT.Log)
+			}
+			return nil
+		}
+	}
+	s.wait("the log, and what is replayed", shadowed(func(*appliance.ShadowStatus) bool { return true }))
+	a, liar := s.sums(right), s.sums(wrong)
+	a.say(3)
+	a.hear(-1)
+	liar.say(1)
+	_, err = io.ReadFull(liar.conn, make([]byte, len(liar.want)))
+	s.must(err)
+	one := func(h *appliance.ShadowStatus) bool { return h.Connections == 1 }
+	s.wait("the liar to be found out", shadowed(func(h *appliance.ShadowStatus) bool {
+		return one(h) && h.Dropped["diverged"] == 1 && h.Without["diverged"] == 1
+	}))
+	liar.say(1)
+	_, err = io.ReadFull(liar.conn, make([]byte, answerSize))
+	s.must(err)
+
+	var replayed uint64
+	for moved, node := range nodes {
+		a.say(20)
+		a.hear(100_000)
+		s.must(node.UnplugAll())
+		s.wait("it to be moved", func(ctx context.Context) error {
+			st, err := s.gw1.Status(ctx)
+			if err != nil {
+				return err
+			}
+			if e := st.NAT.Entries[0]; e.Moved != uint64(moved+1) || len(e.NotMoved) > 0 {
+				return fmt.Errorf("the entry point is %+v", e)
+			}
+			replayed = st.NAT.Entries[0].ReplayedBytes
+			return nil
+		})
+		a.hear(-1)
+		a.say(1)
+		a.hear(-1)
+		s.must(node.PlugAll())
+		s.wait("the server to be up", serverIs(s.gw1, "sums", moved+1, "up"))
+		s.wait("it to be replayed all along", shadowed(one))
+	}
+	t.Logf("%d bytes of %d had still to be said", replayed, a.n*len("line 10\n"))
+
+	// A gateway that hands over replays nothing any more, and the connection goes on.
+	s.wait("the standby to have the connection", s.Equal(s.gw1))
+	s.ok(s.gw1, "failover")
+	s.settled(s.gw2)
+	s.wait("nothing to be replayed by gw1", shadowed(func(h *appliance.ShadowStatus) bool { return h.Connections == 0 && h.Dropped["gone"] > 0 }))
+	a.say(3)
 	a.hear(-1)
 }

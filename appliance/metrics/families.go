@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"maps"
 	"slices"
 
 	"understudy/appliance"
@@ -171,6 +172,13 @@ var sessionFamilies = []family{
 		}},
 }
 
+// shadowed calls f where connections are replayed all along.
+func shadowed(s *appliance.Status, f func(*appliance.ShadowStatus)) {
+	if s.NAT.Log != nil && s.NAT.Log.Shadows != nil {
+		f(s.NAT.Log.Shadows)
+	}
+}
+
 // logged calls f where connections are logged.
 func logged(s *appliance.Status, f func(*appliance.LogStatus)) {
 	if s.NAT.Log != nil {
@@ -228,6 +236,26 @@ var natFamilies = []family{
 		}},
 	{name: "understudy_move_log_left_total", help: "Segments that are not logged, and why.", counter: true, labels: []string{"reason"},
 		each: func(s *appliance.Status, emit emit) { logged(s, func(l *appliance.LogStatus) { counts(emit, l.Left) }) }},
+	{name: "understudy_shadows", help: "Connections that are replayed all along at another server.",
+		each: func(s *appliance.Status, emit emit) {
+			shadowed(s, func(h *appliance.ShadowStatus) { emit(float64(h.Connections)) })
+		}},
+	{name: "understudy_shadows_begun_total", help: "How often that was begun.", counter: true,
+		each: func(s *appliance.Status, emit emit) {
+			shadowed(s, func(h *appliance.ShadowStatus) { emit(float64(h.Begun)) })
+		}},
+	{name: "understudy_shadows_dropped_total", help: "How often that ended before the connection, and why.", counter: true, labels: []string{"reason"},
+		each: func(s *appliance.Status, emit emit) {
+			shadowed(s, func(h *appliance.ShadowStatus) { counts(emit, h.Dropped) })
+		}},
+	{name: "understudy_shadows_without", help: "Connections that were to be replayed all along and are not, and why.", labels: []string{"reason"},
+		each: func(s *appliance.Status, emit emit) {
+			shadowed(s, func(h *appliance.ShadowStatus) {
+				for _, why := range slices.Sorted(maps.Keys(h.Without)) {
+					emit(float64(h.Without[why]), why)
+				}
+			})
+		}},
 	{name: "understudy_entry_replayed_bytes_total", help: "Bytes of clients that were said again to another server.", counter: true, labels: []string{"entry"},
 		each: func(s *appliance.Status, emit emit) {
 			moving(s, func(e *appliance.EntryStatus) { emit(float64(e.ReplayedBytes), e.Name) })
