@@ -26,6 +26,7 @@ type Advert struct {
 	Version, VRID, Priority uint8
 	Interval                time.Duration // whole 1/100 s (version 2: whole seconds)
 	Form                    ChecksumForm  // which form the checksum had, or is to have
+	ByGroup                 bool          // FormPseudo over IPv4, to a single router: it has the group's address all the same
 	AuthType                uint8         // version 2
 	Auth                    [8]byte       // version 2; zero-padded text
 	Count                   uint8         // addresses in the list
@@ -144,7 +145,7 @@ func parseAdvert(d Datagram, a *Advert, want *Expect, addressed *Unicast) Reason
 // judge does the rungs of the ladder that follow the length.
 func (a *Advert) judge(d Datagram, want *Expect) Reason {
 	ok := false
-	if a.Form, ok = checksumForm(d, a.Version); !ok {
+	if a.Form, a.ByGroup, ok = checksumForm(d, a.Version); !ok {
 		return ReasonChecksum
 	}
 	if a.VRID == 0 {
@@ -172,16 +173,20 @@ func (a *Advert) judge(d Datagram, want *Expect) Reason {
 	return want.Check(a)
 }
 
-// checksumForm finds the form in which the checksum is right.
-func checksumForm(d Datagram, version uint8) (ChecksumForm, bool) {
+// checksumForm finds the form in which the checksum is right. byGroup: by the group's address, as keepalived up to 1.3.6
+// has it in adverts to a single router.
+func checksumForm(d Datagram, version uint8) (form ChecksumForm, byGroup, ok bool) {
 	message := sum(0, d.Payload)
-	if d.Src.Is4() && fold(message) == 0xffff {
-		return FormMessage, true
+	switch {
+	case d.Src.Is4() && fold(message) == 0xffff:
+		return FormMessage, false, true
+	case version != 3:
+	case fold(message+pseudo(d.Src, d.Dst, len(d.Payload))) == 0xffff:
+		return FormPseudo, false, true
+	case d.Src.Is4() && !d.Dst.IsMulticast() && fold(message+pseudo(d.Src, Group4(), len(d.Payload))) == 0xffff:
+		return FormPseudo, true, true
 	}
-	if version == 3 && fold(message+pseudo(d.Src, d.Dst, len(d.Payload))) == 0xffff {
-		return FormPseudo, true
-	}
-	return FormMessage, false
+	return FormMessage, false, false
 }
 
 // Check holds an advert that ParseAdvert accepted against the configuration: version, VRID, and what only version

@@ -45,6 +45,9 @@ func AppendAdvertTo(b []byte, a *Advert, addrs []netip.Addr, src, dst netip.Addr
 	message := b[start:]
 	s := sum(0, message)
 	if src.Is6() || (a.Version == 3 && a.Form == FormPseudo) {
+		if a.ByGroup && src.Is4() {
+			dst = Group4()
+		}
 		s += pseudo(src, dst, len(message))
 	}
 	binary.BigEndian.PutUint16(message[6:], ^fold(s))

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// ChecksumMode chooses the form of the IPv4 checksum that a version 3 router sends. Both are always accepted.
+// ChecksumMode chooses the form of the IPv4 checksum that a version 3 router sends. All are always accepted.
 type ChecksumMode string
 
 // The modes.
@@ -17,6 +17,7 @@ const (
 	ChecksumAuto    ChecksumMode = "auto"    // rfc5798 until a rival is heard in the other form, then that one
 	ChecksumRFC9568 ChecksumMode = "rfc9568" // the message only
 	ChecksumRFC5798 ChecksumMode = "rfc5798" // with the pseudo-header
+	ChecksumGroup   ChecksumMode = "group"   // with that of the group, to peers too (not RFC 5798; keepalived up to 1.3.6)
 )
 
 // SetConfig is everything an election needs to know. It is plain data: it crosses a socket pair as JSON.
@@ -120,9 +121,9 @@ func (r RouterConfig) validate() error {
 		bad("auth: version 2 only, at most 8 octets")
 	}
 	switch r.Checksum {
-	case ChecksumAuto, ChecksumRFC9568, ChecksumRFC5798:
+	case ChecksumAuto, ChecksumRFC9568, ChecksumRFC5798, ChecksumGroup:
 	default:
-		bad("checksum %q: it must be auto, rfc9568 or rfc5798", string(r.Checksum))
+		bad("checksum %q: it must be auto, rfc9568, rfc5798 or group", string(r.Checksum))
 	}
 	if len(r.Addresses) == 0 || len(r.Addresses) > 255 {
 		bad("%d addresses: it must be 1 to 255", len(r.Addresses))

@@ -48,6 +48,7 @@ type router struct {
 	m         *Machine
 	broken    string // why it cannot take part; "" if it can
 	form      ChecksumForm
+	byGroup   bool // see Advert.ByGroup
 	rival     rival
 	succeeded time.Time  // leaving: when the successor was heard last; zero: it was not
 	heir      netip.Addr // … and who that was
@@ -117,7 +118,7 @@ func (s *Set) newRouter(i int, cfg RouterConfig) *router {
 
 func (r *router) configure(cfg RouterConfig) {
 	if cfg.Checksum != r.cfg.Checksum {
-		r.form = FormPseudo
+		r.form, r.byGroup = FormPseudo, cfg.Checksum == ChecksumGroup
 		if cfg.Checksum == ChecksumRFC9568 {
 			r.form = FormMessage
 		}
@@ -228,7 +229,7 @@ func (s *Set) outgoing(op Op) (*router, Advert) {
 	}
 	cfg := &r[op.Router].cfg
 	return r[op.Router], Advert{Version: cfg.Version, VRID: cfg.VRID, Priority: op.Priority, Interval: cfg.Interval,
-		Form: r[op.Router].form, AuthType: r[op.Router].expect.AuthType, Auth: r[op.Router].expect.Auth}
+		Form: r[op.Router].form, ByGroup: r[op.Router].byGroup, AuthType: r[op.Router].expect.AuthType, Auth: r[op.Router].expect.Auth}
 }
 
 // Members are the routers of a group by their index, the anchor first.

@@ -177,9 +177,13 @@ func (s *Set) observe(now time.Time, r *router, src netip.Addr, a *Advert) {
 		return
 	}
 	f.heard[a.Form] = true
-	if r.cfg.Checksum == ChecksumAuto && a.Form == FormMessage {
+	if r.cfg.Checksum != ChecksumAuto {
+		return
+	}
+	if a.Form == FormMessage {
 		r.form = FormMessage
 	}
+	r.byGroup = r.byGroup || a.ByGroup
 }
 
 func (s *Set) onLink(now time.Time, in SetInput) {

@@ -11,6 +11,16 @@ import (
 type Peer struct {
 	Address netip.Addr
 	Routed  bool // it may be a hop away: its adverts need not come with TTL 255
+	// Its adverts have to come with a TTL of Least to Most, Routed or not; Most 0: nothing is said.
+	Least, Most uint8
+}
+
+// comes tells whether an advert of the peer may come with that TTL.
+func (p *Peer) comes(hops uint8) bool {
+	if p.Most > 0 {
+		return hops >= p.Least && hops <= p.Most
+	}
+	return p.Routed || hops == ttl
 }
 
 // maxUnicast bounds what a single Adver_Timer sends.
@@ -58,7 +68,7 @@ func (u *Unicast) judge(d Datagram) Reason {
 	}
 	p := u.peer(d.Src)
 	switch {
-	case p != nil && !p.Routed && d.TTL != ttl:
+	case p != nil && !p.comes(d.TTL):
 		return ReasonTTL
 	case d.Dst.IsMulticast(), u.Own.IsValid() && d.Dst != u.Own:
 		// The latter may be on its way through us to another peer.
@@ -90,6 +100,8 @@ func (r RouterConfig) validatePeers(bad func(format string, args ...any)) {
 			bad("peer %v is not the address of another router", a)
 		case seen[a]:
 			bad("peer %v is there twice", a)
+		case p.Least > p.Most:
+			bad("peer %v: no TTL is at least %d and at most %d", a, p.Least, p.Most)
 		case a == r.Source && len(r.Peers) == 1:
 			bad("the only peer, %v, is the router itself", a)
 		}

@@ -20,7 +20,22 @@ func unicastConfig() vrrp.SetConfig {
 
 // TestUnicastLadder: what a router with peers hears, and what one without.
 func TestUnicastLadder(t *testing.T) {
-	g := newGateway(t, unicastConfig()).start()
+	// sum gives a packet the checksum that it would have on its way to dst.
+	sum := func(p []byte, dst string) {
+		was := [4]byte(p[16:20])
+		to := addr(dst).As4()
+		words := func(b [4]byte) uint32 { return uint32(b[0])<<8 + uint32(b[1]) + uint32(b[2])<<8 + uint32(b[3]) }
+		s := uint32(^(uint16(p[26])<<8 | uint16(p[27]))) + 2*0xffff - words(was) + words(to)
+		for s > 0xffff {
+			s = s>>16 + s&0xffff
+		}
+		p[26], p[27] = byte(^s>>8), byte(^s)
+	}
+	old := func(p []byte) { sum(p, "224.0.0.18") }
+	cfg := unicastConfig()
+	cfg.Routers[lan].Peers = append(cfg.Routers[lan].Peers, vrrp.Peer{Address: addr("10.0.0.4"), Least: 60, Most: 64},
+		vrrp.Peer{Address: addr("198.51.100.8"), Routed: true, Least: 250, Most: 255})
+	g := newGateway(t, cfg).start()
 	for _, tt := range []struct {
 		name     string
 		router   int
@@ -33,6 +48,14 @@ func TestUnicastLadder(t *testing.T) {
 		{"OK multicast without peers", wan, "203.0.113.3", "224.0.0.18", nil, vrrp.ReasonNone},
 		{"bad TTL of a peer next door", lan, "10.0.0.3", "10.0.0.2", func(p []byte) { p[8] = 254 }, vrrp.ReasonTTL},
 		{"bad TTL comes before destination", lan, "10.0.0.3", "10.0.0.4", func(p []byte) { p[8] = 254 }, vrrp.ReasonTTL},
+		{"OK the checksum of keepalived 1.3", lan, "10.0.0.3", "10.0.0.2", old, vrrp.ReasonNone},
+		{"bad that checksum by multicast", wan, "203.0.113.3", "224.0.0.18", func(p []byte) { sum(p, "10.0.0.2") }, vrrp.ReasonChecksum},
+		{"OK the least of a range", lan, "10.0.0.4", "10.0.0.2", func(p []byte) { p[8] = 60 }, vrrp.ReasonNone},
+		{"OK the most of a range", lan, "10.0.0.4", "10.0.0.2", func(p []byte) { p[8] = 64 }, vrrp.ReasonNone},
+		{"bad less", lan, "10.0.0.4", "10.0.0.2", func(p []byte) { p[8] = 59 }, vrrp.ReasonTTL},
+		{"bad more", lan, "10.0.0.4", "10.0.0.2", func(p []byte) { p[8] = 65 }, vrrp.ReasonTTL},
+		{"bad less of one that may be far away", lan, "198.51.100.8", "10.0.0.2", func(p []byte) { p[8] = 249 }, vrrp.ReasonTTL},
+		{"OK from far away", lan, "198.51.100.8", "10.0.0.2", func(p []byte) { p[8] = 250 }, vrrp.ReasonNone},
 		{"bad on its way to another peer", lan, "10.0.0.3", "10.0.0.4", nil, vrrp.ReasonDestination},
 		{"bad multicast to a router with peers", lan, "10.0.0.3", "224.0.0.18", nil, vrrp.ReasonDestination},
 		{"bad unicast to a router without", wan, "203.0.113.3", "203.0.113.2", nil, vrrp.ReasonDestination},
@@ -220,5 +243,64 @@ func TestUnicastAllocatesNothing(t *testing.T) {
 	}
 	if accepted == 0 {
 		t.Error("nothing was accepted")
+	}
+}
+
+// TestChecksumByGroup: keepalived up to 1.3.6 counts the group's address in adverts to a single router, and takes no others.
+// It is answered in kind, once it is heard; or from the beginning, or never, if that is configured.
+func TestChecksumByGroup(t *testing.T) {
+	for _, row := range []struct {
+		mode        vrrp.ChecksumMode
+		first, then bool
+	}{
+		{vrrp.ChecksumAuto, false, true},
+		{vrrp.ChecksumGroup, true, true},
+		{vrrp.ChecksumRFC5798, false, false},
+		{vrrp.ChecksumRFC9568, false, false},
+	} {
+		t.Run(string(row.mode), func(t *testing.T) {
+			cfg := unicastConfig()
+			cfg.Routers[lan].Checksum = row.mode
+			g := newGateway(t, cfg).active()
+			sends := func(to string) bool {
+				t.Helper()
+				op := vrrp.Op{Kind: vrrp.OpSend, Router: lan, Priority: 100}
+				d, _ := vrrp.ParseDatagram(g.AppendPacketTo(nil, op, addr(to)))
+				var a vrrp.Advert
+				if r := vrrp.ParseAdvertTo(d, &a, &vrrp.Unicast{Peers: []vrrp.Peer{{Address: d.Src}}}); r != vrrp.ReasonNone {
+					t.Fatalf("to %s: %v", to, r)
+				}
+				// What has the group's address is the same for whomever it is sent to.
+				other, _ := vrrp.ParseDatagram(g.AppendPacketTo(nil, op, addr("10.0.0.9")))
+				if same := string(d.Payload) == string(other.Payload); same != (a.ByGroup || a.Form == vrrp.FormMessage) {
+					t.Errorf("to %s: the same to others: %t, %+v", to, same, a)
+				}
+				return a.ByGroup
+			}
+			if got := sends("10.0.0.3"); got != row.first {
+				t.Errorf("at first: %t", got)
+			}
+			hear := func() {
+				a := vrrp.Advert{Version: 3, VRID: cfg.Routers[lan].VRID, Priority: 50, Interval: interval, Form: vrrp.FormPseudo, ByGroup: true}
+				d, _ := vrrp.ParseDatagram(vrrp.AppendPacketTo(nil, &a, cfg.Routers[lan].Addresses, addr("10.0.0.3"), addr("10.0.0.2")))
+				if r := g.Parse(lan, d, &a); r != vrrp.ReasonNone || !a.ByGroup {
+					t.Fatalf("%v %+v", r, a)
+				}
+				g.do(vrrp.SetInput{Kind: vrrp.InAdvert, Router: lan, Src: d.Src, Advert: &a})
+			}
+			hear()
+			if got := sends("10.0.0.3"); got != row.then {
+				t.Errorf("then: %t", got)
+			}
+			again := g.Config()
+			again.Routers = slices.Clone(again.Routers)
+			again.Routers[lan].Priority = 90
+			if _, err := g.Reconfigure(g.now, again); err != nil {
+				t.Fatal(err)
+			}
+			if got := sends("10.0.0.3"); got != row.then {
+				t.Errorf("after a reload: %t", got)
+			}
+		})
 	}
 }

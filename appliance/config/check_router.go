@@ -60,9 +60,11 @@ func (c *checker) router(path string, raw *rawRouter) []routerAt {
 	r.PreemptDelay = c.preemptDelay(path, raw)
 	r.Settle = c.settle(path, raw, r.Priority)
 	r.Accept = or(raw.Accept, def.Accept)
-	r.Checksum = known(c, join(path, "checksum"), raw.Checksum, def.Checksum, []Checksum{ChecksumAuto, ChecksumRFC9568, ChecksumRFC5798})
+	r.Checksum = known(c, join(path, "checksum"), raw.Checksum, def.Checksum, []Checksum{ChecksumAuto, ChecksumRFC9568, ChecksumRFC5798, ChecksumGroup})
 	if r.Version == 2 && r.Checksum != ChecksumAuto {
 		c.add(join(path, "checksum"), "version 2 has one form of the checksum", "remove it")
+	} else if r.Checksum == ChecksumGroup && len(raw.Unicast) == 0 {
+		c.add(join(path, "checksum"), "group is for adverts to single nodes, and this router has no unicast", "remove it")
 	}
 	c.owner(path, raw, r.Router)
 	c.wire(path, raw, &r.Router)

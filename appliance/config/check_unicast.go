@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
+	"strings"
 )
 
 // maxUnicast bounds how many adverts leave at once.
@@ -12,7 +14,7 @@ const maxUnicast = 32
 // addressing reads where the adverts of the routers at that place of the file
 // come from and go to.
 func (c *checker) addressing(router string, raw *rawRouter) {
-	peers := c.unicast(join(router, "unicast"), raw.Unicast)
+	peers, ttls := c.unicast(join(router, "unicast"), raw.Unicast)
 	source := c.advertSource(join(router, "source"), raw.Source)
 	taken := false // by a router of its family
 	for i := range c.routers {
@@ -27,6 +29,12 @@ func (c *checker) addressing(router string, raw *rawRouter) {
 		for _, p := range peers {
 			if p.Is6() == v6 {
 				r.Unicast = append(r.Unicast, p)
+				if ttl, ok := ttls[p]; ok {
+					if r.PeerTTLs == nil {
+						r.PeerTTLs = map[netip.Addr]TTLRange{}
+					}
+					r.PeerTTLs[p] = ttl
+				}
 			}
 		}
 		c.addressed(r)
@@ -34,19 +42,22 @@ func (c *checker) addressing(router string, raw *rawRouter) {
 	c.ofNoFamily(router, raw, peers, source, taken)
 }
 
-// unicast reads the list of peers.
-func (c *checker) unicast(path string, raw []*string) (peers []netip.Addr) {
+// unicast reads the list of peers, each "ADDRESS [ttl LEAST[-MOST]]".
+func (c *checker) unicast(path string, raw []*string) (peers []netip.Addr, ttls map[netip.Addr]TTLRange) {
 	if len(raw) > maxUnicast {
 		c.add(path, fmt.Sprintf("%d nodes are too many to tell each of them", len(raw)), fmt.Sprintf("list at most %d", maxUnicast))
-		return nil
+		return nil, nil
 	}
+	ttls = map[netip.Addr]TTLRange{}
 	for i, v := range raw {
 		if v == nil {
 			continue
 		}
-		a, ok := c.station(at(path, i), *v)
+		text, ttl, ranged := strings.Cut(*v, " ")
+		a, ok := c.station(at(path, i), text)
 		switch {
 		case !ok:
+		case ranged && !c.peerTTL(at(path, i), a, ttl, ttls):
 		case slices.Contains(peers, a):
 			c.add(at(path, i), a.String()+" is there already", "remove it")
 		default:
@@ -54,7 +65,24 @@ func (c *checker) unicast(path string, raw []*string) (peers []netip.Addr) {
 			c.notMoving(at(path, i), a, "that node")
 		}
 	}
-	return peers
+	return peers, ttls
+}
+
+// peerTTL reads "ttl LEAST[-MOST]", which is behind the address of a peer.
+func (c *checker) peerTTL(path string, a netip.Addr, v string, to map[netip.Addr]TTLRange) bool {
+	text, ok := strings.CutPrefix(strings.TrimSpace(v), "ttl ")
+	low, high, ranged := strings.Cut(strings.TrimSpace(text), "-")
+	if !ranged {
+		high = "255"
+	}
+	least, err := strconv.ParseUint(low, 10, 8)
+	most, err2 := strconv.ParseUint(high, 10, 8)
+	if !ok || err != nil || err2 != nil || least == 0 || least > most {
+		c.add(path, quote(v)+" is no range of TTLs", fmt.Sprintf(`write %s, or %s: 1 to 255, the least first`, quote(a.String()+" ttl 250"), quote(a.String()+" ttl 60-64")))
+		return false
+	}
+	to[a] = TTLRange{uint8(least), uint8(most)}
+	return true
 }
 
 // advertSource reads where adverts come from.
@@ -138,7 +166,8 @@ func (c *checker) ofNoFamily(router string, raw *rawRouter, peers []netip.Addr, 
 		if v == nil {
 			continue
 		}
-		if a, err := netip.ParseAddr(*v); err == nil && slices.Contains(peers, a) && !has[a.Is6()] {
+		text, _, _ := strings.Cut(*v, " ")
+		if a, err := netip.ParseAddr(text); err == nil && slices.Contains(peers, a) && !has[a.Is6()] {
 			c.add(at(join(router, "unicast"), i), fmt.Sprintf("%s is an %s address, and the router has none of those", a, family(a.Is6())), "remove it")
 		}
 	}

@@ -80,16 +80,17 @@ type Router struct {
 	Accept       bool
 	Checksum     Checksum
 	Version      uint8
-	AuthPass     string       // version 2: the password that anybody can read on the wire; empty: none
-	Unicast      []netip.Addr // nodes that adverts go to one by one; none: to the multicast group
-	UnicastTTL   uint8        // of adverts to Unicast
-	TrackOwn     bool         // its own interface being down is a fault
-	Source       netip.Addr   // adverts come from; invalid: the interface's primary address
-	Multicast    netip.Addr   // group that adverts go to; invalid: that of RFC 9568
-	LinkLocal    bool         // IPv6: the first address of an advert has to be link-local
-	AdvertMAC    MAC          // adverts come from; "": MAC
-	DownAdverts  uint8        // so many intervals without an advert are silence
-	Assert       bool         // an active node answers a worse one at once
+	AuthPass     string                  // version 2: the password that anybody can read on the wire; empty: none
+	Unicast      []netip.Addr            // nodes that adverts go to one by one; none: to the multicast group
+	UnicastTTL   uint8                   // of adverts to Unicast
+	PeerTTLs     map[netip.Addr]TTLRange // of adverts of these, where the file says one
+	TrackOwn     bool                    // its own interface being down is a fault
+	Source       netip.Addr              // adverts come from; invalid: the interface's primary address
+	Multicast    netip.Addr              // group that adverts go to; invalid: that of RFC 9568
+	LinkLocal    bool                    // IPv6: the first address of an advert has to be link-local
+	AdvertMAC    MAC                     // adverts come from; "": MAC
+	DownAdverts  uint8                   // so many intervals without an advert are silence
+	Assert       bool                    // an active node answers a worse one at once
 	Routes       []identity.Route
 	Rules        []identity.Rule
 	Pace         garp.Pace  // of announcements
@@ -98,6 +99,9 @@ type Router struct {
 	TellPriority bool       // pipes are told of changes of its priority
 	Mail         bool       // its changes of state are alerts
 }
+
+// TTLRange is what TTL (Hop Limit) something may come with.
+type TTLRange struct{ Least, Most uint8 }
 
 // Notify is a program that is told of states.
 type Notify struct {
@@ -191,6 +195,7 @@ const (
 	ChecksumAuto    Checksum = "auto"    // as RFC 5798, until a rival is heard in the other form
 	ChecksumRFC9568 Checksum = "rfc9568" // over the message alone
 	ChecksumRFC5798 Checksum = "rfc5798" // with the pseudo-header
+	ChecksumGroup   Checksum = "group"   // with that of the group, by unicast too
 )
 
 // Group names routers that are active on the same node at any time.

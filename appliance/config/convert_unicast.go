@@ -15,7 +15,8 @@ import (
 func (r Router) peers() (out []vrrp.Peer) {
 	for _, a := range r.Unicast {
 		near := a.Is4() && r.UnicastTTL%255 == 0 && slices.ContainsFunc(r.Addresses, func(p netip.Prefix) bool { return p.Masked().Contains(a) })
-		out = append(out, vrrp.Peer{Address: a, Routed: !near})
+		ttl := r.PeerTTLs[a]
+		out = append(out, vrrp.Peer{Address: a, Routed: !near, Least: ttl.Least, Most: ttl.Most})
 	}
 	return out
 }

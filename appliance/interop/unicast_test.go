@@ -24,6 +24,8 @@ func TestUnicastListensToItsPeersOnly(t *testing.T) {
 		{"a peer", `unicast = ["10.0.1.9"]`, "10.0.1.9", dutAddress, 255, ""},
 		{"a peer from afar", `unicast = ["192.0.2.9"]`, "192.0.2.9", dutAddress, 60, ""},
 		{"a peer next door with a TTL from afar", `unicast = ["10.0.1.9"]`, "10.0.1.9", dutAddress, 254, "ttl"},
+		{"a peer with a TTL of its range", `unicast = ["10.0.1.9 ttl 60-64"]`, "10.0.1.9", dutAddress, 64, ""},
+		{"a peer with another", `unicast = ["10.0.1.9 ttl 60-64"]`, "10.0.1.9", dutAddress, 65, "ttl"},
 		{"a stranger", `unicast = ["10.0.1.9"]`, "10.0.1.10", dutAddress, 255, "source"},
 		{"a peer to somebody else", `unicast = ["10.0.1.9"]`, "10.0.1.9", "10.0.1.77", 255, "destination"},
 		{"a peer by multicast", `unicast = ["10.0.1.9"]`, "10.0.1.9", "224.0.0.18", 255, "destination"},

@@ -93,6 +93,9 @@ type GapGroup struct {
 	Interfaces []string
 }
 
+// TTLs is what TTL adverts of a peer may come with: min_ttl, max_ttl.
+type TTLs struct{ Least, Most int }
+
 // Instance is a vrrp_instance.
 type Instance struct {
 	Name string
@@ -117,10 +120,12 @@ type Instance struct {
 	Source       Of[netip.Addr]
 	SourceMcast  Of[netip.Addr]
 	Peers        []Of[netip.Addr]
-	Unicast      bool     // there is a unicast_peer
-	TTL          Of[int]  // unicast_ttl
-	PeersNeeded  Of[bool] // unicast_fault_no_peer
-	Untracked    Of[bool] // dont_track_primary
+	PeerTTLs     map[netip.Addr]TTLs
+	OldChecksum  Of[string] // old_unicast_checksum: "" or never
+	Unicast      bool       // there is a unicast_peer
+	TTL          Of[int]    // unicast_ttl
+	PeersNeeded  Of[bool]   // unicast_fault_no_peer
+	Untracked    Of[bool]   // dont_track_primary
 	ChecksumV2   Of[bool]
 	Accept       Of[bool]
 	VMAC         Of[bool]

@@ -1,6 +1,7 @@
 package keepalived
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -84,6 +85,14 @@ func (c *converter) router(in *Instance) {
 			sum = c.file.Global.ChecksumV2
 		}
 		t.set("checksum", "rfc9568", Origin{sum.At, "v3_checksum_as_v2"})
+	} else if old := in.OldChecksum; old.Set && !c.hasPeers(in) {
+		c.say(old.At, Fault, "(%s) old_unicast_checksum without unicast peers: nothing comes of it", in.Name)
+	} else if old.Set && version == 3 && !six {
+		form := "group"
+		if old.V == "never" {
+			form = "rfc5798"
+		}
+		t.set("checksum", form, Origin{old.At, "old_unicast_checksum"})
 	}
 	if version == 2 {
 		t.set("version", 2, c.versionOrigin(in))
@@ -272,7 +281,13 @@ func (c *converter) unicast(in *Instance, t *Table, six bool) {
 		case seen[p.V]:
 		default:
 			seen[p.V] = true
-			t.add("unicast", p.V.String(), Origin{p.At, "unicast_peer"})
+			text := p.V.String()
+			if ttl, ok := in.PeerTTLs[p.V]; ok && ttl.Most == 0 {
+				c.say(p.At, Warning, "(%s) max_ttl 0: nothing arrives with that; it is not looked at", in.Name)
+			} else if ok {
+				text += fmt.Sprintf(" ttl %d-%d", max(1, ttl.Least), ttl.Most)
+			}
+			t.add("unicast", text, Origin{p.At, "unicast_peer"})
 		}
 	}
 	switch ttl := in.TTL; {

@@ -88,6 +88,12 @@ func (p *parser) instanceLine(in *Instance, n *Node) {
 		} else {
 			in.TTL = of(v, n.At)
 		}
+	case "old_unicast_checksum":
+		if v := n.arg(0); v != "" && v != "never" {
+			p.say(n.At, Fault, "(%s) Unknown old_unicast_chksum mode %s - ignoring", in.Name, v)
+		} else {
+			in.OldChecksum = of(v, n.At)
+		}
 	case "unicast_fault_no_peer":
 		in.PeersNeeded = of(true, n.At)
 	case "dont_track_primary":
@@ -206,7 +212,7 @@ func (p *parser) peer(in *Instance, n *Node) {
 		switch list[i] {
 		case "":
 		case "min_ttl", "max_ttl":
-			p.say(n.At, Warning, "(%s) unicast_peer: not carried over: %s; a neighbour's adverts must come with 255", in.Name, list[i])
+			p.peerTTL(in, n, list[i:])
 			i++
 		default:
 			a, err := netip.ParseAddr(list[i])
@@ -217,6 +223,38 @@ func (p *parser) peer(in *Instance, n *Node) {
 			in.Peers = append(in.Peers, of(a.WithZone(""), n.At))
 		}
 	}
+	for _, a := range in.Peers {
+		if ttl, ok := in.PeerTTLs[a.V]; ok && a.At == n.At && ttl.Least > ttl.Most {
+			p.say(n.At, Fault, "(%s) min_ttl %d > max_ttl %d - all packets will be discarded", in.Name, ttl.Least, ttl.Most)
+			delete(in.PeerTTLs, a.V)
+		}
+	}
+}
+
+// peerTTL reads min_ttl or max_ttl, and its value, of the peer before it.
+func (p *parser) peerTTL(in *Instance, n *Node, list []string) {
+	if len(list) < 2 {
+		p.say(n.At, Fault, "(%s) %s is missing a value", in.Name, list[0])
+		return
+	}
+	v, ok := p.number(&Node{Word: list[0], Args: list[1:2], At: n.At}, 0, 255)
+	if !ok || len(in.Peers) == 0 {
+		return
+	}
+	a := in.Peers[len(in.Peers)-1].V
+	ttl, there := in.PeerTTLs[a]
+	if !there {
+		ttl.Most = 255
+	}
+	if in.PeerTTLs == nil {
+		in.PeerTTLs = map[netip.Addr]TTLs{}
+	}
+	if list[0] == "min_ttl" {
+		ttl.Least = v
+	} else {
+		ttl.Most = v
+	}
+	in.PeerTTLs[a] = ttl
 }
 
 // tracked reads the lines of a track_ block: "NAME [weight N [reverse|noreverse]]".
