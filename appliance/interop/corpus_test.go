@@ -74,7 +74,6 @@ var corpus = []corpusRow{
 // is compared by TestConfigTest.
 var notRun = map[string]string{
 	"HTTP_GET.port": ipvs, "SMTP_CHECK": ipvs, "PING_CHECK": ipvs, "UDP_CHECK": ipvs, "IPv6": ipvs, "misc_check": ipvs, "misc_check_arg": ipvs,
-	"mail.conf":   "what is in it beside vrrp.sync is what goes by mail and what runs before and behind the node: e2e's TestMail and TestStartupAndShutdownScripts",
 	"status_code": ipvs, "virtualhost": ipvs, "virtual_server_group": ipvs, "fwmark": ipvs, "quorum": ipvs, "inhibit": ipvs,
 }
 
