@@ -220,6 +220,7 @@ func (m *Mover) move(at []*moving, flows []splice.Flow, refused func([]int)) (er
 			for _, s := range m.shadows.rest(v.shadow) {
 				m.step(v, splice.Input{Kind: splice.InServer, Segment: s}, &settled)
 			}
+			v.before = v.shadow.machine.Told()
 		}
 		m.step(v, splice.Input{Kind: splice.InStart}, &settled)
 	}
@@ -303,7 +304,7 @@ func (m *Mover) machines(at []*moving) {
 	for _, v := range at {
 		switch {
 		case v.shadow != nil:
-			v.machine, v.before, warm = v.shadow.machine, v.shadow.machine.Told(), true
+			v.machine, warm = v.shadow.machine, true
 		case v.replay:
 			v.machine = splice.NewReplay(nil)
 			replayed, flows, added = append(replayed, v), append(flows, v.flow), append(added, uint32(v.record.SeqAdj[1].OffsetAfter))
