@@ -56,7 +56,9 @@ var corpus = []corpusRow{
 		edit: []string{"include big.d/{none,10-*}.conf", "", "includew nowhere/*.conf", ""}}, // without which keepalived does not run
 	{file: "openshift.conf", on: "br-ex 192.168.111.20/24", edit: []string{"interval 5", "interval 1", "interval 2", "interval 1", "keepalived_script", "root"}},
 	{file: "servers.conf", on: "eth0 203.0.113.2/24, eth1 10.50.0.3/24", vrrpOnly: true},
-	{file: "mail.conf", on: "eth0 10.0.0.2/24, eth1 203.0.113.2/24", vrrpOnly: true},
+	{file: "mail.conf", on: "eth0 10.0.0.2/24, eth1 203.0.113.2/24", vrrpOnly: true,
+		// At a reload 2.2.7 ends with a startup_script or shutdown_script, and where there is no keepalived_script.
+		edit: []string{"startup_script \"/bin/echo begins\"", "", "shutdown_script /bin/true nobody", "", "enable_script_security", "script_user root"}},
 	{file: "namespace.conf", on: "eth0 10.71.0.2/24", edit: []string{"net_namespace green", ""}}, // a node is one already
 	// The spies are root's; the suite has a pipe of its own; no process that keeps an instance in fault is here. keepalived
 	// turns round what is tracked in reverse once more after a reload, until the next run of the script.
