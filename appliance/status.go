@@ -286,7 +286,7 @@ type EntryStatus struct {
 	Address   string         `json:"address"` // or its mark
 	Group     string         `json:"group"`   // that it moves with
 	Steer     string         `json:"steer"`
-	Forward   string         `json:"forward"` // nat | direct
+	Forward   string         `json:"forward"` // nat | direct | tunnel
 	OnFailure string         `json:"on_failure"`
 	Enough    bool           `json:"enough"`    // servers: the quorum, or one
 	NewFlows  uint64         `json:"new_flows"` // so far, on this node

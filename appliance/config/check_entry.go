@@ -44,7 +44,7 @@ func (c *checker) entry(path string, raw *rawEntry) Entry {
 	}
 	e.OnFailure = known(c, join(path, "on_failure"), raw.OnFailure, def.OnFailure, []entry.Policy{entry.Reset, entry.Keep, entry.Move})
 	e.How = known(c, join(path, "move"), raw.Move, def.How, []entry.How{entry.Lazy, entry.Replay, entry.Warm})
-	e.Direct = known(c, join(path, "forward"), raw.Forward, "nat", []string{"nat", "direct"}) == "direct"
+	c.forwarded(path, raw, &e)
 	c.offered(path, raw, &e)
 	for i, rs := range raw.Servers {
 		if rs != nil {
@@ -73,6 +73,27 @@ func (c *checker) entry(path string, raw *rawEntry) Entry {
 	e.Notify = c.entryNotify(join(path, "notify"), raw.Notify, &e)
 	e.Mail = c.mailed(join(path, "mail"), raw.Mail, MailEntries)
 	return e
+}
+
+// forwarded reads how packets get to servers.
+func (c *checker) forwarded(path string, raw *rawEntry, e *Entry) {
+	forward := known(c, join(path, "forward"), raw.Forward, "nat", []string{"nat", "direct", "tunnel"})
+	e.Direct = forward != "nat"
+	if forward == "tunnel" {
+		e.Tunnel = entry.Tunnel{Kind: entry.IPIP}
+	}
+	switch {
+	case raw.Tunnel == nil || c.bad(join(path, "forward")):
+	case forward != "tunnel":
+		c.add(join(path, "tunnel"), "packets are not sent to servers in one", `write forward = "tunnel", or remove it`)
+	default:
+		t, err := entry.ParseTunnel(*raw.Tunnel)
+		if err != nil {
+			c.add(join(path, "tunnel"), err.Error(), `use "ipip" or "gre", or "gue:PORT" with the UDP port that servers hear it on, like "gue:5555"`)
+			return
+		}
+		e.Tunnel = t
+	}
 }
 
 // offered reads which packets are offered to the entry point, and with which router it
@@ -246,7 +267,7 @@ func (c *checker) likeServers(path string, e *Entry) {
 			return
 		}
 		if e.Direct && a.Port() != 0 {
-			c.add(path, fmt.Sprintf("%s has a port, and forward = \"direct\" leaves packets as they are: a server is called at the port that the client called", a), "write "+quote(a.Addr().String()))
+			c.add(path, fmt.Sprintf("%s has a port, and forward = %s leaves packets as they are: a server is called at the port that the client called", a, quote(e.Forward())), "write "+quote(a.Addr().String()))
 			return
 		}
 		if !e.Direct && (a.Port() == 0) != (first.Port() == 0) {

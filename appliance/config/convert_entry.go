@@ -66,7 +66,10 @@ func (e Entry) agreed(with string) string {
 	if e.Spare.IsValid() {
 		line += " spare " + entry.AddressText(e.Spare)
 	}
-	if e.Direct {
+	switch {
+	case e.Tunnel != entry.Tunnel{}:
+		line += " in " + e.Tunnel.String()
+	case e.Direct:
 		line += " directly"
 	}
 	if e.Persist > 0 {

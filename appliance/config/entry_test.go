@@ -91,6 +91,11 @@ func TestGoodEntries(t *testing.T) {
 				e := c.Entries()[0]
 				return fmt.Sprint(e.Direct, e.Links, c.Mappings.Inside(), c.NAT().Events != nil)
 			}, "true [] [] false"},
+		{"in a tunnel", entryAt("web", web, "10.9.0.21", "forward=\"tunnel\"\ntunnel=\"gue:5555\"") + entryAt("ssh", "203.0.113.10:22/tcp", "10.9.0.21", `forward="tunnel"`) + sessions,
+			func(c *Config) any {
+				e := c.Entries()
+				return fmt.Sprint(e[0].Direct, e[0].Tunnel, e[1].Tunnel, e[0].Links, c.Mappings.Inside(), c.NAT().Events != nil)
+			}, "true gue:5555 ipip [] [] false"},
 		{"servers may have replicated flows", entryAt("web", web, "10.0.0.21:80", "spare=\"10.0.0.29:80\""),
 			func(c *Config) any { return fmt.Sprint(c.Mappings.Inside()) }, "[10.0.0.21/32 10.0.0.29/32]"},
 		{"events are filtered where entry points translate", entryAt("web", web, "10.0.0.21:80", "") + sessions,
@@ -139,6 +144,10 @@ func TestEntriesAgree(t *testing.T) {
 		if two := parse(t, "two", twoRouters+other); two.Hash() == one.Hash() {
 			t.Errorf("%s: the nodes agree", name)
 		}
+	}
+	tunnel := parse(t, "tunnel", twoRouters+entryAt("web", "203.0.113.10:443/tcp", "10.9.0.21", "forward=\"tunnel\"\ntunnel=\"gre\""))
+	if want := "to 10.9.0.21*1 with ipv4/51/203.0.113.1/24 in gre\n"; !strings.Contains(tunnel.Agreement(), want) {
+		t.Errorf("want %q in\n%s", want, tunnel.Agreement())
 	}
 	if two := parse(t, "two", twoRouters+base+"slow_start=\"10s\"\non_failure=\"keep\""); two.Hash() != one.Hash() {
 		t.Error("each node has its own slow start")

@@ -44,6 +44,7 @@ type SpokenOptions struct {
 	ID         string            // config-id of @conditions
 	VRRPOnly   bool              // without virtual servers
 	Before     *keepalived.Names // nil: nothing
+	Tunnels    func() error      // why there are no tunnels to servers; nil: as if there were
 }
 
 // LoadSpoken is Load by a process that may be a keepalived.
@@ -54,7 +55,7 @@ func LoadSpoken(path string, o SpokenOptions) (*Config, error) {
 	}
 	w := keepalived.Elsewhere()
 	w.ID, w.VRRPOnly = o.ID, o.VRRPOnly
-	w.Networks, w.Runs = keepalived.Networks, o.Runs
+	w.Networks, w.Runs, w.Tunnels = keepalived.Networks, o.Runs, o.Tunnels
 	return Parse(path, src, Options{ReadSecret: ReadSecretFile, World: w, Keepalived: o.Keepalived, Before: o.Before})
 }
 

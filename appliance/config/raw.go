@@ -240,6 +240,7 @@ type (
 		Hysteresis *int64       `toml:"hysteresis" like:"1"`
 		SlowStart  *string      `toml:"slow_start" like:"\"30s\""`
 		Forward    *string      `toml:"forward" like:"\"nat\""`
+		Tunnel     *string      `toml:"tunnel" like:"\"ipip\""`
 
 		Notify []*rawEntryNotify `toml:"notify"`
 		Mail   *bool             `toml:"mail" like:"true"`

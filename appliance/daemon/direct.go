@@ -213,13 +213,13 @@ func (e *entries) reach(ctx context.Context) {
 	}
 }
 
-// hosts are those of servers that packets are handed to.
+// hosts are those of servers that packets are handed to by MAC.
 func (e *entries) hosts() (out []netip.Addr) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, p := range e.points {
-		if point := p.set.Point(); point.Direct {
-			for _, a := range point.Servers {
+		if cfg := p.set.Config(); cfg.ByMAC() {
+			for _, a := range p.set.Addresses() {
 				out = append(out, a.Addr())
 			}
 		}
@@ -240,7 +240,7 @@ func (e *entries) reachNow(n neighbours, hosts []netip.Addr, said map[string]ent
 		for i := range cfg.Servers {
 			s := &cfg.Servers[i]
 			r := reach[s.Address.Addr()]
-			if !cfg.Direct || r == entrynet.Asked {
+			if !cfg.ByMAC() || r == entrynet.Asked {
 				continue
 			}
 			name := fmt.Sprintf("%s %s", cfg.Name, entry.AddressText(s.Address))
@@ -252,12 +252,4 @@ func (e *entries) reachNow(n neighbours, hosts []netip.Addr, said map[string]ent
 		}
 	}
 	return nil
-}
-
-// forwardWord is how flows get to servers, as the file spells it.
-func forwardWord(cfg entry.Config) string {
-	if cfg.Direct {
-		return "direct"
-	}
-	return "nat"
 }

@@ -81,6 +81,25 @@ func TestDirectServersHaveMACs(t *testing.T) {
 	})
 }
 
+// Servers behind tunnels may be anywhere: nobody asks for their MAC.
+func TestTunnelledServersNeedNoMAC(t *testing.T) {
+	twin := &neighboursTwin{reach: map[netip.Addr]entrynet.Reach{netip.MustParseAddr("10.0.0.31"): entrynet.Beyond, netip.MustParseAddr("10.0.0.32"): entrynet.Silent}}
+	inBubble(t, "", func(b entriesBed) {
+		b.lookOut = func() (neighbours, error) { return twin, nil }
+		b.reload(strings.Replace(directEntry, `"direct"`, `"tunnel"`, 1))
+		synctest.Wait()
+		b.kernel.said()
+		time.Sleep(3 * reachPeriod)
+		b.does()
+		if got := b.status()[1]; got.Forward != "tunnel" || got.Servers[0].Unreachable || got.Servers[0].Share != 1 || len(b.hosts()) != 0 {
+			t.Errorf("status is %+v, asked for %v", got, b.hosts())
+		}
+		if p := b.kernel.points["straight"]; !p.Direct || p.Tunnel != (entry.Tunnel{Kind: entry.IPIP}) || p.Table.Stay == nil {
+			t.Errorf("%+v", p)
+		}
+	})
+}
+
 // directTwin has flows that are handed on.
 type directTwin struct {
 	*entryTwin
@@ -158,30 +177,69 @@ func TestDirectConfigured(t *testing.T) {
 // Packets are handed on by nftables where it can, else by IPVS; where there is neither it
 // is said what is missing.
 func TestDirectlyByWhatThereIs(t *testing.T) {
-	points := []entry.Point{{Name: "a", Direct: true}}
+	mac, tunnel := entry.Point{Name: "a", Direct: true}, entry.Point{Name: "t", Direct: true, Tunnel: entry.Tunnel{Kind: entry.IPIP}}
+	none := errors.New("no such family")
 	for _, row := range []struct {
 		name        string
+		points      []entry.Point
 		nft, ipvs   error
 		nft1, ipvs1 string
 		want        string
 	}{
-		{"both", nil, nil, "apply 0\napply 1", "", ""},
-		{"no dup", nft.ErrNoDirect, nil, "apply 0", "apply 1", ""},
-		{"neither", nft.ErrNoDirect, errors.New("no such family"), "apply 0", "", "no dup (modules nft_dup_ipv4, nft_dup_ipv6), and no IPVS either (module ip_vs): no such family"},
-		{"not allowed", errors.New("denied"), nil, "apply 0", "", "denied"},
+		{"both", []entry.Point{mac}, nil, nil, "apply 0\napply 1", "", ""},
+		{"no dup", []entry.Point{mac}, nft.ErrNoDirect, nil, "apply 0", "apply 1", ""},
+		{"neither", []entry.Point{mac}, nft.ErrNoDirect, none, "apply 0", "", "no dup (modules nft_dup_ipv4, nft_dup_ipv6), and no IPVS either (module ip_vs): no such family"},
+		{"not allowed", []entry.Point{mac}, errors.New("denied"), nil, "apply 0", "", "denied"},
+		{"a tunnel", []entry.Point{tunnel}, nil, nil, "apply 0\napply 0", "apply 1", ""},
+		{"a tunnel beside", []entry.Point{mac, tunnel}, nil, nil, "apply 0\napply 1", "apply 1", ""},
+		{"a tunnel beside, and no dup", []entry.Point{mac, tunnel}, nft.ErrNoDirect, nil, "apply 0", "apply 2", ""},
+		{"a tunnel beside, and no IPVS", []entry.Point{mac, tunnel}, nil, none, "apply 0", "", `forward = "tunnel" cannot be had: tunnels to servers take IPVS (module ip_vs), which is not to be had: no such family`},
 	} {
 		a, b := &directTwin{entryTwin: &entryTwin{}}, &directTwin{entryTwin: &entryTwin{}}
-		d := &directly{nftables: a, can: func() error { return row.nft }, ipvs: func() (directTable, error) { return b, row.ipvs }}
+		left := 0
+		d := &directly{nftables: a, can: func() error { return row.nft }, ipvs: func() (directTable, error) { return b, row.ipvs }, left: func() error { left++; return none }}
 		_, err := d.Apply(nil)
 		if err != nil {
 			t.Error(err)
 		}
-		_, err = d.Apply(points)
+		_, err = d.Apply(row.points)
 		if got := fmt.Sprint(err); row.want == "" && err != nil || !strings.Contains(got, row.want) {
 			t.Errorf("%s: %v, want %q", row.name, err, row.want)
 		}
-		if x, y := a.said(), b.said(); x != row.nft1 || y != row.ipvs1 {
-			t.Errorf("%s: nftables was told %q, IPVS %q", row.name, x, y)
+		if x, y := a.said(), b.said(); x != row.nft1 || y != row.ipvs1 || left != 1 {
+			t.Errorf("%s: nftables was told %q, IPVS %q; what others left was looked for %d times", row.name, x, y, left)
+		}
+	}
+}
+
+// Each table hears of its own entry points alone, and of their end.
+func TestTunnelsBeside(t *testing.T) {
+	mac, tunnel := entry.Point{Name: "a", Direct: true}, entry.Point{Name: "t", Direct: true, Tunnel: entry.Tunnel{Kind: entry.GRE}}
+	a, b := &directTwin{entryTwin: &entryTwin{}}, &directTwin{entryTwin: &entryTwin{}}
+	a.flows = map[string][]nft.DirectFlow{"a": {directFlow(1, 0, 6, false)}}
+	b.flows = map[string][]nft.DirectFlow{"t": {directFlow(2, 1, 6, false), directFlow(3, 1, 6, false)}}
+	d := &directly{nftables: a, can: func() error { return nil }, ipvs: func() (directTable, error) { return b, nil }, left: func() error { return nil }}
+	for _, step := range []struct {
+		do          func() error
+		nft1, ipvs1 string
+	}{
+		{func() error { _, err := d.Apply([]entry.Point{mac, tunnel}); return err }, "apply 1", "apply 1"},
+		{func() error { return d.Steer(tunnel) }, "", "steer t to "},
+		{func() error { return d.Steer(mac, tunnel) }, "steer a to ", "steer t to "},
+		{func() error { return d.Forget("t", b.flows["t"]) }, "forget 2 of t", "forget 2 of t"},
+		{func() error { _, err := d.Apply([]entry.Point{mac}); return err }, "apply 1", "apply 0"},
+		{func() error { _, err := d.Apply(nil); return err }, "apply 0", "apply 0"},
+	} {
+		if err := step.do(); err != nil {
+			t.Error(err)
+		}
+		if x, y := a.said(), b.said(); x != step.nft1 || y != step.ipvs1 {
+			t.Errorf("nftables was told %q, IPVS %q; want %q, %q", x, y, step.nft1, step.ipvs1)
+		}
+	}
+	for name, want := range map[string]int{"a": 1, "t": 2, "else": 0} {
+		if flows, err := d.Flows(name); err != nil || len(flows) != want {
+			t.Errorf("%s has flows %v (%v)", name, flows, err)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 
 	"understudy/nat/entry"
@@ -11,96 +12,214 @@ import (
 	"understudy/nat/nft"
 )
 
-// directly hands packets to servers by whatever the kernel has for it: nftables, or else
-// IPVS. It finds out when the first entry point needs it.
+// directly hands packets to servers by whatever the kernel has for it: by MAC nftables, or
+// else IPVS; in tunnels IPVS. It finds out when the first entry point needs it.
 type directly struct {
 	nftables directTable
 	can      func() error // whether nftables can
 	ipvs     func() (directTable, error)
+	left     func() error // removes what another program has left in IPVS
 
-	mu    sync.Mutex
-	table directTable // nil: nobody needed one yet
+	mu       sync.Mutex
+	byMAC    directTable // nil: nobody needed one yet
+	services directTable // IPVS; nil: nobody needed it yet
+	looked   bool        // for what was left
 }
 
 func openDirectly(d *nft.Direct) *directly {
-	return &directly{nftables: d, can: d.Can, ipvs: func() (directTable, error) { return ipvs.Open() }}
+	return &directly{nftables: d, can: d.Can, ipvs: func() (directTable, error) { return ipvs.Open() }, left: cleanServices}
 }
 
-// need returns the table, and says why there can be none.
-func (d *directly) need() (directTable, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.table != nil {
-		return d.table, nil
+// CanTunnel says why servers cannot be sent packets in tunnels here; nil if they can.
+func CanTunnel() error {
+	t, err := ipvs.Open()
+	if err != nil {
+		return noTunnels(err)
+	}
+	return t.Close()
+}
+
+func noTunnels(err error) error {
+	return fmt.Errorf("tunnels to servers take IPVS (module ip_vs), which is not to be had: %w", err)
+}
+
+// called is the table that calls servers by their MAC, or says why there can be none. Called
+// with the lock held.
+func (d *directly) called() (directTable, error) {
+	if d.byMAC != nil {
+		return d.byMAC, nil
 	}
 	err := d.can()
 	if err == nil {
-		d.table = d.nftables
-		return d.table, nil
+		d.byMAC = d.nftables
+		return d.byMAC, nil
 	}
 	if !errors.Is(err, nft.ErrNoDirect) {
 		return nil, err
 	}
-	table, other := d.ipvs()
+	t, other := d.opened()
 	if other != nil {
 		return nil, fmt.Errorf(`forward = "direct" cannot be had: %w (modules nft_dup_ipv4, nft_dup_ipv6), and no IPVS either (module ip_vs): %w`, err, other)
 	}
-	d.table = table
-	return table, nil
+	d.byMAC = t
+	return t, nil
 }
 
-// used returns the table, nil without one.
-func (d *directly) used() directTable {
+// opened is IPVS. Called with the lock held.
+func (d *directly) opened() (directTable, error) {
+	if d.services != nil {
+		return d.services, nil
+	}
+	t, err := d.ipvs()
+	if err != nil {
+		return nil, err
+	}
+	d.services = t
+	return t, nil
+}
+
+// of is the table that an entry point needs. Called with the lock held.
+func (d *directly) of(p entry.Point) (directTable, error) {
+	if p.Tunnel.Kind == "" {
+		return d.called()
+	}
+	t, err := d.opened()
+	if err != nil {
+		return nil, fmt.Errorf(`forward = "tunnel" cannot be had: %w`, noTunnels(err))
+	}
+	return t, nil
+}
+
+// inUse are the tables that entry points have needed. Called with the lock held.
+func (d *directly) inUse() (out []directTable) {
+	for _, t := range []directTable{d.byMAC, d.services} {
+		if t != nil && !slices.Contains(out, t) {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// used are the tables that entry points have needed.
+func (d *directly) used() []directTable {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.table
+	return d.inUse()
 }
 
-func (d *directly) Apply(points []entry.Point) (bool, error) {
-	if len(points) == 0 && d.used() == nil {
-		return d.nftables.Apply(nil) // what another program has left
+// ofTable are the points that a table has.
+type ofTable struct {
+	directTable
+	points []entry.Point
+}
+
+// sorted are the tables that have been needed, each with what is its own of points. It says
+// why one that is needed cannot be had.
+func (d *directly) sorted(points []entry.Point) (out []ofTable, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	tables := make([]directTable, len(points))
+	for i, p := range points {
+		if tables[i], err = d.of(p); err != nil {
+			return nil, err
+		}
 	}
-	t, err := d.need()
+	for _, t := range d.inUse() {
+		one := ofTable{directTable: t}
+		for i, p := range points {
+			if tables[i] == t {
+				one.points = append(one.points, p)
+			}
+		}
+		out = append(out, one)
+	}
+	return out, nil
+}
+
+func (d *directly) Apply(points []entry.Point) (changed bool, err error) {
+	tables, err := d.sorted(points)
 	if err != nil {
 		return false, err
 	}
-	return t.Apply(points)
+	if err := d.tidy(); err != nil {
+		return false, err
+	}
+	for _, t := range tables {
+		did, err := t.Apply(t.points)
+		if changed = changed || did; err != nil {
+			return changed, err
+		}
+	}
+	return changed, nil
+}
+
+// tidy removes what another program has left where nobody needs anything.
+func (d *directly) tidy() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.services == nil && !d.looked {
+		d.looked = true
+		_ = d.left() // whoever may not change IPVS has left nothing in it
+	}
+	if d.byMAC != nil {
+		return nil
+	}
+	_, err := d.nftables.Apply(nil)
+	return err
 }
 
 func (d *directly) Steer(points ...entry.Point) error {
-	t, err := d.need()
+	tables, err := d.sorted(points)
 	if err != nil {
 		return err
 	}
-	return t.Steer(points...)
+	for _, t := range tables {
+		if len(t.points) > 0 {
+			err = errors.Join(err, t.Steer(t.points...))
+		}
+	}
+	return err
 }
 
-func (d *directly) Remember(name string, clients []nft.Remembered) error {
-	if t := d.used(); t != nil {
-		return t.Remember(name, clients)
+// What is of one entry point is of one of the tables; the other has not heard of its name.
+
+func (d *directly) Remember(name string, clients []nft.Remembered) (err error) {
+	for _, t := range d.used() {
+		err = errors.Join(err, t.Remember(name, clients))
 	}
-	return nil
+	return err
 }
 
-func (d *directly) Flows(name string) ([]nft.DirectFlow, error) {
-	if t := d.used(); t != nil {
-		return t.Flows(name)
+func (d *directly) Flows(name string) (out []nft.DirectFlow, err error) {
+	for _, t := range d.used() {
+		flows, err := t.Flows(name)
+		if out = append(out, flows...); err != nil {
+			return out, err
+		}
 	}
-	return nil, nil
+	return out, nil
 }
 
-func (d *directly) Forget(name string, flows []nft.DirectFlow) error {
-	if t := d.used(); t != nil {
-		return t.Forget(name, flows)
+func (d *directly) Forget(name string, flows []nft.DirectFlow) (err error) {
+	for _, t := range d.used() {
+		err = errors.Join(err, t.Forget(name, flows))
 	}
-	return nil
+	return err
 }
 
-func (d *directly) Counters() (nft.EntryCounters, error) {
-	if t := d.used(); t != nil {
-		return t.Counters()
+func (d *directly) Counters() (out nft.EntryCounters, err error) {
+	out.New = map[string]uint64{}
+	for _, t := range d.used() {
+		c, err := t.Counters()
+		if err != nil {
+			return out, err
+		}
+		out.Unserved += c.Unserved
+		for name, n := range c.New {
+			out.New[name] = n
+		}
 	}
-	return nft.EntryCounters{}, nil
+	return out, nil
 }
 
 // cleanServices removes services of IPVS, if the kernel has it loaded.

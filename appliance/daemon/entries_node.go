@@ -25,7 +25,7 @@ func (e *entries) status() []appliance.EntryStatus {
 	out := make([]appliance.EntryStatus, 0, len(e.points))
 	for _, p := range e.points {
 		cfg := p.set.Config()
-		s := appliance.EntryStatus{Name: cfg.Name, Address: cfg.Match.String(), Steer: string(cfg.Steer), Forward: forwardWord(cfg), OnFailure: string(cfg.OnFailure),
+		s := appliance.EntryStatus{Name: cfg.Name, Address: cfg.Match.String(), Steer: string(cfg.Steer), Forward: cfg.Forward(), OnFailure: string(cfg.OnFailure),
 			Group: p.group, Enough: p.set.Quorate(), NewFlows: counters.New[cfg.Name], Servers: []appliance.ServerStatus{}}
 		if point := p.set.Point(); !point.Serves() {
 			s.Enough = false

@@ -20,7 +20,7 @@ const NotCarried = "not carried over from keepalived's language"
 
 // load reads the configuration file. Before is what things in it are called already.
 func (o *Options) load(before *keepalived.Names) (*config.Config, error) {
-	s := config.SpokenOptions{Before: before, Runs: true}
+	s := config.SpokenOptions{Before: before, Runs: true, Tunnels: CanTunnel}
 	if k := o.Keepalived; k != nil {
 		s.Keepalived, s.ID, s.VRRPOnly = true, k.ID, k.VRRP
 	}

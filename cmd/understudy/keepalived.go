@@ -13,6 +13,7 @@ import (
 
 	"understudy/appliance/config"
 	"understudy/appliance/config/keepalived"
+	"understudy/appliance/daemon"
 	"understudy/appliance/dropin"
 )
 
@@ -87,7 +88,7 @@ func configTest(o dropin.Options, errs io.Writer) error {
 		errs = to
 	}
 	w := keepalived.Here()
-	w.ID = o.ID
+	w.ID, w.Tunnels = o.ID, daemon.CanTunnel
 	src, err := w.Open(o.File)
 	if err != nil {
 		fmt.Fprintf(errs, "Unable to find configuration file %s (%v)\n", o.File, err)

@@ -19,6 +19,7 @@ import (
 
 	"understudy/appliance/config"
 	"understudy/appliance/control"
+	"understudy/appliance/daemon"
 	"understudy/appliance/dropin"
 	"understudy/vrrp/election"
 )
@@ -131,9 +132,9 @@ func (f *processFlags) logger(ident string) *slog.Logger {
 
 func (f *processFlags) spokenOptions() config.SpokenOptions {
 	if f.spoken == nil {
-		return config.SpokenOptions{Runs: true}
+		return config.SpokenOptions{Runs: true, Tunnels: daemon.CanTunnel}
 	}
-	return config.SpokenOptions{Keepalived: true, Runs: true, ID: f.spoken.ID, VRRPOnly: f.spoken.VRRP}
+	return config.SpokenOptions{Keepalived: true, Runs: true, ID: f.spoken.ID, VRRPOnly: f.spoken.VRRP, Tunnels: daemon.CanTunnel}
 }
 
 // ofFile takes in what the file says of the process, where the command line says nothing.

@@ -3,6 +3,8 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"understudy/appliance/daemon"
 )
 
 // TestKeepalivedFlags: what keepalived's flags print, and with which exit code.
@@ -13,6 +15,12 @@ func TestKeepalivedFlags(t *testing.T) {
 	write(t, dir, "main.conf", "include wrong.conf\n", 0o644)
 	write(t, dir, "away.conf", "vrrp_instance a {\n interface none0\n virtual_router_id 1\n virtual_ipaddress { 10.0.0.1 }\n}\n", 0o644)
 	write(t, dir, "script.conf", "vrrp_script s {\n script /bin/true\n}\nvrrp_instance a {\n interface lo\n virtual_router_id 1\n virtual_ipaddress { 10.0.0.1 }\n track_script {\n s\n }\n}\n", 0o644)
+	write(t, dir, "tunnel.conf", "vrrp_instance a {\n interface lo\n virtual_router_id 1\n virtual_ipaddress { 10.0.0.1 }\n}\n"+
+		"virtual_server 10.0.0.1 80 {\n lb_kind TUN\n protocol TCP\n real_server 10.9.0.1 80 {\n }\n}\n", 0o644)
+	tunnels, reason := 0, ""
+	if daemon.CanTunnel() != nil { // as this kernel has it
+		tunnels, reason = 4, "(Line 7) virtual_server [10.0.0.1]:80/tcp: not carried over: lb_kind TUN: tunnels to servers take IPVS (module ip_vs), which is not to be had: "
+	}
 	for _, row := range []struct {
 		args      string
 		code      int
@@ -23,6 +31,7 @@ func TestKeepalivedFlags(t *testing.T) {
 		{"-t -f main.conf", 5, "", "(wrong.conf: Line 4) Unknown keyword 'nonsense'"},
 		{"-t -f away.conf", 5, "", "none0"},
 		{"-t -f script.conf", 6, "", "SECURITY VIOLATION"},
+		{"-t -f tunnel.conf", tunnels, "", reason},
 		{"-t -f missing.conf", 0, "", "missing.conf"},
 		{"-t -e -f missing.conf", 4, "", "missing.conf"},
 		{"-v", 0, "", "Keepalived v2.2.7 ("},

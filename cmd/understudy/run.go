@@ -127,7 +127,7 @@ func newRun() *cobra.Command {
 		Use:   "run",
 		Short: "be a gateway: elect, hold the identity, replicate (foreground)",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := config.LoadSpoken(f.config, config.SpokenOptions{Runs: true})
+			cfg, err := config.LoadSpoken(f.config, config.SpokenOptions{Runs: true, Tunnels: daemon.CanTunnel})
 			err = configError(err)
 			if err != nil {
 				return err

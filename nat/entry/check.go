@@ -87,7 +87,10 @@ func check(c *Config) (out []Problem) {
 		total += s.Weight
 	}
 	if c.Direct && like.Port() != 0 {
-		add("servers", "%v: forward = \"direct\" leaves packets as they are, so a server is called at the port that the client called; write %v", like, like.Addr())
+		add("servers", "%v: forward = %q leaves packets as they are, so a server is called at the port that the client called; write %v", like, c.Forward(), like.Addr())
+	}
+	if c.Tunnel != (Tunnel{}) && !c.Direct {
+		add("tunnel", "packets that are translated need none; remove it")
 	}
 	if c.ByPort && !c.Steer.ByClient() {
 		add("by_port", "steer = %q does not go by the client; use %q or %q", string(c.Steer), string(SourceHash), string(ConsistentHash))
@@ -100,7 +103,7 @@ func check(c *Config) (out []Problem) {
 		case c.Match.Proto != nat.TCP:
 			add("on_failure", "move is for connections of TCP; "+instead)
 		case c.Direct:
-			add("on_failure", `move has the gateway translate, and with forward = "direct" it does not see what servers say; `+instead)
+			add("on_failure", "move has the gateway translate, and with forward = %q it does not see what servers say; "+instead, c.Forward())
 		case like.Port() == 0:
 			add("on_failure", "move tells servers by address and port, and they have no port; write it with all of them")
 		}

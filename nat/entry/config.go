@@ -35,9 +35,11 @@ type Config struct {
 	Quorum, Hysteresis int
 	// SlowStart is how long a server that comes back takes to its full share. 0: none.
 	SlowStart time.Duration
-	// Direct: packets are handed to a server as they are, by its MAC, and it answers the
-	// client past the gateway; else they are translated.
+	// Direct: packets are handed to a server as they are, by its MAC or in a tunnel, and it
+	// answers the client past the gateway; else they are translated.
 	Direct bool
+	// Tunnel is that tunnel, with Direct; zero: by MAC.
+	Tunnel Tunnel
 	// Links are networks that the gateway is in: a client and a server that are in one
 	// would talk past it.
 	Links []netip.Prefix

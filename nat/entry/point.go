@@ -15,6 +15,7 @@ type Point struct {
 	Persist       time.Duration
 	PersistPrefix int
 	Direct        bool
+	Tunnel        Tunnel
 	Links         []netip.Prefix
 	Servers       []netip.AddrPort // by number; the ports of all are 0, or of none
 	// Move tells by number whose connections go on at another server when it dies. None: of
@@ -26,7 +27,7 @@ type Point struct {
 
 // Point returns what the kernel has to have now.
 func (s *Set) Point() Point {
-	p := Point{Name: s.cfg.Name, Match: s.cfg.Match, Six: s.cfg.Six(), Persist: s.cfg.Persist, PersistPrefix: s.cfg.PersistPrefix, Direct: s.cfg.Direct, Links: s.cfg.Links, Servers: s.Addresses(), Table: s.table}
+	p := Point{Name: s.cfg.Name, Match: s.cfg.Match, Six: s.cfg.Six(), Persist: s.cfg.Persist, PersistPrefix: s.cfg.PersistPrefix, Direct: s.cfg.Direct, Tunnel: s.cfg.Tunnel, Links: s.cfg.Links, Servers: s.Addresses(), Table: s.table}
 	if s.cfg.OnFailure == Move {
 		p.Move, p.How = make([]bool, len(p.Servers)), s.cfg.How
 		for i := range s.cfg.Servers {
@@ -62,7 +63,10 @@ func (p Point) String() string {
 		how = "by client and port"
 	}
 	fmt.Fprintf(&b, "%s %v %s of %d", p.Name, p.Match, how, len(p.Table.Slots))
-	if p.Direct {
+	switch {
+	case p.Tunnel != Tunnel{}:
+		fmt.Fprintf(&b, " in %v", p.Tunnel)
+	case p.Direct:
 		b.WriteString(" direct")
 	}
 	if p.Table.Remember {

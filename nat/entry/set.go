@@ -112,7 +112,7 @@ func (s *Set) Reconfigure(now time.Time, cfg Config) (out Output) {
 		if o := before.Servers[j]; o.Weigh != c.Weigh || o.WeighBy != c.WeighBy {
 			servers[i].word = 0
 		}
-		servers[i].unreachable = servers[i].unreachable && cfg.Direct
+		servers[i].unreachable = servers[i].unreachable && cfg.ByMAC()
 	}
 	s.cfg, s.servers = cfg, servers
 	return s.settle(now, out)
@@ -164,7 +164,7 @@ func (s *Set) Step(now time.Time, in Input) (out Output) {
 		}
 	case InReach:
 		for i := range s.servers {
-			if v := &s.servers[i]; s.cfg.Direct && s.cfg.Servers[i].Address == in.Server && v.unreachable == in.On {
+			if v := &s.servers[i]; s.cfg.ByMAC() && s.cfg.Servers[i].Address == in.Server && v.unreachable == in.On {
 				v.unreachable = !in.On
 				s.comesBack(now, v, in.On)
 			}

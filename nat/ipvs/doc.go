@@ -1,5 +1,6 @@
 // Package ipvs hands packets of entry points to their servers by IPVS, where nftables of the
-// kernel cannot (nft.ErrNoDirect): a service for each address and port, with direct routing.
+// kernel cannot (nft.ErrNoDirect), and in tunnels, which nftables has not: a service for each
+// address and port, with direct routing or tunnelling.
 //
 //	entry.Point ─▶ services and destinations ─▶ generic netlink
 //

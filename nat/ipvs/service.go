@@ -82,6 +82,10 @@ func scheduler(p entry.Point) string {
 	return "sh"
 }
 
+// tunnels are IP_VS_CONN_F_TUNNEL_TYPE_* of linux/ip_vs.h. A kernel before 5.3 knows IPIP alone,
+// and takes others for that.
+var tunnels = map[entry.TunnelKind]ipvs.TunnelType{entry.IPIP: ipvs.IPIP, entry.GRE: ipvs.GRE, entry.GUE: ipvs.GUE}
+
 // destinations are the servers that may have flows; those that get new ones weigh what part
 // of the slots they have.
 func destinations(p entry.Point, family ipvs.AddressFamily) map[netip.Addr]ipvs.Destination {
@@ -89,10 +93,16 @@ func destinations(p entry.Point, family ipvs.AddressFamily) map[netip.Addr]ipvs.
 	for _, n := range p.Table.Slots {
 		slots[n]++
 	}
+	like := ipvs.Destination{FwdMethod: ipvs.DirectRoute, Family: family}
+	if p.Tunnel.Kind != "" {
+		like.FwdMethod, like.TunnelType, like.TunnelPort = ipvs.Tunnel, tunnels[p.Tunnel.Kind], p.Tunnel.Port
+	}
 	out := map[netip.Addr]ipvs.Destination{}
 	for i, a := range p.Servers {
 		if slots[i] > 0 || p.Table.Stay[i] && i < len(p.Table.Stay) {
-			out[a.Addr()] = ipvs.Destination{Address: a.Addr(), FwdMethod: ipvs.DirectRoute, Weight: slots[i], Family: family}
+			d := like
+			d.Address, d.Weight = a.Addr(), slots[i]
+			out[d.Address] = d
 		}
 	}
 	return out

@@ -37,24 +37,39 @@ func Open() (*Table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ipvs: %w", err)
 	}
-	if _, err := c.Info(); err != nil {
-		return nil, fmt.Errorf("ipvs: %w", err)
-	}
 	t := &Table{client: c, points: map[string]entry.Point{}}
-	if t.conns, err = os.Open("/proc/thread-self/net/ip_vs_conn"); err != nil {
-		return nil, fmt.Errorf("ipvs: %w", err)
-	}
-	if t.expire, err = os.OpenFile("/proc/sys/net/ipv4/vs/expire_nodest_conn", os.O_RDWR, 0); err != nil {
-		return nil, errors.Join(fmt.Errorf("ipvs: %w", err), t.conns.Close())
-	}
-	if t.was, err = io.ReadAll(t.expire); err != nil {
+	if err := t.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("ipvs: %w", err), t.Close())
 	}
 	return t, nil
 }
 
-// Close gives the lists back. What was applied stays in the kernel.
-func (t *Table) Close() error { return errors.Join(t.conns.Close(), t.expire.Close()) }
+func (t *Table) open() (err error) {
+	if _, err = t.client.Info(); err != nil {
+		return err
+	}
+	if t.conns, err = os.Open("/proc/thread-self/net/ip_vs_conn"); err != nil {
+		return err
+	}
+	if t.expire, err = os.OpenFile("/proc/sys/net/ipv4/vs/expire_nodest_conn", os.O_RDWR, 0); err != nil {
+		return err
+	}
+	t.was, err = io.ReadAll(t.expire)
+	return err
+}
+
+// Close gives the lists and the socket back. What was applied stays in the kernel.
+func (t *Table) Close() (err error) {
+	if c, ok := t.client.(io.Closer); ok { // the library's interface does without
+		err = c.Close()
+	}
+	for _, f := range []*os.File{t.conns, t.expire} {
+		if f != nil {
+			err = errors.Join(err, f.Close())
+		}
+	}
+	return err
+}
 
 // Apply makes services of ours what points say, and tells whether it had to.
 func (t *Table) Apply(points []entry.Point) (changed bool, err error) {
@@ -144,7 +159,7 @@ func (t *Table) bring(s service, was ipvs.Service, there bool) (changed bool, er
 		switch h, ok := have[a]; {
 		case !ok:
 			err = t.client.CreateDestination(s.Service, d)
-		case h.Weight != d.Weight || h.FwdMethod != d.FwdMethod:
+		case h.Weight != d.Weight || h.FwdMethod != d.FwdMethod || h.TunnelType != d.TunnelType || h.TunnelPort != d.TunnelPort:
 			err = t.client.UpdateDestination(s.Service, d)
 		default:
 			continue

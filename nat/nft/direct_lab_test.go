@@ -54,7 +54,13 @@ func directServer(six bool, i int) netip.Addr {
 	return netip.MustParseAddr(fmt.Sprintf("10.0.0.2%d", i))
 }
 
-func newDirectLab(t testing.TB) *directLab {
+func newDirectLab(t testing.TB) *directLab { return newHandingLab(t, false) }
+
+// newHandingLab makes a directLab whose servers are far, or near. Far ones are behind a
+// router:
+//
+//	gateway lan ── router 10.0.0.254, 10.9.0.1 ── server N  10.9.0.2N
+func newHandingLab(t testing.TB, far bool) *directLab {
 	t.Helper()
 	l := lab.NewT(t)
 	wan, lan := l.Segment("wan"), l.Segment("lan")
@@ -62,12 +68,23 @@ func newDirectLab(t testing.TB) *directLab {
 	l.Join(n.client, wan, "eth0", "192.0.2.9/24", "2001:db8:9::9/64")
 	l.Join(n.gateway, wan, "wan0", "192.0.2.1/24", "192.0.2.10/32", "2001:db8:9::1/64", "2001:db8:9::10/128")
 	l.Join(n.gateway, lan, "lan0", "10.0.0.1/24", "2001:db8:1::1/64")
+	at, own4, own6 := lan, "10.0.0.2%d/24", "2001:db8:1::2%d/64"
+	if far {
+		at, own4, own6 = l.Segment("far"), "10.9.0.2%d/24", "2001:db8:2::2%d/64"
+		router := l.Node("router")
+		n.must(router.Sysctl("ipv4/ip_forward", "1"))
+		n.must(router.Sysctl("ipv6/conf/all/forwarding", "1"))
+		l.Join(router, lan, "eth0", "10.0.0.254/24", "2001:db8:1::fe/64")
+		l.Join(router, at, "eth1", "10.9.0.1/24", "2001:db8:2::1/64")
+		n.must(n.gateway.Route("10.9.0.0/24", "10.0.0.254"))
+		n.must(n.gateway.Route("2001:db8:2::/64", "2001:db8:1::fe"))
+	}
 	for i := range directServers {
 		s := l.Node(fmt.Sprint("server", i))
 		for _, v := range [][2]string{{"ipv4/conf/all/arp_ignore", "1"}, {"ipv4/conf/all/arp_announce", "2"}, {"ipv4/conf/all/rp_filter", "0"}, {"ipv4/conf/default/rp_filter", "0"}} {
 			n.must(s.Sysctl(v[0], v[1]))
 		}
-		l.Join(s, lan, "eth0", fmt.Sprintf("10.0.0.2%d/24", i), fmt.Sprintf("2001:db8:1::2%d/64", i))
+		l.Join(s, at, "eth0", fmt.Sprintf(own4, i), fmt.Sprintf(own6, i))
 		l.Join(s, wan, "eth1", fmt.Sprintf("192.0.2.2%d/24", i), fmt.Sprintf("2001:db8:9::2%d/64", i))
 		lo, err := s.Netlink().LinkByName("lo")
 		n.must(err)

@@ -57,7 +57,7 @@ func (d *Document) Forward() {
 	nat, _ := d.values["nat"].(*Table)
 	if nat != nil {
 		list, _ := nat.values["entry"].([]*Table)
-		if slices.ContainsFunc(list, func(e *Table) bool { return e.values["forward"] != "direct" }) {
+		if slices.ContainsFunc(list, func(e *Table) bool { return e.values["forward"] == nil }) {
 			return
 		}
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // realServers makes the list of servers, and returns what they weigh; -1: there are none.
-func (c *converter) realServers(t *Table, v *VirtualServer, s service, steer steering, direct bool) (total int) {
+func (c *converter) realServers(t *Table, v *VirtualServer, s service, steer steering, by forwarding) (total int) {
 	keep := len(v.Servers) > 0
 	list := make([]*RealServer, 0, len(v.Servers))
 	seen := map[netip.AddrPort]bool{}
@@ -39,7 +39,7 @@ func (c *converter) realServers(t *Table, v *VirtualServer, s service, steer ste
 	if steer.byWeight {
 		slices.SortStableFunc(list, func(a, b *RealServer) int { return c.weightOf(v, b) - c.weightOf(v, a) })
 	}
-	ports := portsOf(list) && !direct
+	ports := portsOf(list) && !by.handed()
 	for _, r := range list {
 		total += c.realServer(t, v, r, steer, ports, max(1, (heaviest+mostWeight-1)/mostWeight), keep)
 	}
@@ -87,7 +87,7 @@ func (c *converter) realServer(t *Table, v *VirtualServer, r *RealServer, steer 
 	address := r.Address
 	if !ports && address.Port() != 0 {
 		if v.Address.Port() != 0 && address.Port() != v.Address.Port() {
-			c.say(r.At, Fault, "real_server %v: its port is that which the client calls: by lb_kind DR, or because other servers have none", address)
+			c.say(r.At, Fault, "real_server %v: its port is that which the client calls: by lb_kind DR or TUN, or because other servers have none", address)
 		}
 		address = netip.AddrPortFrom(address.Addr(), 0)
 	}

@@ -194,7 +194,7 @@ func (c *converter) entry(nat *Table, v *VirtualServer, s service) {
 		return
 	}
 	steer, ok := c.steer(v, refuse)
-	direct, takes := c.kind(v, refuse)
+	by, takes := c.kind(v, refuse)
 	if !ok || !takes {
 		return
 	}
@@ -215,15 +215,19 @@ func (c *converter) entry(nat *Table, v *VirtualServer, s service) {
 	algorithm := optionOf(v.Options, "lb_algo", "lvs_sched")
 	t.set("steer", steer.name, Origin{cmp.Or(algorithm.At, v.At), cmp.Or(algorithm.Word, "lvs_sched wlc, as nothing else is said")})
 	c.byPort(t, v, steer)
-	if method := optionOf(v.Options, "lb_kind", "lvs_method"); direct {
-		t.set("forward", "direct", Origin{cmp.Or(method.At, v.At), cmp.Or(method.Word, "lvs_method")})
+	if method := optionOf(v.Options, "lb_kind", "lvs_method"); by.handed() {
+		from := Origin{cmp.Or(method.At, v.At), cmp.Or(method.Word, "lvs_method")}
+		t.set("forward", by.forward, from)
+		if by.tunnel != methods["TUN"].tunnel && by.tunnel != "" {
+			t.set("tunnel", by.tunnel, from)
+		}
 	}
-	total := c.realServers(t, v, s, steer, direct)
+	total := c.realServers(t, v, s, steer, by)
 	if total < 0 {
 		refuse(s.at, Warning, "it has no server")
 		return
 	}
-	c.spare(t, v, s)
+	c.spare(t, v, s, by)
 	c.persistence(t, v, s)
 	c.quorum(t, v, total)
 	c.alertOption(t, v.Options, "entries")
@@ -326,7 +330,7 @@ func (c *converter) entryNotify(t *Table, options []Option, word string, on []st
 }
 
 // spare is the sorry_server.
-func (c *converter) spare(t *Table, v *VirtualServer, s service) {
+func (c *converter) spare(t *Table, v *VirtualServer, s service, by forwarding) {
 	o := optionOf(v.Options, "sorry_server")
 	if !o.set() {
 		return
@@ -364,9 +368,8 @@ func (c *converter) spare(t *Table, v *VirtualServer, s service) {
 		return
 	}
 	if m := optionOf(v.Options, "sorry_server_lvs_method"); m.set() {
-		direct := t.values["forward"] == "direct"
-		if is := strings.ToUpper(m.arg(0)); direct != (is == "DR") || is == "TUN" {
-			c.say(m.At, Warning, "sorry_server: not carried over: it would get packets by %s, and the servers do not", is)
+		if is := c.method(m, by); is != by {
+			c.say(m.At, Warning, "sorry_server: not carried over: it would get packets by %v, and the servers do not", is)
 			return
 		}
 	}

@@ -60,36 +60,3 @@ func (c *converter) byPort(t *Table, v *VirtualServer, steer steering) {
 		}
 	}
 }
-
-// kind tells whether servers answer past this node, and refuses other ways.
-func (c *converter) kind(v *VirtualServer, refuse func(Place, Level, string, ...any)) (direct, ok bool) {
-	read := func(list []Option, def string) (string, Option) {
-		o := optionOf(list, "lb_kind", "lvs_method")
-		method := strings.ToUpper(cmp.Or(o.arg(0), def))
-		if method != "NAT" && method != "DR" && method != "TUN" {
-			c.say(o.At, Fault, "Unknown forwarding method '%s' - ignoring", method)
-			return def, o
-		}
-		return method, o
-	}
-	of, o := read(v.Options, "NAT")
-	all := of
-	for i, r := range v.Servers {
-		method, own := read(r.Options, of)
-		if own.set() {
-			o = own
-		}
-		if i == 0 {
-			all = method
-		}
-		if method != all {
-			refuse(o.At, Fatal, "lvs_method %s beside %s: all servers of a virtual server get packets in one way", method, all)
-			return false, false
-		}
-	}
-	if all == "TUN" {
-		refuse(o.At, Fatal, "lb_kind TUN: packets are not tunnelled to servers; use NAT, or DR where servers are on a link of this node")
-		return false, false
-	}
-	return all == "DR", true
-}

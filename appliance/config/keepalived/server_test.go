@@ -1,6 +1,7 @@
 package keepalived
 
 import (
+	"errors"
 	"strings"
 	"testing"
 )
@@ -16,7 +17,9 @@ func TestRefusedServers(t *testing.T) {
 	}{
 		{"as it should be", "lb_algo wrr\nlb_kind NAT", 0, ""},
 		{"direct routing", "lb_algo wrr\nlb_kind DR", 0, ""},
-		{"a tunnel", "lvs_sched rr\nlvs_method TUN", 4, "Line 8) virtual_server [10.0.0.1]:80/tcp: not carried over: lb_kind TUN"},
+		{"a tunnel", "lvs_sched rr\nlvs_method TUN", 4, "Line 8) virtual_server [10.0.0.1]:80/tcp: not carried over: lb_kind TUN: no IPVS; use NAT, or DR"},
+		{"a way that is none", "lb_kind BRIDGE", 5, "Line 7) Unknown forwarding method 'BRIDGE' - ignoring"},
+		{"a tunnel that is none", "lb_kind TUN type l2tp", 5, "Line 7) lb_kind TUN: 'l2tp' is no type, which are ipip, gre, and gue with a port - ignoring"},
 		{"a cache's algorithm", "lb_algo lblcr\nlb_kind NAT", 4, "Line 7) virtual_server [10.0.0.1]:80/tcp: not carried over: lblcr"},
 		{"no algorithm", "lb_algo best\nlb_kind NAT", 5, "Line 7) Invalid lvs_scheduler 'best'"},
 		{"a flag of the other hash", "lb_algo sh\nmh-port", 0, "Line 8) mh-port only applies to mh scheduler - ignoring"},
@@ -27,7 +30,7 @@ func TestRefusedServers(t *testing.T) {
 		{"a quorum that cannot be", "quorum 1\nhysteresis 1", 5, "hysteresis 1 must be less than the quorum 1"},
 	} {
 		src := instance + "virtual_server 10.0.0.1 80 {\n" + row.options + "\nprotocol TCP\nreal_server 10.0.1.1 80 {\n}\n}\n"
-		list := Test("x.conf", []byte(src), World{})
+		list := Test("x.conf", []byte(src), World{Tunnels: func() error { return errors.New("no IPVS") }})
 		var said []string
 		for _, m := range list {
 			said = append(said, m.String())

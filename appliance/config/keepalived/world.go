@@ -34,6 +34,9 @@ type World struct {
 	Runs bool
 	// User tells whether there is a user of that name; nil: as if there were.
 	User func(name string) bool
+	// Tunnels says why the kernel cannot send packets to servers in tunnels; nil: as if it
+	// could.
+	Tunnels func() error
 	// Getenv reads the environment for ${_ENV NAME}.
 	Getenv func(name string) string
 

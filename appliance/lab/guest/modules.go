@@ -9,6 +9,7 @@ var (
 	Bonding   = Modules{"af_packet", "veth", "bonding max_bonds=0"}
 	Team      = Modules{"af_packet", "veth", "team", "team_mode_activebackup", "team_mode_loadbalance", "team_mode_roundrobin"}
 	IPVS      = Modules{"ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_lc", "ip_vs_wlc", "ip_vs_sh", "ip_vs_mh"}
+	Tunnels   = Modules{"ipip", "ip6_tunnel", "ip_gre", "ip6_gre", "fou", "fou6"}
 	Softdog   = Modules{"softdog"}
 	VLAN      = Modules{"veth", "8021q"}
 	Flowtable = Modules{"nf_tables", "nf_flow_table", "nf_flow_table_inet", "nft_flow_offload"}
