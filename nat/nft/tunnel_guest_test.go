@@ -5,8 +5,10 @@ package nft_test
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -25,16 +27,22 @@ func tunnelServer(six bool, i int) netip.Addr {
 	return netip.MustParseAddr(fmt.Sprintf("10.9.0.2%d", i))
 }
 
-// What goes by MAC to servers on a link goes in tunnels to those behind a router, and
-// packets that get too long by that are sent in smaller pieces.
-func TestGuestTunnelByIPVS(t *testing.T) {
+// newTunnelLab has servers behind a router, in a kernel that knows tunnels. Namespaces of
+// other tests get none by that.
+func newTunnelLab(t *testing.T) *directLab {
+	t.Helper()
 	guest.Require(t)
-	// Other tests get no tunnels in their namespaces by our modules.
 	if err := os.WriteFile("/proc/sys/net/core/fb_tunnels_only_for_init_net", []byte("1"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	guest.Load(t, guest.Bonding, guest.IPVS, guest.Tunnels)
-	n := newHandingLab(t, true)
+	return newHandingLab(t, true)
+}
+
+// What goes by MAC to servers on a link goes in tunnels to those behind a router, and
+// packets that get too long by that are sent in smaller pieces.
+func TestGuestTunnelByIPVS(t *testing.T) {
+	n := newTunnelLab(t)
 	var table *ipvs.Table
 	n.must(n.gateway.Do(func() (err error) { table, err = ipvs.Open(); return err }))
 	t.Cleanup(func() { n.must(table.Close()) })
@@ -67,6 +75,98 @@ func TestGuestTunnelByIPVS(t *testing.T) {
 		}
 	})
 	n.must(n.d.Clean())
+}
+
+// tunnelProgram is what the gateway runs by.
+const tunnelProgram = `node = "gateway"
+guard = "off"
+
+[[router]]
+name = "wan"
+interface = "wan0"
+vrid = 51
+advertise = "500ms"
+settle = "0s"
+addresses = ["192.0.2.10/24"]
+
+[[nat.entry]]
+name = "web"
+address = "192.0.2.10:80/tcp"
+steer = "round-robin"
+forward = "tunnel"
+servers = [{ address = "10.9.0.20" }, { address = "10.9.0.21" }, { address = "10.9.0.22" }]
+`
+
+// The whole program has clients reach servers by tunnel, with all that it has in the kernel
+// besides, and leaves nothing of it behind. To a keepalived.conf there is nothing wrong
+// with it here.
+func TestGuestTunnelByTheProgram(t *testing.T) {
+	n := newTunnelLab(t)
+	wan, err := n.gateway.Netlink().LinkByName("wan0")
+	n.must(err)
+	vip, err := netlink.ParseAddr("192.0.2.10/32")
+	n.must(err)
+	n.must(n.gateway.Netlink().AddrDel(wan, vip))
+	n.serve(false, 80)
+	undo := n.unwrap(false, entry.Tunnel{Kind: entry.IPIP})
+
+	const spoken, file = "/run/keepalived.conf", "/run/gateway.toml"
+	n.must(n.gateway.WriteFile(spoken, []byte("vrrp_instance a {\n interface lo\n virtual_router_id 1\n virtual_ipaddress { 10.0.0.1 }\n}\n"+
+		"virtual_server 10.0.0.1 80 {\n lb_kind TUN\n protocol TCP\n real_server 10.9.0.20 80 {\n }\n}\n"), 0o644))
+	test, err := n.gateway.Start(guest.Program, "keepalived", "-t", "-f", spoken)
+	n.must(err)
+	if <-test.Done(); test.Err() != nil {
+		t.Errorf("keepalived -t: %v\n%s", test.Err(), test.Output())
+	}
+
+	n.must(n.gateway.WriteFile(file, []byte(tunnelProgram), 0o644))
+	program, err := n.gateway.Start(guest.Program, "run", "--config", file)
+	n.must(err)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the program said:\n%s", program.Output())
+		}
+	})
+	s := direct(false, entry.RoundRobin, nil) // for its address alone
+	var first net.Conn
+	for end := time.Now().Add(90 * time.Second); first == nil; time.Sleep(200 * time.Millisecond) {
+		n.must(n.client.Do(func() (err error) {
+			d := net.Dialer{Timeout: 5 * time.Second}
+			if first, err = d.Dial("tcp", vipOf(s).String()); err != nil && time.Now().Before(end) {
+				first, err = nil, nil // it is not active yet
+			}
+			return err
+		}))
+	}
+	t.Cleanup(func() { first.Close() })
+	n.must(first.SetDeadline(time.Now().Add(90 * time.Second)))
+	with := n.ask(first)
+	seen := map[int]bool{}
+	for range 2 * directServers {
+		seen[n.who(netip.Addr{}, s)] = true
+	}
+	if len(seen) != directServers || n.ask(first) != with {
+		t.Errorf("new flows are with %v, the first, which was with %d, with %d", seen, with, n.ask(first))
+	}
+	n.upload(s)
+	if list := n.services(); strings.Count(list, " Tunnel ") != directServers || !strings.Contains(list, "TCP  C000020A:0050 wrr") {
+		t.Errorf("IPVS has\n%s", list)
+	}
+	if err := program.Stop(60 * time.Second); err != nil {
+		t.Error(err)
+	}
+	if list := n.services(); strings.Contains(list, "C000020A") {
+		t.Errorf("IPVS still has\n%s", list)
+	}
+	undo()
+}
+
+// services is what IPVS of the gateway has.
+func (n *directLab) services() string {
+	n.t.Helper()
+	var list []byte
+	n.must(n.gateway.Do(func() (err error) { list, err = os.ReadFile("/proc/thread-self/net/ip_vs"); return err }))
+	return string(list)
 }
 
 // unwrap has every server take packets out of a tunnel, until undo is called.
