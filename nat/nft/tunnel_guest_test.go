@@ -3,6 +3,7 @@
 package nft_test
 
 import (
+	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"understudy/appliance/lab/guest"
@@ -194,7 +196,7 @@ func (n *directLab) unwrap(six bool, tunnel entry.Tunnel) (undo func()) {
 		all = append(all, func() error { return s.Netlink().LinkDel(link) })
 		if tunnel.Kind == entry.GUE {
 			f := netlink.Fou{Family: family, Port: int(tunnel.Port), EncapType: netlink.FOU_ENCAP_GUE}
-			n.must(s.Do(func() error { return netlink.FouAdd(f) }))
+			n.must(s.Do(func() error { return hearGUE(f) }))
 			all = append(all, func() error { return s.Do(func() error { return netlink.FouDel(f) }) })
 		}
 	}
@@ -203,6 +205,26 @@ func (n *directLab) unwrap(six bool, tunnel entry.Tunnel) (undo func()) {
 			n.must(f())
 		}
 	}
+}
+
+// hearGUE is [netlink.FouAdd] without a protocol of IP's: to the kernel 0 is none.
+func hearGUE(f netlink.Fou) error {
+	id, err := netlink.FouFamilyId()
+	if err != nil {
+		return err
+	}
+	data := []byte{netlink.FOU_CMD_ADD, 1, 0, 0}
+	for _, a := range []*nl.RtAttr{
+		nl.NewRtAttr(netlink.FOU_ATTR_PORT, binary.BigEndian.AppendUint16(nil, uint16(f.Port))),
+		nl.NewRtAttr(netlink.FOU_ATTR_TYPE, []byte{byte(f.EncapType)}),
+		nl.NewRtAttr(netlink.FOU_ATTR_AF, []byte{byte(f.Family)}),
+	} {
+		data = append(data, a.Serialize()...)
+	}
+	r := nl.NewNetlinkRequest(id, unix.NLM_F_ACK)
+	r.AddRawData(data)
+	_, err = r.Execute(unix.NETLINK_GENERIC, 0)
+	return err
 }
 
 // unwrapped is how many packets a server has had out of its tunnel.
