@@ -51,6 +51,8 @@ var noMove = transportMode{"none", `on_failure = "reset"`}
 // transportModes are those that there are.
 var transportModes = []transportMode{
 	{"lazy", `on_failure = "move"`},
+	{"replay", "on_failure = \"move\"\nmove = \"replay\""},
+	{"warm", "on_failure = \"move\"\nmove = \"warm\""},
 }
 
 // TransportReport is what [RunTransport] found. Its JSON form is a contract: keys may be

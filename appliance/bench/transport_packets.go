@@ -23,7 +23,7 @@ import (
 // work is done for them on this machine.
 var (
 	madeClients   = netip.MustParsePrefix("198.18.0.0/15")
-	madeProtected = netip.MustParseAddrPort("203.0.113.11:443")
+	madeProtected = netip.MustParseAddrPort("203.0.113.11:80")
 	madePlain     = netip.MustParseAddrPort("203.0.113.12:444")
 )
 

@@ -25,7 +25,7 @@ type stallBed struct {
 	servers []*lineServer
 }
 
-var stallAddress = netip.MustParseAddrPort("203.0.113.10:443")
+var stallAddress = netip.MustParseAddrPort("203.0.113.10:80")
 
 // Checks find out soon: what they take is not what is measured.
 const (
@@ -40,7 +40,7 @@ const stallPatience = 15 * time.Second
 func newStallBed(ctx context.Context, o TransportOptions, m transportMode) (_ *stallBed, err error) {
 	var extra, servers strings.Builder
 	for i := 1; i <= 2; i++ {
-		to := netip.AddrPortFrom(pair.ServerHost(i), 443)
+		to := netip.AddrPortFrom(pair.ServerHost(i), 80)
 		fmt.Fprintf(&extra, "[[check]]\nname = \"web%d\"\nkind = \"tcp\"\ntarget = %q\nevery = %q\nfall = %d\n", i, to, stallEvery, stallFall)
 		fmt.Fprintf(&servers, "{ address = %q, check = \"web%d\" }, ", to, i)
 	}
@@ -59,7 +59,7 @@ func newStallBed(ctx context.Context, o TransportOptions, m transportMode) (_ *s
 		return nil, err
 	}
 	for i, node := range b.nodes {
-		s, err := serveLines(node, netip.AddrPortFrom(pair.ServerHost(i+1), 443))
+		s, err := serveLines(node, netip.AddrPortFrom(pair.ServerHost(i+1), 80))
 		if err != nil {
 			return nil, err
 		}
