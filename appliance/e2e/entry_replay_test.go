@@ -19,6 +19,7 @@ import (
 	"understudy/appliance"
 	"understudy/appliance/lab"
 	"understudy/appliance/lab/pair"
+	"understudy/appliance/lab/probe"
 	"understudy/nat/entry"
 )
 
@@ -39,30 +40,21 @@ func (s *scene) serveSums(node *lab.Node, at netip.AddrPort, makesUp bool) {
 		return node.Do(func() (err error) { l, err = net.Listen("tcp", at.String()); return err })
 	})
 	s.t.Cleanup(func() { l.Close() })
-	go func() {
+	probe.Accept(l, func(c net.Conn) {
+		r, sum := bufio.NewReader(c), [sha256.Size]byte{}
 		for {
-			c, err := l.Accept()
+			line, err := r.ReadBytes('\n')
 			if err != nil {
 				return
 			}
-			go func() {
-				defer c.Close()
-				r, sum := bufio.NewReader(c), [sha256.Size]byte{}
-				for {
-					line, err := r.ReadBytes('\n')
-					if err != nil {
-						return
-					}
-					if makesUp {
-						rand.Read(sum[:])
-					}
-					if _, err := c.Write(answerTo(&sum, line)); err != nil {
-						return
-					}
-				}
-			}()
+			if makesUp {
+				rand.Read(sum[:])
+			}
+			if _, err := c.Write(answerTo(&sum, line)); err != nil {
+				return
+			}
 		}
-	}()
+	})
 }
 
 // replayPoint is an entry point whose connections are replayed, when their server dies or all along.
@@ -123,11 +115,12 @@ func (k *summing) hear(n int) {
 	k.want = k.want[n:]
 }
 
-// A server dies while it answers: the next one says the rest, and so on, over the death of the
-// gateway too. A server that makes things up is found out, and its client reset.
-func TestEntryReplay(t *testing.T) {
-	right, wrong := netip.AddrPortFrom(entryAddress.Addr(), 7000), netip.AddrPortFrom(entryAddress.Addr(), 7001)
-	s := newScene(t, pair.Options{Extra: replayPoint("sums", right, entry.Replay) + replayPoint("tales", wrong, entry.Replay)})
+// newReplayScene is a pair with two entry points and two servers: what is called at right adds up, what is
+// called at wrong makes it up.
+func newReplayScene(t *testing.T, how entry.How) (s *scene, nodes []*lab.Node, right, wrong netip.AddrPort) {
+	t.Helper()
+	right, wrong = netip.AddrPortFrom(entryAddress.Addr(), 7000), netip.AddrPortFrom(entryAddress.Addr(), 7001)
+	s = newScene(t, pair.Options{Extra: replayPoint("sums", right, how) + replayPoint("tales", wrong, how)})
 	nodes, err := s.Servers(2)
 	s.must(err)
 	for i, node := range nodes {
@@ -135,6 +128,13 @@ func TestEntryReplay(t *testing.T) {
 		s.serveSums(node, netip.AddrPortFrom(pair.ServerHost(i+1), wrong.Port()), true)
 	}
 	s.ready(2, "sums", "tales")
+	return s, nodes, right, wrong
+}
+
+// A server dies while it answers: the next one says the rest, and so on, over the death of the
+// gateway too. A server that makes things up is found out, and its client reset.
+func TestEntryReplay(t *testing.T) {
+	s, nodes, right, wrong := newReplayScene(t, entry.Replay)
 	s.wait("connections to be logged", func(ctx context.Context) error {
 		st, err := s.gw1.Status(ctx)
 		if err == nil && st.NAT.Log == nil {
@@ -146,7 +146,7 @@ func TestEntryReplay(t *testing.T) {
 	a.say(3)
 	a.hear(-1)
 	liar.say(1)
-	_, err = io.ReadFull(liar.conn, make([]byte, len(liar.want)))
+	_, err := io.ReadFull(liar.conn, make([]byte, len(liar.want)))
 	s.must(err)
 	a.say(20)
 	a.hear(200_000) // the rest is on its way, or has still to be said
@@ -186,15 +186,7 @@ func TestEntryReplay(t *testing.T) {
 // Connections are replayed all along: when their server dies nothing is left to be said, there and back
 // again. A server that makes things up is dropped, and the client hears nothing of it.
 func TestEntryWarm(t *testing.T) {
-	right, wrong := netip.AddrPortFrom(entryAddress.Addr(), 7000), netip.AddrPortFrom(entryAddress.Addr(), 7001)
-	s := newScene(t, pair.Options{Extra: replayPoint("sums", right, entry.Warm) + replayPoint("tales", wrong, entry.Warm)})
-	nodes, err := s.Servers(2)
-	s.must(err)
-	for i, node := range nodes {
-		s.serveSums(node, netip.AddrPortFrom(pair.ServerHost(i+1), right.Port()), false)
-		s.serveSums(node, netip.AddrPortFrom(pair.ServerHost(i+1), wrong.Port()), true)
-	}
-	s.ready(2, "sums", "tales")
+	s, nodes, right, wrong := newReplayScene(t, entry.Warm)
 	shadowed := func(ok func(*appliance.ShadowStatus) bool) func(context.Context) error {
 		return func(ctx context.Context) error {
 			st, err := s.gw1.Status(ctx)
@@ -212,7 +204,7 @@ func TestEntryWarm(t *testing.T) {
 	a.say(3)
 	a.hear(-1)
 	liar.say(1)
-	_, err = io.ReadFull(liar.conn, make([]byte, len(liar.want)))
+	_, err := io.ReadFull(liar.conn, make([]byte, len(liar.want)))
 	s.must(err)
 	one := func(h *appliance.ShadowStatus) bool { return h.Connections == 1 }
 	s.wait("the liar to be found out", shadowed(func(h *appliance.ShadowStatus) bool {

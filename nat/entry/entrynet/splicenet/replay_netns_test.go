@@ -24,6 +24,7 @@ import (
 
 	"understudy/appliance/lab"
 	"understudy/appliance/lab/capture"
+	"understudy/appliance/lab/probe"
 	"understudy/nat/entry/entrynet/lognet"
 	"understudy/nat/entry/entrynet/splicenet"
 	"understudy/nat/nft"
@@ -113,23 +114,14 @@ func (n *network) serveLines(i int, random bool) *replayed {
 	})
 	s := &replayed{random: random}
 	n.t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			s.mu.Lock()
-			s.conns = append(s.conns, c.(*net.TCPConn))
-			s.mu.Unlock()
-			go s.serve(c)
-		}
-	}()
+	probe.Accept(l, s.serve)
 	return s
 }
 
 func (s *replayed) serve(c net.Conn) {
-	defer c.Close()
+	s.mu.Lock()
+	s.conns = append(s.conns, c.(*net.TCPConn))
+	s.mu.Unlock()
 	r, state := bufio.NewReader(c), running{}
 	for {
 		line, err := r.ReadBytes('\n')
