@@ -103,7 +103,7 @@ func (k *kernelTwin) ApplyEach(want identity.Identity, each func([]identity.Addr
 		case k.away:
 			out.Waiting = append(out.Waiting, kernel.Waiting{Route: r, Why: "away"})
 		case k.noRoute != nil:
-			out.Refused, err = out.Refused.WithRoutes(r), k.noRoute
+			out.Refused = append(out.Refused, kernel.Refusal{What: identity.Identity{}.WithRoutes(r), Err: k.noRoute})
 		default:
 			k.say("route %s", r.To)
 			out.Added = out.Added.WithRoutes(r)
