@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -130,8 +131,36 @@ func (l *Link) admin(change func(netlink.Link) error) error {
 // Unplug breaks the cable: the node loses carrier, its own settings stay.
 func (l *Link) Unplug() error { return l.seg.setPort(l.port, l.seg.space.nl.LinkSetDown) }
 
-// Plug joins the cable again.
-func (l *Link) Plug() error { return l.seg.setPort(l.port, l.seg.space.nl.LinkSetUp) }
+// Plug joins the cable again. When it returns, what is sent on it arrives: the kernel finds out
+// about a carrier in its own time, and drops until then what both ends send, without an error.
+func (l *Link) Plug() error {
+	if err := l.seg.setPort(l.port, l.seg.space.nl.LinkSetUp); err != nil {
+		return err
+	}
+	return l.operational()
+}
+
+// plugPatience bounds the wait for a carrier. A link that has none by then may have been taken down
+// meanwhile, which is no error of whoever plugs it in.
+const plugPatience = 5 * time.Second
+
+// operational waits until both ends of the cable are, if the node's is up at all.
+func (l *Link) operational() error {
+	for end := time.Now().Add(plugPatience); ; time.Sleep(time.Millisecond) {
+		node, err := l.node.space.nl.LinkByName(l.Name)
+		if err != nil {
+			return nil // renamed, or gone: whoever did that knows
+		}
+		port, err := l.seg.space.nl.LinkByName(l.port)
+		if err != nil {
+			return fmt.Errorf("lab: segment %s: find port: %w", l.seg.Name, err)
+		}
+		if node.Attrs().Flags&net.FlagUp == 0 || time.Now().After(end) ||
+			node.Attrs().OperState == netlink.OperUp && port.Attrs().OperState == netlink.OperUp {
+			return nil
+		}
+	}
+}
 
 // Silence lets nothing through while the carrier stays, as a switch with a
 // fault in its configuration does. [Link.Unsilence] ends it.
