@@ -42,8 +42,13 @@ func guardConfig(i int, mode witness.Mode) witness.Config {
 // advert is ever heard.
 func newMate(t *testing.T, c cable, mode witness.Mode) *mate {
 	t.Helper()
+	return newMateOf(t, c, mode, configOf(200))
+}
+
+func newMateOf(t *testing.T, c cable, mode witness.Mode, cfg vrrp.SetConfig) *mate {
+	t.Helper()
 	m := &mate{t: t, guard: witness.NewGuard(guardConfig(1, mode), 77), packet: make([]byte, 0, witness.MaxSize)}
-	set, err := vrrp.NewSet(configOf(200))
+	set, err := vrrp.NewSet(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,6 +93,18 @@ func (m *mate) beat() {
 	}
 }
 
+// comeBeside turns the loop beside a mate until a condition is met.
+func (l *loop) comeBeside(m *mate, what string, is func() bool) {
+	m.t.Helper()
+	for end := time.Now().Add(soon); !is(); {
+		if time.Now().After(end) {
+			m.t.Errorf("never came: %s", what)
+			return
+		}
+		l.beside(m, interval)
+	}
+}
+
 // beside turns the loop while the mate beats as fast as the loop does.
 func (l *loop) beside(m *mate, d time.Duration) {
 	for start := time.Now(); time.Since(start) < d; {
@@ -111,9 +128,12 @@ func TestHeartbeatsGoBothWays(t *testing.T) {
 		say(Neighbour{State: witness.NeighbourUp})
 		say(Ready{})
 		say(Beat{})
-		l.beside(m, 3*interval)
+		l.comeBeside(m, "a heartbeat each way", func() bool {
+			s, o := l.snapshot(time.Now()).Guard.Peers[0], m.guard.Snapshot(time.Now()).Peers[0]
+			return s.Received > 0 && len(s.Groups) == 1 && o.Received > 0 && len(o.Groups) == 1 && o.Neighbour == witness.NeighbourUp
+		})
 		s := l.snapshot(time.Now()).Guard.Peers[0]
-		if s.Received == 0 || s.Unproven > 3 || time.Since(s.Last) > 50*interval || len(s.Groups) != 1 || s.Groups[0].State != vrrp.Active {
+		if s.Received == 0 || s.Unproven > 3 || time.Since(s.Last) > soon || len(s.Groups) != 1 || s.Groups[0].State != vrrp.Active {
 			t.Errorf("we know %+v", s)
 		}
 		o := m.guard.Snapshot(time.Now()).Peers[0]
@@ -122,8 +142,9 @@ func TestHeartbeatsGoBothWays(t *testing.T) {
 		}
 		// Without a daemon nobody knows how the neighbour is.
 		l.daemon.beat = l.now.Add(-l.opt.Watchdog)
-		l.turnFor(3 * interval)
-		m.beat()
+		for end := time.Now().Add(soon); m.guard.Snapshot(time.Now()).Peers[0].Neighbour != witness.NeighbourUnknown && time.Now().Before(end); m.beat() {
+			l.turnFor(interval)
+		}
 		if o := m.guard.Snapshot(time.Now()).Peers[0]; o.Neighbour != witness.NeighbourUnknown {
 			t.Errorf("the neighbour is %v without a daemon", o.Neighbour)
 		}
@@ -144,7 +165,7 @@ func TestHeartbeatsGoBothWays(t *testing.T) {
 // With hold the takeover waits while the mate vouches for itself; with alarm it
 // does not.
 func TestTakeoverIsHeld(t *testing.T) {
-	const limit = 10 * interval
+	const limit = time.Hour
 	c := newCable(t)
 	m := newMate(t, c, witness.ModeHold)
 	for _, tt := range []struct {
@@ -155,9 +176,13 @@ func TestTakeoverIsHeld(t *testing.T) {
 			l, say := loopHere(t, holding(100, map[witness.Mode]time.Duration{witness.ModeHold: limit}[tt.mode]))
 			say(Guard{Config: guardConfig(0, tt.mode)})
 			say(Ready{})
-			l.beside(m, 7*interval)
+			l.comeBeside(m, "the time to take over", func() bool {
+				g := l.snapshot(time.Now()).Status.Groups[0]
+				return g.State == vrrp.Active || g.Held
+			})
+			l.beside(m, 3*interval)
 			if got := l.groups[0].state; got != tt.want {
-				t.Errorf("%s: %v after 7 intervals, want %v", tt.mode, got, tt.want)
+				t.Errorf("%s: %v, want %v", tt.mode, got, tt.want)
 			}
 			if tt.mode == witness.ModeAlarm {
 				return
@@ -166,10 +191,7 @@ func TestTakeoverIsHeld(t *testing.T) {
 				t.Errorf("status: %+v", s)
 			}
 			// It has died: two heartbeats and a skew, at most.
-			l.turnFor(3 * interval)
-			if got := l.groups[0].state; got != vrrp.Active {
-				t.Errorf("%v although the mate is gone", got)
-			}
+			l.come(t, "the role although the mate is gone", l.is(vrrp.Active))
 		})
 	}
 }
@@ -177,16 +199,21 @@ func TestTakeoverIsHeld(t *testing.T) {
 // A process that slept reads its heartbeats before it believes its timer.
 func TestSleeperReadsHeartbeatsFirst(t *testing.T) {
 	c := newCable(t)
-	m := newMate(t, c, witness.ModeHold)
+	m := newMateOf(t, c, witness.ModeHold, slow(200))
 	within(c[0], func() {
-		l, say := loopHere(t, holding(100, 100*interval))
+		cfg := slow(100)
+		cfg.HoldLimit = time.Hour
+		l, say := loopHere(t, cfg)
 		say(Guard{Config: guardConfig(0, witness.ModeHold)})
 		say(Ready{})
 		l.beside(m, 2*interval)
 		at := l.set.Deadline()
 		l.set.Step(l.now, vrrp.SetInput{Kind: vrrp.InVouch, Group: "gw"}) // what was said so far is forgotten
-		for time.Until(at) > -interval/2 {
+		for {
 			m.beat()
+			if time.Until(at) < -interval/2 {
+				break
+			}
 			time.Sleep(interval / 4)
 		}
 		l.turn()
@@ -271,6 +298,7 @@ func TestHeartbeatsAllocateNothing(t *testing.T) {
 		l, say := loopHere(t, holding(100, 1000*interval))
 		say(Guard{Config: guardConfig(0, witness.ModeHold)})
 		say(Ready{})
+		l.comeBeside(m, "the hold", func() bool { return l.set.Group(0).Held })
 		l.beside(m, 8*interval) // until findings are found
 		before := l.guard.Snapshot(time.Now()).Peers[0].Received
 		if n := testing.AllocsPerRun(30, func() { m.beat(); l.turn() }); n > 0 {

@@ -282,13 +282,21 @@ type monotonic struct {
 	ns0 int64
 }
 
-func newMonotonic() monotonic {
-	var ts unix.Timespec
-	now := time.Now()
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
-		panic(fmt.Sprintf("election: CLOCK_MONOTONIC: %v", err)) // not on any Linux
+// newMonotonic reads both clocks at one moment: of several tries the one that took the shortest,
+// for between the two this process may be kept from running for long.
+func newMonotonic() (m monotonic) {
+	best := time.Duration(-1)
+	for range 5 {
+		var ts unix.Timespec
+		before := time.Now()
+		if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+			panic(fmt.Sprintf("election: CLOCK_MONOTONIC: %v", err)) // not on any Linux
+		}
+		if took := time.Since(before); best < 0 || took < best {
+			best, m = took, monotonic{at0: before.Add(took / 2), ns0: ts.Nano()}
+		}
 	}
-	return monotonic{at0: now, ns0: ts.Nano()}
+	return m
 }
 
 func (m monotonic) at(t time.Time) int64 { return m.ns0 + int64(t.Sub(m.at0)) }

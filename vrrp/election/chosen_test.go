@@ -35,16 +35,8 @@ func TestSourceIsWatched(t *testing.T) {
 		cfg.Routers[0].Source = netip.MustParseAddr("10.0.0.20")
 		l, say := loopHere(t, cfg)
 		say(Ready{})
-		come := func(what string, is func() bool) {
-			t.Helper()
-			for end := time.Now().Add(10 * time.Second); !is(); l.turn() {
-				if time.Now().After(end) {
-					t.Errorf("never came: %s", what)
-					return
-				}
-			}
-		}
-		state := func(s vrrp.State) func() bool { return func() bool { return l.groups[0].state == s } }
+		come := func(what string, is func() bool) { t.Helper(); l.come(t, what, is) }
+		state := l.is
 		from := func(address string) func() bool {
 			return func() bool {
 				all := wire.list()
@@ -90,7 +82,7 @@ func TestUnicastIsReloadedInPlace(t *testing.T) {
 		cfg.Routers[0].Interval = 10 * time.Millisecond
 		l, say := loopHere(t, cfg)
 		say(Ready{})
-		l.turnFor(interval)
+		l.come(t, "adverts for everybody", func() bool { return wire.count(200) > 2 })
 		single := cfg
 		single.Routers = append([]vrrp.RouterConfig(nil), cfg.Routers...)
 		single = peered(single, "10.0.0.3", "10.0.0.2")
@@ -98,24 +90,28 @@ func TestUnicastIsReloadedInPlace(t *testing.T) {
 			t.Error("the socket for unicast is there without peers")
 		}
 		say(Configure{Config: single})
-		l.turnFor(interval)
-		if !l.ports[0].port.Single() || l.groups[0].state != vrrp.Active {
-			t.Errorf("unicast %v, %v", l.ports[0].port.Single(), l.groups[0].state)
+		l.come(t, "unicast", func() bool { return l.ports[0].port.Single() })
+		sent := l.sent()
+		l.come(t, "an advert by unicast", func() bool { return l.sent() > sent })
+		if l.groups[0].state != vrrp.Active {
+			t.Errorf("by unicast it is %v", l.groups[0].state)
 		}
-		sent, before := l.set.Snapshot(time.Now()).Routers[0].Sent, wire.count(200)
-		l.turnFor(interval)
-		if now := l.set.Snapshot(time.Now()).Routers[0].Sent; now == sent || wire.count(200) != before || wire.count(0) != 0 {
+		wire.settle(t)
+		sent, before := l.sent(), wire.count(200)
+		l.come(t, "adverts by unicast", func() bool { return l.sent() > sent+5 })
+		wire.settle(t)
+		if now := l.sent(); wire.count(200) != before || wire.count(0) != 0 {
 			t.Errorf("%d adverts, %d of them for everybody, %d priority 0", now-sent, wire.count(200)-before, wire.count(0))
 		}
 		if p := l.snapshot(time.Now()).Ports[0]; p.SendErrors != 0 {
 			t.Errorf("%+v", p)
 		}
-		if p, ok := l.board.Read("gw", time.Now()); !ok || p.ResumeUntil <= 0 {
+		if p, ok := l.board.Read("gw", l.now); !ok || p.ResumeUntil <= 0 {
 			t.Errorf("on the board: %+v", p)
 		}
 		say(Configure{Config: cfg})
-		l.turnFor(interval)
-		if l.ports[0].port.Single() || wire.count(200) == before || l.set.Snapshot(time.Now()).Groups[0].Transitions != 2 {
+		l.come(t, "adverts for everybody again", func() bool { return wire.count(200) > before+2 })
+		if l.ports[0].port.Single() || l.set.Snapshot(time.Now()).Groups[0].Transitions != 2 {
 			t.Errorf("unicast %v, %d adverts for everybody", l.ports[0].port.Single(), wire.count(200)-before)
 		}
 	})

@@ -30,15 +30,7 @@ func TestLinkDelays(t *testing.T) {
 		})
 	}
 	within(c[0], func() {
-		come := func(l *loop, what string, is func() bool) {
-			t.Helper()
-			for end := time.Now().Add(20 * time.Second); !is(); l.turn() {
-				if time.Now().After(end) {
-					t.Errorf("never came: %s", what)
-					return
-				}
-			}
-		}
+		come := func(l *loop, what string, is func() bool) { t.Helper(); l.come(t, what, is) }
 		cfg := configOf(200)
 		cfg.Delays = []vrrp.LinkDelay{{Interface: "lan0", Down: time.Hour}}
 		l, say := loopHere(t, cfg)

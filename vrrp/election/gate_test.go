@@ -1,6 +1,7 @@
 package election
 
 import (
+	"errors"
 	"net/netip"
 	"testing"
 
@@ -67,7 +68,10 @@ func gateClosed(ns netns.NsHandle, a netip.Addr) (closed bool) {
 			return
 		}
 		_, s := gate()
-		elements, _ := c.GetSetElements(s)
+		elements, err := c.GetSetElements(s)
+		for errors.Is(err, unix.EINTR) { // somebody changed something meanwhile
+			elements, err = c.GetSetElements(s)
+		}
 		for _, e := range elements {
 			if k, _ := netip.AddrFromSlice(e.Key); k == a {
 				closed = true

@@ -118,10 +118,7 @@ func TestLoopVouchesWhileThereIsADaemon(t *testing.T) {
 		say(Beat{})
 		word := func() int64 { return l.kennel.vouched.Load() }
 		first := word()
-		l.turnFor(2 * vouchEvery)
-		if word() == first || !l.kennel.trusts() {
-			t.Error("no word though all is well")
-		}
+		l.come(t, "a word, for all is well", func() bool { return word() != first && l.kennel.trusts() })
 		if at := l.deadline(); at.After(l.now.Add(vouchEvery)) {
 			t.Errorf("the loop may sleep until %v", at)
 		}

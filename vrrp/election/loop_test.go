@@ -1,6 +1,7 @@
 package election
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -34,7 +35,7 @@ func loopTelling(t *testing.T, cfg vrrp.SetConfig) (l *loop, say func(Message), 
 	board, err := NewBoard()
 	must(err)
 	t.Cleanup(board.Close)
-	opt := Options{}.withDefaults()
+	opt := Options{Watchdog: time.Hour}.withDefaults() // nobody beats
 	l, err = newLoop(opt, opt.Logger, ev, board)
 	must(err)
 	t.Cleanup(l.close)
@@ -75,6 +76,23 @@ func (l *loop) turnFor(d time.Duration) {
 	}
 }
 
+// come turns until a condition is met.
+func (l *loop) come(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(soon); !is(); l.turn() {
+		if time.Now().After(end) {
+			t.Errorf("never came: %s", what)
+			return
+		}
+	}
+}
+
+// is tells whether the one group has a state.
+func (l *loop) is(s vrrp.State) func() bool { return func() bool { return l.groups[0].state == s } }
+
+// sent counts the adverts of the first router.
+func (l *loop) sent() uint64 { return l.set.Snapshot(time.Now()).Routers[0].Sent }
+
 // Routers come and go; what stays does not notice.
 func TestConfigureIsADiff(t *testing.T) {
 	c := newCable(t)
@@ -94,15 +112,19 @@ func TestConfigureIsADiff(t *testing.T) {
 	})
 	lan := c.listen(t, 1, nil)
 	wan := c.listenOn(t, 0, "wan1", nil)
+	late := stalls(t)
 	within(c[0], func() {
 		cfg := configOf(200)
 		cfg.Routers[0].Interval = 10 * time.Millisecond
 		l, say := loopHere(t, cfg)
 		say(Ready{})
-		l.turnFor(interval)
-		if l.groups[0].state != vrrp.Active {
-			t.Errorf("the group is %v", l.groups[0].state)
+		more := func(e *ear, priority uint8) {
+			t.Helper()
+			n := e.count(priority)
+			l.come(t, fmt.Sprintf("more adverts of %d", priority), func() bool { return e.count(priority) > n+5 })
 		}
+		l.come(t, "the role", l.is(vrrp.Active))
+		more(lan, 200)
 
 		// A second router joins the group, first in its list.
 		both := cfg
@@ -112,21 +134,22 @@ func TestConfigureIsADiff(t *testing.T) {
 		both.Routers = []vrrp.RouterConfig{second, cfg.Routers[0]}
 		both.Groups = []vrrp.GroupConfig{{Name: "gw", Routers: []string{"wan", "lan"}}}
 		say(Configure{Config: both})
-		l.turnFor(interval)
-		if lan.count(0) != 0 || wan.count(150) == 0 || l.set.Snapshot(time.Now()).Groups[0].Transitions != 2 {
-			t.Errorf("%d priority 0, %d adverts of the new router", lan.count(0), wan.count(150))
+		more(wan, 150)
+		more(lan, 200)
+		if n := l.set.Snapshot(time.Now()).Groups[0].Transitions; lan.count(0) != 0 || n != 2 {
+			t.Errorf("%d priority 0, %d transitions", lan.count(0), n)
 		}
-		if s := silence(lan.list()); s > interval {
-			t.Errorf("no advert for %v", s)
+		if s := silence(lan.list()); s > interval+2*late() {
+			t.Errorf("no advert for %v, and the machine was away for %v at the longest", s, late())
 		}
 
 		// A mistake changes nothing.
 		bad := both
 		bad.Groups = []vrrp.GroupConfig{{Name: "gw", Routers: []string{"dmz"}}}
-		before := lan.count(200)
 		say(Configure{Config: bad})
-		l.turnFor(interval)
-		if len(l.routes) != 2 || lan.count(200) == before {
+		more(lan, 200)
+		more(wan, 150)
+		if len(l.routes) != 2 {
 			t.Error("a refused configuration has changed something")
 		}
 
@@ -135,12 +158,13 @@ func TestConfigureIsADiff(t *testing.T) {
 		alone.Routers = both.Routers[:1]
 		alone.Groups = []vrrp.GroupConfig{{Name: "gw", Routers: []string{"wan"}}}
 		say(Configure{Config: alone})
-		before = wan.count(150)
-		l.turnFor(interval)
-		if lan.count(0) != 1 || wan.count(0) != 0 || wan.count(150) == before || len(l.ports) != 1 {
+		l.come(t, "the goodbye", func() bool { return lan.count(0) > 0 })
+		more(wan, 150)
+		lan.settle(t)
+		if lan.count(0) != 1 || wan.count(0) != 0 || len(l.ports) != 1 {
 			t.Errorf("%d and %d priority 0, %d ports", lan.count(0), wan.count(0), len(l.ports))
 		}
-		if p, ok := l.board.Read("gw", time.Now()); !ok || p.ResumeUntil <= 0 {
+		if p, ok := l.board.Read("gw", l.now); !ok || p.ResumeUntil <= 0 {
 			t.Errorf("on the board: %+v", p)
 		}
 	})
@@ -194,6 +218,10 @@ func turnAllocatesNothing(t *testing.T, cfg vrrp.SetConfig, want vrrp.State) {
 	}
 	l, say := loopHere(t, cfg)
 	say(Ready{})
+	l.come(t, want.String(), func() bool {
+		s := l.snapshot(time.Now()).Status.Routers[0]
+		return l.groups[0].state == want && (want == vrrp.Active || s.Received > 0)
+	})
 	l.turnFor(5 * interval)
 	if got := l.groups[0].state; got != want {
 		t.Errorf("the group is %v, want %v", got, want)
@@ -216,6 +244,7 @@ func TestAnnouncedBudgetExtendsBothLimits(t *testing.T) {
 	c := newCable(t)
 	within(c[0], func() {
 		l, say := loopHere(t, configOf(200))
+		l.opt.Watchdog = 2 * time.Second
 		say(Ready{})
 		if at := l.watchdogAt(); at.After(l.now.Add(l.opt.Watchdog)) {
 			t.Errorf("watchdog in %v", at.Sub(l.now))
@@ -302,10 +331,9 @@ func TestWeightIsAdvertised(t *testing.T) {
 	within(c[0], func() {
 		l, say := loopHere(t, configOf(200))
 		say(Ready{})
-		l.turnFor(5 * interval)
+		l.come(t, "an advert of 200", func() bool { return heard.count(200) > 0 })
 		say(Weight{Group: "gw", Weight: -150})
-		l.turnFor(2 * interval)
-		eventually(t, "two adverts of 50", func() bool { return heard.count(50) >= 2 })
+		l.come(t, "two adverts of 50", func() bool { return heard.count(50) >= 2 })
 		lowered := false
 		for _, h := range heard.list() {
 			lowered = lowered || h.priority == 50

@@ -1,6 +1,7 @@
 package election
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -121,7 +122,10 @@ func (c cable) addresses(i int) (n int) {
 		if err != nil {
 			return
 		}
-		list, _ := netlink.AddrList(l, netlink.FAMILY_V4)
+		list, err := netlink.AddrList(l, netlink.FAMILY_V4)
+		for errors.Is(err, netlink.ErrDumpInterrupted) { // some came or went meanwhile
+			list, err = netlink.AddrList(l, netlink.FAMILY_V4)
+		}
 		n = len(list) - 1
 	})
 	return n
@@ -151,9 +155,10 @@ type heard struct {
 
 // ear listens on an interface of a namespace, to what the other end sends.
 type ear struct {
-	mu   sync.Mutex
-	all  []heard
-	each func(heard)
+	mu    sync.Mutex
+	all   []heard
+	each  func(heard)
+	reads atomic.Int64 // how often the socket was read until it was empty
 }
 
 func (c cable) listen(t *testing.T, i int, each func(heard)) *ear {
@@ -181,6 +186,7 @@ func (c cable) listenOn(t *testing.T, i int, name string, each func(heard)) *ear
 		for !end.Load() {
 			_, _ = unix.Poll([]unix.PollFd{{Fd: int32(p.FD()), Events: unix.POLLIN}}, 20)
 			e.drain(p)
+			e.reads.Add(1)
 		}
 	}()
 	t.Cleanup(func() { end.Store(true); <-done; p.Close() })
@@ -209,6 +215,13 @@ func (e *ear) drain(p *vrrpnet.Port) {
 	}
 }
 
+// settle waits until all has been heard that was said before.
+func (e *ear) settle(t *testing.T) {
+	t.Helper()
+	was := e.reads.Load()
+	eventually(t, "the ear to hear all", func() bool { return e.reads.Load() >= was+2 })
+}
+
 func (e *ear) list() []heard {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -225,15 +238,41 @@ func (e *ear) count(priority uint8) (n int) {
 	return n
 }
 
+// soon is how long what has to come is waited for: a machine may have other things to do.
+const soon = 30 * time.Second
+
 func eventually(t *testing.T, what string, f func() bool) {
 	t.Helper()
-	end := time.Now().Add(10 * time.Second)
+	end := time.Now().Add(soon)
 	for !f() {
 		if time.Now().After(end) {
 			t.Fatalf("never came: %s", what)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
+}
+
+// stalls tells how long this process was kept from running at the longest, while it had to run
+// every few milliseconds: by so much may others have been late as well.
+func stalls(t *testing.T) func() time.Duration {
+	t.Helper()
+	var longest atomic.Int64
+	end, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for last := time.Now(); ; {
+			select {
+			case <-end:
+				return
+			case <-time.After(5 * time.Millisecond):
+			}
+			now := time.Now()
+			longest.Store(max(longest.Load(), int64(now.Sub(last))))
+			last = now
+		}
+	}()
+	t.Cleanup(func() { close(end); <-done })
+	return func() time.Duration { return time.Duration(longest.Load()) }
 }
 
 func interfaceIndex(name string) int {

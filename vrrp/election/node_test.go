@@ -39,8 +39,11 @@ var vip = netip.MustParseAddr("10.0.0.1")
 func (c cable) start(t *testing.T, i int, p play, told ...string) *node {
 	t.Helper()
 	p.Dir = t.TempDir()
-	if p.Watchdog == 0 {
-		p.Watchdog = 2 * time.Second
+	// What is not about these bounds is not to meet them, however slow the machine is.
+	for _, d := range []*time.Duration{&p.Watchdog, &p.Budget} {
+		if *d == 0 {
+			*d = time.Minute
+		}
 	}
 	raw, err := json.Marshal(p)
 	if err != nil {
@@ -146,17 +149,31 @@ func (n *node) signal(pid int, sig unix.Signal) {
 func activeNode(t *testing.T, c cable, p play) (n *node, wire *ear) {
 	t.Helper()
 	wire = c.listen(t, 1, nil)
-	p.Config = configOf(200)
+	if p.Config.Node == "" {
+		p.Config = configOf(200)
+	}
 	n = c.start(t, 0, p)
 	n.noted("transition-active", 1)
 	eventually(t, "the addresses", func() bool { return c.addresses(0) == 1+p.Extra })
 	return n, wire
 }
 
+// slow is a configuration whose bounds are seconds: what processes have to do within them they do on
+// any machine.
+func slow(priority uint8) vrrp.SetConfig {
+	cfg := configOf(priority)
+	cfg.Routers[0].Interval = slowInterval
+	return cfg
+}
+
+const slowInterval = 10 * interval
+
 // standby starts the other node.
-func standby(t *testing.T, c cable) *node {
+func standby(t *testing.T, c cable) *node { t.Helper(); return standbyOf(t, c, configOf(100)) }
+
+func standbyOf(t *testing.T, c cable, cfg vrrp.SetConfig) *node {
 	t.Helper()
-	n := c.start(t, 1, play{Config: configOf(100)})
+	n := c.start(t, 1, play{Config: cfg})
 	n.noted("transition-backup", 1)
 	return n
 }

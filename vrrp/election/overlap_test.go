@@ -17,9 +17,7 @@ func TestOverlapNeedsALivingDaemon(t *testing.T) {
 		for _, dead := range []bool{false, true} {
 			l, say := loopHere(t, configOf(200))
 			say(Ready{})
-			for start := time.Now(); l.groups[0].state != vrrp.Active && time.Since(start) < 5*time.Second; {
-				l.turn()
-			}
+			l.come(t, "the role", l.is(vrrp.Active))
 			say(Overlap{Group: "gw", OK: true})
 			if dead {
 				l.down()

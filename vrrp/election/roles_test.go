@@ -1,6 +1,7 @@
 package election
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,6 +34,8 @@ type play struct {
 	Watchdog time.Duration
 	Budget   time.Duration
 	ByeLimit time.Duration
+	// DrainLimit is how long a successor is waited for; 0: 1 s.
+	DrainLimit time.Duration
 	// NoRealtime: the process may not go into the real-time class.
 	NoRealtime bool
 }
@@ -94,11 +97,11 @@ func (p play) election() int {
 		}
 	}
 	opt := Options{Config: p.Config, SpawnDaemon: p.spawn("daemon"), OwnAddresses: addressMark,
-		Watchdog: p.Watchdog, Budget: p.Budget, ByeLimit: p.ByeLimit, DrainLimit: time.Second, Logger: p.logger()}
+		Watchdog: p.Watchdog, Budget: p.Budget, ByeLimit: p.ByeLimit, DrainLimit: cmp.Or(p.DrainLimit, time.Second), Logger: p.logger()}
 	if os.Getenv("UNDERSTUDY_TEST_RESPAWNED") != "" {
 		opt.Link, opt.Board = InheritedFiles()
 		if p.told("slow-election") {
-			time.Sleep(500 * time.Millisecond)
+			time.Sleep(5 * p.Config.Routers[0].Interval)
 		}
 	}
 	err := Run(context.Background(), opt)
@@ -223,7 +226,7 @@ func (d *daemon0) on(m Message) (done bool) {
 func (d *daemon0) respawn() {
 	d.note("lost")
 	if d.told("late-respawn") {
-		time.Sleep(500 * time.Millisecond)
+		time.Sleep(5 * d.Config.Routers[0].Interval)
 	}
 	resume := d.c.Resumable()
 	if len(resume) == 0 {
