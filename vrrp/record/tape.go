@@ -79,6 +79,16 @@ type entry struct {
 
 // Open starts a recording. Its files are not for everybody: they show the network.
 func Open(opt Options) (*Tape, error) {
+	t, f, err := openTape(opt)
+	if err != nil {
+		return nil, err
+	}
+	go t.write(f)
+	return t, nil
+}
+
+// openTape makes a tape, and the first file, of which nobody writes anything yet.
+func openTape(opt Options) (*Tape, *os.File, error) {
 	for _, d := range []struct {
 		v   *int
 		def int
@@ -91,18 +101,14 @@ func Open(opt Options) (*Tape, error) {
 		opt.Logger = slog.New(slog.DiscardHandler)
 	}
 	if err := os.MkdirAll(opt.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("record: %w", err)
+		return nil, nil, fmt.Errorf("record: %w", err)
 	}
 	now := time.Now()
 	t := &Tape{opt: opt, lines: make(chan entry, opt.Queue), done: make(chan struct{}), part: 1,
 		codec: Codec{Base: now, Types: opt.Types, Hide: pseudonyms()},
 		head:  Header{Understudy: "recording", Format: Format, Machine: opt.Machine, Program: opt.Program, Node: opt.Node, Start: now}}
 	f, err := t.create(1)
-	if err != nil {
-		return nil, err
-	}
-	go t.write(f)
-	return t, nil
+	return t, f, err
 }
 
 // pseudonyms replaces passwords of at most eight bytes, equal ones by equal ones. The
