@@ -52,17 +52,20 @@ func (p *UDP) ask(ctx context.Context) error {
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
+	var enough time.Time
 	if end, ok := ctx.Deadline(); ok && p.cfg.Silent {
 		// To be silent for all of the time would be no success in time.
-		_ = conn.SetReadDeadline(time.Now().Add(time.Until(end) * 3 / 4))
+		enough = time.Now().Add(time.Until(end) * 3 / 4)
+		_ = conn.SetReadDeadline(enough)
 	}
 	if _, err := conn.Write(p.cfg.Send); err != nil {
 		return because(ctx, plain(err))
 	}
-	return p.await(ctx, conn)
+	return p.await(ctx, conn, enough)
 }
 
-func (p *UDP) await(ctx context.Context, conn net.Conn) error {
+// await reads an answer. Silence is enough of it at that moment, also if this is noticed late.
+func (p *UDP) await(ctx context.Context, conn net.Conn, enough time.Time) error {
 	buf := make([]byte, 64<<10)
 	n, err := conn.Read(buf)
 	switch {
@@ -70,7 +73,7 @@ func (p *UDP) await(ctx context.Context, conn net.Conn) error {
 		return fmt.Errorf("it answered %.40q", buf[:n])
 	case err == nil:
 		return nil
-	case errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil && p.cfg.Silent:
+	case errors.Is(err, os.ErrDeadlineExceeded) && !enough.IsZero() && !time.Now().Before(enough):
 		return nil
 	}
 	return because(ctx, plain(err))

@@ -16,9 +16,31 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"understudy/health"
 	"understudy/health/probe"
 )
+
+// notifyAndWait sends datagrams, and returns when the last of them was read: those before it were
+// judged then.
+func notifyAndWait(t *testing.T, socket string, states ...string) {
+	t.Helper()
+	c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: socket, Net: "unixgram"})
+	must(t, err)
+	defer c.Close()
+	for _, s := range states {
+		must(t, justWrite(c, []byte(s)))
+	}
+	raw, err := c.SyscallConn()
+	must(t, err)
+	eventually(t, "the datagrams to be read", func() bool {
+		waits := 0
+		must(t, raw.Control(func(fd uintptr) { waits, err = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) }))
+		must(t, err)
+		return waits == 0
+	})
+}
 
 // notify sends a datagram as sd_notify does: by a socket that is opened for it.
 func notify(socket, state string) error {
@@ -101,10 +123,9 @@ func TestWatchdogBelievesItsServiceOnly(t *testing.T) {
 		tt.cfg.Socket = filepath.Join(dir, "s")
 		got, stop := runWatchdog(t, tt.cfg)
 		eventually(t, "the socket", func() bool { return notify(tt.cfg.Socket, "STATUS=x") == nil })
-		must(t, notify(tt.cfg.Socket, "WATCHDOG=1"))
 		// Then the process that is right, so that an outcome is seen in any case. What
 		// was sent before is judged by what was true then.
-		time.Sleep(50 * time.Millisecond)
+		notifyAndWait(t, tt.cfg.Socket, "WATCHDOG=1", "STATUS=x")
 		must(t, os.WriteFile(pidFile, []byte(strconv.Itoa(os.Getpid())), 0o644))
 		must(t, notify(tt.cfg.Socket, "WATCHDOG=trigger"))
 		eventually(t, "the last word", func() bool {
@@ -201,7 +222,7 @@ func TestWatchdogFedByAHalfDeadServiceUnderACompositeCheck(t *testing.T) {
 	})})
 	page, err := probe.NewHTTP(probe.HTTPConfig{Endpoint: target("10.1.0.2:80")})
 	must(t, err)
-	timer := pushed("timer", 20*ms, 2*time.Second, 2)
+	timer := pushed("timer", 20*ms, soon, 2)
 	served := check("served", 50*ms, 500*ms, proberIn{n.a, page})
 	served.Rise, served.Fall = 1, 2
 	both := probe.Check{CheckConfig: health.CheckConfig{Name: "both", Derived: true}, Of: []int{0, 1}, Need: 2}
@@ -264,10 +285,6 @@ func TestCombinedChecks(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		doneC := make(chan struct{})
 		var changes []string
-		go func() {
-			defer close(doneC)
-			w.Run(ctx, func(c probe.Change) { changes = append(changes, c.Name+" "+c.To.String()) })
-		}()
 		states := func() (s string) {
 			for _, f := range w.Facts()[3:] {
 				s += map[health.State]string{health.Up: "U", health.Down: "D", health.Unknown: "?"}[f.State]
@@ -287,6 +304,10 @@ func TestCombinedChecks(t *testing.T) {
 		if got := states(); got != "?????" {
 			t.Errorf("at first: %s", got)
 		}
+		go func() {
+			defer close(doneC)
+			w.Run(ctx, func(c probe.Change) { changes = append(changes, c.Name+" "+c.To.String()) })
+		}()
 		step("", "UUUUU")
 		step("a", "UUUUU")
 		step("ab", "DDDUD")
