@@ -53,7 +53,7 @@ func TestTwoActivesWithOneVirtualMACOfIPv6HearEachOther(t *testing.T) {
 				t.Fatal(err)
 			}
 			var f vrrpnet.Frame
-			for deadline := time.Now().Add(time.Second); heard <= n && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+			for deadline := time.Now().Add(soon); heard <= n && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 				ok, err := ports[1-i].Receive(time.Now(), &f)
 				if err != nil {
 					t.Fatal(err)
@@ -70,24 +70,29 @@ func TestTwoActivesWithOneVirtualMACOfIPv6HearEachOther(t *testing.T) {
 }
 
 // solicited asks gw1 who has an address, and then for one that it always has; it tells
-// whether the first was answered.
-func (w *wire) solicited(who netip.Addr) bool {
+// whether the first was answered. An answer that is wanted is waited for.
+func (w *wire) solicited(who netip.Addr, wanted bool) bool {
 	w.t.Helper()
 	c := w.heard(w.lan)
 	defer c.Stop()
 	own := w.gw[0].linkLocal()
+	answers := func(a netip.Addr) func(capture.Packet) bool {
+		return func(p capture.Packet) bool {
+			return p.Neighbor(capture.NeighborAdvertisement) && p.Target == a && p.Flags&capture.Solicited != 0
+		}
+	}
 	w.send(w.whoHas6(who), w.whoHas6(own))
-	seen := until(w.t, c, "answer of gw1 for its own address", func(p capture.Packet) bool {
-		return p.Neighbor(capture.NeighborAdvertisement) && p.Target == own && p.Flags&capture.Solicited != 0
-	})
+	seen := until(w.t, c, "answer of gw1 for its own address", answers(own))
 	// What a device is asked passes through a queue.
-	time.Sleep(20 * time.Millisecond)
+	if wanted {
+		until(w.t, c, "answer for "+who.String(), answers(who))
+	} else {
+		time.Sleep(20 * time.Millisecond)
+	}
 	for _, f := range c.Frames() {
 		seen = append(seen, capture.Decode(f.Data))
 	}
-	return slices.ContainsFunc(seen, func(p capture.Packet) bool {
-		return p.Neighbor(capture.NeighborAdvertisement) && p.Target == who && p.Flags&capture.Solicited != 0
-	})
+	return slices.ContainsFunc(seen, answers(who))
 }
 
 // linkLocal is the address that lan0 has of its own.
@@ -124,7 +129,7 @@ func TestFenceOfIPv6(t *testing.T) {
 	w := newWire(t, six)
 	b := w.gw[0]
 	b.activate()
-	for deadline := time.Now().Add(10 * time.Second); !b.linkLocal().IsValid(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(soon); !b.linkLocal().IsValid(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("no link-local address")
 		}
@@ -132,7 +137,7 @@ func TestFenceOfIPv6(t *testing.T) {
 	answered := func(when string, want bool) {
 		t.Helper()
 		for _, a := range []netip.Addr{sixVIP, sixLocal} {
-			if got := w.solicited(a); got != want {
+			if got := w.solicited(a, want); got != want {
 				t.Errorf("%s: %v answered: %v", when, a, got)
 			}
 		}
@@ -170,11 +175,12 @@ func TestNothingComesFromTheVirtualMACAfterItWasGivenUp(t *testing.T) {
 	b.activate()
 	until(t, c, "report of groups", report)
 	time.Sleep(2 * time.Second) // it says so twice, the second time within a second
-	given := time.Now()
+	var given time.Time
 	b.do(func() error {
 		if err := b.table.CloseGate(b.identity.Gated(), gatedDevices(b.identity)...); err != nil {
 			return err
 		}
+		given = time.Now()
 		_, err := b.addresses.Apply(identity.Identity{}) // the device is up still
 		return err
 	})

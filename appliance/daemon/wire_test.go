@@ -249,10 +249,13 @@ func (w *wire) heard(seg *lab.Segment) *capture.Capture {
 	return c
 }
 
+// soon is how long what has to come is waited for.
+const soon = 30 * time.Second
+
 // until waits for a frame and returns those of the same kind up to it.
 func until(t *testing.T, c *capture.Capture, what string, last func(capture.Packet) bool) (seen []capture.Packet) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(soon); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		seen = nil
 		for _, f := range c.Frames() {
 			p := capture.Decode(f.Data)
@@ -411,7 +414,7 @@ func TestTwoActivesWithOneVirtualMACHearEachOther(t *testing.T) {
 				t.Fatal(err)
 			}
 			var f vrrpnet.Frame
-			for deadline := time.Now().Add(time.Second); heard <= n && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+			for deadline := time.Now().Add(soon); heard <= n && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 				ok, err := to.Receive(time.Now(), &f)
 				if err != nil {
 					t.Fatal(err)
