@@ -108,6 +108,7 @@ type Move struct {
 	next     uint32 // sequence number of the new server's first byte, in its own numbers
 	window   uint16 // of the client
 	why      Reason // what was wrong with the client's last answer
+	borne    int    // how many segments have borne out what was told
 	held     []Segment
 	size     int
 }
@@ -142,7 +143,7 @@ func (m *Move) Step(now time.Time, in Input) (out Output) {
 }
 
 func (m *Move) start(now time.Time, out *Output) {
-	end, acked, why := m.cfg.Position.ahead()
+	end, acked, why := m.cfg.Position.Ahead()
 	if why != None {
 		m.refuse(why, out)
 		return
@@ -154,7 +155,13 @@ func (m *Move) start(now time.Time, out *Output) {
 
 // ask says what the client has heard already, and acknowledges what the dead server has.
 func (m *Move) ask(now time.Time, out *Output) {
-	out.ToClient = append(out.ToClient, Segment{Seq: m.end - 1, Ack: m.acked, Flags: ACK, Window: m.cfg.Position.Last.Window})
+	s := Segment{Seq: m.end - 1, Ack: m.acked, Flags: ACK, Window: m.cfg.Position.Last.Window}
+	if m.cfg.Position.Told {
+		// Twice, by a byte that it has: that is answered each time.
+		s.Data = []byte{0}
+		out.ToClient = append(out.ToClient, s)
+	}
+	out.ToClient = append(out.ToClient, s)
 	m.tries--
 	m.deadline = now.Add(askAgain)
 }
@@ -183,6 +190,10 @@ func (m *Move) onClient(now time.Time, s *Segment, out *Output) {
 	switch {
 	case before(s.Ack, m.end):
 		m.why = Unacknowledged
+	case m.cfg.Position.Told && s.Ack != m.end:
+		m.refuse(Stale, out)
+	case m.cfg.Position.Told && !m.bearsOut(s):
+		m.why = Stale // what it has not been acknowledged it says again
 	case s.Ack != m.end:
 		m.refuse(Halfway, out)
 	default:
@@ -192,6 +203,20 @@ func (m *Move) onClient(now time.Time, s *Segment, out *Output) {
 			offer: Options{MSS: segmentSize, SACK: m.cfg.SACK, Scaled: m.cfg.Scaled, Scale: m.cfg.ClientScale}}
 		m.open(now, out)
 	}
+}
+
+// bearsOut tells whether segments of the client's show that the server has acknowledged no more than
+// was told: it says what follows there, or that it has said no more. A keepalive is from before what
+// was acknowledged, so one segment alone could be that, one byte later.
+func (m *Move) bearsOut(s *Segment) bool {
+	switch {
+	case s.Seq != m.acked:
+		return false
+	case len(s.Data) > 1 || s.Flags&FIN != 0:
+		return true
+	}
+	m.borne++
+	return m.borne >= 2
 }
 
 // hold keeps what the client says, in pieces that are small enough to be sent. That it says

@@ -2,7 +2,11 @@ package splice
 
 // Notes are how far servers are on their connections, by the headers of what they sent. The
 // zero value is ready. They are not safe for concurrent use.
-type Notes struct{ of map[Ends]Position }
+type Notes struct {
+	of    map[Ends]noted
+	busy  []Ends // heard of since they were told by Rested
+	round uint32 // of Rested
+}
 
 // MaxNotes bounds how many connections are noted. One more takes the place of another.
 const MaxNotes = 1 << 18
@@ -21,8 +25,8 @@ func (n *Notes) Note(b []byte) {
 	case s.Flags&(RST|FIN) != 0:
 		delete(n.of, ends)
 		return
-	case s.Flags&SYN != 0:
-		was = Position{}
+	case s.Flags&SYN != 0, s.Flags&PSH != 0 && was.Told:
+		was.Position = Position{}
 	case s.Flags&PSH == 0 && !known:
 		return // it may be the last of one that has ended
 	}
@@ -33,20 +37,27 @@ func (n *Notes) Note(b []byte) {
 	if s.Flags&PSH != 0 && !(was.Answered && before(m.End, was.Answer.End)) {
 		was.Answer, was.Answered = m, true
 	}
-	if n.of == nil {
-		n.of = map[Ends]Position{}
-	}
-	if !known && len(n.of) >= MaxNotes {
-		for other := range n.of {
-			delete(n.of, other)
-			break
-		}
-	}
+	n.room(ends)
+	n.hear(ends, &was)
 	n.of[ends] = was
 }
 
+// room makes room for a connection.
+func (n *Notes) room(e Ends) {
+	if n.of == nil {
+		n.of = map[Ends]noted{}
+	}
+	if _, known := n.of[e]; known || len(n.of) < MaxNotes {
+		return
+	}
+	for other := range n.of {
+		delete(n.of, other)
+		return
+	}
+}
+
 // Position is how far the server is; of a connection that is not known, the zero value.
-func (n *Notes) Position(e Ends) Position { return n.of[e] }
+func (n *Notes) Position(e Ends) Position { return n.of[e].Position }
 
 // Lost forgets all: packets were not told of, nobody knows which.
 func (n *Notes) Lost() { clear(n.of) }

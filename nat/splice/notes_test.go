@@ -38,7 +38,7 @@ func TestNotes(t *testing.T) {
 		for _, b := range row.packets {
 			n.Note(b)
 		}
-		end, acked, why := n.Position(ends).ahead()
+		end, acked, why := n.Position(ends).Ahead()
 		if end != row.end || acked != row.acked || why != row.why {
 			t.Errorf("%s: %d, %d, %q; want %d, %d, %q", row.name, end, acked, why, row.end, row.acked, row.why)
 		}

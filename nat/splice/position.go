@@ -14,11 +14,14 @@ type Position struct {
 	Answer Mark // its last one with PSH, which is where what it had to say ended
 	// Known: there is a Last; Answered: there is an Answer.
 	Known, Answered bool
+	// Told: another gateway has told it, and may have seen more since. It is only good if the
+	// client bears it out.
+	Told bool
 }
 
-// ahead is where the connection is to go on: the end of what the server said, in its own
+// Ahead is where the connection is to go on: the end of what the server said, in its own
 // numbers, and of what it acknowledged.
-func (p Position) ahead() (end, acked uint32, why Reason) {
+func (p Position) Ahead() (end, acked uint32, why Reason) {
 	switch {
 	case !p.Known:
 		return 0, 0, NoPosition

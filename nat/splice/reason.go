@@ -3,7 +3,8 @@ package splice
 // Reason is why a connection cannot go on at another server.
 type Reason uint8
 
-// The reasons. Their words are what counters are called by.
+// The reasons. Their words are what counters are called by, and gateways tell each other their
+// numbers (docs/session-protocol.md): a new one is the last.
 const (
 	None           Reason = iota
 	NoPosition            // nothing is known of how far it was
@@ -29,12 +30,13 @@ const (
 	Slow                  // there is more to be replayed than there is time for
 	Gone                  // the new server is not to be one any more
 	TooMany               // as many are replayed all along as may be
+	Stale                 // the client is not where another gateway has told that it was
 	reasons
 )
 
 var reasonWords = [reasons]string{"", "no-position", "closing", "unanswered", "halfway", "unacknowledged", "astray", "client-silent",
 	"server-silent", "server-refuses", "scale-differs", "speaks-first", "table", "unfit",
-	"unlogged", "gap", "log-full", "too-old", "differs", "diverged", "short", "slow", "gone", "too-many"}
+	"unlogged", "gap", "log-full", "too-old", "differs", "diverged", "short", "slow", "gone", "too-many", "stale"}
 
 // String is the reason as one word.
 func (r Reason) String() string {
