@@ -36,8 +36,8 @@ func TestExpectRoundTrip(t *testing.T) {
 			want = append(want, genExpect(t, &r))
 		}
 		var have Record
-		b := body(appendUpsert(nil, &r, want))
-		if op, err := parseRecord(b, &have, &got); err != nil || op != OpUpsert || have != r || !slices.Equal(got, want) {
+		b := body(appendUpsert(nil, &r, want, Stand{}))
+		if op, err := parseRecord(b, &have, &got, nil); err != nil || op != OpUpsert || have != r || !slices.Equal(got, want) {
 			t.Fatalf("%v %v\ngot  %v\nwant %v", op, err, got, want)
 		}
 		if _, err := ParseRecord(b, &have); err != nil || have != r {
@@ -45,7 +45,7 @@ func TestExpectRoundTrip(t *testing.T) {
 		}
 		for i := range b { // what is cut short is refused, or was a shorter record
 			got = got[:0]
-			if _, err := parseRecord(b[:i], &have, &got); err == nil && len(got) > len(want) {
+			if _, err := parseRecord(b[:i], &have, &got, nil); err == nil && len(got) > len(want) {
 				t.Fatalf("%d bytes make %d of %d", i, len(got), len(want))
 			}
 		}

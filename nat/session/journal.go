@@ -187,7 +187,7 @@ func (f *journalFill) record(slot Slot, e *entry) int {
 		f.b = AppendDelete(f.b, &r)
 	} else {
 		f.j.stats.Upserts++
-		f.b = appendUpsert(f.b, &r, t.expects[slot])
+		f.b = appendUpsert(f.b, &r, t.expects[slot], Stand{})
 	}
 	f.records++
 	return len(f.b) - before

@@ -76,7 +76,7 @@ func TestProtocolDocument(t *testing.T) {
 	compare("3. HELLO: feature", map[string]int{"buckets": bit(uint64(FeatureBuckets)), "survey": bit(uint64(FeatureSurvey)),
 		"move": bit(uint64(FeatureMove)), "packed": bit(uint64(FeaturePacked))})
 	compare("4. Records: attribute", map[string]int{"tcp": attrTCP, "mark": attrMark, "sctp": attrSCTP, "seqadj": attrSeqAdj,
-		"labels": attrLabels, "helper": attrHelper, "master": attrMaster, "expect": attrExpect})
+		"labels": attrLabels, "helper": attrHelper, "master": attrMaster, "expect": attrExpect, "stand": attrStand})
 	compare("9. What a receiver does not take: reason", map[string]int{"none": int(RefusedNot), "scope": int(RefusedScope), "table": int(RefusedTable),
 		"attribute": int(RefusedAttribute), "clash": int(RefusedClash), "kernel-full": int(RefusedKernelFull), "kernel": int(RefusedKernel)})
 	compare("10. Surveys: flag of inventory", map[string]int{"last": inventoryLast, "cut": inventoryCut, "buckets": inventoryBuckets})
@@ -103,7 +103,7 @@ func TestProtocolDocument(t *testing.T) {
 		t.Errorf("flags of a record: %v", flags)
 	}
 	// The constants that the lists above were made of are all there are.
-	for prefix, n := range map[string]int{"hello": 7, "attr": 8, "mark": 7 /* markRoom is none */, "inventory": 3, "flow": 4, "Feature": 4, "Refused": 7, "Type": len(types)} {
+	for prefix, n := range map[string]int{"hello": 7, "attr": 9, "mark": 7 /* markRoom is none */, "inventory": 3, "flow": 4, "Feature": 4, "Refused": 7, "Type": len(types)} {
 		if got := constants(t, prefix); len(got) != n {
 			t.Errorf("%d constants %s*, %d are in the document: %v", len(got), prefix, n, got)
 		}

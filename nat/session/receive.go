@@ -14,7 +14,7 @@ func (r *Receiver) records(now time.Time, g int, b []byte) error {
 			return ErrMalformed
 		}
 		r.expects = r.expects[:0]
-		op, err := parseRecord(body, &rec, &r.expects)
+		op, err := parseRecord(body, &rec, &r.expects, &r.stand)
 		switch {
 		case err == ErrCritical:
 			r.stats.Unknown++
@@ -59,7 +59,7 @@ func (r *Receiver) adopt(now time.Time, g int, b []byte, count *uint64) error {
 	var rec Record
 	for len(rd.b) > 0 {
 		r.expects = r.expects[:0]
-		op, err := parseRecord(rd.bytes(), &rec, &r.expects)
+		op, err := parseRecord(rd.bytes(), &rec, &r.expects, &r.stand)
 		if rd.bad {
 			return ErrMalformed
 		}
@@ -71,6 +71,7 @@ func (r *Receiver) adopt(now time.Time, g int, b []byte, count *uint64) error {
 		}
 		if s, _, err := r.table.Upsert(&rec, g, r.table.gen); err == nil {
 			r.table.SetExpects(s, r.expects)
+			r.table.SetStand(s, r.stand)
 			r.table.Mark(s, ^Sinks(0), now)
 			*count++
 		}
@@ -122,6 +123,7 @@ func (r *Receiver) upsert(now time.Time, g int, rec *Record) {
 		r.table.Mature(s) // a peer knows it
 	}
 	expects := len(r.expects)+len(r.table.expects) > 0 && r.table.SetExpects(s, r.expects)
+	r.table.SetStand(s, r.stand)
 	if ch&ChangeWire != 0 || expects {
 		r.table.Mark(s, Sink(SinkDisk), now)
 	}

@@ -36,6 +36,7 @@ type Receiver struct {
 	late               [MaxGroups]time.Time
 	notices            []Notice
 	expects            []Expect // of the record under way
+	stand              Stand    // the same
 	unpacked           []byte   // scratch
 	stats              ReceiverStats
 }

@@ -78,7 +78,7 @@ func (r *Restore) Records(b []byte) {
 	for len(rd.b) > 0 {
 		body := rd.bytes()
 		r.expects = r.expects[:0]
-		op, err := parseRecord(body, &rec, &r.expects)
+		op, err := parseRecord(body, &rec, &r.expects, nil)
 		switch {
 		case rd.bad || err != nil:
 			r.stats.Malformed++

@@ -448,7 +448,7 @@ func (s *Sender) record(b []byte, bt *batch, slot Slot, e *entry) []byte {
 		i := (s.first + s.flights) % window
 		s.carried[i] = append(s.carried[i], slot)
 	}
-	return appendUpsert(b, &r, t.expects[slot])
+	return appendUpsert(b, &r, t.expects[slot], t.stands[slot])
 }
 
 func (s *Sender) seal(b []byte, bt *batch) []byte {

@@ -78,6 +78,9 @@ type Table struct {
 	index  index
 	// What few sessions expect: see expect.go.
 	expects map[Slot][]Expect
+	// How those stand that outlive their servers, and how many how: see stand.go.
+	stands   map[Slot]Stand
+	standing map[StandClass]int
 
 	sinks      [MaxSinks]fifo
 	active     Sinks
@@ -258,6 +261,9 @@ func (t *Table) replace(s Slot, p *packed, g int, gen uint16) (ch Change) {
 	e.group, e.gen = uint8(g), gen
 	t.enlist(e)
 	t.sort(s, e)
+	if ch&ChangeBinding != 0 {
+		t.SetStand(s, Stand{}) // it was told of another server
+	}
 	return ch
 }
 
@@ -339,6 +345,7 @@ func (t *Table) Delete(s Slot, to Sinks, now time.Time) {
 	e.bits ^= bitLive | bitDead
 	t.dead++
 	delete(t.expects, s)
+	t.SetStand(s, Stand{})
 	delete(t.early, s)
 	t.Mark(s, to, now)
 	t.bury(s, e)

@@ -118,18 +118,20 @@ func FuzzParseRecord(f *testing.F) {
 	f.Add(body(AppendUpsert(nil, &r)))
 	r.Labels[9], r.Helper, r.Master = 7, NameFrom("sip"), Key{SrcPort: 5, Proto: protoUDP, Family: 6}
 	x := Expect{Key: Key{Proto: protoUDP, Family: 6, DstPort: 9}, NAT: true, Helper: r.Helper, Fn: FnFrom("sip")}
-	f.Add(body(appendUpsert(nil, &r, []Expect{x, x})))
+	f.Add(body(appendUpsert(nil, &r, []Expect{x, x}, Stand{Mode: ByLog, Known: true, End: 1, Acked: 2, Window: 3})))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var a, again Record
-		op, err := ParseRecord(b, &a)
+		var xs []Expect
+		var st, st2 Stand
+		op, err := parseRecord(b, &a, &xs, &st)
 		if err != nil {
 			return
 		}
-		out := AppendUpsert(nil, &a)
+		out := appendUpsert(nil, &a, nil, st)
 		if op == OpDelete {
 			out = AppendDelete(nil, &a)
 		}
-		if op2, err := ParseRecord(body(out), &again); err != nil || op2 != op || a != again {
+		if op2, err := parseRecord(body(out), &again, nil, &st2); err != nil || op2 != op || a != again || st2 != st {
 			t.Fatalf("%v %v: %v -> %v", op2, err, a.String(), again.String())
 		}
 	})

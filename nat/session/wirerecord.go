@@ -50,14 +50,15 @@ const (
 	attrHelper = 6            // its name
 	attrMaster = 7            // protocol, addresses of the record's family, ports
 	attrExpect = 8            // a flow that this one expects: see expect.go; repeated
+	attrStand  = 9            // how it outlives its server: see stand.go
 )
 
 // AppendUpsert appends r as an upsert: its length and then its bytes, 35 for a
 // TCP flow over IPv4 with a translated source.
-func AppendUpsert(b []byte, r *Record) []byte { return appendUpsert(b, r, nil) }
+func AppendUpsert(b []byte, r *Record) []byte { return appendUpsert(b, r, nil, Stand{}) }
 
-// appendUpsert is AppendUpsert for a flow that expects others.
-func appendUpsert(b []byte, r *Record, expects []Expect) []byte {
+// appendUpsert is AppendUpsert for a flow that expects others, or is protected.
+func appendUpsert(b []byte, r *Record, expects []Expect, stand Stand) []byte {
 	start := len(b)
 	b = append(b, 0)
 	b = appendKey(b, r, 0)
@@ -100,6 +101,9 @@ func appendUpsert(b []byte, r *Record, expects []Expect) []byte {
 	}
 	for i := range expects {
 		b = appendExpect(b, &expects[i], r.Family)
+	}
+	if stand.Mode != 0 {
+		b = appendStand(b, &stand)
 	}
 	return sealRecord(b, start)
 }
@@ -184,11 +188,15 @@ func appendKey(b []byte, r *Record, flags byte) []byte {
 
 // ParseRecord decodes the bytes of a record, without the length in front. Of a
 // deletion only the key and the ID are set.
-func ParseRecord(b []byte, rec *Record) (Op, error) { return parseRecord(b, rec, nil) }
+func ParseRecord(b []byte, rec *Record) (Op, error) { return parseRecord(b, rec, nil, nil) }
 
-// parseRecord also appends to expects what the flow expects, if it is not nil.
-func parseRecord(b []byte, rec *Record, expects *[]Expect) (Op, error) {
+// parseRecord also appends to expects what the flow expects, and sets how it stands, if they are
+// not nil.
+func parseRecord(b []byte, rec *Record, expects *[]Expect, stand *Stand) (Op, error) {
 	*rec = Record{}
+	if stand != nil {
+		*stand = Stand{}
+	}
 	r := reader{b: b}
 	flags := r.u8()
 	if flags&recReserved != 0 {
@@ -250,6 +258,16 @@ func parseRecord(b []byte, rec *Record, expects *[]Expect) (Op, error) {
 			}
 			if expects != nil && len(*expects) < MaxExpects {
 				*expects = append(*expects, x)
+			}
+			continue
+		}
+		if typ == attrStand {
+			st, err := v.stand()
+			if err != nil {
+				return 0, err
+			}
+			if stand != nil {
+				*stand = st
 			}
 			continue
 		}
