@@ -301,6 +301,16 @@ type EntryStatus struct {
 	LongestMove   float64 `json:"longest_move,omitempty"`
 	// Stall is how long those were frozen that were moved; absent until some were.
 	Stall *Histogram `json:"stall,omitempty"`
+	// Takeover is what a gateway that takes over could do with connections that outlive their
+	// servers, by what gateways have told each other; absent if they have told of none.
+	Takeover *TakeoverMoves `json:"takeover,omitempty"`
+}
+
+// TakeoverMoves counts connections that outlive their servers.
+type TakeoverMoves struct {
+	Known int `json:"known"` // whose position is: they can be moved if they stay at rest
+	// Lost are those that are reset if their server dies before it has said more, by reason.
+	Lost map[string]int `json:"lost,omitempty"`
 }
 
 // ServerStatus is one server behind an entry point.

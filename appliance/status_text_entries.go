@@ -31,6 +31,9 @@ func (n NATStatus) writeEntries(t io.Writer) {
 		if text := e.movesText(); text != "" {
 			fmt.Fprintln(t, "\n"+text)
 		}
+		if e.Takeover != nil {
+			fmt.Fprintln(t, "\n"+e.Takeover.text(e.Name))
+		}
 	}
 	if n.Log != nil && n.Log.Shadows != nil {
 		fmt.Fprintln(t, "\n"+n.Log.Shadows.text())
@@ -43,6 +46,19 @@ func (s *ShadowStatus) text() string {
 	var why []string
 	for _, r := range slices.Sorted(maps.Keys(s.Without)) {
 		why = append(why, fmt.Sprintf("%d %s", s.Without[r], r))
+	}
+	if len(why) > 0 {
+		text += "; not: " + strings.Join(why, ", ")
+	}
+	return text
+}
+
+// text tells what a takeover would do with connections that outlive their servers.
+func (m *TakeoverMoves) text(name string) string {
+	text := fmt.Sprintf("After a takeover of %s: %d connections can be moved at once", name, m.Known)
+	var why []string
+	for _, r := range slices.Sorted(maps.Keys(m.Lost)) {
+		why = append(why, fmt.Sprintf("%d %s", m.Lost[r], r))
 	}
 	if len(why) > 0 {
 		text += "; not: " + strings.Join(why, ", ")

@@ -161,6 +161,7 @@ func open(o Options, cfg *config.Config) (_ *node, err error) {
 			return nil, err
 		}
 		n.undo = append(n.undo, n.sessions.Close)
+		n.sessions.taken, n.entries.stands.table = n.entries.taken, n.sessions
 	}
 	n.client, err = election.Dial(election.ClientConfig{
 		Link: o.Link, Board: o.Board, Config: cfg.Election(), SpawnElection: o.SpawnElection,

@@ -52,6 +52,7 @@ type entries struct {
 	moves  *moves  // nil: connections are not moved
 	logged *logged // nil: nothing is logged of them
 	warm   *warm   // nil: nothing is replayed all along
+	stands *stands // nil: peers are not told how connections stand
 	// lookOut opens the table of neighbours.
 	lookOut func() (neighbours, error)
 	file    string // where drained servers are noted
@@ -241,6 +242,30 @@ func (e *entries) setActive(group string, on bool) {
 	}
 }
 
+// moving are the entry points, of a group or of all, whose connections outlive their servers.
+func (e *entries) moving(group string) (out []entry.Point) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, p := range e.points {
+		if group == "" || p.group == group {
+			if point := p.set.Point(); slices.Contains(point.Move, true) {
+				out = append(out, point)
+			}
+		}
+	}
+	return out
+}
+
+// taken hears that sessions of a group are this node's now. Packets come soon, or did all along.
+func (e *entries) taken(group string) {
+	e.mu.Lock()
+	was := e.active[group]
+	e.mu.Unlock()
+	if e.stands != nil && !was {
+		e.stands.take(group, e.moving(group))
+	}
+}
+
 // isActive is called with the lock held.
 func (e *entries) isActive(now time.Time, p *steered, on bool) {
 	e.step(now, p, entry.Input{Kind: entry.InActive, On: on})
@@ -294,6 +319,9 @@ func (e *entries) run(ctx context.Context) {
 	}
 	if e.warm != nil {
 		wg.Go(func() { e.warm.run(ctx) })
+	}
+	if e.stands != nil {
+		wg.Go(func() { e.stands.run(ctx, func() []entry.Point { return e.moving("") }) })
 	}
 	wg.Wait()
 }

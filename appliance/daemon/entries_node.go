@@ -12,6 +12,7 @@ import (
 	"understudy/nat/entry/entrynet"
 	"understudy/nat/entry/entrynet/splicenet"
 	"understudy/nat/nft"
+	"understudy/nat/session"
 )
 
 // status is the part of `status` that tells of entry points.
@@ -19,6 +20,10 @@ func (e *entries) status() []appliance.EntryStatus {
 	counters, err := e.table.Counters()
 	if err != nil {
 		e.log.Debug("reading counters of entry points", "err", err)
+	}
+	var standing map[session.StandClass]int
+	if e.stands != nil && e.stands.table != nil {
+		standing = e.stands.table.Standing()
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -32,6 +37,7 @@ func (e *entries) status() []appliance.EntryStatus {
 		}
 		if e.moves != nil {
 			e.moves.counted(&s)
+			s.Takeover = standStatus(cfg.Match, standing)
 		}
 		for _, v := range p.set.States() {
 			one := appliance.ServerStatus{Address: entry.AddressText(v.Address), State: v.State.String(), Weight: v.Weight, Check: v.Check,
@@ -113,6 +119,7 @@ func (n *node) openEntries(cfg *config.Config, dir string) (err error) {
 	}
 	n.entries = newEntries(loggedTables{movingTables{bothTables{n.entryTable, direct}, moves}, logged, warm}, open, filepath.Join(dir, drainedFile), n.log)
 	n.entries.moves, n.entries.logged, n.entries.warm = moves, logged, warm
+	n.entries.stands = &stands{moves: moves, whole: splicenet.LogTapes{Log: logged}.Whole}
 	if err := n.entries.prepare(cfg); err != nil {
 		return err
 	}

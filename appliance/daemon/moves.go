@@ -125,6 +125,25 @@ func (m *moves) Position(e splice.Ends) splice.Position {
 	return m.notes.Position(e)
 }
 
+// rested are connections that have come to rest.
+func (m *moves) rested(most int) []splice.Rest {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.notes == nil {
+		return nil
+	}
+	return m.notes.Rested(most)
+}
+
+// take goes on from what another gateway has told. While nothing is noted it is in vain.
+func (m *moves) take(servers func(splice.Ends) bool, told []splice.Rest) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.notes != nil {
+		m.notes.Take(servers, told)
+	}
+}
+
 // count notes what came of moves of an entry point.
 func (m *moves) count(name string, outcomes []splicenet.Outcome) {
 	m.mu.Lock()

@@ -18,7 +18,8 @@ import (
 // sessions is the session plane as the rest of the daemon sees it.
 type sessions struct {
 	*replica.Engine
-	log *slog.Logger
+	log   *slog.Logger
+	taken func(group string) // nil: nobody wants to know
 }
 
 func openSessions(cfg *config.Config, hooks func() (ipv4, ipv6 bool, err error), view func(context.Context) ([]byte, error), dumping func(on bool), log *slog.Logger) (*sessions, error) {
@@ -79,6 +80,9 @@ func (s *sessions) Activate(ctx context.Context, group string, term uint64) erro
 	ctx, cancel := context.WithTimeout(ctx, activateBound+time.Duration(s.Leftovers(group))*installBound)
 	defer cancel()
 	r, err := s.Engine.Activate(ctx, group, term)
+	if s.taken != nil {
+		s.taken(group)
+	}
 	if err == nil {
 		s.log.Info("sessions taken", "group", group, "term", r.Term, "installed", r.Installed, "took", r.Duration)
 	}

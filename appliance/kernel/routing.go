@@ -11,8 +11,8 @@ import (
 	"understudy/appliance/identity"
 )
 
-// ErrRouteTaken is in the Refusal of a route whose destination, table and metric a
-// route of somebody else's has that does something else.
+// ErrRouteTaken is in the error of Apply for a route whose destination, table and
+// metric a route of somebody else's has that does something else.
 var ErrRouteTaken = errors.New("another route has its destination, table and metric")
 
 // Waiting is a route that is not there because none of its links is.
@@ -23,12 +23,6 @@ type Waiting struct {
 
 // String is for a log line.
 func (w Waiting) String() string { return "route " + w.Route.String() + ": " + w.Why }
-
-// Refusal is a route or a rule that the kernel would not have.
-type Refusal struct {
-	What identity.Identity // one route, or one rule
-	Err  error             // names it, and has the kernel's word
-}
 
 // routing reads the routes of ours, and all routing rules, of both families.
 func (s *socket) routing() ([]route, []rule, error) {
@@ -250,37 +244,30 @@ func (p *provision) ruleDone(c ruleChange, verdict error) {
 	}
 }
 
-// unfinished notes what could not be added, in the end, and returns what does not go
-// away.
+// unfinished is what could not be done, in the end.
 func (p *provision) unfinished(routes []routeStep, rules []ruleChange) error {
 	var errs []error
-	stays := func(what string) {
+	why := func(what string, remove bool, hint func(error) string) {
 		err := p.failed[what]
-		if err == nil {
+		switch {
+		case err == nil && remove:
 			err = errors.New("does not go away")
-		}
-		errs = append(errs, fmt.Errorf("kernel: %s: %w", what, err))
-	}
-	refused := func(id identity.Identity, what string, hint func(error) string) {
-		err := p.failed[what]
-		if err == nil {
+		case err == nil:
 			err = errors.New("added, but gone again")
 		}
-		p.out.Refused = append(p.out.Refused, Refusal{id, fmt.Errorf("%s: %w%s", what, err, hint(err))})
+		errs = append(errs, fmt.Errorf("kernel: %s: %w%s", what, err, hint(err)))
 	}
 	for _, c := range routes {
-		if c.remove {
-			stays(c.String())
-			continue
+		if !c.remove {
+			p.out.Refused = p.out.Refused.WithRoutes(c.wish.want)
 		}
-		refused(identity.Identity{}.WithRoutes(c.wish.want), c.String(), c.hint)
+		why(c.String(), c.remove, c.hint)
 	}
 	for _, c := range rules {
-		if c.remove {
-			stays(c.String())
-			continue
+		if !c.remove {
+			p.out.Refused = p.out.Refused.WithRules(c.Rule)
 		}
-		refused(identity.Identity{}.WithRules(c.Rule), c.String(), func(error) string { return "" })
+		why(c.String(), c.remove, func(error) string { return "" })
 	}
 	return errors.Join(errs...)
 }
