@@ -11,6 +11,9 @@ type handshake struct {
 	scale  uint8
 
 	tries, odd int
+	// Which older connection was reset, by its acknowledgement, and at which try.
+	reset   uint32
+	resetAt int
 }
 
 // hearing is what a segment of the new server's means to a handshake.
@@ -35,7 +38,8 @@ func (h *handshake) syn() (s Segment, wait time.Duration, ok bool) {
 }
 
 // hear takes what the new server says to the SYN. Of an older connection of the same ends, which
-// the server may know (RFC 5961 section 4), out is the reset.
+// the server may know (RFC 5961 section 4), out is the reset. That is said once a try: the server
+// may have answered to several SYN, and another reset would end what the next one has begun.
 func (h *handshake) hear(s *Segment) (what hearing, why Reason, out Segment) {
 	acked := h.isn + 1
 	switch {
@@ -44,7 +48,11 @@ func (h *handshake) hear(s *Segment) (what hearing, why Reason, out Segment) {
 			return unwelcome, ServerRefuses, out
 		}
 	case s.Flags&(SYN|ACK) == ACK:
+		if h.odd > 0 && (h.reset == s.Ack && h.resetAt == h.tries || s.Ack == acked && h.reset != acked) {
+			break // said before, or by the new one, which is half open
+		}
 		if h.odd++; h.odd <= strangers {
+			h.reset, h.resetAt = s.Ack, h.tries
 			h.tries--
 			return again, None, Segment{Seq: s.Ack, Flags: RST}
 		}
