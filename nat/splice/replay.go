@@ -83,6 +83,9 @@ type Replay struct {
 	told       uint64 // it was told that this has arrived
 	toldEdge   uint64
 	clientEdge uint64 // of the client's window
+	// Once it is handed on: the new server has ended the connection, as the client counts.
+	ended  bool
+	endSeq uint32
 
 	asks                         int
 	resend, ask, stall, limit, o time.Time
@@ -303,24 +306,31 @@ func (r *Replay) onSpliced(now time.Time, ok bool, out *Output) {
 	r.pour(out)
 	window := r.clientEdge - min(r.clientEdge, r.told)
 	out.ToServer = append(out.ToServer, r.toServer(r.next, nil, 0, window))
-	r.relay(r.agreed, r.ahead, r.aheadFin, out)
-	out.ToClient = append(out.ToClient, r.toClient(r.server.Acked, nil, 0))
+	if r.relay(r.agreed, r.ahead, r.aheadFin, out); len(out.ToClient) == 0 {
+		// An acknowledgement behind what was said would be an old one, to be answered.
+		out.ToClient = append(out.ToClient, r.toClient(r.server.Acked, nil, 0))
+	}
+	r.ended, r.endSeq = r.aheadFin, r.server.seq(r.agreed+uint64(len(r.ahead)))+1
 }
 
-// handOn passes a segment between the ends, as the kernel would.
+// handOn passes a segment between the ends, as the kernel would. It may have passed already, which
+// matters when both have ended: the server knows the connection no more, and would answer what
+// acknowledges its end a second time with a reset. So ends are left out, they are said again.
 func (r *Replay) handOn(s *Segment, toServer bool, out *Output) {
-	if s.Flags&SYN != 0 {
+	add := r.server.seq(0) - r.base
+	if !toServer && s.Flags&FIN != 0 {
+		r.ended, r.endSeq = true, s.End()+add
+	}
+	last := toServer && r.ended && s.Ack == r.endSeq
+	if s.Flags&SYN != 0 || len(s.Data) == 0 && (last || s.Flags&FIN != 0) {
 		return
 	}
-	add := r.server.seq(0) - r.base
 	for at := 0; at == 0 || at < len(s.Data); at += segmentSize {
 		piece := *s
 		piece.Options = Options{}
 		piece.Data = s.Data[at:min(at+segmentSize, len(s.Data))]
 		piece.Seq += uint32(at)
-		if at+segmentSize < len(s.Data) {
-			piece.Flags &^= FIN
-		}
+		piece.Flags &^= FIN
 		if toServer {
 			piece.Ack -= add
 			out.ToServer = append(out.ToServer, piece)

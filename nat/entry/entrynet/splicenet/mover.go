@@ -113,7 +113,11 @@ type moving struct {
 	began  time.Time
 	out    *Outcome
 	over   bool
+	thawed time.Time // with the new entry
 }
+
+// passed tells whether a packet of that time went on by itself.
+func (v *moving) passed(at time.Time) bool { return !v.thawed.IsZero() && at.After(v.thawed) }
 
 // Move moves connections, all at once, and tells of each what became of it, in the order of the
 // jobs. Those that were not moved are as they were; while others are still under way, refused is
@@ -249,9 +253,9 @@ func (m *Mover) move(at []*moving, flows []splice.Flow, refused func([]int)) (er
 				break
 			}
 			way := [2]netip.AddrPort{p.From, p.To}
-			if v := clients[way]; v != nil {
+			if v := clients[way]; v != nil && !v.passed(t.at) {
 				m.step(v, splice.Input{Kind: splice.InClient, Segment: &p.Segment}, &settled)
-			} else if v := servers[way]; v != nil {
+			} else if v := servers[way]; v != nil && !v.passed(t.at) {
 				m.step(v, splice.Input{Kind: splice.InServer, Segment: &p.Segment}, &settled)
 			}
 		}
@@ -369,6 +373,7 @@ func (m *Mover) settle(s *settled, tell func([]int)) error {
 				return err
 			}
 		}
+		thawed := time.Now().Round(0) // the wall's time, as the kernel has it
 		if len(back) > 0 {
 			if err := m.table.Thaw(back, false); err != nil {
 				return err
@@ -383,7 +388,9 @@ func (m *Mover) settle(s *settled, tell func([]int)) error {
 			tell(jobs)
 		}
 		for i, v := range ready {
-			v.over = failed[i] == nil
+			if v.over = failed[i] == nil; v.over {
+				v.thawed = thawed
+			}
 			m.step(v, splice.Input{Kind: splice.InSpliced, OK: failed[i] == nil}, s)
 		}
 	}

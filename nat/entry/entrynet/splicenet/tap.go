@@ -27,7 +27,8 @@ const (
 
 // tap hears what comes in from clients and new servers, before any rule of nftables.
 type tap struct {
-	fds []int // of each family that there are flows of
+	fds []int     // of each family that there are flows of
+	at  time.Time // when the last packet came in, by the kernel's clock
 	buf [tapPacket]byte
 	oob [128]byte
 }
@@ -89,6 +90,9 @@ func listen(fd int, flows []splice.Flow, six bool) error {
 	}
 	if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1); err != nil {
 		return os.NewSyscallError("setsockopt PACKET_AUXDATA", err)
+	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1); err != nil {
+		return os.NewSyscallError("setsockopt SO_TIMESTAMPNS", err)
 	}
 	protocol := uint16(unix.ETH_P_IP)
 	if six {
@@ -171,22 +175,32 @@ func (t *tap) read(fd int) (p splice.Packet, ok bool, err error) {
 		default:
 			return p, false, os.NewSyscallError("recvmsg", err)
 		}
-		if p, ok = splice.ParsePacket(t.buf[:n]); ok && (p.Sound || unfinished(t.oob[:oob])) {
+		p, ok = splice.ParsePacket(t.buf[:n])
+		if !ok {
+			continue
+		}
+		at, unfinished := ancillary(t.oob[:oob])
+		if p.Sound || unfinished {
+			t.at = at
 			return p, true, nil
 		}
 	}
 }
 
-// unfinished tells whether the packet has no checksum yet: it comes from this machine.
-func unfinished(oob []byte) bool {
+// ancillary is what the kernel says of a packet: when it came, and whether it has no checksum yet, as it
+// comes from this machine.
+func ancillary(oob []byte) (at time.Time, unfinished bool) {
 	messages, err := unix.ParseSocketControlMessage(oob)
 	if err != nil {
-		return false
+		return at, false
 	}
 	for _, m := range messages {
-		if m.Header.Level == unix.SOL_PACKET && m.Header.Type == unix.PACKET_AUXDATA && len(m.Data) >= int(unsafe.Sizeof(unix.TpacketAuxdata{})) {
-			return (*unix.TpacketAuxdata)(unsafe.Pointer(&m.Data[0])).Status&unix.TP_STATUS_CSUMNOTREADY != 0
+		switch {
+		case m.Header.Level == unix.SOL_PACKET && m.Header.Type == unix.PACKET_AUXDATA && len(m.Data) >= int(unsafe.Sizeof(unix.TpacketAuxdata{})):
+			unfinished = (*unix.TpacketAuxdata)(unsafe.Pointer(&m.Data[0])).Status&unix.TP_STATUS_CSUMNOTREADY != 0
+		case m.Header.Level == unix.SOL_SOCKET && m.Header.Type == unix.SCM_TIMESTAMPNS && len(m.Data) >= int(unsafe.Sizeof(unix.Timespec{})):
+			at = time.Unix((*unix.Timespec)(unsafe.Pointer(&m.Data[0])).Unix())
 		}
 	}
-	return false
+	return at, unfinished
 }
