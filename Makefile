@@ -22,7 +22,7 @@ GUESTDIR := $(or $(UNDERSTUDY_GUEST_DIR),/var/cache/understudy-guest)
 TOTAL   := $(or $(TEST_TOTAL),/tmp/understudy-test-total.$(shell id -u))
 SUM     := $(GO) run ./.ci/testsum -total $(TOTAL)
 
-.PHONY: help build demo test test-unit test-sim test-kernel test-interop test-web test-packages packages test-guest mutations verify bench bench-vrrp bench-sessions bench-checks bench-nat bench-transport fuzz soak soak-sim soak-sessions clean tools
+.PHONY: help build demo test test-unit test-sim test-kernel test-interop test-web test-packages packages test-guest mutations verify bench bench-vrrp bench-sessions bench-checks bench-nat bench-transport fuzz soak soak-sim soak-sessions soak-moves clean tools
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -60,7 +60,7 @@ test-sim: ## a cluster on a virtual clock: SIM_STEPS machine steps, generated fa
 	@ok=0; UNDERSTUDY_SIM_STEPS=$(SIM_STEPS) $(SIM) -json | $(SUM) -part simulator || ok=1; \
 	cat $(SIM_REPORT) 2>/dev/null; rm -f $(SIM_REPORT); exit $$ok
 
-soak: soak-sim soak-sessions ## for hours: what nobody has tried yet
+soak: soak-sim soak-sessions soak-moves ## for hours: what nobody has tried yet
 
 soak-sim: ## the simulator for 1e9 steps, seeds that nobody has tried
 	UNDERSTUDY_SIM_STEPS=1e9 $(SIM) -v -args -from $$(date +%s)000 -failures 10
@@ -68,6 +68,10 @@ soak-sim: ## the simulator for 1e9 steps, seeds that nobody has tried
 SOAK ?= 1h
 soak-sessions: ## two session planes for SOAK: flows, hand-overs, cuts and restarts; equal after each (root)
 	UNDERSTUDY_REQUIRE_NETNS=1 UNDERSTUDY_SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 ./appliance/replica -run TestCase64Soak -v
+
+MOVES ?= 1000
+soak-moves: ## connections that outlive their server: MOVES moves by replay, and as many of warm ones (root)
+	UNDERSTUDY_REQUIRE_NETNS=1 UNDERSTUDY_MOVES=$(MOVES) $(GO) test -count=1 -timeout 0 ./nat/entry/entrynet/splicenet -run 'TestMany|TestThousand' -v
 
 mutations: ## mistakes made on purpose: how soon the simulator notices each
 	$(GO) test -count=1 -timeout 30m -tags mutations -run TestMutations -v ./appliance/sim

@@ -67,6 +67,7 @@ func (s *shading) dies(i int) {
 func (s *shading) lives(i int) {
 	s.t.Helper()
 	s.revive(i)
+	s.hears(i)
 	s.alive[i].Store(true)
 	s.serves()
 }
