@@ -26,6 +26,7 @@ const (
 	AlarmFlapping         = "flapping"   // takeovers from one that was alive
 	AlarmDuplicate        = "duplicate-address"
 	AlarmRouteWaiting     = "route-waiting"
+	AlarmRouteRefused     = "route-refused"
 	AlarmNotifyFailed     = "notify-failed"
 	AlarmBond             = "bond"            // an aggregate of links is not as it should be
 	AlarmWatchdog         = "watchdog-failed" // the machine's, or systemd's, is not fed

@@ -36,7 +36,7 @@ const (
 	wordBoundMax = 10 * time.Second
 	// lagAlarm is the replication lag above which a crash is said to lose flows.
 	lagAlarm = time.Second
-	// routeRetry is how soon a route that waits for its link is tried again though
+	// routeRetry is how soon a route that waits for its link, or was refused, is tried again though
 	// nobody told that the link is up.
 	routeRetry = 10 * time.Second
 )

@@ -163,7 +163,7 @@ func (c *Core) onApplied(now time.Time, ev Applied) {
 	if ev.Gen != c.gen {
 		return
 	}
-	c.onWaiting(now, ev)
+	c.onRoutes(now, ev)
 	for _, g := range c.groups {
 		err := ev.Failed[g.Name]
 		g.placed = err == nil || !g.Active()

@@ -5,19 +5,27 @@ import (
 	"time"
 )
 
-// onWaiting: a route whose link is down cannot be there. The group serves on
-// without it and says so; who wants a fault tracks the interface.
-func (c *Core) onWaiting(now time.Time, ev Applied) {
+// onRoutes: a route whose link is down cannot be there, and the kernel may refuse one,
+// or a rule. The group serves on without it and says so; who wants a fault tracks the
+// interface, or a check of what the route leads to.
+func (c *Core) onRoutes(now time.Time, ev Applied) {
+	c.without(now, AlarmRouteWaiting, ev.Waiting)
+	c.without(now, AlarmRouteRefused, ev.Refused)
+}
+
+// without raises the alarm for what groups, and what is static, have to do without. It is
+// tried again.
+func (c *Core) without(now time.Time, alarm string, why map[string]string) {
 	var detail []string
 	for _, g := range c.groups {
-		if why := ev.Waiting[g.Name]; why != "" {
+		if why := why[g.Name]; why != "" {
 			detail = append(detail, "group "+g.Name+": "+why)
 		}
 	}
-	if why := ev.Waiting[""]; why != "" {
+	if why := why[""]; why != "" {
 		detail = append(detail, "static: "+why)
 	}
-	c.alarms.set(now, AlarmRouteWaiting, len(detail) > 0, strings.Join(detail, "; "))
+	c.alarms.set(now, alarm, len(detail) > 0, strings.Join(detail, "; "))
 	if len(detail) > 0 {
 		c.retry = now.Add(routeRetry)
 	}

@@ -112,6 +112,9 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		if g := arg("waiting"); g != "" {
 			ev.Waiting = map[string]string{g: "route 192.0.2.0/24 dev far0: interface far0 is down"}
 		}
+		if g := arg("refused"); g != "" {
+			ev.Refused = map[string]string{strings.TrimPrefix(g, "static"): "route 10.8.0.0/16 src 10.9.9.9: invalid argument"}
+		}
 		if g := arg("put-back"); g != "" {
 			ev.PutBack = map[string]int{g: 2}
 		}

@@ -53,6 +53,9 @@ type (
 		// PutBack counts by group what had to be put back, addresses or not; "" stands
 		// for what is static.
 		PutBack map[string]int
+		// Refused says for a group, or "" for what is static, which of its routes and rules
+		// the kernel would not have, and why. That is no failure: it does without them.
+		Refused map[string]string
 		// Waiting says for a group, or "" for what is static, which of its routes are not
 		// there because their links are not. They come back with these; that is no failure.
 		Waiting map[string]string

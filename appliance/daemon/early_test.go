@@ -82,15 +82,13 @@ func TestManyAddressesInVain(t *testing.T) {
 	k := newKernelTwin()
 	h := k.holder()
 	h.early.announce = k
-	w := crowded(true, 300, "lan0")
-	w.Groups[0].Identity = w.Groups[0].Identity.WithRoutes(identity.Route{To: netip.MustParsePrefix("192.0.2.0/24")})
-	k.noRoute = errors.New("no")
-	out := h.Hold(context.Background(), w)
+	k.refuse, k.takes = errors.New("no"), 200
+	out := h.Hold(context.Background(), crowded(true, 300, "lan0"))
 	if out.Failed["lan"] == nil {
 		t.Fatal("the group did not fail")
 	}
-	if got := k.log[len(k.log)-1]; got != "withdraw lan" {
-		t.Errorf("at the end: %q, want the withdrawal", got)
+	if got := parts(k.log); !slices.Equal(got, []string{"announce lan 200", "withdraw lan"}) {
+		t.Errorf("done %q, want the withdrawal of what was announced", got)
 	}
 }
 

@@ -195,14 +195,17 @@ func (h *holder) setAddresses(w appliance.Want, out *appliance.Applied, fail fun
 	}
 	want := identity.Union(parts...)
 	done, err := h.addresses.ApplyEach(want, h.early.adding(w, want))
-	out.Waiting = waiting(w, done.Waiting)
-	held := without(want, done.Waiting)
+	out.Waiting = told(w, done.Waiting, func(x kernel.Waiting) (identity.Identity, string) {
+		return identity.Identity{}.WithRoutes(x.Route), x.String()
+	})
+	out.Refused = told(w, done.Refused, func(x kernel.Refusal) (identity.Identity, string) { return x.What, x.Err.Error() })
+	held := without(want, done)
 	if err != nil {
 		var have identity.Identity
-		if have, out.Static = h.blame(w, done.Refused, err, fail); out.Static == nil {
+		if have, out.Static = h.blame(w, err, fail); out.Static == nil {
 			return
 		}
-		held = ofThose(held, have, done.Refused)
+		held = ofThose(held, have)
 	}
 	// What we had put there before and had to add again was taken away by someone
 	// else, or by the kernel with something else.
@@ -227,23 +230,24 @@ func (h *holder) setAddresses(w appliance.Want, out *appliance.Applied, fail fun
 	h.held = held
 }
 
-// ofThose is what of the identity is there, if the kernel has these addresses and has
-// refused those routes and rules.
-func ofThose(id, have, refused identity.Identity) identity.Identity {
+// ofThose is what of the identity is there, if the kernel has these addresses.
+func ofThose(id, have identity.Identity) identity.Identity {
 	id.Addresses = slices.DeleteFunc(slices.Clone(id.Addresses), func(a identity.Address) bool { return lacks(have, identity.Identity{Addresses: []identity.Address{a}}) })
-	id.Routes = slices.DeleteFunc(slices.Clone(id.Routes), func(r identity.Route) bool { return hasRoute(refused, r) })
-	id.Rules = slices.DeleteFunc(slices.Clone(id.Rules), func(r identity.Rule) bool { return slices.Contains(refused.Rules, r) })
 	return id
 }
 
-// waiting tells for each group that is Active, and for what is static, which of its
-// routes wait.
-func waiting(w appliance.Want, routes []kernel.Waiting) (out map[string]string) {
-	tell := func(name string, id identity.Identity) {
+// told tells for each group that is Active, and for what is static, what of its routes
+// and rules is in the list, and why.
+func told[T any](w appliance.Want, list []T, tell func(T) (identity.Identity, string)) (out map[string]string) {
+	if len(list) == 0 {
+		return nil // as nearly always
+	}
+	all := func(name string, id identity.Identity) {
 		var why []string
-		for _, x := range routes {
-			if hasRoute(id, x.Route) {
-				why = append(why, x.String())
+		for _, x := range list {
+			what, text := tell(x)
+			if what = common(id, id, what); len(what.Routes)+len(what.Rules) > 0 {
+				why = append(why, text)
 			}
 		}
 		if len(why) > 0 {
@@ -253,40 +257,42 @@ func waiting(w appliance.Want, routes []kernel.Waiting) (out map[string]string) 
 			out[name] = strings.Join(why, "; ")
 		}
 	}
-	tell("", w.Static)
+	all("", w.Static)
 	for _, g := range w.Groups {
 		if g.Active {
-			tell(g.Name, g.Identity)
+			all(g.Name, g.Identity)
 		}
 	}
 	return out
 }
 
-// without is the identity less the routes that are not there.
-func without(id identity.Identity, routes []kernel.Waiting) identity.Identity {
+// without is the identity less the routes and rules that are not there.
+func without(id identity.Identity, done kernel.Outcome) identity.Identity {
 	id.Routes = slices.DeleteFunc(slices.Clone(id.Routes), func(r identity.Route) bool {
-		return slices.ContainsFunc(routes, func(w kernel.Waiting) bool { return w.Route.Compare(r) == 0 })
+		return slices.ContainsFunc(done.Waiting, func(x kernel.Waiting) bool { return x.Route.Compare(r) == 0 }) ||
+			slices.ContainsFunc(done.Refused, func(x kernel.Refusal) bool { return hasRoute(x.What, r) })
+	})
+	id.Rules = slices.DeleteFunc(slices.Clone(id.Rules), func(r identity.Rule) bool {
+		return slices.ContainsFunc(done.Refused, func(x kernel.Refusal) bool { return slices.Contains(x.What.Rules, r) })
 	})
 	return id
 }
 
-// blame finds the groups that lack something; if none does, but what is static, it
-// returns the failure and what is there. Else it belongs to no group (something of ours
-// could not be removed).
-func (h *holder) blame(w appliance.Want, refused identity.Identity, err error, fail func(string, error)) (have identity.Identity, static error) {
+// blame finds the groups that lack an address or a device; if none does, but what is
+// static, it returns the failure and what is there. Else it belongs to no group
+// (something of ours could not be removed).
+func (h *holder) blame(w appliance.Want, err error, fail func(string, error)) (have identity.Identity, static error) {
 	have, readErr := h.addresses.Held()
 	blamed := false
 	for _, g := range w.Groups {
-		no := common(g.Identity, g.Identity, refused)
-		if g.Active && (readErr != nil || lacks(have, g.Identity) || len(no.Routes)+len(no.Rules) > 0) {
+		if g.Active && (readErr != nil || lacks(have, g.Identity)) {
 			fail(g.Name, err)
 			blamed = true
 		}
 	}
-	no := common(w.Static, w.Static, refused)
 	switch {
 	case blamed:
-	case readErr == nil && (lacks(have, w.Static) || len(no.Routes)+len(no.Rules) > 0):
+	case readErr == nil && lacks(have, w.Static):
 		return have, err
 	default:
 		fail("", err)

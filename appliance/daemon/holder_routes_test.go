@@ -5,7 +5,6 @@ import (
 	"errors"
 	"maps"
 	"net/netip"
-	"slices"
 	"strings"
 	"testing"
 
@@ -45,15 +44,32 @@ func TestHolderCountsRoutesThatWerePutBack(t *testing.T) {
 	}
 }
 
-// A group whose route the kernel refuses is faulty, and no other.
-func TestHolderBlamesTheGroupWhoseRouteIsRefused(t *testing.T) {
+// A route that the kernel refuses is told of the group that has it, and no fault: its
+// addresses are there and are announced, and the route is when it is taken after all.
+func TestHolderServesWithoutARouteThatIsRefused(t *testing.T) {
 	k := newKernelTwin()
 	h := k.holder()
 	w := routed(1)
 	w.Groups[1].Identity.Routes = nil
 	k.noRoute = errors.New("invalid argument")
 	out := h.Hold(context.Background(), w)
-	if !slices.Equal(slices.Collect(maps.Keys(out.Failed)), []string{"lan"}) {
-		t.Fatalf("want lan blamed alone: %v", out.Failed)
+	if out.Failed != nil || !maps.Equal(out.Refused, map[string]string{"lan": "invalid argument"}) || len(k.addrs.Addresses) != 2 {
+		t.Fatalf("want lan to serve without: %+v", out)
+	}
+	k.noRoute = nil
+	w.Gen = 2
+	if out = h.Hold(context.Background(), w); out.Refused != nil || out.PutBack != nil || len(k.addrs.Routes) != 1 {
+		t.Fatalf("a route that came after all: %+v", out)
+	}
+}
+
+// What the kernel refuses of routes does not hide that an address is refused.
+func TestHolderBlamesForAnAddressBesideARefusedRoute(t *testing.T) {
+	k := newKernelTwin()
+	h := k.holder()
+	k.noRoute, k.refuse = errors.New("invalid argument"), errors.New("no such interface")
+	out := h.Hold(context.Background(), routed(1))
+	if len(out.Failed) != 2 || !errors.Is(out.Failed["lan"], k.refuse) {
+		t.Fatalf("want both blamed for their addresses: %+v", out)
 	}
 }

@@ -52,7 +52,7 @@ func TestHolderBlamesNobodyForWhatDoesNotMove(t *testing.T) {
 	k.noRoute = errors.New("network is unreachable")
 	w := standing(1, 4, 4)
 	out := h.Hold(context.Background(), w)
-	if out.Failed != nil || !errors.Is(out.Static, k.noRoute) {
+	if out.Failed != nil || out.Static != nil || !maps.Equal(out.Refused, map[string]string{"": k.noRoute.Error()}) {
 		t.Fatalf("want nobody blamed: %+v", out)
 	}
 	k.addrs = identity.Identity{}
@@ -63,7 +63,7 @@ func TestHolderBlamesNobodyForWhatDoesNotMove(t *testing.T) {
 	}
 	k.noRoute = nil
 	w.Gen = 3
-	if out = h.Hold(context.Background(), w); out.PutBack != nil || out.Static != nil || len(k.addrs.Routes) != 1 {
+	if out = h.Hold(context.Background(), w); out.PutBack != nil || out.Refused != nil || len(k.addrs.Routes) != 1 {
 		t.Fatalf("a route that came after all was not removed by anybody: %+v", out)
 	}
 }

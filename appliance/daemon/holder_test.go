@@ -23,6 +23,7 @@ type kernelTwin struct {
 	log         []string
 
 	refuse error // what adding an address answers
+	takes  int   // how many addresses it adds before that
 	late   error // what Activate answers
 
 	away    bool  // the links of routes are down
@@ -84,6 +85,10 @@ func (k *kernelTwin) ApplyEach(want identity.Identity, each func([]identity.Addr
 	}
 	if k.refuse != nil && len(add) > 0 {
 		keep, _ := identity.Diff(identity.New(del...), k.addrs)
+		if some := add[:min(k.takes, len(add))]; len(some) > 0 {
+			keep = append(keep, some...)
+			each(some)
+		}
 		k.addrs = identity.New(keep...)
 		return out, k.refuse
 	}
@@ -103,7 +108,7 @@ func (k *kernelTwin) ApplyEach(want identity.Identity, each func([]identity.Addr
 		case k.away:
 			out.Waiting = append(out.Waiting, kernel.Waiting{Route: r, Why: "away"})
 		case k.noRoute != nil:
-			out.Refused, err = out.Refused.WithRoutes(r), k.noRoute
+			out.Refused = append(out.Refused, kernel.Refusal{What: identity.Identity{}.WithRoutes(r), Err: k.noRoute})
 		default:
 			k.say("route %s", r.To)
 			out.Added = out.Added.WithRoutes(r)

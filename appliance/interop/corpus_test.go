@@ -49,7 +49,10 @@ var corpus = []corpusRow{
 	{file: "cloud.conf", on: "eth0 10.70.0.11/24", server: true},
 	{file: "firewall.conf", on: "eth1 192.168.0.2/24, eth2 203.0.113.2/24", edit: []string{"advert_int 3", "advert_int 1"}},
 	{file: "dual.conf", on: "eth0 10.66.0.2/24", server: true}, // with virtual MACs of both families
-	{file: "static.conf", on: "eth0 10.95.0.2/24, eth1 10.95.4.2/24, eth2", cut: "eth2", server: true},
+	{file: "static.conf", on: "eth0 10.95.0.2/24, eth1 10.95.4.2/24, eth2", cut: "eth2", server: true,
+		// And what the kernel refuses: a source that is nobody's address, a gateway in no network, a rule that leads back.
+		edit: []string{"10.98.1.0/24 dev eth1 track_group far", "10.98.1.0/24 dev eth1 track_group far\n        10.98.3.0/24 via 10.95.0.253 src 10.95.0.77\n        10.98.4.0/24 via 10.97.0.254 dev eth0",
+			"from 10.98.2.0/24 table 100 priority 904", "from 10.98.2.0/24 table 100 priority 904\n        from 10.98.5.0/24 goto 100 priority 905"}},
 	{file: "drain.conf", on: "eth0 10.71.0.2/24, eth1, eth2", edit: []string{"/etc/keepalived/", spyDir + "/"}},
 	{file: "big.conf", on: "eth0.1 10.80.1.2/24, eth0.2 10.80.2.2/24, eth0.3 10.80.3.2/24, eth0.4 10.80.4.2/24, eth0.5 10.80.5.2/24, " +
 		"eth0.6 10.80.6.2/24, eth0.7 10.80.7.2/24, eth0.8 10.80.8.2/24, eth0.9 10.80.9.2/24, eth0.10 10.80.10.2/24, eth0.11 10.80.11.2/24",

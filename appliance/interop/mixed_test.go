@@ -139,7 +139,7 @@ func (r corpusRow) other() corpusRow {
 			next := p.Addr().Next()
 			words = append(words, netip.PrefixFrom(next, p.Bits()).String())
 			swap = append(swap, "_ip "+p.Addr().String()+"\n", "_ip "+next.String()+"\n", next.String()+"\n", p.Addr().String()+"\n",
-				next.String()+" }", p.Addr().String()+" }", "src "+p.Addr().String()+" ", "src "+next.String()+" ")
+				next.String()+" }", p.Addr().String()+" }")
 		}
 		on = append(on, strings.Join(words, " "))
 	}

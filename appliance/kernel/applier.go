@@ -45,8 +45,9 @@ type Applier struct {
 type Outcome struct {
 	// Added was not there. What is on a device that was down counts.
 	Added identity.Identity
-	// Refused are routes and rules that the kernel would not have.
-	Refused identity.Identity
+	// Refused are routes and rules that the kernel would not have. That is no error
+	// either: the addresses serve without them, and the next Apply tries again.
+	Refused []Refusal
 	// Waiting are routes that their links keep away. That is no error: each comes
 	// back with its link, at the next Apply.
 	Waiting []Waiting
@@ -72,7 +73,8 @@ func (a *Applier) PortID() uint32 { return a.s.portID }
 // returns what it did. The devices of want are up before the addresses, these are
 // there before the routes, and the routes before the rules; what goes, goes the
 // other way round. It is idempotent. What cannot be done for one thing does not
-// keep back the others; the error joins all.
+// keep back the others; the error joins all, but for routes and rules that could not
+// be added: these are in the Outcome.
 //
 // Devices that are not wanted any more lose their addresses at once, and the rest
 // in [Applier.Settle].

@@ -57,7 +57,8 @@
 // A route none of whose links is up is [Waiting], not refused. The kernel drops it
 // when the link goes down, without a word; it is put back by the first Apply after
 // the link is up again. What should be a fault has to be tracked. Of several hops
-// those whose links are up make the route.
+// those whose links are up make the route. What the kernel refuses of routes and
+// rules is a [Refusal] in the outcome, and no error: the addresses are there.
 //
 // # Namespaces
 //

@@ -11,8 +11,8 @@ import (
 	"understudy/appliance/identity"
 )
 
-// ErrRouteTaken is in the error of Apply for a route whose destination, table and
-// metric a route of somebody else's has that does something else.
+// ErrRouteTaken is in the Refusal of a route whose destination, table and metric a
+// route of somebody else's has that does something else.
 var ErrRouteTaken = errors.New("another route has its destination, table and metric")
 
 // Waiting is a route that is not there because none of its links is.
@@ -23,6 +23,12 @@ type Waiting struct {
 
 // String is for a log line.
 func (w Waiting) String() string { return "route " + w.Route.String() + ": " + w.Why }
+
+// Refusal is a route or a rule that the kernel would not have.
+type Refusal struct {
+	What identity.Identity // one route, or one rule
+	Err  error             // names it, and has the kernel's word
+}
 
 // routing reads the routes of ours, and all routing rules, of both families.
 func (s *socket) routing() ([]route, []rule, error) {
@@ -244,30 +250,37 @@ func (p *provision) ruleDone(c ruleChange, verdict error) {
 	}
 }
 
-// unfinished is what could not be done, in the end.
+// unfinished notes what could not be added, in the end, and returns what does not go
+// away.
 func (p *provision) unfinished(routes []routeStep, rules []ruleChange) error {
 	var errs []error
-	why := func(what string, remove bool, hint func(error) string) {
+	stays := func(what string) {
 		err := p.failed[what]
-		switch {
-		case err == nil && remove:
+		if err == nil {
 			err = errors.New("does not go away")
-		case err == nil:
+		}
+		errs = append(errs, fmt.Errorf("kernel: %s: %w", what, err))
+	}
+	refused := func(id identity.Identity, what string, hint func(error) string) {
+		err := p.failed[what]
+		if err == nil {
 			err = errors.New("added, but gone again")
 		}
-		errs = append(errs, fmt.Errorf("kernel: %s: %w%s", what, err, hint(err)))
+		p.out.Refused = append(p.out.Refused, Refusal{id, fmt.Errorf("%s: %w%s", what, err, hint(err))})
 	}
 	for _, c := range routes {
-		if !c.remove {
-			p.out.Refused = p.out.Refused.WithRoutes(c.wish.want)
+		if c.remove {
+			stays(c.String())
+			continue
 		}
-		why(c.String(), c.remove, c.hint)
+		refused(identity.Identity{}.WithRoutes(c.wish.want), c.String(), c.hint)
 	}
 	for _, c := range rules {
-		if !c.remove {
-			p.out.Refused = p.out.Refused.WithRules(c.Rule)
+		if c.remove {
+			stays(c.String())
+			continue
 		}
-		why(c.String(), c.remove, func(error) string { return "" })
+		refused(identity.Identity{}.WithRules(c.Rule), c.String(), func(error) string { return "" })
 	}
 	return errors.Join(errs...)
 }

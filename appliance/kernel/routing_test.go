@@ -292,11 +292,11 @@ func TestForeignRoutesAndRules(t *testing.T) {
 	}
 	taken := to("192.0.2.0/24", "203.0.113.254", "wan0")
 	out, err := a.Apply(routes(taken, other))
-	if !errors.Is(err, ErrRouteTaken) || !strings.Contains(err.Error(), "via 10.0.0.254 dev lan0") || !strings.Contains(err.Error(), "static") {
-		t.Errorf("error %v", err)
+	if err != nil || len(out.Refused) != 1 || !out.Refused[0].What.Equal(identity.Identity{}.WithRoutes(taken)) {
+		t.Fatalf("refused:\n%v, %v", out.Refused, err)
 	}
-	if len(out.Refused.Routes) != 1 || out.Refused.Routes[0].Compare(routes(taken).Routes[0]) != 0 {
-		t.Errorf("refused:\n%v", out.Refused)
+	if err := out.Refused[0].Err; !errors.Is(err, ErrRouteTaken) || !strings.Contains(err.Error(), "via 10.0.0.254 dev lan0") || !strings.Contains(err.Error(), "static") {
+		t.Errorf("error %v", err)
 	}
 	wantMarked(t, "198.51.100.0/24 table 254 scope 0 via 10.0.0.254 dev lan0")
 	if rules, n, err := a.CleanRouting(); err != nil || rules != 0 || n != 1 {
@@ -318,13 +318,18 @@ func TestRefusedRoutes(t *testing.T) {
 	strange := to("198.51.100.0/24", "10.0.0.254", "lan0")
 	strange.Source = ip("10.9.9.9")
 	good := to("10.5.0.0/16", "10.0.0.254", "lan0")
-	out, err := a.Apply(routes(lost, strange, good))
-	if err == nil || !errors.Is(err, unix.ENETUNREACH) || !strings.Contains(err.Error(), "in no network of the interface") ||
-		!errors.Is(err, unix.EINVAL) || !strings.Contains(err.Error(), "is 10.9.9.9 an address of this node?") {
-		t.Errorf("error %v", err)
+	backwards := identity.Rule{Family: 4, Priority: 700, RuleOptions: identity.RuleOptions{Action: identity.ActionGoto, Goto: 600}}
+	out, err := a.Apply(routes(lost, strange, good).WithRules(backwards))
+	if err != nil || len(out.Refused) != 3 || !slices.Contains(out.Refused[2].What.Rules, backwards) || len(out.Added.Routes) != 1 || len(out.Waiting) != 0 {
+		t.Fatalf("%+v, %v", out, err)
 	}
-	if len(out.Refused.Routes) != 2 || len(out.Added.Routes) != 1 || len(out.Waiting) != 0 {
-		t.Errorf("%+v", out)
+	var why error
+	for _, r := range out.Refused {
+		why = errors.Join(why, r.Err)
+	}
+	if !errors.Is(why, unix.ENETUNREACH) || !strings.Contains(why.Error(), "in no network of the interface") ||
+		!errors.Is(why, unix.EINVAL) || !strings.Contains(why.Error(), "is 10.9.9.9 an address of this node?") {
+		t.Errorf("refused: %v", why)
 	}
 	wantMarked(t, "10.5.0.0/16 table 254 scope 0 via 10.0.0.254 dev lan0")
 }

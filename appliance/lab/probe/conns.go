@@ -100,7 +100,7 @@ func (c *Conns) serve() {
 		c.accepted = append(c.accepted, conn)
 		c.mu.Unlock()
 		if c.stop.Load() {
-			conn.Close()
+			_ = conn.SetDeadline(time.Now().Add(lastAnswers))
 		}
 		c.wait.Go(func() {
 			_, _ = io.Copy(conn, conn) // until it is closed, by whom or whatever
@@ -222,19 +222,30 @@ func (c *Conns) Slowest(from, to time.Time) time.Duration {
 	return longest
 }
 
-// Stop closes every connection.
+// lastAnswers is how long [Conns.Stop] waits for answers that are under way.
+const lastAnswers = time.Second
+
+// Stop closes every connection, the clients' ends first and none with anything unread: the
+// kernel would say so with a reset. What does not answer any more is not waited for.
 func (c *Conns) Stop() {
 	if c.stop.Swap(true) {
 		return
 	}
 	close(c.ended)
 	c.listener.Close()
+	deadline := time.Now().Add(lastAnswers)
 	for _, conn := range c.conns {
-		conn.Close()
+		_ = conn.SetDeadline(deadline)
 	}
+	for _, conn := range c.conns {
+		conn.mu.Lock() // nothing is under way on it now
+		conn.Close()
+		conn.mu.Unlock()
+	}
+	deadline = time.Now().Add(lastAnswers)
 	c.mu.Lock()
 	for _, conn := range c.accepted {
-		conn.Close()
+		_ = conn.SetDeadline(deadline) // until its client's last word is read
 	}
 	c.mu.Unlock()
 	c.wait.Wait()

@@ -2,13 +2,18 @@ package probe_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"understudy/appliance/lab"
 	"understudy/appliance/lab/probe"
@@ -36,6 +41,15 @@ func newRouted(t *testing.T) routed {
 	must(t, n.router.Sysctl("ipv4/ip_forward", "1"))
 	must(t, n.client.Route("default", "10.1.0.1"))
 	must(t, n.server.Route("default", "10.2.0.1"))
+	// Neighbours are asked three times in 60 ms, and are not there then on a busy machine.
+	waitFor(t, "an answer of the server's kernel", func() bool {
+		var err error
+		must(t, n.client.Do(func() error {
+			_, err = net.DialTimeout("tcp", "10.2.0.2:9", time.Second)
+			return nil
+		}))
+		return errors.Is(err, unix.ECONNREFUSED)
+	})
 	return n
 }
 
@@ -264,6 +278,50 @@ func TestConnsWaitOutACut(t *testing.T) {
 		t.Errorf("dead %v, want none", dead)
 	}
 	waitFor(t, "a request that took as long as the cut", func() bool { return c.Slowest(from, to) > 30*time.Millisecond })
+}
+
+// Requests are under way whenever it ends: a socket that is closed before it has read one
+// would answer with a reset, and a lab that looks for resets would find ours.
+func TestConnsEndWithoutAReset(t *testing.T) {
+	n := newRouted(t)
+	before := n.sentResets(t)
+	for range 20 {
+		c, err := probe.StartConns(t.Context(), probe.ConnsOptions{
+			Client: n.client, Server: n.server, Listen: addr("10.2.0.2:80"), Target: addr("10.2.0.2:80"), Count: 40, Every: time.Microsecond,
+		})
+		must(t, err)
+		c.Stop()
+	}
+	if after := n.sentResets(t); after != before {
+		t.Errorf("resets sent by the client and the server: %v, before %v", after, before)
+	}
+}
+
+// sentResets is what the kernels of both ends count as OutRsts (RFC 4022, tcpOutRsts).
+func (n routed) sentResets(t *testing.T) (out [2]string) {
+	t.Helper()
+	for i, node := range []*lab.Node{n.client, n.server} {
+		must(t, node.Do(func() error {
+			// Of the thread, which is the one in the node's namespace.
+			b, err := os.ReadFile("/proc/thread-self/net/snmp")
+			if err != nil {
+				return err
+			}
+			var names []string
+			for line := range strings.Lines(string(b)) {
+				f := strings.Fields(line)
+				if f[0] != "Tcp:" {
+					continue
+				}
+				if at := slices.Index(names, "OutRsts"); at > 0 {
+					out[i] = f[at]
+				}
+				names = f
+			}
+			return nil
+		}))
+	}
+	return out
 }
 
 func waitFor(t *testing.T, what string, ok func() bool) {
