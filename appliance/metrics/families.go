@@ -214,6 +214,18 @@ var natFamilies = []family{
 				}
 			}
 		}},
+	{name: "understudy_entry_takeover_connections", help: "Connections of which gateways have told each other how they stand: known, those that a takeover could move, or why not.", labels: []string{"entry", "outcome"},
+		each: func(s *appliance.Status, emit emit) {
+			for _, e := range s.NAT.Entries {
+				if e.Takeover == nil {
+					continue
+				}
+				emit(float64(e.Takeover.Known), e.Name, "known")
+				for reason, n := range e.Takeover.Lost {
+					emit(float64(n), e.Name, reason)
+				}
+			}
+		}},
 	{name: "understudy_move_log_connections", help: "Connections that are logged to be replayed.",
 		each: func(s *appliance.Status, emit emit) {
 			logged(s, func(l *appliance.LogStatus) { emit(float64(l.Connections)) })

@@ -49,7 +49,7 @@ func full() *node {
 	s.Groups = []appliance.GroupStatus{{Name: "gateway", State: "active", Term: 4, Notify: []appliance.NotifyStatus{{Failures: 1}, {Failures: 2}}}}
 	s.Sessions = &appliance.SessionsStatus{Local: 7, InSync: true, Overload: appliance.OverloadStatus{Step: "calm"}, Counters: map[string]uint64{"events": 9},
 		Peers: []appliance.PeerStatus{{Name: "gw2", Connected: true, LagSeconds: &lag}, {Name: "gw3"}}, Journal: &appliance.JournalStatus{State: "idle"}}
-	s.NAT.Entries = []appliance.EntryStatus{{Name: "web", OnFailure: "move", Moved: 3, NotMoved: map[string]uint64{"closing": 1}, Stall: &appliance.Histogram{Count: 3, SumSeconds: .05, MaxSeconds: .03,
+	s.NAT.Entries = []appliance.EntryStatus{{Name: "web", OnFailure: "move", Moved: 3, NotMoved: map[string]uint64{"closing": 1}, Takeover: &appliance.TakeoverMoves{Known: 5, Lost: map[string]int{"unlogged": 2}}, Stall: &appliance.Histogram{Count: 3, SumSeconds: .05, MaxSeconds: .03,
 		Buckets: []appliance.Bucket{{UpToSeconds: appliance.Seconds(10 * time.Millisecond), Count: 2}, {Count: 1}}}, Servers: []appliance.ServerStatus{{Address: "10.0.0.21:80", State: "up", Weight: 2}}}}
 	s.NAT.Drops = map[string]uint64{"gate": 3}
 	s.Checks = []appliance.CheckStatus{{Name: "uplink", Kind: "icmp", State: "down"}}
@@ -81,6 +81,8 @@ func TestEverythingIsShown(t *testing.T) {
 		`understudy_group_term{group="gateway"} 4`,
 		`understudy_entry_moves_total{entry="web",outcome="moved"} 3`,
 		`understudy_entry_moves_total{entry="web",outcome="closing"} 1`,
+		`understudy_entry_takeover_connections{entry="web",outcome="known"} 5`,
+		`understudy_entry_takeover_connections{entry="web",outcome="unlogged"} 2`,
 		`understudy_entry_move_stall_seconds_bucket{entry="web",le="0.01"} 2`,
 		`understudy_entry_move_stall_seconds_count{entry="web"} 3`,
 		`understudy_group_notify_failures_total{group="gateway"} 3`,

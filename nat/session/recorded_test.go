@@ -54,6 +54,11 @@ func steps() []step {
 			r := snat(99)
 			p.delete(&r.Key)
 		}},
+		{"a flow that outlives its server rests", func(p *pair) {
+			s, _ := p.ta.Lookup(&talks()[0].Key)
+			p.ta.SetStand(s, Stand{Mode: ByPosition, Known: true, End: 0x11121314, Acked: 0x21222324, Window: 0x3132})
+			p.ta.Mark(s, p.s.Sink(), p.now)
+		}},
 		{"how do you stand?", func(p *pair) { p.r.Look() }},
 		{"well", func(p *pair) { p.s.Show([]byte("well")) }},
 	}, lastSteps())

@@ -220,3 +220,14 @@ func TestNumbersOfReasons(t *testing.T) {
 		t.Errorf("in the document\n%v\nin the code\n%v", fmt.Sprint(got), fmt.Sprint(want))
 	}
 }
+
+// What a packet costs does not grow by what is remembered for others.
+func TestNoteAllocatesNothing(t *testing.T) {
+	server, client := netip.MustParseAddrPort("10.0.0.21:8080"), netip.MustParseAddrPort("192.0.2.9:40000")
+	b := AppendPacket(nil, server, client, &Segment{Seq: 1, Ack: 1, Flags: ACK | PSH})
+	var n Notes
+	n.Note(b)
+	if got := testing.AllocsPerRun(100, func() { n.Note(b) }); got != 0 {
+		t.Errorf("%v allocations", got)
+	}
+}
