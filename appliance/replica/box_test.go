@@ -21,7 +21,7 @@ var (
 	secret = bytes.Repeat([]byte{7}, 32)
 )
 
-const settle = 10 * time.Second
+const settle = 30 * time.Second
 
 // world is two boxes on a segment for their sessions.
 type world struct {

@@ -70,6 +70,7 @@ func TestInstallAtTakeover(t *testing.T) {
 // Hand-overs to and fro lose nothing, and add nothing: what a former owner's kernel has
 // ends with its flow.
 func TestInstallAtTakeoverHandOvers(t *testing.T) {
+	t.Parallel()
 	w := coldPair(t)
 	boxes := []*box{w.a, w.b}
 	rs := flows(100)
@@ -92,6 +93,7 @@ func TestInstallAtTakeoverHandOvers(t *testing.T) {
 
 // What outlived its owner's silence is not installed. The other flows are.
 func TestInstallAtTakeoverLeavesOutWhatHasOutlived(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.b.cfg.Cold = true
 	w.b.cfg.Hold, w.b.cfg.Renew = time.Second, 500*time.Millisecond
@@ -114,6 +116,7 @@ func TestInstallAtTakeoverLeavesOutWhatHasOutlived(t *testing.T) {
 
 // While the owner is heard a flow is alive, however long ago it was told of.
 func TestInstallAtTakeoverTrustsALivingOwner(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.b.cfg.Cold = true
 	w.b.cfg.Hold, w.b.cfg.Renew = time.Second, 500*time.Millisecond

@@ -25,7 +25,7 @@ func (b *box) clog(n uint32) (rs []session.Record) {
 		rs = append(rs, r)
 		// A fill each, as long as it can be.
 		b.knows(before + len(rs))
-		if !within(3*time.Millisecond, sent) && i >= unheard && !within(50*time.Millisecond, sent) {
+		if !within(3*time.Millisecond, sent) && i >= unheard && !within(150*time.Millisecond, sent) {
 			return rs
 		}
 	}
@@ -82,6 +82,7 @@ func TestHandOverBeforeTheKernelIsRead(t *testing.T) {
 // The link is lost before the last owner has sent all: the new one asks for what it has
 // kept as soon as it is back.
 func TestHandOverAndTheLinkIsLost(t *testing.T) {
+	t.Parallel()
 	w := running(t)
 	w.a.calm()
 	rs := flows(20)
@@ -126,6 +127,7 @@ func TestTheRoleComesBackDuringAHandOver(t *testing.T) {
 // A node that ends after it has given a group up ends when its peers have heard the last
 // of it.
 func TestFarewell(t *testing.T) {
+	t.Parallel()
 	w := running(t)
 	w.a.calm()
 	rs := w.a.clog(1000)

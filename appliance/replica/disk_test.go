@@ -132,6 +132,7 @@ func alone(t *testing.T) (*world, []session.Record) {
 }
 
 func TestAloneWritesToDisk(t *testing.T) {
+	t.Parallel()
 	w, rs := alone(t)
 	if got := w.a.journal(); got.State != journal.Writing || got.Restored != 0 || got.Outcome != "" {
 		t.Errorf("%+v", got)
@@ -158,6 +159,7 @@ func TestAloneWritesToDisk(t *testing.T) {
 
 // Where the mode says nothing of a disk, there is none; nor where the key says so.
 func TestNothingIsWrittenWithoutNeed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.a.keeps(replica.JournalAuto)
 	w.b.keeps(replica.JournalOff)

@@ -189,6 +189,7 @@ func TestHandOverAndBack(t *testing.T) {
 }
 
 func TestTermConflict(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	must(t, w.a.cable.Unplug())
 	w.a.start()
@@ -218,6 +219,7 @@ func TestTermConflict(t *testing.T) {
 }
 
 func TestHoldIsRenewed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.b.cfg.Hold, w.b.cfg.Renew = 4*time.Second, 500*time.Millisecond
 	w.a.start()

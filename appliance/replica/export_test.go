@@ -61,3 +61,11 @@ func (e *Engine) EndSalvage() {
 		e.endSalvage(time.Now(), 0)
 	}
 }
+
+// YoungOf is how many young flows a peer has said that it holds back.
+func (e *Engine) YoungOf(peer string) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	o := e.byName[peer].receiver.Outlook()
+	return o.Young
+}

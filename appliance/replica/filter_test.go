@@ -202,6 +202,7 @@ func TestEventFilterComesLater(t *testing.T) {
 
 // A late class: a question costs its end alone, a stream is told once it lasts.
 func TestLateClassIsToldOnceItLasts(t *testing.T) {
+	t.Parallel()
 	g := newGateways(t, natRules)
 	classes := session.Policy{{Proto: 17, Ports: []session.Ports{{First: 53, Last: 53}}, MinAge: time.Millisecond}}
 	_, late := classes.Silent()

@@ -9,6 +9,7 @@ import (
 // Both were Active for a while, and the second gives way: the first has the flows
 // that began there, and does not check windows that it has not seen.
 func TestWinnerOfASplit(t *testing.T) {
+	t.Parallel()
 	w := running(t)
 	old, fresh := flow(0, 6), flow(10, 6)
 	w.a.born(old)

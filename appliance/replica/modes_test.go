@@ -80,6 +80,7 @@ func (w *world) handsOver(from, to *box, term uint64) {
 func TestHandOverLosesNothingInAnyMode(t *testing.T) {
 	for _, m := range allModes {
 		t.Run(string(m), func(t *testing.T) {
+			t.Parallel()
 			w := inMode(t, knobs(m, ever, 60000))
 			rs := flows(300)
 			w.a.born(rs...)
@@ -114,6 +115,7 @@ func TestHandOverLosesNothingInAnyMode(t *testing.T) {
 func TestPreemptionLosesNothingInAnyMode(t *testing.T) {
 	for _, m := range allModes {
 		t.Run(string(m), func(t *testing.T) {
+			t.Parallel()
 			w := inMode(t, knobs(m, ever, 60000))
 			rs := flows(300)
 			w.a.born(rs...)
@@ -127,6 +129,7 @@ func TestPreemptionLosesNothingInAnyMode(t *testing.T) {
 
 // A hand-over that is none leaves the mode as it was.
 func TestDrainWithoutHandOverEnds(t *testing.T) {
+	t.Parallel()
 	w := inMode(t, knobs(session.ModeLogOptimistic, ever, 60000))
 	rs := flows(10)
 	w.a.born(rs...)
@@ -210,6 +213,7 @@ func TestOthersTellOfAnsweredFlowsOnly(t *testing.T) {
 // The time-line: what begins and ends is not listened to, and found by dumps; only what
 // differs is sent.
 func TestModePeriodic(t *testing.T) {
+	t.Parallel()
 	w := inMode(t, knobs(session.ModePeriodic, 300*time.Millisecond, 0))
 	before := w.a.engine.Status()
 	rs := flows(200)
@@ -337,6 +341,7 @@ func TestModeLogDependencyExpectation(t *testing.T) {
 
 // The optimistic log: changes wait for a while, or for others; the owner never waits.
 func TestModeLogOptimistic(t *testing.T) {
+	t.Parallel()
 	w := inMode(t, knobs(session.ModeLogOptimistic, 700*time.Millisecond, 50))
 	rs := flows(200)
 	// How often it told, for so many that came in so little time.
@@ -373,6 +378,7 @@ func TestModeLogOptimisticLosesWhatWaits(t *testing.T) {
 
 // A reload changes the mode while flows go on: from any to any, and none is lost.
 func TestReconfigureChangesTheMode(t *testing.T) {
+	t.Parallel()
 	w := inMode(t, session.Knobs{})
 	n := uint32(0)
 	var rs []session.Record
@@ -398,6 +404,9 @@ func TestReconfigureChangesTheMode(t *testing.T) {
 				rs = append(rs, more...)
 				events := w.a.engine.Status().Counters.Events
 				w.a.born(more...)
+				if m != session.ModePeriodic { // none of them is left for the next mode
+					eventually(t, string(m+" listens"), func() bool { return w.a.engine.Status().Counters.Events >= events+uint64(len(more)) })
+				}
 				switch m {
 				case session.ModeLogDependency, session.ModeLogOptimistic:
 					eventually(t, string(m+" holds back"), func() bool { return w.a.engine.Status().Held > 0 })

@@ -279,6 +279,7 @@ func TestCase14TableFullOnTheOwner(t *testing.T) {
 // flow what to tell, with 2, its default, only for those that began while somebody
 // listened, or that our rules ask for.
 func TestCase15DaemonRestart(t *testing.T) {
+	t.Parallel()
 	for _, events := range []string{"1", "2"} {
 		t.Run("nf_conntrack_events="+events, func(t *testing.T) {
 			g := newGateways(t, natRules)

@@ -35,6 +35,7 @@ func (b *box) on(preferred bool) bool {
 // The preferred path fails: the link goes on over the other one. When it is back, so
 // is the link, and nothing is told twice, and nobody is out of sync for it.
 func TestPathsFallBackAndReturn(t *testing.T) {
+	t.Parallel()
 	w, second := twoPaths(t)
 	w.a.start()
 	w.b.start()
@@ -109,6 +110,7 @@ func TestPathThatIsNotThereYet(t *testing.T) {
 
 // The session goes over whichever path is left, however often that changes.
 func TestPathsFailInTurn(t *testing.T) {
+	t.Parallel()
 	w, second := twoPaths(t)
 	w.a.start()
 	w.b.start()

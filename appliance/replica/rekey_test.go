@@ -10,6 +10,7 @@ import (
 // one already talks to one that only accepts it, over a new connection. (Who may
 // talk to whom is TestWhoMayTalk; here the engine changes under traffic.)
 func TestRekeyWithoutAnInterruption(t *testing.T) {
+	t.Parallel()
 	w := running(t)
 	fresh := bytes.Repeat([]byte{9}, 32)
 	for _, b := range []*box{w.a, w.b} {
@@ -40,6 +41,7 @@ func TestRekeyStepByStep(t *testing.T) {
 	fresh := bytes.Repeat([]byte{9}, 32)
 	for _, first := range []string{"a", "b"} {
 		t.Run(first+" first", func(t *testing.T) {
+			t.Parallel()
 			w := running(t)
 			order := []*box{w.a, w.b}
 			if first == "b" {

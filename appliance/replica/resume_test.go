@@ -17,6 +17,7 @@ func (b *box) liberal(r *session.Record) bool {
 // old term: its kernel has not seen what the flows did at b, whenever, and whether at
 // all, it hears of b's turn.
 func TestResumeAfterAnothersTurn(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name        string
 		turn        bool // b was Active
@@ -98,6 +99,7 @@ func TestResumeUnderADownload(t *testing.T) {
 // The role came back before a slow daemon could give it up: the engine is told of
 // a higher term, and of nothing between.
 func TestReclaimedBeforeItWasGivenUp(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.a.cfg.Late = 10 * time.Millisecond
 	w.a.start()

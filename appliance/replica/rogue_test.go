@@ -128,7 +128,7 @@ func (r *rogue) acceptAt(at string) *tls.Conn {
 
 func (r *rogue) eventually(what string, ok func(Status) bool) {
 	r.t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(r.engine.Status()); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); !ok(r.engine.Status()); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
 			r.t.Fatalf("never: %s: %+v", what, r.engine.Status())
 		}
@@ -256,7 +256,7 @@ func TestPeerTalksNonsense(t *testing.T) {
 		if _, err := w.Write(b); err != nil {
 			t.Fatal(err)
 		}
-		w.SetReadDeadline(time.Now().Add(5 * time.Second))
+		w.SetReadDeadline(time.Now().Add(20 * time.Second))
 		if _, err := io.Copy(io.Discard, w); err != nil {
 			if ne, ok := err.(net.Error); ok && ne.Timeout() {
 				t.Errorf("% x: the connection stays", b[:8])

@@ -80,6 +80,7 @@ func TestTakeoverFromTheDeadIsComplete(t *testing.T) {
 // A peer that loses its power goes on claiming the group as far as its connection
 // tells.
 func TestTheDeadAreNoRivals(t *testing.T) {
+	t.Parallel()
 	w := running(t)
 	must(t, w.a.cable.Unplug())
 	w.b.activate(2)
@@ -95,6 +96,7 @@ func TestTheDeadAreNoRivals(t *testing.T) {
 // a was Active all the time and knows nothing of b's turn, which is over when
 // they meet again.
 func TestAnotherWasActiveMeanwhile(t *testing.T) {
+	t.Parallel()
 	w := running(t)
 	rs := flows(10)
 	w.a.born(rs...)

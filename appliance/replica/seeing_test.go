@@ -149,6 +149,7 @@ func TestDiffUnderLoad(t *testing.T) {
 // The report of a takeover: what was in the kernel, what came then, and what the
 // last owner had told nobody of, by its own last word.
 func TestTakeoverReport(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.a.cfg.Classes = session.Policy{{Proto: 17, MinAge: time.Hour}}
 	w.a.start()
@@ -166,7 +167,7 @@ func TestTakeoverReport(t *testing.T) {
 	}
 	w.b.has("hot", hot...)
 	eventually(t, "young ones are held back", func() bool { return w.a.engine.Unprotected().Young == 7 })
-	time.Sleep(4 * session.PingEvery) // the owner says so with its next sign of life
+	eventually(t, "the owner says so with a sign of life", func() bool { return w.b.engine.YoungOf("a") == 7 })
 	w.a.stop()
 	r := w.b.activate(2)
 	if r.Sessions != 200 || r.Hot != 200 || r.Installed != 0 || r.Refused+r.Clashes != 0 || r.LostEstimate < 7 || r.LostEstimate > 20 || r.Heard <= 0 {

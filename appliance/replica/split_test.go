@@ -24,6 +24,7 @@ func TestCase49SplitBrain(t *testing.T) {
 		{"the higher term goes on, after a long time", true, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			w := running(t)
 			common := flows(20)
 			w.a.born(common...)
@@ -65,6 +66,7 @@ func TestCase49SplitBrain(t *testing.T) {
 // The link flaps while both are Active: what each knows of the other's claim is of the
 // connection before, and the flows of both are there in the end all the same.
 func TestSplitBrainAndAFlappingLink(t *testing.T) {
+	t.Parallel()
 	w := running(t)
 	want := flows(20)
 	w.a.born(want...)
