@@ -101,11 +101,11 @@ func (p *path) connect(t testing.TB, from, to string) (c, s *net.TCPConn) {
 		must(t, err)
 		c = conn.(*net.TCPConn)
 	})
-	must(t, l.SetDeadline(time.Now().Add(5*time.Second)))
+	must(t, l.SetDeadline(time.Now().Add(20*time.Second)))
 	s, err := l.AcceptTCP()
 	must(t, err)
 	for _, end := range []*net.TCPConn{c, s} {
-		must(t, end.SetDeadline(time.Now().Add(10*time.Second)))
+		must(t, end.SetDeadline(time.Now().Add(time.Minute)))
 		t.Cleanup(func() { _ = end.Close() })
 	}
 	return c, s
@@ -140,4 +140,4 @@ func table(t testing.TB, k *conntrack.Kernel, proto uint8) (recs []session.Recor
 }
 
 // soon is a deadline for what happens at once or never.
-func soon() time.Time { return time.Now().Add(2 * time.Second) }
+func soon() time.Time { return time.Now().Add(20 * time.Second) }

@@ -95,7 +95,7 @@ func (l *entryLab) serve(six bool, port uint16) {
 	for i, a := range servers(six) {
 		var ln net.Listener
 		l.client.do(func() (err error) {
-			for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) { // a fresh address of IPv6 takes a moment
+			for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) { // a fresh address of IPv6 takes a moment
 				if ln, err = net.Listen("tcp", netip.AddrPortFrom(a, port).String()); err == nil || time.Now().After(end) {
 					return err
 				}
@@ -103,7 +103,7 @@ func (l *entryLab) serve(six bool, port uint16) {
 		})
 		l.t.Cleanup(func() { ln.Close() })
 		probe.Accept(ln, func(c net.Conn) {
-			_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+			_ = c.SetDeadline(time.Now().Add(time.Minute))
 			b := make([]byte, 1)
 			for {
 				if _, err := io.ReadFull(c, b); err != nil {
@@ -140,7 +140,7 @@ func (l *entryLab) call(from netip.Addr, to netip.AddrPort) (net.Conn, error) {
 		f := os.NewFile(uintptr(fd), "tcp")
 		defer f.Close()
 		if local != nil {
-			for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) { // a fresh address of IPv6 takes a moment
+			for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) { // a fresh address of IPv6 takes a moment
 				if err := unix.Bind(fd, local); err == nil {
 					break
 				} else if time.Now().After(end) {
@@ -148,7 +148,7 @@ func (l *entryLab) call(from netip.Addr, to netip.AddrPort) (net.Conn, error) {
 				}
 			}
 		}
-		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Sec: 5}); err != nil {
+		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Sec: 20}); err != nil {
 			return err
 		}
 		if failed = unix.Connect(fd, remote); failed != nil {
@@ -159,7 +159,7 @@ func (l *entryLab) call(from netip.Addr, to netip.AddrPort) (net.Conn, error) {
 	})
 	if conn != nil {
 		l.t.Cleanup(func() { conn.Close() })
-		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+		_ = conn.SetDeadline(time.Now().Add(time.Minute))
 	}
 	return conn, failed
 }

@@ -353,8 +353,11 @@ func TestEntryCut(t *testing.T) {
 		l.must(l.e.Cut([]CutFlow{{Client: c.LocalAddr().(*net.TCPAddr).AddrPort(), To: at(s), Proto: unix.IPPROTO_TCP}}))
 		l.ask(c) // while it is known it goes on
 		l.forget()
-		_, _ = c.Write([]byte("?"))
-		if _, err := io.ReadFull(c, make([]byte, 1)); !errors.Is(err, unix.ECONNRESET) {
+		// An acknowledgement that was late may have been answered so already.
+		if _, err = c.Write([]byte("?")); err == nil {
+			_, err = io.ReadFull(c, make([]byte, 1))
+		}
+		if !errors.Is(err, unix.ECONNRESET) {
 			t.Errorf("a flow that was cut: %v, want a reset", err)
 		}
 		if got := l.who(netip.Addr{}, at(s)); got != 0 {

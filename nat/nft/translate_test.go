@@ -49,7 +49,7 @@ func (s space) dial(to netip.AddrPort) (net.Conn, error) {
 	})
 	if conn != nil {
 		s.t.Cleanup(func() { conn.Close() })
-		_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+		_ = conn.SetDeadline(time.Now().Add(time.Minute))
 	}
 	return conn, failed
 }
@@ -68,7 +68,7 @@ func connect(t *testing.T, from space, to netip.AddrPort, l net.Listener) (clien
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { server.Close() })
-	_ = server.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = server.SetDeadline(time.Now().Add(time.Minute))
 	talk(t, client, server)
 	return client, server
 }
