@@ -321,7 +321,7 @@ func TestArpAnnounceKeepsVirtualAddressesOutOfRequests(t *testing.T) {
 		defer c.Close()
 		sendFrom(t, "10.0.0.1", "10.0.0.77")
 		buf := make([]byte, 128)
-		if err := c.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		if err := c.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
 			t.Fatal(err)
 		}
 		n, _, err := c.ReadFrom(buf)

@@ -39,7 +39,7 @@ func watch(t *testing.T, a *Applier) <-chan Event {
 func next(t *testing.T, events <-chan Event, what string, wanted func(Event) bool) Event {
 	t.Helper()
 	var seen []Event
-	timeout := time.After(5 * time.Second)
+	timeout := time.After(30 * time.Second)
 	for {
 		select {
 		case e := <-events:
@@ -175,7 +175,7 @@ func TestWatchOverrun(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	defer time.AfterFunc(5*time.Second, cancel).Stop()
+	defer time.AfterFunc(30*time.Second, cancel).Stop()
 	var overrun bool
 	var last Link
 	err = w.Run(ctx, func(e Event) {

@@ -77,14 +77,14 @@ func (b *bench) capture(t testing.TB, etherType int) *packet.Conn {
 		must(t, err)
 	})
 	t.Cleanup(func() { _ = c.Close() })
-	must(t, c.SetReadDeadline(time.Now().Add(5*time.Second)))
+	must(t, c.SetReadDeadline(time.Now().Add(20*time.Second)))
 	return c
 }
 
 // eventually waits for what the kernel does in its own time.
 func eventually(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); !done(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("never happened: %s", what)
 		}

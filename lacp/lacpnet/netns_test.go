@@ -80,7 +80,7 @@ func next(t *testing.T, c <-chan received) received {
 	select {
 	case r := <-c:
 		return r
-	case <-time.After(10 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatal("nothing came")
 	}
 	return received{}
@@ -152,7 +152,7 @@ func TestPortOutlivesDown(t *testing.T) {
 	seen := collect(t, here)
 	down(t, a, "one")
 	up(t, a, "one")
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for { // the carrier takes a moment
 		if err := there.Send(pdu(there.MAC, 1)); err == nil {
 			select {

@@ -48,7 +48,7 @@ func veth(t *testing.T, a, b string, addrs ...string) {
 	// Until the kernel has called a link operational, what is sent on it goes
 	// nowhere, without an error.
 	for _, name := range []string{a, b} {
-		for end := time.Now().Add(5 * time.Second); link(t, name).Attrs().OperState != netlink.OperUp; {
+		for end := time.Now().Add(soon); link(t, name).Attrs().OperState != netlink.OperUp; {
 			if time.Now().After(end) {
 				t.Fatalf("%s is not operational", name)
 			}
@@ -102,10 +102,13 @@ func addAddress(t *testing.T, name, prefix string, proto uint8) {
 	}
 }
 
+// soon is how long what has to come is waited for.
+const soon = 30 * time.Second
+
 // eventually polls fd and calls f each time it is ready, until f is content.
 func eventually(t *testing.T, fd int, what string, f func() bool) {
 	t.Helper()
-	end := time.Now().Add(5 * time.Second)
+	end := time.Now().Add(soon)
 	for !f() {
 		if time.Now().After(end) {
 			t.Fatalf("never came: %s", what)

@@ -51,7 +51,7 @@ func faraway(t *testing.T, here, there []string) far {
 	f := far{t, other}
 	f.do(func() { configure(t, "b", there) })
 	configure(t, "a", here)
-	for end := time.Now().Add(5 * time.Second); link(t, "a").Attrs().OperState != netlink.OperUp; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(soon); link(t, "a").Attrs().OperState != netlink.OperUp; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("a is not operational")
 		}
@@ -233,7 +233,7 @@ func TestUnicastToSomebodyWhoIsNotThere(t *testing.T) {
 	}
 	eventually(t, b.FD(), "what was sent to somebody", func() bool { heard += len(drain(b)); return heard >= rounds })
 	f.do(func() { configure(t, "b", []string{"10.0.0.100/24"}) })
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(soon); ; time.Sleep(20 * time.Millisecond) {
 		if err := a.SendTo(nobody[0], lost[0]); err != nil {
 			t.Fatal(err)
 		}
@@ -293,7 +293,7 @@ func TestUnicastIsNotRefused(t *testing.T) {
 				}
 				continue
 			}
-			for end := time.Now().Add(5 * time.Second); counter(t, row.counters, row.received) == before; time.Sleep(time.Millisecond) {
+			for end := time.Now().Add(soon); counter(t, row.counters, row.received) == before; time.Sleep(time.Millisecond) {
 				if time.Now().After(end) {
 					t.Fatalf("ipv%d: never refused: the test proves nothing", row.family)
 				}
