@@ -94,7 +94,7 @@ func carryOut(order byte) error {
 		}
 		// A zombie counts until its parent has collected it; ours are
 		// collected here, the owner's there.
-		for range 5000 {
+		for range 30_000 {
 			reap()
 			if unix.Kill(-1, 0) == unix.ESRCH {
 				return nil

@@ -11,7 +11,7 @@ func TestDeafen(t *testing.T) {
 	_, a, b := twoNodes(t)
 	echoUDP(t, b, "10.1.0.2:7")
 	must(t, b.Link("eth0").Deafen(unix.IPPROTO_ICMP))
-	if !answers(t, a, "10.1.0.2:7", 20) {
+	if !answers(t, a, "10.1.0.2:7", 200) {
 		t.Error("UDP is dropped too")
 	}
 	must(t, b.Link("eth0").Undeafen())
@@ -20,7 +20,7 @@ func TestDeafen(t *testing.T) {
 		t.Error("UDP still comes in")
 	}
 	must(t, b.Link("eth0").Undeafen())
-	if !answers(t, a, "10.1.0.2:7", 20) {
+	if !answers(t, a, "10.1.0.2:7", 200) {
 		t.Error("UDP is dropped still")
 	}
 }

@@ -3,7 +3,6 @@ package lab
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -59,26 +58,18 @@ func (n *Node) StartWith(cmd *exec.Cmd) (*Process, error) {
 		r.Close()
 		return nil, fmt.Errorf("lab: %s: start %s: %w", n.Name, p.Name, err)
 	}
-	written := make(chan struct{})
-	go func() {
-		defer close(written)
-		defer r.Close()
-		_, _ = io.Copy(follow, r) // until the last writer in the node is gone
-	}()
+	f := newFollower(r, follow)
 	go func() {
 		p.err = cmd.Wait()
-		select {
-		case <-written:
-		case <-time.After(outputGrace):
-		}
+		f.rest(outputGrace)
 		close(p.done)
 	}()
 	n.procs = append(n.procs, p)
 	return p, nil
 }
 
-// outputGrace is how long the end of a process is held back for its last words,
-// which without a child that has the same output are there at once.
+// outputGrace is how long the end of a process is held back for the last words of a
+// child that has the same output; its own are never missing.
 const outputGrace = 100 * time.Millisecond
 
 // Freeze stops every process of the node at once (SIGSTOP); the kernel goes on

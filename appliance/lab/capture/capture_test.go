@@ -163,7 +163,7 @@ func TestCaptureNamesTheSenderAndSeesEachFrameOnce(t *testing.T) {
 		return err
 	}))
 	defer out.Close()
-	must(t, in.SetReadDeadline(time.Now().Add(10*time.Second)))
+	must(t, in.SetReadDeadline(time.Now().Add(30*time.Second)))
 	for i := range sent {
 		_, err := out.Write(bytes.Repeat([]byte{byte(i)}, 300))
 		must(t, err)

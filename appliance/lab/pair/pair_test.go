@@ -38,11 +38,14 @@ func TestNetworkCarriesTrafficThroughWhoHasTheAddresses(t *testing.T) {
 	}
 }
 
+// patience bounds every wait: it is far more than anything takes.
+const patience = 30 * time.Second
+
 func waitFor(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited 10 s for %s", what)
+			t.Fatalf("waited in vain for %s", what)
 		}
 	}
 }

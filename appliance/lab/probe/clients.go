@@ -92,6 +92,9 @@ type ClientsOptions struct {
 	// server's; the others send a byte each Every, and wait for its echo. 0: 200 ms.
 	Idle  int
 	Every time.Duration
+	// First bounds how long the first connection of each may take. 0: as long as each later
+	// one, a second.
+	First time.Duration
 }
 
 // Clients are clients with a connection each to some [Greeter]. One whose connection
@@ -131,8 +134,11 @@ func StartClients(ctx context.Context, o ClientsOptions) (*Clients, error) {
 	}
 	c := &Clients{opt: o, state: make([]clientState, o.Count), doorC: make(chan struct{}, dialling)}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
+	if o.First == 0 {
+		o.First = greetBound
+	}
 	for n := range o.Count {
-		if err := c.connect(ctx, n); err != nil {
+		if err := c.connect(ctx, n, o.First); err != nil {
 			c.Stop()
 			return nil, fmt.Errorf("client %d: %w", n, err)
 		}
@@ -150,16 +156,16 @@ const dialling = 32
 // greetBound is how long a client waits to be connected and greeted before it tries anew.
 const greetBound = time.Second
 
-func (c *Clients) connect(ctx context.Context, n int) error {
+func (c *Clients) connect(ctx context.Context, n int, bound time.Duration) error {
 	c.doorC <- struct{}{}
-	ctx, cancel := context.WithTimeout(ctx, greetBound)
+	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
 	conn, err := dial(ctx, c.opt.Client, c.opt.Target)
 	<-c.doorC
 	if err != nil {
 		return err
 	}
-	_ = conn.SetReadDeadline(time.Now().Add(greetBound))
+	_ = conn.SetReadDeadline(time.Now().Add(bound))
 	var b [1]byte
 	if _, err := io.ReadFull(conn, b[:]); err != nil {
 		conn.Close()
@@ -191,7 +197,7 @@ func (c *Clients) live(n int) {
 		c.mu.Lock()
 		c.state[n].server = 0
 		c.mu.Unlock()
-		for c.connect(c.ctx, n) != nil {
+		for c.connect(c.ctx, n, greetBound) != nil {
 			c.failed.Add(1)
 			select {
 			case <-c.ctx.Done():

@@ -53,14 +53,17 @@ func newRouted(t *testing.T) routed {
 	return n
 }
 
-// cut takes the cable from the router for a time and returns when nothing can
-// have come through.
-func (n routed) cut(t *testing.T, d time.Duration) (from, to time.Time) {
+// cut takes the cable from the router for a time, at least until enough was tried
+// since, and returns when nothing can have come through. nil: the time is enough.
+func (n routed) cut(t *testing.T, d time.Duration, enough func(since time.Time) bool) (from, to time.Time) {
 	t.Helper()
 	link := n.router.Link("right")
 	must(t, link.Unplug())
 	from = time.Now()
 	time.Sleep(d)
+	if enough != nil {
+		waitFor(t, "enough to be tried", func() bool { return enough(from) })
+	}
 	to = time.Now()
 	must(t, link.Plug())
 	return from, to
@@ -92,11 +95,16 @@ func checkEcho(t *testing.T, n routed, p *probe.Echo) {
 	waitFor(t, "echoes", func() bool { return p.Since(time.Time{}) > 100 })
 	start := time.Now()
 	waitFor(t, "more echoes", func() bool { return p.Since(start) > 20 })
-	from, to := n.cut(t, 100*time.Millisecond)
+	from, to := n.cut(t, 100*time.Millisecond, func(since time.Time) bool {
+		_, sent := p.Lost(since, time.Now())
+		return sent >= 20
+	})
 	waitFor(t, "echoes after the cut", func() bool { return p.Since(to) > 20 })
 
-	gap := p.Gap(from, time.Now())
-	if gap.Open || gap.Duration() < to.Sub(from) || gap.From.After(to) || gap.To.Before(to) {
+	// Of the cut alone: a machine that stands still for a while is silent too. A last
+	// echo may have been on its way to us when the cable was out.
+	gap := p.Gap(from, to)
+	if gap.Open || gap.Duration() < to.Sub(from)*3/4 || gap.From.After(to) || gap.To.Before(to) {
 		t.Errorf("gap %v at %v, want one around the cut of %v at %v", gap, gap.From, to.Sub(from), from)
 	}
 	// Not all are: a router holds back a few until it has found a neighbour.
@@ -124,7 +132,7 @@ func TestStreamStallsDuringACutAndArrivesWhole(t *testing.T) {
 	for _, down := range []bool{false, true} {
 		t.Run(map[bool]string{false: "up", true: "down"}[down], func(t *testing.T) {
 			n := newRouted(t)
-			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
 			s, err := probe.StartStream(ctx, probe.StreamOptions{
 				Client: n.client, Server: n.server, Listen: addr("10.2.0.2:80"), Target: addr("10.2.0.2:80"), Down: down,
@@ -132,9 +140,10 @@ func TestStreamStallsDuringACutAndArrivesWhole(t *testing.T) {
 			must(t, err)
 			defer s.Stop()
 			waitFor(t, "data", func() bool { return s.Since(time.Time{}) > 50 })
-			from, to := n.cut(t, 50*time.Millisecond)
+			from, to := n.cut(t, 50*time.Millisecond, nil)
 			waitFor(t, "data after the cut", func() bool { return s.Since(to) > 50 })
-			if gap := s.Gap(from, time.Now()); gap.Open || gap.Duration() < to.Sub(from) {
+			// Data that was there already may be read a moment later.
+			if gap := s.Gap(from, to); gap.Open || gap.Duration() < to.Sub(from)*3/4 {
 				t.Errorf("stall %v, want the %v of the cut or more", gap, to.Sub(from))
 			}
 			must(t, s.Finish(ctx))
@@ -181,7 +190,7 @@ func relay(t *testing.T, node *lab.Node, port, target string, fn func(n int, cli
 
 func TestStreamNoticesOneChangedByte(t *testing.T) {
 	n := newRouted(t)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	relay(t, n.router, "10.1.0.1:80", "10.2.0.2:80", func(_ int, client, server net.Conn) {
 		defer server.Close()
@@ -212,7 +221,7 @@ func TestStreamNoticesOneChangedByte(t *testing.T) {
 // reset, and one idle leads nowhere any more.
 func TestConnsNameTheDead(t *testing.T) {
 	n := newRouted(t)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	var bad atomic.Bool
 	relay(t, n.router, "10.1.0.1:80", "10.2.0.2:80", func(i int, client, server net.Conn) {
@@ -241,7 +250,8 @@ func TestConnsNameTheDead(t *testing.T) {
 	must(t, err)
 	defer c.Stop()
 	check := func() (dead []int) {
-		ctx, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+		// One that leads nowhere costs all of it; the others must not be taken for such.
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
 		for _, d := range c.Check(ctx) {
 			dead = append(dead, d.Conn)
@@ -266,14 +276,14 @@ func TestConnsNameTheDead(t *testing.T) {
 
 func TestConnsWaitOutACut(t *testing.T) {
 	n := newRouted(t)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	c, err := probe.StartConns(ctx, probe.ConnsOptions{
 		Client: n.client, Server: n.server, Listen: addr("10.2.0.2:80"), Target: addr("10.2.0.2:80"), Count: 20, Every: 5 * time.Millisecond,
 	})
 	must(t, err)
 	defer c.Stop()
-	from, to := n.cut(t, 60*time.Millisecond)
+	from, to := n.cut(t, 60*time.Millisecond, nil)
 	if dead := c.Check(ctx); len(dead) > 0 {
 		t.Errorf("dead %v, want none", dead)
 	}
@@ -324,11 +334,14 @@ func (n routed) sentResets(t *testing.T) (out [2]string) {
 	return out
 }
 
+// patience bounds every wait: it is far more than anything takes.
+const patience = 30 * time.Second
+
 func waitFor(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited 10 s for %s", what)
+			t.Fatalf("waited in vain for %s", what)
 		}
 	}
 }
