@@ -23,8 +23,9 @@ func (n *node) Failover(ctx context.Context, group string, force bool) error {
 	return n.runner.Failover(ctx, group, force)
 }
 
-// configureBound is how long the election process may take over a reload.
-const configureBound = 2 * time.Second
+// configureBound is how long the election process may take over a reload. It closes and
+// opens sockets for it, which a kernel under load takes seconds for, one after the other.
+const configureBound = 10 * time.Second
 
 // Reload loads the configuration file again. Nothing changes unless everything
 // can: the file is checked, then the kernel's table, then the election; what did

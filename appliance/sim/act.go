@@ -219,7 +219,7 @@ func (n *node) actDaemon(a *Act) {
 }
 
 // configureBound is how long a reload waits for the election.
-const configureBound = int64(2 * time.Second)
+const configureBound = int64(10 * time.Second)
 
 // reloaded goes on with a reload that the election has accepted.
 func (d *daemon) reloaded(cfg *setup) {

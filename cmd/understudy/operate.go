@@ -40,13 +40,16 @@ func newFailover() *cobra.Command {
 	return c
 }
 
+// reloadBound is how long a reload may take: more than the node gives all of its parts.
+const reloadBound = 30 * time.Second
+
 func newReload() *cobra.Command {
 	var socket string
 	c := &cobra.Command{
 		Use:   "reload",
 		Short: "load the configuration file again; what did not change does not move",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return ask(cmd.Context(), socket, askBound, func(ctx context.Context, client *control.Client) error {
+			return ask(cmd.Context(), socket, reloadBound, func(ctx context.Context, client *control.Client) error {
 				return client.Reload(ctx)
 			})
 		},
