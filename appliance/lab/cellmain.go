@@ -93,8 +93,9 @@ func carryOut(order byte) error {
 			return err
 		}
 		// A zombie counts until its parent has collected it; ours are
-		// collected here, the owner's there.
-		for range 30_000 {
+		// collected here, the owner's there. One that dies closes its sockets, which
+		// on a busy machine takes the kernel long.
+		for range 120_000 {
 			reap()
 			if unix.Kill(-1, 0) == unix.ESRCH {
 				return nil

@@ -118,8 +118,11 @@ func (m *Machine) Try(args ...string) (string, error) {
 	defer cancel()
 	c := exec.CommandContext(ctx, "nsenter", append([]string{"--target", m.init, "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd=/", "--"}, args...)...)
 	c.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8"}
-	c.WaitDelay = time.Second // a daemon that was started may hold the pipe
+	c.WaitDelay = 5 * time.Second // a daemon that was started may hold the pipe
 	out, err := c.CombinedOutput()
+	if errors.Is(err, exec.ErrWaitDelay) {
+		err = nil // and it has ended well
+	}
 	return string(out), err
 }
 

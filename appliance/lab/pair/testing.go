@@ -45,10 +45,10 @@ func NewT(t lab.TB, opt Options) *Pair {
 	return p
 }
 
-// WaitT is [Pair.Wait] for at most 15 s; a wait in vain fails the test.
+// WaitT is [Pair.Wait] for at most 40 s; a wait in vain fails the test.
 func (p *Pair) WaitT(t lab.TB, what string, met func(context.Context) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 40*time.Second)
 	defer cancel()
 	if err := p.Wait(ctx, what, met); err != nil {
 		t.Fatalf("%v", err)

@@ -20,11 +20,16 @@ const poll = 20 * time.Millisecond
 func (p *Pair) Wait(ctx context.Context, what string, met func(context.Context) error) error {
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
+	var last error
 	for {
 		err := met(ctx)
 		if err == nil {
 			return nil
 		}
+		if last != nil && ctx.Err() != nil && errors.Is(err, context.DeadlineExceeded) {
+			err = last // it says more than that the time is up
+		}
+		last = err
 		for _, g := range p.Gateways {
 			if proc := g.Process(); proc != nil && errors.Is(err, errNoAnswer) {
 				select {
