@@ -25,13 +25,13 @@ func TestRun(t *testing.T) {
 	}{
 		// What is to happen in place needs an election that is not silent for long: where
 		// others have the processors, only longer intervals see to that.
-		{"sessions", Options{Connections: 20, Interval: 300 * time.Millisecond}, 25},
+		{"sessions", Options{Connections: 20, Interval: 500 * time.Millisecond}, 25},
 		{"translation alone", Options{NoSessions: true, NoHandover: true}, 0},
 		{"routed", Options{NoSessions: true, NoNAT: true, NoHandover: true}, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			tc.opt.Binary, tc.opt.Progress, tc.opt.calm, tc.opt.after = binary, t.Output(), 300*time.Millisecond, 100*time.Millisecond
-			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 			defer cancel()
 			r, err := Run(ctx, tc.opt)
 			if r != nil {

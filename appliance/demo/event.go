@@ -106,7 +106,7 @@ func (d *demo) told(e Event) string {
 
 // fresh makes new connections after the event.
 func (d *demo) fresh(ctx context.Context, e *Event) {
-	ctx, cancel := context.WithTimeout(ctx, patience/4)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for name, c := range map[string]interface {
 		Fresh(context.Context) (time.Duration, error)

@@ -49,4 +49,4 @@ func (o Options) withDefaults() Options {
 }
 
 // patience bounds each wait for the gateways, and for a flow to resume.
-const patience = 20 * time.Second
+const patience = 40 * time.Second
