@@ -29,7 +29,7 @@ func reach(t *testing.T, g *pair.Gateway) string {
 	probe.Accept(l, func(c net.Conn) {
 		var to net.Conn
 		err := g.Do(func() (err error) {
-			to, err = net.DialTimeout("tcp", "127.0.0.1:7790", 5*time.Second)
+			to, err = net.DialTimeout("tcp", "127.0.0.1:7790", patience)
 			return err
 		})
 		if err != nil {
@@ -58,7 +58,7 @@ func more() string {
 // the active one dies, and after. Nothing is reloaded: what is seen came by itself.
 func TestPageOfAPair(t *testing.T) {
 	browser := start(t)
-	p := pair.NewT(t, pair.Options{Binary: binary, Interval: 300 * time.Millisecond, Extra: more()})
+	p := pair.NewT(t, pair.Options{Binary: binary, Interval: 500 * time.Millisecond, Extra: more()})
 	gw1, gw2 := p.Gateways[0], p.Gateways[1]
 	nodes, err := p.Servers(3)
 	if err != nil {
