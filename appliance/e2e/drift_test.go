@@ -15,7 +15,7 @@ import (
 // Somebody removes the addresses. They are put back and announced again, and
 // nobody changes its role for it.
 func TestRemovedAddressIsPutBack(t *testing.T) {
-	s := newScene(t, pair.Options{})
+	s := newScene(t, pair.Options{Interval: unhurried})
 	s.settle()
 	s.load(s.gw1, 20)
 	arp, err := capture.Start(s.LAN, capture.Options{Keep: func(f capture.Frame) bool {
@@ -63,7 +63,7 @@ func (s *scene) remove(g *pair.Gateway, link string) {
 // it. While there are none, what passes is not translated, and flows may end;
 // everything is put back, and what is new then works.
 func TestFlushedRulesetIsPutBack(t *testing.T) {
-	s := newScene(t, pair.Options{})
+	s := newScene(t, pair.Options{Interval: unhurried})
 	s.settle()
 	s.load(s.gw1, 10)
 	before := [2]uint64{s.transitions(s.gw1), s.transitions(s.gw2)}
@@ -94,7 +94,7 @@ func TestFlushedRulesetIsPutBack(t *testing.T) {
 	}
 	s.wait("equal tables", s.tablesEqual(s.gw1))
 	s.crash(s.gw1)
-	if dead := more.Check(s.within(8 * time.Second)); len(dead) > 0 {
+	if dead := more.Check(s.within(patience)); len(dead) > 0 {
 		t.Errorf("connections that began after the flush are dead: %v", dead)
 	}
 }

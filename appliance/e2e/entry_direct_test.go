@@ -119,14 +119,7 @@ func TestEntryDirect(t *testing.T) {
 	drained := dead%3 + 1
 	before := c.With()
 	s.ok(s.gw2, "server", "drain", "web", pair.ServerHost(drained).String())
-	s.wait("new clients at the last one", func(ctx context.Context) error {
-		one, err := probe.StartClients(ctx, probe.ClientsOptions{Client: s.Outside, Target: entryAddress, Count: 5})
-		if err != nil {
-			return err
-		}
-		defer one.Stop()
-		return servedBy(one, map[byte]int{byte('0' + drained%3 + 1): 5})(ctx)
-	})
+	s.wait("new clients at the last one", s.newcomers(entryAddress, 5, map[byte]int{byte('0' + drained%3 + 1): 5}))
 	if err := servedBy(c, before)(t.Context()); err != nil {
 		t.Error(err)
 	}

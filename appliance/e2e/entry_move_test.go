@@ -141,15 +141,21 @@ func TestEntryMove(t *testing.T) {
 // tellsOfMoves wants the history, the status and the log to say what became of connections.
 func (s *scene) tellsOfMoves(deaths int) {
 	s.t.Helper()
-	if out := s.ok(s.gw1, "events", "--kind", "moved"); strings.Count(out, "1 connection went on at another one, the longest pause ") != deaths || strings.Count(out, "; reset: 1 unanswered") != deaths {
-		s.t.Errorf("events: %s", out)
-	}
+	s.wait("the history to tell of them", func(context.Context) error {
+		if out := s.ok(s.gw1, "events", "--kind", "moved"); strings.Count(out, "1 connection went on at another one, the longest pause ") != deaths || strings.Count(out, "; reset: 1 unanswered") != deaths {
+			return errors.New(out)
+		}
+		return nil
+	})
 	if out, want := s.ok(s.gw1, "status"), fmt.Sprintf("Moved at web: %d connections of servers that died, paused for ", deaths); !strings.Contains(out, want) || !strings.Contains(out, fmt.Sprintf("; reset: %d unanswered", deaths)) {
 		s.t.Errorf("status does not say %q: %s", want, out)
 	}
-	if n := strings.Count(s.gw1.Output(), `"connection not moved"`); n != deaths {
-		s.t.Errorf("the log tells of %d connections that were not moved, want %d", n, deaths)
-	}
+	s.wait("the log to tell of those that were not moved", func(context.Context) error {
+		if n := strings.Count(s.gw1.Output(), `"connection not moved"`); n != deaths {
+			return fmt.Errorf("%d, want %d", n, deaths)
+		}
+		return nil
+	})
 	st, err := s.gw1.Status(s.t.Context())
 	s.must(err)
 	if h := st.NAT.Entries[0].Stall; h == nil || h.Count != uint64(deaths) || h.MaxSeconds <= 0 {

@@ -58,7 +58,7 @@ func phaseOf(e history.Event, name string) (seconds float64, ok bool) {
 // Why did we fail over at 03:12? Who asks is told the cause, what was known, and how long
 // each part took; also by a daemon that was not there itself.
 func TestEventsSayWhy(t *testing.T) {
-	s := newScene(t, pair.Options{})
+	s := newScene(t, pair.Options{Interval: unhurried})
 	s.settle()
 	began := time.Now()
 	s.ok(s.gw1, "failover")
@@ -86,8 +86,9 @@ func TestEventsSayWhy(t *testing.T) {
 		t.Errorf("nothing of the new daemon in %+v", all)
 	}
 
-	cut := s.crash(s.gw2)
-	s.wait("the whole of the takeover", s.wholeEvent(s.gw1, "active", cut.Add(-time.Second)))
+	cutting := time.Now()
+	s.crash(s.gw2)
+	s.wait("the whole of the takeover", s.wholeEvent(s.gw1, "active", cutting))
 	e := lastTo(s.events(s.gw1), "active")
 	if e.Cause != "active-down" || !strings.Contains(e.Text, "was not heard any more") || e.Term == 0 {
 		t.Errorf("the takeover is %+v", e)
@@ -97,8 +98,8 @@ func TestEventsSayWhy(t *testing.T) {
 			t.Errorf("no evidence of %q in %q", router, e.Evidence)
 		}
 	}
-	// Adverts come each 100 ms: the silence is at least three of them.
-	if d, ok := phaseOf(e, history.PhaseDetect); !ok || d < .3 || d > e.DurationSeconds {
+	// The silence is of three adverts at least.
+	if d, ok := phaseOf(e, history.PhaseDetect); !ok || d < 3*unhurried.Seconds() || d > e.DurationSeconds {
 		t.Errorf("detection took %v of %v", d, e.DurationSeconds)
 	}
 	for _, name := range []string{history.PhaseTold, history.PhaseSessions, history.PhaseGate, history.PhaseAddresses, history.PhaseAnnounce} {
@@ -106,12 +107,16 @@ func TestEventsSayWhy(t *testing.T) {
 			t.Errorf("no phase %q in %+v", name, e.Phases)
 		}
 	}
-	text := s.ok(s.gw1, "events", "--since", "10m")
-	for _, want := range []string{"gateway is active, was backup", "took ", "detect ", "no-peer"} {
-		if !strings.Contains(text, want) {
-			t.Errorf("no %q in\n%s", want, text)
+	var text string
+	s.wait("all of it to be told", func(context.Context) error {
+		text = s.ok(s.gw1, "events", "--since", "10m")
+		for _, want := range []string{"gateway is active, was backup", "took ", "detect ", "no-peer"} {
+			if !strings.Contains(text, want) {
+				return fmt.Errorf("no %q in\n%s", want, text)
+			}
 		}
-	}
+		return nil
+	})
 	t.Logf("\n%s", text)
 	if a := s.cli(s.gw1, "events", "--since", "yesterday"); a.code != 2 {
 		t.Errorf("a time that is none: exit code %d\n%s", a.code, a.out)

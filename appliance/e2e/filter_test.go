@@ -1,6 +1,9 @@
 package e2e
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"testing"
 
 	"understudy/appliance/lab/pair"
@@ -15,9 +18,12 @@ func TestEventsAreLeftToOthersWhoListen(t *testing.T) {
 	filtered := func(when string, want bool) {
 		t.Helper()
 		s.ok(s.gw1, "reload")
-		if got := s.status(s.gw1).Sessions.Filtered; got != want {
-			t.Errorf("%s: filtered is %v", when, got)
-		}
+		s.wait(when, func(context.Context) error {
+			if got := s.status(s.gw1).Sessions.Filtered; got != want {
+				return fmt.Errorf("filtered is %v", got)
+			}
+			return nil
+		})
 	}
 	filtered("alone", true)
 	var l *conntrack.Listener
@@ -27,9 +33,12 @@ func TestEventsAreLeftToOthersWhoListen(t *testing.T) {
 	filtered("with somebody who hears of ends", false)
 	s.udp(pair.InsideHost, 4444)
 	s.reload(s.gw1, "mode = \"incremental\"\nfilter = \"on\"")
-	if !s.status(s.gw1).Sessions.Filtered {
-		t.Error("asked for, and not filtered")
-	}
+	s.wait("what was asked for", func(context.Context) error {
+		if !s.status(s.gw1).Sessions.Filtered {
+			return errors.New("not filtered")
+		}
+		return nil
+	})
 	s.reload(s.gw1, "mode = \"incremental\"")
 	filtered("with somebody still", false)
 	s.must(l.Close())

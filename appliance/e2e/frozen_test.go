@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"understudy/appliance/lab/pair"
 )
@@ -12,15 +13,15 @@ import (
 // Active_Down_Interval, while the active gateway went on: its timers have run out,
 // and what proves them wrong lies in its sockets. It says nothing.
 func TestFrozenBackupSaysNothing(t *testing.T) {
-	s := newScene(t, pair.Options{})
+	s := newScene(t, pair.Options{Interval: 300 * time.Millisecond})
 	s.settle()
 	wire := s.adverts()
 	before := s.transitions(s.gw2)
 	for range 3 {
 		s.must(s.gw2.Freeze())
-		s.wait("adverts of gw1 that nobody reads", wire.more(s.gw1, 15))
+		s.wait("adverts of gw1 that nobody reads", wire.more(s.gw1, 8))
 		s.must(s.gw2.Thaw())
-		s.wait("adverts of gw1 after that", wire.more(s.gw1, 8))
+		s.wait("adverts of gw1 after that", wire.more(s.gw1, 4))
 	}
 	s.settled(s.gw1)
 	if at, zero := wire.of(s.gw2); len(at) > 0 {
@@ -35,7 +36,7 @@ func TestFrozenBackupSaysNothing(t *testing.T) {
 // it reads that before it believes its own timer, and is gone after one round of
 // adverts at most.
 func TestFrozenActiveYields(t *testing.T) {
-	s := newScene(t, pair.Options{Priorities: [2]uint8{100, 200}, RouterKeys: "preempt = false"})
+	s := newScene(t, pair.Options{Interval: 300 * time.Millisecond, Priorities: [2]uint8{100, 200}, RouterKeys: "preempt = false"})
 	s.settle()
 	s.must(s.gw1.Freeze())
 	s.wait("gw2 active", s.gw2.Is("active"))

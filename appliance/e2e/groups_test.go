@@ -31,7 +31,7 @@ func groupsAre(g *pair.Gateway, lan, wan string) func(context.Context) error {
 // Two groups of a pair are each on the node that is better for it, and one moves
 // without the other noticing.
 func TestTwoGroupsOnDifferentNodes(t *testing.T) {
-	s := newScene(t, pair.Options{NoNAT: true, NoSessions: true})
+	s := newScene(t, pair.Options{Interval: unhurried, NoNAT: true, NoSessions: true})
 	s.settle()
 	group := regexp.MustCompile(`(?s)\[\[group\]\].*?\]\n`)
 	wan := regexp.MustCompile(`(?s)(interface = "wan0"\nvrid = 52\npriority = )\d+`)

@@ -14,7 +14,7 @@ import (
 // away has the higher priority and is ready, and still does not take it back,
 // until the other one is gone.
 func TestHandOverByAnOperator(t *testing.T) {
-	s := newScene(t, pair.Options{})
+	s := newScene(t, pair.Options{Interval: unhurried})
 	s.settle()
 	s.load(s.gw1, 20)
 	watch, err := s.StartWatch()
@@ -64,7 +64,7 @@ func TestHandOverThereAndBack(t *testing.T) {
 
 // An orderly stop is a hand-over, and leaves the machine as it was.
 func TestStopHandsOverAndLeavesNothing(t *testing.T) {
-	s := newScene(t, pair.Options{})
+	s := newScene(t, pair.Options{Interval: unhurried})
 	// A machine that was no router before, so that there is something to restore.
 	for _, kv := range [][2]string{
 		{"ipv4/ip_forward", "0"},

@@ -68,8 +68,9 @@ func (c *churn) ended(s *scene) {
 }
 
 // healBound is within which everything is as it should be, once what was wrong is
-// over. It takes about a second.
-const healBound = 5 * time.Second
+// over. It takes about a second, on a machine that does nothing else; an audit, which
+// would find it as well, comes once a minute.
+const healBound = 25 * time.Second
 
 // heals waits until the kernels and the daemons of both gateways have the same flows,
 // entry by entry, while connections come and go.
@@ -181,7 +182,7 @@ func TestHealsWithinSeconds(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t, pair.Options{})
+			s := newScene(t, pair.Options{Interval: unhurried})
 			s.settle()
 			s.load(s.gw1, 20)
 			c := s.churn()

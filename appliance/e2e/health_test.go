@@ -217,6 +217,7 @@ func TestSystemdsTimerIsReset(t *testing.T) {
 	}
 	defer conn.Close()
 	var resets atomic.Int64
+	marks := make(chan struct{}, 1)
 	go func() {
 		buf := make([]byte, 4096)
 		for {
@@ -224,8 +225,11 @@ func TestSystemdsTimerIsReset(t *testing.T) {
 			if err != nil {
 				return
 			}
-			if string(buf[:n]) == "WATCHDOG=1" {
+			switch string(buf[:n]) {
+			case "WATCHDOG=1":
 				resets.Add(1)
+			case "mark":
+				marks <- struct{}{}
 			}
 		}
 	}()
@@ -245,13 +249,44 @@ func TestSystemdsTimerIsReset(t *testing.T) {
 	s.wait("resets", more)
 	s.kill(s.gw1, "run")
 	s.wait("resets by another election", more)
+	// counted is how many there were until now.
+	counted := func() int64 {
+		t.Helper()
+		mark, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: socket, Net: "unixgram"})
+		s.must(err)
+		defer mark.Close()
+		_, err = mark.Write([]byte("mark"))
+		s.must(err)
+		<-marks
+		return resets.Load()
+	}
 	s.must(s.gw1.Freeze())
-	time.Sleep(200 * time.Millisecond) // what was on its way
-	was := resets.Load()
+	s.wait("gw1 to stand still", standsStill(s.gw1))
+	was := counted()
 	time.Sleep(time.Second)
-	if n := resets.Load(); n != was {
+	if n := counted(); n != was {
 		t.Errorf("%d resets by nobody", n-was)
 	}
 	s.must(s.gw1.Thaw())
 	s.wait("resets", more)
+}
+
+// standsStill is a condition: every process of the gateway has been stopped.
+func standsStill(g *pair.Gateway) func(context.Context) error {
+	return func(context.Context) error {
+		pids, err := g.Pids()
+		if err != nil {
+			return err
+		}
+		for _, pid := range pids {
+			stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+			if err != nil {
+				return err
+			}
+			if _, rest, _ := strings.Cut(string(stat), ") "); !strings.HasPrefix(rest, "T") {
+				return fmt.Errorf("process %d runs: %s", pid, stat)
+			}
+		}
+		return nil
+	}
 }

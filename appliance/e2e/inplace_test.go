@@ -16,9 +16,7 @@ import (
 // state changes on either, no advert is missing, no flow is lost; how long the traffic was
 // silent at the longest is reported.
 func TestInPlaceUnderTraffic(t *testing.T) {
-	// An election that others keep from the processors for half a second is taken for
-	// dead, with faster adverts: this is not about that.
-	u := newUpgradeSceneOf(t, pair.Options{Interval: 300 * time.Millisecond})
+	u := newUpgradeSceneOf(t, pair.Options{Interval: unhurried})
 	begun := time.Now()
 	changes := func() (all []string) {
 		for _, g := range u.Gateways {

@@ -198,7 +198,7 @@ func TestReloadAddsIPv6(t *testing.T) {
 	for name, keys := range macs6() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t, pair.Options{IPv6: true, RouterKeys: keys})
+			s := newScene(t, pair.Options{Interval: unhurried, IPv6: true, RouterKeys: keys})
 			s.settle()
 			s.load(s.gw1, 10)
 			four := func() (n [2]uint64) {
@@ -271,7 +271,7 @@ func TestIPv6RemovedAddressIsPutBack(t *testing.T) {
 	for name, keys := range macs6() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t, pair.Options{IPv6: true, RouterKeys: keys})
+			s := newScene(t, pair.Options{Interval: unhurried, IPv6: true, RouterKeys: keys})
 			s.settle()
 			six := s.load6()
 			told := s.told6()
@@ -341,7 +341,7 @@ func TestIPv6BothKilledAndCleaned(t *testing.T) {
 // families do as one.
 func TestIPv6Deaths(t *testing.T) {
 	// Of two intervals a new election has to be there, on whatever machine this is.
-	s := newScene(t, pair.Options{IPv6: true, RouterKeys: virtual, Interval: 500 * time.Millisecond})
+	s := newScene(t, pair.Options{IPv6: true, RouterKeys: virtual, Interval: time.Second})
 	s.settle()
 	six := s.load6()
 	before := [2]uint64{s.transitions(s.gw1), s.transitions(s.gw2)}

@@ -322,14 +322,7 @@ func TestKeepalivedServers(t *testing.T) {
 		for _, n := range servers {
 			want[n] = 4 / len(servers)
 		}
-		s.wait(fmt.Sprintf("clients of %d to be with %q", port, servers), func(ctx context.Context) error {
-			c, err := probe.StartClients(ctx, probe.ClientsOptions{Client: s.Outside, Target: netip.AddrPortFrom(netip.MustParseAddr("203.0.113.10"), uint16(port)), Count: 4})
-			if err != nil {
-				return err
-			}
-			defer c.Stop()
-			return servedBy(c, want)(ctx)
-		})
+		s.wait(fmt.Sprintf("clients of %d to be with %q", port, servers), s.newcomers(netip.AddrPortFrom(entryAddress.Addr(), uint16(port)), 4, want))
 	}
 	for _, port := range all {
 		at(port, '1', '2')

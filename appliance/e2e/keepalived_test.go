@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -181,9 +182,12 @@ func TestKeepalivedPair(t *testing.T) {
 	s.intact(cut)
 	s.whole()
 	for iface, more := range map[string]string{"lan0": "10.0.7.1/24", "wan0": "203.0.113.77/32"} {
-		if !strings.Contains(held(s.gw2, iface), more) {
-			t.Errorf("%s did not move along: %s", more, held(s.gw2, iface))
-		}
+		s.wait(more+" to move along", func(context.Context) error {
+			if have := held(s.gw2, iface); !strings.Contains(have, more) {
+				return errors.New(have)
+			}
+			return nil
+		})
 	}
 	s.wait("the program to be told", func(context.Context) error {
 		path, err := s.gw2.Path("/run/lab/heard")

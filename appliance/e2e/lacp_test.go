@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,7 +29,13 @@ type lacpSaid struct {
 // bare is a lab for one program without a configuration.
 type bare struct {
 	*lab.T
-	t *testing.T
+	t     *testing.T
+	liked map[*lab.Process]int // line of the report that was waited for last
+}
+
+func newBare(t *testing.T) bare {
+	t.Helper()
+	return bare{lab.NewT(t), t, map[*lab.Process]int{}}
 }
 
 // speak starts `understudy lacp` in a node.
@@ -49,20 +56,24 @@ func (b bare) speak(n *lab.Node, args ...string) *lab.Process {
 
 func tailOf(s string, n int) string { return s[max(0, len(s)-n):] }
 
-// until waits for a report that ok likes.
+// until waits for a report that ok likes, of those that begin with the one that was liked
+// last: what it tells may be over before anybody looks.
 func (b bare) until(p *lab.Process, what string, ok func(lacpSaid) error) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 	defer cancel()
 	for {
-		lines := strings.Split(strings.TrimSpace(p.Output()), "\n")
-		var said lacpSaid
-		err := json.Unmarshal([]byte(lines[len(lines)-1]), &said)
-		if err == nil {
-			err = ok(said)
-		}
-		if err == nil {
-			return
+		err := errors.New("no report")
+		lines := strings.SplitAfter(p.Output(), "\n")
+		for n := b.liked[p]; n < len(lines)-1; n++ { // the last one is not whole yet, or empty
+			var said lacpSaid
+			if err = json.Unmarshal([]byte(lines[n]), &said); err == nil {
+				err = ok(said)
+			}
+			if err == nil {
+				b.liked[p] = n
+				return
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -109,7 +120,7 @@ func found(name, member string) func(lacpSaid) error {
 // leads to another system is found, and so are one that is pulled and an end that
 // falls silent; all of it passes.
 func TestLACPCommand(t *testing.T) {
-	b := bare{lab.NewT(t), t}
+	b := newBare(t)
 	one, two, three := b.Node("one"), b.Node("two"), b.Node("three")
 	for _, wire := range []struct {
 		a      *lab.Node
@@ -141,7 +152,7 @@ func TestLACPCommand(t *testing.T) {
 	set(t, two, "eth1", true)
 	b.until(left, "cable that is back", aggregated(2))
 
-	if err := right.Stop(time.Second); err != nil {
+	if err := right.Stop(patience); err != nil {
 		t.Fatal(err)
 	}
 	b.until(left, "silent partner", found("expired", "eth0"))
@@ -159,7 +170,7 @@ func TestLACPCommand(t *testing.T) {
 		}
 		return nil
 	})
-	if err := left.Stop(time.Second); err != nil {
+	if err := left.Stop(patience); err != nil {
 		t.Fatal(err)
 	}
 
@@ -182,7 +193,7 @@ func TestLACPCommand(t *testing.T) {
 
 // With --for the exit code is the verdict.
 func TestLACPCommandJudges(t *testing.T) {
-	b := bare{lab.NewT(t), t}
+	b := newBare(t)
 	one, two := b.Node("one"), b.Node("two")
 	if err := one.Wire("eth0", two, "eth0"); err != nil {
 		t.Fatal(err)

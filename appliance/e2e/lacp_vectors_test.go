@@ -45,7 +45,7 @@ func TestLACPCommandFindsVectors(t *testing.T) {
 		ran++
 		t.Run(v.Name, func(t *testing.T) {
 			t.Parallel()
-			b := bare{lab.NewT(t), t}
+			b := newBare(t)
 			one, two := b.Node("one"), b.Node("two")
 			for _, name := range []string{"eth0", "eth1"} {
 				if err := one.Wire(name, two, name); err != nil {

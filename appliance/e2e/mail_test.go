@@ -76,7 +76,7 @@ vrrp_instance lan {
     virtual_router_id 51
     priority %d
     version 3
-    advert_int 0.1
+    advert_int 0.5
     virtual_ipaddress { 10.0.0.1/24 }
 }
 vrrp_instance wan {
@@ -84,7 +84,7 @@ vrrp_instance wan {
     virtual_router_id 52
     priority %d
     version 3
-    advert_int 0.1
+    advert_int 0.5
     smtp_alert off
     virtual_ipaddress { 203.0.113.1/24 }
 }

@@ -134,7 +134,7 @@ func (s *two) everywhere(n int) func(context.Context) error {
 func (s *two) alive(since time.Time) {
 	s.t.Helper()
 	s.intact(since)
-	if dead := s.conns.Check(s.within(8 * time.Second)); len(dead) > 0 {
+	if dead := s.conns.Check(s.within(patience)); len(dead) > 0 {
 		s.t.Errorf("connections of the second group are dead: %v", dead)
 	}
 	s.wait("datagrams of the second group", func(context.Context) error {
@@ -372,7 +372,7 @@ func TestDaemonRestartedDuringAnothersTurn(t *testing.T) {
 		}
 		return nil
 	})
-	if dead := newcomers.Check(s.within(8 * time.Second)); len(dead) > 0 {
+	if dead := newcomers.Check(s.within(patience)); len(dead) > 0 {
 		t.Errorf("connections that began on gw2 are dead: %v", dead)
 	}
 	s.wait("equal tables", s.Equal(s.gw1))

@@ -24,7 +24,7 @@ func twoPaths(g *pair.Gateway) string {
 // nobody is alarmed, and a crash in that time loses nothing. When the cable is back the
 // link moves there, without a transfer.
 func TestSecondPathOfThePair(t *testing.T) {
-	s := newScene(t, pair.Options{})
+	s := newScene(t, pair.Options{Interval: unhurried})
 	for _, g := range s.Gateways {
 		s.startWith(g, func(*scene) (config, secret string) { return twoPaths(g), "" })
 	}
@@ -75,10 +75,10 @@ func TestSecondPathOfThePair(t *testing.T) {
 	s.wait("equal tables", s.Equal(s.gw1))
 	crashed := s.crash(s.gw1)
 	s.intact(crashed)
-	if d := more.Check(s.within(8 * time.Second)); len(d) > 0 {
+	if d := more.Check(s.within(patience)); len(d) > 0 {
 		t.Errorf("connections that began on the other path are dead: %v", d)
 	}
-	if d := back.Check(s.within(8 * time.Second)); len(d) > 0 {
+	if d := back.Check(s.within(patience)); len(d) > 0 {
 		t.Errorf("connections that began while it moved are dead: %v", d)
 	}
 	s.whole()

@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -62,13 +64,16 @@ fall = 1`})
 	if 2*clean < moves {
 		t.Error("the one that gives way does not serve until the other does")
 	}
-	lingered := len(s.journal.of(s.gw1, `"cause":"better-active"`, `"leaving":true`)) + len(s.journal.of(s.gw2, `"cause":"better-active"`, `"leaving":true`))
-	if lingered != moves {
-		t.Errorf("%d of %d times somebody lingered", lingered, moves)
-	}
+	s.wait("somebody to have lingered each time", func(context.Context) error {
+		lingered := len(s.journal.of(s.gw1, `"cause":"better-active"`, `"leaving":true`)) + len(s.journal.of(s.gw2, `"cause":"better-active"`, `"leaving":true`))
+		if lingered != moves {
+			return fmt.Errorf("%d of %d times", lingered, moves)
+		}
+		return nil
+	})
 	s.intact(began)
 	for _, c := range newcomers {
-		if dead := c.Check(s.within(8 * time.Second)); len(dead) > 0 {
+		if dead := c.Check(s.within(patience)); len(dead) > 0 {
 			t.Errorf("connections that began meanwhile are dead: %v", dead)
 		}
 	}

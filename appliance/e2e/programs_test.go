@@ -67,7 +67,7 @@ func says(g *pair.Gateway, prefix string, want ...string) func(context.Context) 
 // what they are told is true: the address is there exactly if they are told of
 // active.
 func TestProgramsAreTold(t *testing.T) {
-	s := newScene(t, pair.Options{RouterKeys: `notify = [{ command = ["/run/lab/told"] }]`, Extra: `
+	s := newScene(t, pair.Options{Interval: unhurried, RouterKeys: `notify = [{ command = ["/run/lab/told"] }]`, Extra: `
 [[group.notify]]
 command = ["/run/lab/told", "own"]
 arguments = "keepalived"`})
@@ -135,7 +135,7 @@ arguments = "keepalived"`})
 // A program that never ends, and listens to nobody, delays nothing but itself: not a
 // takeover, not a hand-over, not the end.
 func TestHangingProgramDelaysNothing(t *testing.T) {
-	s := newScene(t, pair.Options{RouterKeys: `notify = [{ command = ["/run/lab/told"], timeout = "10m" }]`, Extra: `
+	s := newScene(t, pair.Options{Interval: unhurried, RouterKeys: `notify = [{ command = ["/run/lab/told"], timeout = "10m" }]`, Extra: `
 [[group.notify]]
 command = ["/run/lab/fails"]`})
 	for _, g := range s.Gateways {
@@ -179,7 +179,7 @@ command = ["/run/lab/fails"]`})
 // and tells the state again: never two at a time. Once it has come to its end it is
 // not told again.
 func TestDaemonKilledDuringNotify(t *testing.T) {
-	s := newScene(t, pair.Options{Extra: `
+	s := newScene(t, pair.Options{Interval: unhurried, Extra: `
 [[group.notify]]
 command = ["/run/lab/told"]
 states = ["active"]
@@ -208,12 +208,16 @@ echo end >>/run/lab/said
 	s.must(err)
 	pids, err := os.ReadFile(path)
 	s.must(err)
-	list, err := processes(s.gw1)
-	s.must(err)
-	if list["1000"] == 0 {
-		t.Fatalf("the program does not run: %v, it is %s", list, pids)
-	}
-	s.must(unix.Kill(list["1000"], unix.SIGKILL)) // what it waits for
+	s.wait("what the program waits for", func(context.Context) error {
+		list, err := processes(s.gw1)
+		if err == nil && list["1000"] == 0 {
+			err = fmt.Errorf("the program does not run: %v, it is %s", list, pids)
+		}
+		if err == nil {
+			err = unix.Kill(list["1000"], unix.SIGKILL)
+		}
+		return err
+	})
 	heard := []string{"begin", "begin", "begin", "end"}
 	s.wait("its end", says(s.gw1, "", heard...))
 	s.wait("the end to be known", func(context.Context) error {
@@ -237,7 +241,7 @@ echo end >>/run/lab/said
 // What activation waits for runs while the address is not there, and what is told
 // afterwards when it is.
 func TestActivationWaits(t *testing.T) {
-	s := newScene(t, pair.Options{Extra: `
+	s := newScene(t, pair.Options{Interval: unhurried, Extra: `
 [[group.notify]]
 command = ["/run/lab/told"]
 [[group.notify]]

@@ -80,9 +80,10 @@ func read(t *testing.T, f capture.Frame) *ndp.RouterAdvertisement {
 	return m.(*ndp.RouterAdvertisement)
 }
 
-// asks sends a Router Solicitation.
+// asks sends a Router Solicitation, and returns when, at the earliest.
 func (g *guest) asks() time.Time {
 	g.s.t.Helper()
+	at := time.Now()
 	mac := g.Link("eth0").MAC
 	src, dst := netip.MustParseAddr("fe80::99"), netip.MustParseAddr("ff02::2")
 	m, err := ndp.MarshalMessageChecksum(&ndp.RouterSolicitation{Options: []ndp.Option{
@@ -102,7 +103,7 @@ func (g *guest) asks() time.Time {
 		_, err = c.WriteTo(b, &packet.Addr{HardwareAddr: b[:6]})
 		return err
 	}))
-	return time.Now()
+	return at
 }
 
 // answers is a condition: the gateway has advertised since.
@@ -222,13 +223,14 @@ func TestRouterAdvertisements(t *testing.T) {
 			asked := g.asks()
 			s.wait("an answer", g.answers(s.gw1, asked))
 
+			cutting := time.Now() // the successor may be there before the dead one is buried
 			cut := s.crash(s.gw1)
 			s.stays("the guest's way out", time.Second, g.knows)
 			flows(cut)
-			s.wait("the successor to advertise", g.answers(s.gw2, cut))
+			s.wait("the successor to advertise", g.answers(s.gw2, cutting))
 			asked = g.asks()
 			s.wait("an answer", g.answers(s.gw2, asked))
-			if list := g.advertisements("gw2", time.Time{}); list[0].At.Before(cut) || list[0].At.Before(g.advert("gw2")) {
+			if list := g.advertisements("gw2", time.Time{}); list[0].At.Before(cutting) || list[0].At.Before(g.advert("gw2")) {
 				t.Errorf("a Backup has advertised: %v", list[0])
 			}
 			if keys != "" {
@@ -289,7 +291,7 @@ func (g *guest) judge(t *testing.T, virtual bool, began time.Time) {
 // While a standby is one it hears what the active box tells hosts, and does not take
 // it, whatever was set before; and it is not told by mistake that it is a host.
 func TestAStandbyTakesNoAdvertisement(t *testing.T) {
-	s := newScene(t, pair.Options{IPv6: true, RouterKeys: virtual + "\n" + advertise})
+	s := newScene(t, pair.Options{Interval: unhurried, IPv6: true, RouterKeys: virtual + "\n" + advertise})
 	for _, n := range s.Gateways {
 		s.must(n.Sysctl("ipv6/conf/lan0/accept_ra", "2"))
 	}

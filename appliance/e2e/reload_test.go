@@ -18,7 +18,7 @@ func more(g *pair.Gateway) string { return g.MoreConfig() }
 // An address and a forward are added to running gateways. They work, they are
 // replicated, and what was there before did not notice.
 func TestReloadAddsAnAddressAndForwards(t *testing.T) {
-	s := newScene(t, pair.Options{})
+	s := newScene(t, pair.Options{Interval: unhurried})
 	s.settle()
 	s.load(s.gw1, 20)
 	before := [2]uint64{s.transitions(s.gw1), s.transitions(s.gw2)}
@@ -49,7 +49,7 @@ func TestReloadAddsAnAddressAndForwards(t *testing.T) {
 	s.intact(cut)
 	s.wait("the new address on gw2", hasNew(s.gw2, true))
 	for name, c := range map[string]*probe.Conns{"to the new address": a, "to the new server": b} {
-		if dead := c.Check(s.within(8 * time.Second)); len(dead) > 0 {
+		if dead := c.Check(s.within(patience)); len(dead) > 0 {
 			t.Errorf("connections %s did not survive: %v", name, dead)
 		}
 	}
@@ -58,7 +58,7 @@ func TestReloadAddsAnAddressAndForwards(t *testing.T) {
 
 // The same by SIGHUP, and taken back again.
 func TestReloadBySignalThereAndBack(t *testing.T) {
-	s := newScene(t, pair.Options{})
+	s := newScene(t, pair.Options{Interval: unhurried})
 	s.settle()
 	s.load(s.gw1, 10)
 	before := [2]uint64{s.transitions(s.gw1), s.transitions(s.gw2)}
@@ -88,7 +88,7 @@ func TestReloadBySignalThereAndBack(t *testing.T) {
 // A file with a mistake changes nothing, whoever asks for the reload, and the
 // answer names file, line and key.
 func TestReloadRefusedChangesNothing(t *testing.T) {
-	s := newScene(t, pair.Options{})
+	s := newScene(t, pair.Options{Interval: unhurried})
 	s.settle()
 	s.load(s.gw1, 10)
 	before := [2]uint64{s.transitions(s.gw1), s.transitions(s.gw2)}

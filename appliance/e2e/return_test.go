@@ -92,7 +92,7 @@ func TestReturnWithAStaleTable(t *testing.T) {
 	s.wait("equal tables", s.tablesEqual(s.gw1))
 	s.seen(thief, "203.0.113.1:40000")
 	s.seen(rebound, elsewhere)
-	if dead := newcomers.Check(s.within(8 * time.Second)); len(dead) > 0 {
+	if dead := newcomers.Check(s.within(patience)); len(dead) > 0 {
 		t.Errorf("connections that began meanwhile are dead: %v", dead)
 	}
 	for f := range natted(s.table(s.gw1)) {

@@ -18,7 +18,7 @@ func TestSecretIsChangedWithoutAGap(t *testing.T) {
 	for _, first := range []int{0, 1} {
 		t.Run(fmt.Sprintf("gw%d first", first+1), func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t, pair.Options{})
+			s := newScene(t, pair.Options{Interval: unhurried})
 			s.settle()
 			s.load(s.gw1, 10)
 			path, err := s.gw1.Path(secretPath)

@@ -73,7 +73,7 @@ func TestSessionsCommand(t *testing.T) {
 		t.Errorf("takeovers of a standby: %s", out)
 	}
 
-	time.Sleep(time.Second) // gw1 tells of them with its next sign of life, each 250 ms
+	time.Sleep(3 * time.Second) // gw1 tells of them with its next sign of life, each 250 ms if it is let
 
 	cut := s.crash(s.gw1)
 	s.intact(cut)

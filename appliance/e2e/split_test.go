@@ -85,7 +85,7 @@ func TestCase49SplitBrainWithoutTheSessionLink(t *testing.T) {
 
 	crashed := s.crash(s.gw1)
 	s.intact(crashed)
-	if dead := newcomers.Check(s.within(8 * time.Second)); len(dead) > 0 {
+	if dead := newcomers.Check(s.within(patience)); len(dead) > 0 {
 		t.Errorf("connections that began at gw1 are dead: %v", dead)
 	}
 	s.whole()

@@ -10,7 +10,7 @@ import (
 
 // Two in one network namespace would fight over everything in it.
 func TestSecondRunIsRefused(t *testing.T) {
-	s := newScene(t, pair.Options{})
+	s := newScene(t, pair.Options{Interval: unhurried})
 	s.settle()
 	s.load(s.gw1, 10)
 	before := [2]uint64{s.transitions(s.gw1), s.transitions(s.gw2)}

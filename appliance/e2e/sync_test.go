@@ -14,7 +14,7 @@ import (
 // The session link is cut while flows come and go, and healed. Nobody changes
 // its role; afterwards the two kernels are equal again, entry by entry.
 func TestSessionLinkCutAndHealed(t *testing.T) {
-	s := newScene(t, pair.Options{})
+	s := newScene(t, pair.Options{Interval: unhurried})
 	s.settle()
 	s.load(s.gw1, 20)
 	leavers := s.conns(9100, 10)
@@ -59,7 +59,7 @@ func TestSessionLinkCutAndHealed(t *testing.T) {
 
 	crashed := s.crash(s.gw1)
 	s.intact(crashed)
-	if dead := newcomers.Check(s.within(8 * time.Second)); len(dead) > 0 {
+	if dead := newcomers.Check(s.within(patience)); len(dead) > 0 {
 		t.Errorf("connections that began during the cut are dead: %v", dead)
 	}
 	s.seen(thief, "203.0.113.1:40000")
@@ -117,7 +117,7 @@ func TestSessionLinkSilent(t *testing.T) {
 	crashed := s.crash(s.gw1)
 	s.intact(began)
 	s.intact(crashed)
-	if dead := more.Check(s.within(8 * time.Second)); len(dead) > 0 {
+	if dead := more.Check(s.within(patience)); len(dead) > 0 {
 		t.Errorf("connections that began during the silence are dead: %v", dead)
 	}
 }
@@ -125,7 +125,7 @@ func TestSessionLinkSilent(t *testing.T) {
 // With one segment cut, neither takes the group apart; with both, each serves
 // what it reaches, and after the heal one of them has all.
 func TestSplitOfBothSegmentsHeals(t *testing.T) {
-	s := newScene(t, pair.Options{})
+	s := newScene(t, pair.Options{Interval: unhurried})
 	s.settle()
 	s.load(s.gw1, 10)
 	before := s.transitions(s.gw2)
@@ -186,9 +186,12 @@ func TestStrangersDoNotConnect(t *testing.T) {
 				return nil
 			})
 			s.wait("alarms", all(alarmed(s.gw1, "no-peer"), alarmed(s.gw2, "no-peer")))
-			if len(s.journal.of(s.gw1, row.why)) == 0 {
-				t.Errorf("the log of gw1 does not tell why: want %q", row.why)
-			}
+			s.wait("the log of gw1 to tell why", func(context.Context) error {
+				if len(s.journal.of(s.gw1, row.why)) == 0 {
+					return fmt.Errorf("no %q", row.why)
+				}
+				return nil
+			})
 			if a := s.cli(s.gw1, "failover"); a.code != 1 || !strings.Contains(a.out, "not ready") {
 				t.Errorf("a hand-over to nobody: exit code %d: %s", a.code, a.out)
 			}

@@ -145,7 +145,7 @@ fall = 2`})
 // A file is the switch of maintenance, another one a weight; both come with a
 // reload, which moves nothing, and the second goes with another.
 func TestFileChecksComeAndGoWithAReload(t *testing.T) {
-	s := newScene(t, pair.Options{})
+	s := newScene(t, pair.Options{Interval: unhurried})
 	s.settle()
 	s.load(s.gw1, 10)
 	before := [2]uint64{s.transitions(s.gw1), s.transitions(s.gw2)}

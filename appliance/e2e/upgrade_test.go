@@ -26,7 +26,7 @@ type upgradeScene struct {
 
 func newUpgradeScene(t *testing.T) *upgradeScene {
 	t.Helper()
-	return newUpgradeSceneOf(t, pair.Options{})
+	return newUpgradeSceneOf(t, pair.Options{Interval: unhurried})
 }
 
 func newUpgradeSceneOf(t *testing.T, opt pair.Options) *upgradeScene {
