@@ -14,7 +14,7 @@ func (c *checker) routeOptions(path string, v *string, r *identity.Route) {
 	if v == nil {
 		return
 	}
-	const fix = "use tos, realms, pref, features, congctl, lock, rto_min or a metric of ip-route(8) like initcwnd, with a value each"
+	const fix = "use tos, realms, pref, features, congctl, lock, rto_min, rtt, rttvar, expires or a metric of ip-route(8) like initcwnd, with a value each"
 	words := strings.Fields(*v)
 	for len(words) > 0 {
 		word, value := words[0], ""
@@ -61,6 +61,22 @@ func (c *checker) routeOptions(path string, v *string, r *identity.Route) {
 			d, err := time.ParseDuration(value)
 			ok = err == nil && d >= time.Millisecond && d <= time.Hour
 			r.Metrics[metric] = uint32(d.Milliseconds())
+		case word == "rtt", word == "rttvar":
+			unit := time.Millisecond / 8
+			if word == "rttvar" {
+				unit = time.Millisecond / 4
+			}
+			d, err := time.ParseDuration(value)
+			ok = err == nil && d >= unit && d <= time.Hour
+			r.Metrics[metric] = uint32(d / unit)
+		case word == "expires":
+			d, err := time.ParseDuration(value)
+			r.Expires = uint32(d / time.Second)
+			ok = err == nil && d >= time.Second && d%time.Second == 0 && d/time.Second < 1<<31
+			if ok && !six {
+				c.add(path, "IPv4 routes do not expire", "remove it")
+				return
+			}
 		case known:
 			n, ok = uint32Of(value)
 			ok = ok && n > 0 && (word != "hoplimit" || n < 256) && (word != "advmss" || n <= 65495) && (word != "quickack" && word != "fastopen_no_cookie" || n == 1)

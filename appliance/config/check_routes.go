@@ -187,7 +187,7 @@ func (c *checker) hops(path string, router Router, kind identity.RouteKind, raw 
 		return nil // see fitsKind
 	}
 	if raw.Nexthops == nil {
-		h, ok := c.hop(path, router, &rawNexthop{Via: raw.Via, Dev: raw.Dev, Onlink: raw.Onlink})
+		h, ok := c.hop(path, router, &rawNexthop{Via: raw.Via, Dev: raw.Dev, Onlink: raw.Onlink, Encap: raw.Encap})
 		if !ok {
 			return nil
 		}
@@ -196,7 +196,7 @@ func (c *checker) hops(path string, router Router, kind identity.RouteKind, raw 
 	for _, k := range []struct {
 		key string
 		set bool
-	}{{"via", raw.Via != nil}, {"dev", raw.Dev != nil}, {"onlink", raw.Onlink != nil}} {
+	}{{"via", raw.Via != nil}, {"dev", raw.Dev != nil}, {"onlink", raw.Onlink != nil}, {"encap", raw.Encap != nil}} {
 		if k.set {
 			c.add(join(path, k.key), "each of the nexthops has its own", "write it there")
 		}
@@ -228,6 +228,7 @@ func (c *checker) hops(path string, router Router, kind identity.RouteKind, raw 
 // tells it.
 func (c *checker) hop(path string, router Router, raw *rawNexthop) (h identity.Hop, ok bool) {
 	h.Onlink = or(raw.Onlink, c.defaults.Hop.Onlink)
+	h.Encap = c.encap(join(path, "encap"), raw.Encap)
 	if raw.Via != nil {
 		h.Via = c.routeAddress(join(path, "via"), *raw.Via)
 		if !h.Via.IsValid() {
@@ -337,7 +338,7 @@ func (c *checker) fitsKind(path string, raw *rawRoute, r identity.Route) {
 	for _, k := range []struct {
 		key string
 		set bool
-	}{{"via", raw.Via != nil}, {"dev", raw.Dev != nil}, {"onlink", raw.Onlink != nil}, {"nexthops", raw.Nexthops != nil},
+	}{{"via", raw.Via != nil}, {"dev", raw.Dev != nil}, {"onlink", raw.Onlink != nil}, {"encap", raw.Encap != nil}, {"nexthops", raw.Nexthops != nil},
 		{"source", raw.Source != nil}, {"mtu", raw.MTU != nil}} {
 		if k.set {
 			c.add(join(path, k.key), fmt.Sprintf("a route of type %s leads nowhere", r.Kind), "remove it")

@@ -55,7 +55,7 @@ func LoadSpoken(path string, o SpokenOptions) (*Config, error) {
 	}
 	w := keepalived.Elsewhere()
 	w.ID, w.VRRPOnly = o.ID, o.VRRPOnly
-	w.Networks, w.Runs, w.Tunnels = keepalived.Networks, o.Runs, o.Tunnels
+	w.Networks, w.VRF, w.Runs, w.Tunnels = keepalived.Networks, keepalived.VRFTable, o.Runs, o.Tunnels
 	return Parse(path, src, Options{ReadSecret: ReadSecretFile, World: w, Keepalived: o.Keepalived, Before: o.Before})
 }
 

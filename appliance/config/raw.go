@@ -143,6 +143,7 @@ type (
 		Via      *string       `toml:"via" like:"\"10.0.0.254\""`
 		Dev      *string       `toml:"dev" like:"\"lan0\""`
 		Onlink   *bool         `toml:"onlink" like:"true"`
+		Encap    *string       `toml:"encap" like:"\"ip dst 192.0.2.9\""`
 		Nexthops []*rawNexthop `toml:"nexthops"`
 		Type     *string       `toml:"type" like:"\"blackhole\""`
 		Table    *int64        `toml:"table" like:"100"`
@@ -163,6 +164,7 @@ type (
 		Via    *string `toml:"via" like:"\"10.0.0.254\""`
 		Dev    *string `toml:"dev" like:"\"lan0\""`
 		Onlink *bool   `toml:"onlink" like:"true"`
+		Encap  *string `toml:"encap" like:"\"ip dst 192.0.2.9\""`
 		Weight *int64  `toml:"weight" like:"1"`
 	}
 

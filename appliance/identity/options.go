@@ -15,6 +15,9 @@ type RouteOptions struct {
 	// a name.
 	Metrics    [metrics]uint32
 	Congestion string // the algorithm; "": the kernel's own
+	// Expires is after how many seconds the kernel takes an IPv6 route away; 0: never. It
+	// is put back then, so it is what is left when nobody looks after it any more.
+	Expires uint32
 }
 
 const metrics = 18 // RTAX_MAX and one more
@@ -47,7 +50,7 @@ var metricNames = []struct {
 	name   string
 	number int
 }{
-	{"window", 3}, {"ssthresh", 6}, {"cwnd", 7}, {"advmss", 8}, {"reordering", 9}, {"hoplimit", 10}, {"initcwnd", 11}, {"features", 12},
+	{"window", 3}, {"rtt", 4}, {"rttvar", 5}, {"ssthresh", 6}, {"cwnd", 7}, {"advmss", 8}, {"reordering", 9}, {"hoplimit", 10}, {"initcwnd", 11}, {"features", 12},
 	{"rto_min", 13}, {"initrwnd", 14}, {"quickack", 15}, {"fastopen_no_cookie", 17},
 }
 
@@ -76,6 +79,9 @@ func (o RouteOptions) String() string {
 	}
 	if o.Congestion != "" {
 		b.WriteString(" congctl " + o.Congestion)
+	}
+	if o.Expires != 0 {
+		fmt.Fprintf(&b, " expires %d", o.Expires)
 	}
 	return b.String()
 }

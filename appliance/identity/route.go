@@ -60,6 +60,7 @@ type Hop struct {
 	Interface string
 	Weight    uint16 // 1 to 256; 0 is 1
 	Onlink    bool   // Via is taken to be on the link though no subnet says so
+	Encap     Encap  // what packets are wrapped into
 }
 
 // RouteKey is what two routes of a kernel cannot have in common.
@@ -142,6 +143,7 @@ func (h Hop) Compare(o Hop) int {
 		strings.Compare(h.Interface, o.Interface),
 		cmp.Compare(h.Weight, o.Weight),
 		boolCompare(h.Onlink, o.Onlink),
+		h.Encap.Compare(o.Encap),
 	)
 }
 
@@ -195,6 +197,9 @@ func (r Route) String() string {
 
 func (h Hop) text(several bool) string {
 	var b strings.Builder
+	if h.Encap.Kind != "" {
+		b.WriteString(" encap " + h.Encap.String())
+	}
 	if h.Via.IsValid() {
 		b.WriteString(" via " + h.Via.String())
 	}

@@ -69,6 +69,8 @@ var differences = []difference{
 	{what: "A static address with `peer` is gone at the end", why: "keepalived leaves it",
 		theirs: `^\+ address 10\.95\.5\.5/32 dev eth1 scope universe peer 10\.95\.6\.6/32$`, extra: `^\+ address 10\.95\.5\.5/32 dev eth1 scope universe peer 10\.95\.6\.6/32$`,
 		rows: []string{"static.conf"}},
+	{what: "A `nexthop` with `encap` wraps its packets", why: "keepalived leaves it out of routes with several ways",
+		extra: `^\+ route 10\.97\.26\.0/24 of table 254: a nexthop wraps packets into \w+$`, rows: []string{"rare.conf"}},
 	{what: "An IPv4 address with `preferred_lft 0` is there, and not preferred", why: "keepalived asks for a lifetime that the kernel refuses or takes for ever",
 		theirs: `^\+ address 10.61.0.3/\d+ .*`, extra: `^\+ address 10.61.0.3/32 dev vmac4-61 scope universe deprecated noprefixroute$`, rows: []string{"everything.conf"}},
 	{what: "`fifo_write_vrrp_states_on_reload` has all states said again", why: "keepalived says nothing of an instance that is master",

@@ -64,6 +64,9 @@ func readState(n *lab.Node, settings bool) (state, error) {
 		}
 	}
 	return s, n.Do(func() error {
+		if err := s.rareRoutes(); err != nil {
+			return err
+		}
 		if err := s.tables(); err != nil || !settings {
 			return err
 		}
@@ -157,7 +160,7 @@ func (s state) route(r netlink.Route, names map[int]string) {
 		value int
 	}{{"metric", r.Priority}, {"mtu", r.MTU}, {"advmss", r.AdvMSS}, {"tos", r.Tos}, {"initcwnd", r.InitCwnd}, {"window", r.Window},
 		{"hoplimit", r.Hoplimit}, {"initrwnd", r.InitRwnd}, {"quickack", r.QuickACK}, {"rto_min", r.RtoMin}, {"features", r.Features}, {"cwnd", r.Cwnd},
-		{"ssthresh", r.Ssthresh}, {"reordering", r.Reordering}, {"realm", r.Realm}} {
+		{"ssthresh", r.Ssthresh}, {"reordering", r.Reordering}, {"rtt", r.Rtt}, {"rttvar", r.RttVar}, {"realm", r.Realm}} {
 		if v.value != 0 {
 			fmt.Fprintf(&b, " %s %d", v.name, v.value)
 		}

@@ -31,6 +31,7 @@ type hop struct {
 	index  int
 	weight uint16
 	onlink bool
+	encap  identity.Encap
 }
 
 func (h hop) compare(o hop) int {
@@ -40,11 +41,13 @@ func (h hop) compare(o hop) int {
 		}
 		return 0
 	}
-	return cmp.Or(h.via.Compare(o.via), cmp.Compare(h.index, o.index), cmp.Compare(h.weight, o.weight), onlink(h)-onlink(o))
+	return cmp.Or(h.via.Compare(o.via), cmp.Compare(h.index, o.index), cmp.Compare(h.weight, o.weight), onlink(h)-onlink(o), h.encap.Compare(o.encap))
 }
 
 // is reports whether the two do the same, whoever put them there.
+// What is left of the time of a route that expires does not count.
 func (r route) is(o route) bool {
+	r.Expires, o.Expires = min(r.Expires, 1), min(o.Expires, 1)
 	return r.Route.Compare(o.Route) == 0 && slices.Equal(r.hops, o.hops)
 }
 
@@ -85,6 +88,7 @@ func parseRoute(b []byte) (r route, ok bool) {
 	r.Kind = routeKind(b[7])
 	to := unspecified(family)
 	one := hop{weight: 1, onlink: flags&unix.RTNH_F_ONLINK != 0}
+	var wrapped encapsulation
 	for typ, v := range attributes(b[unix.SizeofRtMsg:]) {
 		switch typ {
 		case unix.RTA_DST:
@@ -116,10 +120,15 @@ func parseRoute(b []byte) (r route, ok bool) {
 			if len(v) == 1 {
 				r.Preference = identity.RoutePreference(v[0])
 			}
+		case unix.RTA_CACHEINFO:
+			r.Expires = expires(v)
+		case unix.RTA_ENCAP_TYPE, unix.RTA_ENCAP:
+			wrapped.read(typ, v)
 		case unix.RTA_MULTIPATH:
 			r.hops = parseHops(v)
 		}
 	}
+	one.encap = wrapped.encap()
 	r.To = netip.PrefixFrom(to, bits)
 	if family == unix.AF_INET {
 		r.Scope = identity.Scope(b[6])
@@ -142,11 +151,16 @@ func parseHops(b []byte) (hops []hop) {
 			break
 		}
 		h := hop{onlink: b[2]&unix.RTNH_F_ONLINK != 0, weight: uint16(b[3]) + 1, index: int(int32(binary.NativeEndian.Uint32(b[4:])))}
+		var wrapped encapsulation
 		for typ, v := range attributes(b[unix.SizeofRtNexthop:n]) {
-			if typ == unix.RTA_GATEWAY {
+			switch typ {
+			case unix.RTA_GATEWAY:
 				h.via, _ = netip.AddrFromSlice(v)
+			case unix.RTA_ENCAP_TYPE, unix.RTA_ENCAP:
+				wrapped.read(typ, v)
 			}
 		}
+		h.encap = wrapped.encap()
 		hops = append(hops, h)
 		b = b[min(align(n), len(b)):]
 	}
@@ -227,6 +241,9 @@ func (c routeChange) attributes(head *nl.RtMsg) (data []*nl.RtAttr) {
 	if c.Preference != identity.PreferenceMedium {
 		data = append(data, nl.NewRtAttr(unix.RTA_PREF, []byte{uint8(c.Preference)}))
 	}
+	if c.Expires != 0 {
+		data = append(data, nl.NewRtAttr(unix.RTA_EXPIRES, nl.Uint32Attr(c.Expires)))
+	}
 	data = append(data, c.metrics()...)
 	switch len(c.hops) {
 	case 0:
@@ -236,6 +253,7 @@ func (c routeChange) attributes(head *nl.RtMsg) (data []*nl.RtAttr) {
 			data = append(data, nl.NewRtAttr(unix.RTA_GATEWAY, h.via.AsSlice()))
 		}
 		data = append(data, nl.NewRtAttr(unix.RTA_OIF, nl.Uint32Attr(uint32(h.index))))
+		data = append(data, encapAttributes(h.encap)...)
 		if h.onlink {
 			head.Flags |= unix.RTNH_F_ONLINK
 		}
@@ -277,6 +295,9 @@ func multipath(hops []hop) (b []byte) {
 		}
 		if h.via.IsValid() {
 			next.Children = []nl.NetlinkRequestData{nl.NewRtAttr(unix.RTA_GATEWAY, h.via.AsSlice())}
+		}
+		for _, a := range encapAttributes(h.encap) {
+			next.Children = append(next.Children, a)
 		}
 		b = append(b, next.Serialize()...)
 	}

@@ -327,7 +327,7 @@ func (s *socket) named(r route) string {
 func (r route) with(names map[int]string) identity.Route {
 	out := r.Route
 	for _, h := range r.hops {
-		out.Hops = append(out.Hops, identity.Hop{Via: h.via, Interface: names[h.index], Weight: h.weight, Onlink: h.onlink})
+		out.Hops = append(out.Hops, identity.Hop{Via: h.via, Interface: names[h.index], Weight: h.weight, Onlink: h.onlink, Encap: h.encap})
 	}
 	return out
 }

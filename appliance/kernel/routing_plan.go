@@ -29,7 +29,7 @@ func wishFor(want identity.Route, look lookLink) wish {
 	for _, h := range want.Hops {
 		index, up := look(h.Interface)
 		missing = missing || index == 0
-		one := hop{via: h.Via, index: index, weight: h.Weight, onlink: h.Onlink}
+		one := hop{via: h.Via, index: index, weight: h.Weight, onlink: h.Onlink, encap: h.Encap}
 		w.full.hops = append(w.full.hops, one)
 		if up {
 			w.now.hops = append(w.now.hops, one)

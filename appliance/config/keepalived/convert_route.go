@@ -7,12 +7,9 @@ import (
 	"strings"
 )
 
-// routeWords have a word behind them, and are not carried over.
-var routeWords = map[string]bool{"rtt": true, "rttvar": true, "encap": true, "vrf": true, "expires": true, "ttl-propagate": true, "as": true}
-
 // routeOptions have one too; what they are in the options of a route.
 var routeOptions = map[string]string{"tos": "tos", "dsfield": "tos", "advmss": "advmss", "window": "window", "cwnd": "cwnd", "ssthresh": "ssthresh", "realms": "realms",
-	"realm": "realms", "rto_min": "rto_min", "initcwnd": "initcwnd", "initrwnd": "initrwnd", "features": "features", "quickack": "quickack", "congctl": "congctl",
+	"realm": "realms", "rto_min": "rto_min", "rtt": "rtt", "rttvar": "rttvar", "initcwnd": "initcwnd", "initrwnd": "initrwnd", "features": "features", "quickack": "quickack", "congctl": "congctl",
 	"pref": "pref", "fastopen_no_cookie": "fastopen_no_cookie", "hoplimit": "hoplimit", "reordering": "reordering"}
 
 // ruleOptions are the same of rules.
@@ -25,8 +22,6 @@ func routeOption(word, value string) string {
 	switch {
 	case (word == "quickack" || word == "fastopen_no_cookie") && value == "0":
 		return ""
-	case word == "rto_min" && strings.Trim(value, "0123456789") == "":
-		value += "ms"
 	}
 	return routeOptions[word] + " " + value
 }
@@ -119,6 +114,44 @@ func (c *converter) route(in owner, to *Table, n *Node) {
 			next()
 			c.say(n.At, Note, "(%s) route %s: nothing to carry over: routes have the protocol 117", in.name, whole)
 		case "no_track", "inet", "inet6":
+		case "as":
+			if v := next(); v == "to" {
+				next()
+			}
+			c.say(n.At, Fault, "(%s) route %s: \"as to\" for MPLS only - ignoring", in.name, whole)
+		case "ttl-propagate":
+			// The kernel looks at it in routes of MPLS alone.
+			if v := next(); v != "enabled" && v != "disabled" {
+				c.say(n.At, Fault, "(%s) route %s: ttl-propagate value %s not recognised", in.name, whole, v)
+			}
+		case "encap":
+			text, used, what := encap(list[i+1:])
+			if i += used; what != "" {
+				wrong(what)
+				continue
+			}
+			at.set("encap", text, o)
+		case "vrf":
+			id, level, what := c.vrfTable(next())
+			if what != "" {
+				c.say(n.At, level, "(%s) route %s: %s", in.name, whole, what)
+				return
+			}
+			t.set("table", int64(id), o)
+		case "expires":
+			v := next()
+			s, err := strconv.ParseUint(v, 0, 31)
+			if to, _ := t.values["to"].(string); strings.Contains(to, ".") {
+				wrong("expires is only valid for IPv6")
+				return
+			}
+			if err != nil {
+				wrong("Invalid expires time " + v)
+				return
+			}
+			if s > 0 {
+				options = append(options, "expires "+strconv.FormatUint(s, 10)+"s")
+			}
 		case "track_group":
 			if group = next(); !in.stays() {
 				wrong("track_group is for what does not move")
@@ -128,13 +161,18 @@ func (c *converter) route(in owner, to *Table, n *Node) {
 			c.say(n.At, Note, "(%s) route %s: nothing to carry over: %s, no two routes have one destination, table and metric", in.name, whole, w)
 		default:
 			switch {
-			case routeWords[w]:
-				c.say(n.At, Warning, "(%s) route %s: not carried over: %s %s", in.name, whole, w, next())
 			case routeOptions[w] != "":
 				v := next()
 				if v == "lock" {
 					options = append(options, "lock "+w)
 					v = next()
+				}
+				if unit := roundTrips[w]; unit != 0 {
+					text, ok := roundTrip(v, unit)
+					if v = text; !ok {
+						wrong("Invalid " + w)
+						return
+					}
 				}
 				if o := routeOption(w, v); o != "" {
 					options = append(options, o)
@@ -149,6 +187,10 @@ func (c *converter) route(in owner, to *Table, n *Node) {
 	}
 	if t.values["to"] == nil {
 		wrong("it leads nowhere")
+		return
+	}
+	if mixed(t, ors) {
+		wrong("Cannot mix IPv4 and IPv6 addresses for route")
 		return
 	}
 	if len(options) > 0 {

@@ -11,6 +11,8 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
+
+	"github.com/vishvananda/netlink"
 )
 
 // World is what a file's meaning depends on beside its text. A nil function
@@ -25,6 +27,9 @@ type World struct {
 	Interface func(name string) bool
 	// Networks are those that interfaces have addresses in; nil: not known.
 	Networks func() []Network
+	// VRF is the table of the VRF of that name; 0: it is an interface of another kind. nil: not
+	// known.
+	VRF func(name string) (table uint32, err error)
 	// LookPath finds a program by its name alone.
 	LookPath func(name string) (string, error)
 	// Executable tells whether a file is there and can be run; nil: none is.
@@ -70,6 +75,7 @@ func Here() World {
 		},
 		User:      func(name string) bool { _, err := user.Lookup(name); return err == nil },
 		Interface: func(name string) bool { _, err := net.InterfaceByName(name); return err == nil },
+		VRF:       VRFTable,
 	}
 }
 
@@ -93,6 +99,18 @@ func Networks() (out []Network) {
 	return out
 }
 
+// VRFTable is the table of a VRF of this machine, as [World.VRF] tells it.
+func VRFTable(name string) (uint32, error) {
+	l, err := netlink.LinkByName(name)
+	if err != nil {
+		return 0, err
+	}
+	if v, ok := l.(*netlink.Vrf); ok {
+		return v.Table, nil
+	}
+	return 0, nil
+}
+
 // interfaceTo is the interface in whose network an address is; "": none that is known.
 func (w World) interfaceTo(a netip.Addr) string {
 	if w.Networks == nil {
@@ -111,7 +129,7 @@ func (w World) interfaceTo(a netip.Addr) string {
 // interfaces it has is not known.
 func Elsewhere() World {
 	w := Here()
-	w.Interface = nil
+	w.Interface, w.VRF = nil, nil
 	return w
 }
 
