@@ -76,6 +76,16 @@ func (c *checker) address(path, v string) (netip.Prefix, bool) {
 	return p, true
 }
 
+// groupAddress reads a multicast group that the node joins, with its prefix length.
+func (c *checker) groupAddress(path, v string) (netip.Prefix, bool) {
+	p, err := netip.ParsePrefix(v)
+	if err != nil || !p.Addr().IsMulticast() || p.Addr().Is4In6() {
+		c.add(path, quote(v)+" is no multicast group, and autojoin joins one", `remove autojoin, or write a group with its length, like "239.1.1.1/32"`)
+		return netip.Prefix{}, false
+	}
+	return p, true
+}
+
 // mapped refuses what is IPv4 and does not look like it.
 func (c *checker) mapped(path string, a netip.Addr) bool {
 	if a.Is4In6() {

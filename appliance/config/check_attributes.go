@@ -31,12 +31,21 @@ func (c *checker) attributes(a *addressAt, words []string) bool {
 		case "noprefixroute":
 			a.as.NoPrefixRoute = true
 			continue
+		case "autojoin":
+			a.as.Join = true
+			continue
+		case "mngtmpaddr":
+			if !six || a.Bits() != 64 {
+				return refuse(a.String()+" is not in a network of /64, of which temporary addresses are made", "remove mngtmpaddr")
+			}
+			a.as.Temporaries = true
+			continue
 		case "again":
 			a.again = true
 			continue
 		}
 		if len(words) == 0 {
-			return refuse(word+" has nothing behind it", `write ADDRESS/LENGTH, and behind it dev, label, scope, brd, peer or preferred with a value, noprefixroute, home or again`)
+			return refuse(word+" has nothing behind it", `write ADDRESS/LENGTH, and behind it dev, mac, label, scope, brd, peer or preferred with a value, noprefixroute, home, autojoin, mngtmpaddr or again`)
 		}
 		value, words = words[0], words[1:]
 		switch word {
@@ -44,6 +53,11 @@ func (c *checker) attributes(a *addressAt, words []string) bool {
 			if a.dev = c.interfaceName(a.path, &value, ""); a.dev == "" {
 				return false
 			}
+		case "mac":
+			if value != string(MACVirtual) {
+				return refuse("mac "+quote(value)+" is not known", "write mac virtual: the one that moves with the router")
+			}
+			a.virtual = true
 		case "label":
 			if six || len(value) > maxLabel {
 				return refuse(quote(value)+" is no label of an IPv4 address", fmt.Sprintf("use at most %d characters, of IPv4 only", maxLabel))
@@ -94,8 +108,11 @@ func (c *checker) attributes(a *addressAt, words []string) bool {
 				a.as.Preferred = identity.Preference(n)
 			}
 		default:
-			return refuse(quote(word)+" is nothing that an address can have", "use dev, label, scope, brd, peer or preferred with a value, noprefixroute, home or again")
+			return refuse(quote(word)+" is nothing that an address can have", "use dev, mac, label, scope, brd, peer or preferred with a value, noprefixroute, home, autojoin, mngtmpaddr or again")
 		}
+	}
+	if a.as.Temporaries && a.as.Preferred == identity.PreferredUsually {
+		a.as.Preferred = identity.PreferredEver // else no temporary ones are made of it
 	}
 	return true
 }

@@ -18,7 +18,11 @@ func (c *checker) placed(path, v string) (addressAt, bool) {
 		a.Prefix = p
 		return a, ok
 	}
-	p, ok := c.address(path, words[0])
+	read := c.address
+	if slices.Contains(words, "autojoin") {
+		read = c.groupAddress
+	}
+	p, ok := read(path, words[0])
 	a.Prefix = p
 	return a, ok && c.attributes(&a, words[1:])
 }
@@ -58,6 +62,12 @@ func (c *checker) exclude(routers []routerAt, excluded []addressAt) []routerAt {
 }
 
 func (r *routerAt) elsewhere(a addressAt) {
+	if a.virtual {
+		if r.Virtual == nil {
+			r.Virtual = map[netip.Addr]bool{}
+		}
+		r.Virtual[a.Addr()] = true
+	}
 	if a.as != (identity.Attributes{}) {
 		if r.Attributes == nil {
 			r.Attributes = map[netip.Addr]identity.Attributes{}
@@ -104,6 +114,9 @@ func (r Router) Interfaces() []string {
 // link is where an address is put, if the others are put on the link named on: a
 // device of ours has addresses of its own family only.
 func (r Router) link(a netip.Addr, on string) string {
+	if r.Virtual[a] {
+		return identity.NewDevice(r.On(a), r.VRID, familyOf(a)).Name
+	}
 	if dev, ok := r.Elsewhere[a]; ok {
 		return dev
 	}

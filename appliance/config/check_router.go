@@ -158,8 +158,8 @@ func (c *checker) duplicateRouters() {
 		} else {
 			names[r.Name] = join(r.path, "name")
 		}
-		if d, ok := r.Device(); ok {
-			if first, taken := devices[d.Name]; taken && first.Interface != r.Interface {
+		for _, d := range r.Devices() {
+			if first, taken := devices[d.Name]; taken && (first.Interface != r.Interface || d.Parent != r.Interface) {
 				// One in a million: the names are cut to what the kernel takes.
 				c.add(join(r.path, "mac"), fmt.Sprintf("its device would have the name %s, like that of router %s", d.Name, quote(first.Name)),
 					`use another VRID, or mac = "interface"`)
@@ -184,5 +184,6 @@ type addressAt struct {
 	dev  string // "": the router's interface
 	as   identity.Attributes
 
-	again bool // in adverts once more, and that is all
+	again   bool // in adverts once more, and that is all
+	virtual bool // on a device with the router's virtual MAC
 }

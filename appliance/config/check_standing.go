@@ -22,6 +22,9 @@ func (c *checker) standingAddresses(raw *rawStanding) {
 		switch {
 		case !ok:
 			continue
+		case a.virtual:
+			c.add(a.path, "a virtual MAC moves with a router, and this address does not", "remove mac virtual")
+			continue
 		case a.again:
 			c.add(a.path, "again is about adverts, and this address is in none", "remove again")
 			continue

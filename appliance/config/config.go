@@ -71,6 +71,7 @@ type Router struct {
 	Advertised   []netip.Addr                       // Addresses as adverts list them, some again; nil: each once
 	Excluded     []netip.Prefix                     // addresses of either family that move along, and are in no advert
 	Elsewhere    map[netip.Addr]string              // addresses that are on another interface, and which
+	Virtual      map[netip.Addr]bool                // addresses that are on a device with the virtual MAC, whatever MAC says
 	Attributes   map[netip.Addr]identity.Attributes // of addresses that have some
 	MAC          MAC
 	Track        []Track

@@ -61,12 +61,27 @@ func (r Router) Device() (identity.Device, bool) {
 	return identity.NewDevice(r.Interface, r.VRID, r.Family), true
 }
 
+// Devices returns all links of ours that addresses of the router are on: its own, and
+// those on interfaces of which single addresses say so.
+func (r Router) Devices() (out []identity.Device) {
+	if d, ok := r.Device(); ok {
+		out = append(out, d)
+	}
+	if len(r.Virtual) == 0 {
+		return out
+	}
+	for _, p := range r.Held() {
+		if d := identity.NewDevice(r.On(p.Addr()), r.VRID, familyOf(p.Addr())); r.Virtual[p.Addr()] && !slices.Contains(out, d) {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
 // Devices returns the devices of all routers.
 func (c *Config) Devices() (out []identity.Device) {
 	for _, r := range c.Routers {
-		if d, ok := r.Device(); ok {
-			out = append(out, d)
-		}
+		out = append(out, r.Devices()...)
 	}
 	return out
 }
@@ -90,9 +105,7 @@ func (c *Config) Identity(group string) identity.Identity {
 		if !slices.Contains(c.Groups[i].Routers, r.Name) {
 			continue
 		}
-		if d, ok := r.Device(); ok {
-			devices = append(devices, d)
-		}
+		devices = append(devices, r.Devices()...)
 		held = append(held, c.addressesOf(r)...)
 		routes = append(routes, r.Routes...)
 		for _, u := range r.Rules {
@@ -143,7 +156,9 @@ func (c *Config) refused() (out []netip.Addr) {
 			on = d.Name
 		}
 		for _, p := range r.Held() {
-			out = append(out, onLink(p.Addr(), r.link(p.Addr(), on)))
+			if !p.Addr().IsMulticast() {
+				out = append(out, onLink(p.Addr(), r.link(p.Addr(), on)))
+			}
 		}
 		out = append(out, c.translated(r)...)
 	}

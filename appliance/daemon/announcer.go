@@ -64,6 +64,9 @@ func (a *announcer) pace(paces map[garp.Claim]garp.Pace) {
 func claims(addresses []identity.Address) []garp.Claim {
 	out := make([]garp.Claim, 0, len(addresses))
 	for _, x := range addresses {
+		if x.Prefix.Addr().IsMulticast() {
+			continue // nobody asks who has it
+		}
 		out = append(out, garp.Claim{Interface: x.Interface, Addr: x.Prefix.Addr()})
 	}
 	return out

@@ -105,7 +105,9 @@ func watched(c *config.Config) []string {
 func settings(c *config.Config) []kernel.Setting {
 	var parents []string
 	for _, d := range c.Devices() {
-		parents = append(parents, d.Parent)
+		if d.Family() == 4 { // IPv6 knows no ARP
+			parents = append(parents, d.Parent)
+		}
 	}
 	six := slices.ContainsFunc(c.Routers, func(r config.Router) bool { return r.Family == 6 })
 	var all []kernel.Setting

@@ -27,6 +27,8 @@ type Attributes struct {
 	Home          bool       // IPv6: a home address of RFC 6275
 	Peer          netip.Addr // the other end of the link, whose network Prefix then has the length of; invalid: none
 	Preferred     Preference
+	Join          bool // of a multicast group: the node joins it
+	Temporaries   bool // IPv6: the kernel makes temporary addresses of its network (RFC 8981), if it makes any
 }
 
 // Preference is for how long an address is chosen for new connections of this node's own.
@@ -171,13 +173,16 @@ func diff[T interface{ Compare(T) int }](h, w []T) (add, del []T) {
 }
 
 // Gated returns what a gate keeps out while the identity is not held, sorted: its
-// addresses. A link-local IPv6 address counts on one link only and has the name of
+// addresses, but for multicast groups. A link-local IPv6 address counts on one link only and has the name of
 // that interface for its zone; if that is a device, it is there a second time with
 // the parent's.
 func (i Identity) Gated() []netip.Addr {
 	out := make([]netip.Addr, 0, len(i.Addresses))
 	for _, a := range i.Addresses {
 		addr := a.Prefix.Addr()
+		if addr.IsMulticast() {
+			continue // of whoever has joined it
+		}
 		if !addr.Is6() || !addr.IsLinkLocalUnicast() {
 			out = append(out, addr)
 			continue

@@ -118,6 +118,12 @@ func (c change) message(flags int, seq uint32) []byte {
 	if c.as.NoPrefixRoute {
 		flags32 |= unix.IFA_F_NOPREFIXROUTE
 	}
+	if c.as.Join {
+		flags32 |= unix.IFA_F_MCAUTOJOIN
+	}
+	if c.as.Temporaries {
+		flags32 |= unix.IFA_F_MANAGETEMPADDR
+	}
 	head.Flags = uint8(flags32)
 	req := nl.NetlinkRequest{NlMsghdr: unix.NlMsghdr{Type: uint16(typ), Flags: uint16(flags), Seq: seq}}
 	req.AddData(head)

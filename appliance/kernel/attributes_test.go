@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -35,7 +36,15 @@ func TestAttributes(t *testing.T) {
 		at("2001:db8::1/64", identity.Attributes{Preferred: identity.PreferredEver}),
 		at("2001:db8::2/128", identity.Attributes{Preferred: 1000, Home: true}),
 		at("2001:db8::3/128", identity.Attributes{}),
+		at("2001:db8:3::1/64", identity.Attributes{Preferred: identity.PreferredEver, Temporaries: true}),
+		at("2001:db8:4::1/64", identity.Attributes{Preferred: identity.PreferredEver, Temporaries: true}),
+		at("239.1.1.1/32", identity.Attributes{Join: true}),
+		at("ff05::9/128", identity.Attributes{Preferred: identity.PreferredEver, Join: true}),
 	)
+	// The whole network is added though the interface is in it: temporary addresses are made of that.
+	if err := netlink.AddrAdd(linkOf(t, "lan0"), &netlink.Addr{IPNet: &net.IPNet{IP: net.ParseIP("2001:db8:4::2"), Mask: net.CIDRMask(64, 128)}, Flags: unix.IFA_F_NODAD}); err != nil {
+		t.Fatal(err)
+	}
 	apply(t, a, want)
 	list, err := netlink.AddrList(linkOf(t, "lan0"), netlink.FAMILY_ALL)
 	if err != nil {
@@ -47,7 +56,8 @@ func TestAttributes(t *testing.T) {
 			continue
 		}
 		s := fmt.Sprintf("%v label %q scope %d brd %v", x.IPNet, x.Label, x.Scope, x.Broadcast)
-		for flag, name := range map[int]string{unix.IFA_F_NOPREFIXROUTE: " noprefixroute", unix.IFA_F_DEPRECATED: " deprecated", unix.IFA_F_HOMEADDRESS: " home"} {
+		for flag, name := range map[int]string{unix.IFA_F_NOPREFIXROUTE: " noprefixroute", unix.IFA_F_DEPRECATED: " deprecated", unix.IFA_F_HOMEADDRESS: " home",
+			unix.IFA_F_MANAGETEMPADDR: " mngtmpaddr", unix.IFA_F_MCAUTOJOIN: " autojoin"} {
 			if x.Flags&flag != 0 {
 				s += name
 			}
@@ -72,7 +82,13 @@ func TestAttributes(t *testing.T) {
 		`2001:db8::1/64 label "" scope 0 brd <nil>`,
 		`2001:db8::2/128 label "" scope 0 brd <nil> home for a while`,
 		`2001:db8::3/128 label "" scope 0 brd <nil> deprecated`,
+		`2001:db8:3::1/64 label "" scope 0 brd <nil> mngtmpaddr`,
+		`2001:db8:4::1/64 label "" scope 0 brd <nil> mngtmpaddr`,
+		`2001:db8:4::2/64 label "" scope 0 brd <nil>`,
+		`239.1.1.1/32 label "lan0" scope 0 brd <nil> autojoin`,
+		`ff05::9/128 label "" scope 200 brd <nil> autojoin`,
 	}
+	slices.Sort(expect)
 	if !slices.Equal(expect, got) {
 		t.Errorf("want\n%s\ngot\n%s", strings.Join(expect, "\n"), strings.Join(got, "\n"))
 	}
@@ -95,7 +111,7 @@ func TestAttributes(t *testing.T) {
 		t.Fatal(err)
 	}
 	send(t, messages)
-	wantShown(t, a, "lan0")
+	wantShown(t, a, "lan0", "2001:db8:4::2/64")
 	apply(t, a, identity.Identity{})
-	wantShown(t, a, "lan0")
+	wantShown(t, a, "lan0", "2001:db8:4::2/64")
 }

@@ -64,8 +64,8 @@ func plan(have []holding, want []identity.Address, index map[string]int, under m
 		if contained(subnets[i], a.Prefix.Addr()) || contained(subnets[parent], a.Prefix.Addr()) {
 			form = host(a.Prefix)
 		}
-		if a.Attributes.Peer.IsValid() {
-			form = a.Prefix // the network is the far end's, and is asked for
+		if a.Attributes.Peer.IsValid() || a.Attributes.Temporaries {
+			form = a.Prefix // the network is the far end's, or that of the temporary ones, and is asked for
 		}
 		e := at[place{i, a.Prefix.Addr()}]
 		switch kept, ok := fitting(e.ours, a); {

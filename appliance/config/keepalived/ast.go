@@ -129,6 +129,7 @@ type Instance struct {
 	ChecksumV2   Of[bool]
 	Accept       Of[bool]
 	VMAC         Of[bool]
+	VMACAddr     Of[bool] // use_vmac_addr
 	Track        []Tracked
 	Notify       []Notified
 	Pace         Pace
@@ -146,6 +147,8 @@ type Address struct {
 	As     string // what else stands behind it, in our words
 	Group  string // track_group, of one that does not move
 	At     Place
+
+	Virtual bool // use_vmac: on a device with the virtual MAC
 }
 
 // Static is what does not move: static_ipaddress, static_routes, static_rules.

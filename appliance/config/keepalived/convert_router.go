@@ -191,6 +191,9 @@ func (c *converter) addresses(in *Instance, t *Table, six bool) {
 		if a.Dev != "" && a.Dev != in.Interface.V {
 			text += " dev " + a.Dev
 		}
+		if c.onOwnDevice(in, a, six) {
+			text += " mac virtual"
+		}
 		text += a.As
 		t.add(key, text, Origin{a.At, word})
 	}
@@ -209,6 +212,20 @@ func (c *converter) addresses(in *Instance, t *Table, six bool) {
 	for _, a := range in.Excluded {
 		put("excluded", "virtual_ipaddress_excluded", a)
 	}
+}
+
+// onOwnDevice tells whether an address is on a device with the virtual MAC that is not the
+// instance's: use_vmac of the address, or use_vmac_addr of the instance.
+func (c *converter) onOwnDevice(in *Instance, a Address, six bool) bool {
+	here := (a.Dev == "" || a.Dev == in.Interface.V) && a.Prefix.Addr().Is6() == six
+	switch {
+	case a.Virtual && here && in.VMAC.Set:
+		c.say(a.At, Fault, "(%s) use_vmac specified for VIP/eVIP %s and vrrp instance", in.Name, a.Prefix)
+		return false
+	case a.Virtual && !here && in.VMACAddr.Set:
+		c.say(a.At, Fault, "(%s) use_vmac_addr specified and use_vmac specified for VIP/eVIP %s", in.Name, a.Prefix)
+	}
+	return a.Virtual || in.VMACAddr.Set && !here
 }
 
 func (c *converter) preempt(in *Instance, t *Table, priority uint8, strict bool) {

@@ -104,6 +104,8 @@ func (p *parser) instanceLine(in *Instance, n *Node) {
 		in.Accept = of(true, n.At)
 	case "no_accept":
 		in.Accept = of(false, n.At)
+	case "use_vmac_addr":
+		in.VMACAddr = of(true, n.At)
 	case "use_vmac":
 		in.VMAC = of(true, n.At)
 		if len(n.Args) > 0 {
@@ -160,8 +162,24 @@ func (p *parser) addresses(whose string, block *Node) (list []Address) {
 				// The address is there at once, and put back if somebody deletes it.
 			case "home", "noprefixroute":
 				a.As += " " + word
-			case "mngtmpaddr", "autojoin", "use_vmac":
-				p.say(n.At, Warning, "(%s) %s: not carried over yet: %s", whose, n.Word, word)
+			case "autojoin":
+				if !prefix.Addr().IsMulticast() {
+					p.say(n.At, Warning, "(%s) %s: autojoin is for multicast groups, and keepalived does not get an address with it into the kernel; it is there without", whose, n.Word)
+					continue
+				}
+				a.As += " autojoin"
+			case "mngtmpaddr":
+				if !prefix.Addr().Is6() || prefix.Bits() != 64 {
+					p.say(n.At, Warning, "(%s) %s: mngtmpaddr is for networks of /64, and keepalived does not get an address with it into the kernel; it is there without", whose, n.Word)
+					continue
+				}
+				a.As += " mngtmpaddr"
+			case "use_vmac":
+				if whose == static.name {
+					p.say(n.At, Fault, "Unknown configuration entry '%s' for ip address - ignoring", word)
+				} else {
+					a.Virtual = true
+				}
 			default:
 				p.say(n.At, Fault, "Unknown configuration entry '%s' for ip address - ignoring", word)
 			}
