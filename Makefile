@@ -12,7 +12,7 @@ KERNEL  := ./vrrp/vrrpnet/... ./vrrp/election/... ./garp/garpnet/... ./garp/rane
 # The election beside other people's routers. They mostly wait: several at a time.
 INTEROP := ./appliance/interop/...
 # What needs Debian's kernel: in a machine of its own (appliance/lab/guest).
-GUEST   := ./appliance/lab/guest ./nat/nft ./lacp/lacpnet ./appliance/dog ./appliance/e2e/bonds
+GUEST   := ./appliance/lab/guest ./nat/nft ./lacp/lacpnet ./appliance/dog ./appliance/e2e/bonds ./appliance/interop
 # The pages, in a real browser.
 WEB     := ./appliance/e2e/browser
 # The packages, on a machine with systemd.
@@ -100,7 +100,7 @@ test-packages: ## the packages, installed, upgraded and removed on a machine wit
 
 test-guest: build ## under Debian's kernel, in an emulated machine: bonds, teams, watchdog
 	@$(GO) run ./.ci/guest -kernel $(GUESTDIR)/kernel -busybox $(GUESTDIR)/busybox/bin/busybox -program $(BIN) \
-		$(if $(CI),-require) $(if $(GUEST_RUN),-run '$(GUEST_RUN)') $(GUEST) | $(SUM) -part guest $(if $(CI),-no-skip)
+		-package $(GUESTDIR)/keepalived $(if $(CI),-require) $(if $(GUEST_RUN),-run '$(GUEST_RUN)') $(GUEST) | $(SUM) -part guest $(if $(CI),-no-skip)
 
 verify: ## gofmt, vet, staticcheck, tidy, import rules, docs in step
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }

@@ -28,6 +28,7 @@ func main() {
 	root := flag.String("kernel", "", "directory with an unpacked kernel package")
 	busybox := flag.String("busybox", "", "a static busybox")
 	program := flag.String("program", "bin/understudy", "the program, linked statically")
+	data := flag.String("package", "", "directory with an unpacked package, for its data")
 	require := flag.Bool("require", false, "fail where the guest cannot run")
 	run := flag.String("run", "^TestGuest", "which tests")
 	limit := flag.Duration("limit", 15*time.Minute, "for all of it")
@@ -35,7 +36,7 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	j := job{root: *root, busybox: *busybox, program: *program, run: *run, limit: *limit, keep: *keep, packages: flag.Args()}
+	j := job{root: *root, busybox: *busybox, program: *program, data: *data, run: *run, limit: *limit, keep: *keep, packages: flag.Args()}
 	if err := j.possible(); err != nil {
 		refuse(err, *require)
 		return
@@ -64,14 +65,17 @@ func refuse(err error, require bool) {
 }
 
 type job struct {
-	root, busybox, program, run string
-	limit                       time.Duration
-	keep                        bool
-	packages                    []string
+	root, busybox, program, data, run string
+	limit                             time.Duration
+	keep                              bool
+	packages                          []string
 }
 
+// programs are taken into the guest.
+var programs = []string{"teamd", "teamnl", "keepalived"}
+
 // tools are what the machine that tests must have.
-var tools = []string{"qemu-system-x86_64", "cpio", "depmod", "teamd", "teamnl"}
+var tools = append([]string{"qemu-system-x86_64", "cpio", "depmod"}, programs...)
 
 func (j job) possible() error {
 	var missing []string
@@ -83,7 +87,7 @@ func (j job) possible() error {
 	if len(missing) > 0 {
 		return fmt.Errorf("not installed: %s (.ci/tools installs it)", strings.Join(missing, ", "))
 	}
-	for _, f := range []string{j.busybox, j.program} {
+	for _, f := range []string{j.busybox, j.program, j.data} {
 		if _, err := os.Stat(f); err != nil {
 			return err
 		}
@@ -138,7 +142,7 @@ func (j job) image(ctx context.Context, dir string) (guest.Image, error) {
 	if err != nil {
 		return guest.Image{}, err
 	}
-	im := guest.Image{Kernel: kernel, Busybox: j.busybox, Program: j.program, Run: j.run, Timeout: j.limit.String(), Programs: []string{"teamd", "teamnl"}}
+	im := guest.Image{Kernel: kernel, Busybox: j.busybox, Program: j.program, Run: j.run, Timeout: j.limit.String(), Programs: programs, Packages: []string{j.data}}
 	list := exec.CommandContext(ctx, "go", append([]string{"list"}, j.packages...)...)
 	list.Stderr = os.Stderr
 	names, err := list.Output()

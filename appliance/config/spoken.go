@@ -14,6 +14,14 @@ type Spoken struct {
 // is its keyword.
 func (s *Spoken) Name(block, name string) string { return s.called[block+" "+name] }
 
+// ServerGroup is the virtual_server_group that an entry point is a line of; "": none.
+func (c *Config) ServerGroup(entry string) string {
+	if c.Spoken == nil {
+		return ""
+	}
+	return c.Spoken.Name("virtual_server_group of", entry)
+}
+
 // Called is what the file calls a router or a group of ours; without a file of
 // keepalived's, and for a group that is not in it, the same.
 func (c *Config) Called(block, name string) string {

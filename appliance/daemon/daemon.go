@@ -192,6 +192,7 @@ func open(o Options, cfg *config.Config) (_ *node, err error) {
 	n.mail.Set(mailConfig(cfg))
 	n.undo = append(n.undo, func() error { n.mail.Close(); return nil })
 	n.entries.tell = n.tellOfEntries
+	n.entries.begin(nil)
 	if n.control, err = control.Listen(o.Control, n); err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"net/netip"
+	"slices"
 
 	"understudy/appliance/config"
 	"understudy/appliance/notify"
@@ -53,15 +54,42 @@ type entryTold struct {
 	server netip.AddrPort // invalid: to the entry point
 	event  config.EntryEvent
 	first  bool // the first word on it: it may have been so for a while
+	begins bool // it is there from the beginning: nothing has happened
 	weight int  // of all servers of the entry point that are there
 	why    string
 }
 
 // tellOfEntries passes on to programs what happens to entry points.
 func (n *node) tellOfEntries(t entryTold) {
+	cfg := n.settled.config()
+	if anotherTells(cfg, t) {
+		return
+	}
 	n.tellPipesOfEntry(t)
+	if t.begins && cfg.Spoken == nil {
+		return // keepalived has programs told of the beginning, and nobody else has asked for it
+	}
 	n.mailOfEntry(t)
 	n.notify.Tell(entrySubject(t.name, t.server), notify.Event{State: string(t.event), Known: t.first})
+}
+
+// anotherTells: of a virtual_server_group the same happens to each line at once, and the first
+// one tells of it; of a server, the first one that has it.
+func anotherTells(cfg *config.Config, t entryTold) bool {
+	group := cfg.ServerGroup(t.name)
+	if group == "" || cfg.Mappings == nil {
+		return false
+	}
+	for _, e := range cfg.Mappings.Entries {
+		switch {
+		case e.Name == t.name:
+			return false
+		case cfg.ServerGroup(e.Name) != group:
+		case !t.server.IsValid() || slices.ContainsFunc(e.Servers, func(s entry.Server) bool { return s.Address == t.server }):
+			return true
+		}
+	}
+	return false
 }
 
 // turned tells of what has come of an event. It is called with the lock held.
@@ -89,6 +117,26 @@ func (e *entries) turned(p *steered, out entry.Output, first bool) {
 	if out.Quorum {
 		told.server, told.event = netip.AddrPort{}, event(p.set.Quorate())
 		e.tell(told)
+	}
+}
+
+// begin tells of the entry points that have enough servers from the beginning: all, but for
+// those that there were before.
+func (e *entries) begin(before *config.Config) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.tell == nil {
+		return
+	}
+	var old []entry.Config
+	if before != nil {
+		old = before.Entries()
+	}
+	for _, p := range e.points {
+		name := p.set.Config().Name
+		if p.set.Quorate() && !slices.ContainsFunc(old, func(c entry.Config) bool { return c.Name == name }) {
+			e.tell(entryTold{name: name, event: config.EntryUp, first: true, begins: true})
+		}
 	}
 }
 

@@ -24,12 +24,19 @@ func TestEntriesTell(t *testing.T) {
 			told = append(told, fmt.Sprint(entrySubject(e.name, e.server), " ", e.event, " ", e.first))
 		}
 		say := func(check string, w word) { b.health(check, w) }
+		b.begin(nil)
+		before, err := config.Parse("test.toml", []byte(entriesFile), config.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.begin(before)
 		say("c1", word{state: health.Up})
 		say("c2", word{state: health.Down})
 		say("c2", word{state: health.Up})
 		say("c2", word{state: health.Down})
 		b.end()
 		want := []string{
+			"entry-web up true", // at the beginning, and not again after a reload
 			"server-web 10.0.0.22:80 down true", "entry-web down true",
 			"server-web 10.0.0.22:80 up false", "entry-web up false",
 			"server-web 10.0.0.22:80 down false", "entry-web down false",

@@ -125,9 +125,9 @@ func (n *node) mailOfEntry(t entryTold) {
 	a := alert{is: word, why: t.why}
 	switch {
 	case !t.server.IsValid() && e.Mail:
-		a.what, a.body = "Virtualserver "+serviceName(e.Match), quorumText(e, t)
+		a.what, a.body = "Virtualserver "+serviceName(cfg.ServerGroup(e.Name), e.Match), quorumText(e, t)
 	case slices.Contains(e.Mailed, t.server):
-		a.what = "Realserver " + serverName(e.Match, t.server) + " of virtual server " + serviceName(e.Match)
+		a.what = "Realserver " + serverName(e.Match, t.server) + " of virtual server " + serviceName(cfg.ServerGroup(e.Name), e.Match)
 		a.body = serverText(cfg, e, t)
 	default:
 		return
@@ -187,8 +187,12 @@ func kindOf(cfg *config.Config, name string) config.CheckKind {
 	return kind
 }
 
-// serviceName is what an entry point is called by.
-func serviceName(m entry.Match) string {
+// serviceName is what an entry point is called by, or the virtual_server_group that it is a
+// line of.
+func serviceName(group string, m entry.Match) string {
+	if group != "" {
+		return fmt.Sprintf("[%s]:0", group)
+	}
 	if !m.Address.IsValid() {
 		return fmt.Sprintf("FWM %d", m.Mark)
 	}
@@ -197,6 +201,9 @@ func serviceName(m entry.Match) string {
 
 // serverName is a server; without a port of its own it has that which the client calls.
 func serverName(m entry.Match, server netip.AddrPort) string {
+	if !m.Address.IsValid() && server.Port() == 0 {
+		return fmt.Sprintf("[%v]:none:0", server.Addr())
+	}
 	port := server.Port()
 	if port == 0 {
 		port = m.Ports.First

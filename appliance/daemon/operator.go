@@ -101,6 +101,7 @@ func (n *node) reload(ctx context.Context) error {
 	n.notify.Set(notifySpecs(cfg))
 	n.mail.Set(mailConfig(cfg))
 	n.setPipes(ctx, old, cfg)
+	n.entries.begin(old)
 	n.announce.pace(cfg.Paces())
 	core := coreConfig(cfg)
 	n.fences.set(core.Groups)

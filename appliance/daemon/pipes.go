@@ -149,23 +149,29 @@ func (n *node) tellPipesOfEnd(old, now *config.Config) {
 // serverWords are what pipes are told of entry points.
 var serverWords = map[config.EntryEvent]string{config.EntryUp: "UP", config.EntryDown: "DOWN"}
 
-// tellPipesOfEntry says that a server, or an entry point, is there or not.
+// tellPipesOfEntry says that a server, or an entry point, is there or not. With the node it is
+// not, where anybody is told of that.
 func (n *node) tellPipesOfEntry(t entryTold) {
 	cfg := n.settled.config()
-	word, ok := serverWords[t.event]
-	if !ok || t.first || cfg.Mappings == nil {
+	if cfg.Mappings == nil {
 		return
 	}
 	i := slices.IndexFunc(cfg.Mappings.Entries, func(e config.Entry) bool { return e.Name == t.name })
 	if i < 0 {
 		return
 	}
-	m := cfg.Mappings.Entries[i].Match
-	n.pipes.say(config.PipeServers, false, serverLine(m, t.server, word))
+	e := &cfg.Mappings.Entries[i]
+	word, ok := serverWords[t.event]
+	if t.event == config.EntryEnd {
+		word, ok = serverWords[config.EntryDown], slices.ContainsFunc(e.Notify, func(n config.EntryNotify) bool { return slices.Contains(n.On, config.EntryEnd) })
+	}
+	if ok {
+		n.pipes.say(config.PipeServers, false, serverLine(cfg.ServerGroup(e.Name), e.Match, t.server, word))
+	}
 }
 
-func serverLine(m entry.Match, server netip.AddrPort, word string) string {
-	vs := serviceName(m)
+func serverLine(group string, m entry.Match, server netip.AddrPort, word string) string {
+	vs := serviceName(group, m)
 	if !server.IsValid() {
 		return "VS " + vs + " " + word
 	}

@@ -22,6 +22,13 @@ type corpusRow struct {
 	vrrpOnly bool   // its virtual servers need IPVS, which is not here
 	cut      string // the interface whose cable is broken; "": the first
 	server   bool   // the node is none that forwards
+
+	// Of those with virtual servers, which are lived by in the guest: what real servers
+	// speak where, what clients call, and what is appended to the file.
+	servers string // "tcp ADDRESS:PORT ADDRESS:PORT, smtp …"; the first address fails before the others
+	calls   string // "tcp ADDRESS:PORT, udp …"
+	more    string
+	marked  string // "ADDRESS MARK": packets to that address have the mark
 }
 
 // sampleNode is a node that the samples can run on.
@@ -75,15 +82,6 @@ var corpus = []corpusRow{
 		"~SEQx(Y, 0x1e, 1, 0x20) 10.90.${UNDEFINED}.${Y}", "", "includea torture.d/{c,d}.conf", "include torture.d/c.conf",
 		"include_check match", "", "include torture.d/e.conf", "", "2001:db8::1\n    }\n", "2001:db8::1\n    }\n}\n"}},
 }
-
-// notRun are the configurations that cannot be lived by here, and why; their judgement
-// is compared by TestConfigTest.
-var notRun = map[string]string{
-	"HTTP_GET.port": ipvs, "SMTP_CHECK": ipvs, "PING_CHECK": ipvs, "UDP_CHECK": ipvs, "IPv6": ipvs, "misc_check": ipvs, "misc_check_arg": ipvs,
-	"status_code": ipvs, "virtualhost": ipvs, "virtual_server_group": ipvs, "fwmark": ipvs, "quorum": ipvs, "inhibit": ipvs,
-}
-
-const ipvs = "keepalived ends without IPVS, which is not in this kernel, and there is no vrrp_instance in it"
 
 // path is where the configuration is.
 func (r corpusRow) path(s *scene) string {

@@ -29,6 +29,8 @@ type difference struct {
 	open bool
 	// seldom: it is there or not, by what comes first.
 	seldom bool
+	// servers: only where there are virtual servers, in the guest.
+	servers bool
 }
 
 var differences = []difference{
@@ -44,6 +46,10 @@ var differences = []difference{
 		theirs: `^\+ address (\S+:\S*)/\d+ dev (\S+) (scope link nodad deprecated preferred 0)$`, becomes: "+ address $1/128 dev $2 $3", rows: []string{"neutron.conf"}},
 	{what: "There is a table of nftables, `inet understudy`, and none called `keepalived`", why: "its gate keeps what belongs to the other node from being answered here; what `no_accept`, strict mode and virtual MACs need is in it too",
 		theirs: `^\+ nftables: table ip6? keepalived$`, extra: `^\+ nftables: table inet understudy$`},
+	{what: "Virtual servers are in the table `inet understudy_entries`", why: "where there are any by NAT; nothing of theirs is in IPVS", servers: true,
+		extra: `^\+ nftables: table inet understudy_entries$`},
+	{what: "`ping_group_range` is left alone where there is a `PING_CHECK`", why: "pings go by a raw socket", servers: true,
+		theirs: `^[-+] sysctl ipv4/ping_group_range = \d+ \d+$`, rows: []string{"PING_CHECK"}},
 	{what: "`promote_secondaries` and `arp_announce` are set on the interfaces of instances", why: "without the first, removing an address removes others of its network; without the second, the kernel asks for neighbours in the name of an address that has just moved",
 		extra: `^[-+] sysctl ipv4/conf/\S+/(?:promote_secondaries|arp_announce) = \d$`},
 	{what: "The device of a virtual MAC has a name of ours, `us4-51-eth0`", why: "it is known as ours by its name",

@@ -21,6 +21,7 @@
 //	  corpus_test.go      the configurations; state_test.go: what a kernel has; life_test.go: one of the lives
 //	  mixed_test.go       the two on one segment, by one file; mixed_disagree_test.go: by files that differ
 //	  namespaces_test.go  many of ours on one machine
+//	  servers_test.go     those of virtual servers, in the guest; farm_test.go: servers and clients of theirs
 //	  difference_test.go  what may differ, and why; docs/keepalived.md has it
 //	rules_*_test.go   the rules of RFC 9568 that a packet can show, see docs/conformance.md
 //

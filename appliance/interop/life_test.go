@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,6 +25,7 @@ const (
 	spyDir    = "/run/spy"
 	callsFile = spyDir + "/calls"
 	pipeFile  = spyDir + "/pipe"
+	lvsFile   = spyDir + "/lvs"
 	lifeConf  = "/run/conf/keepalived.conf"
 )
 
@@ -55,6 +57,8 @@ type life struct {
 	proc   *lab.Process
 	before state
 	pipe   *pipe
+	lvs    *pipe    // what is said of servers; nil without any
+	farm   *farm    // nil without servers
 	heard  int      // lines of the pipe until the last turn
 	checks []string // programs that stand in for what vrrp_script names
 }
@@ -78,8 +82,13 @@ func newLifeOn(s *scene, row corpusRow, ours bool, segment func(string) *lab.Seg
 	}
 	s.must(l.Sysctl("ipv4/ip_forward", forwards))
 	s.must(l.Sysctl("ipv6/conf/all/forwarding", forwards))
+	var segments []*lab.Segment
 	for _, i := range row.interfaces() {
-		s.Join(l.Node, segment(i.name), i.name, i.addresses...)
+		segments = append(segments, segment(i.name))
+		s.Join(l.Node, segments[len(segments)-1], i.name, i.addresses...)
+	}
+	if row.servers != "" {
+		l.farm = newFarm(s, row, l.Node, segments)
 	}
 	l.files()
 	s.t.Cleanup(func() { s.must(l.Kill()) })
@@ -99,8 +108,8 @@ func (l *life) files() {
 		var out strings.Builder
 		for line := range strings.Lines(l.row.edited(string(src))) {
 			word, _, _ := strings.Cut(strings.TrimSpace(line), " ")
-			program, is := toldProgram, strings.HasPrefix(word, "notify")
-			if word == "script" {
+			program, is := toldProgram, strings.HasPrefix(word, "notify") || l.farm != nil && strings.HasPrefix(word, "quorum_")
+			if word == "script" || l.farm != nil && word == "misc_path" {
 				program, is = checkProgram, true
 			}
 			if strings.HasSuffix(word, "notify_fifo_script") {
@@ -123,7 +132,11 @@ func (l *life) files() {
 	src, err := os.ReadFile(l.row.path(l.scene))
 	l.must(err)
 	// Last: keepalived's reload forgets who may write to it, if it comes before script_user.
-	put(lifeConf, append(src, "\nglobal_defs {\n  vrrp_notify_fifo "+pipeFile+"\n}\n"...))
+	pipes := "  vrrp_notify_fifo " + pipeFile + "\n"
+	if l.farm != nil {
+		pipes += "  lvs_notify_fifo " + lvsFile + "\n"
+	}
+	put(lifeConf, append(src, "\n"+l.row.more+"\nglobal_defs {\n"+pipes+"}\n"...))
 	// What it includes.
 	more, err := filepath.Glob(strings.TrimSuffix(l.row.path(l.scene), ".conf") + ".d/*")
 	l.must(err)
@@ -147,10 +160,12 @@ func (l *life) begin() {
 	l.must(err)
 	l.logs(l.proc, l.Name)
 	if l.pipe == nil {
-		path, err := l.Path(pipeFile)
-		l.must(err)
-		l.pipe = follow(path)
+		l.pipe = follow(l.inside(pipeFile))
 		l.t.Cleanup(l.pipe.close)
+	}
+	if l.lvs == nil && l.farm != nil {
+		l.lvs = follow(l.inside(lvsFile))
+		l.t.Cleanup(l.lvs.close)
 	}
 }
 
@@ -190,6 +205,9 @@ func (l *life) all(settings bool) []string {
 	l.t.Helper()
 	lines, err := l.changed(settings)
 	l.must(err)
+	if settings && l.farm != nil {
+		lines = append(lines, l.farm.served()...)
+	}
 	return append(lines, l.told()...)
 }
 
@@ -267,6 +285,9 @@ func (l *life) told() (lines []string) {
 		}
 		put("pipe", e.subject(), string(e))
 	}
+	for _, e := range l.saidOfServers() {
+		put("lvs", e.service(), string(e))
+	}
 	return lines
 }
 
@@ -287,6 +308,20 @@ func (e entry) state() string {
 	}
 	state, _, _ := strings.Cut(string(e)[i+2:], " ")
 	return strings.TrimSuffix(state, "_PRIORITY") // whose priority changes stays where it is
+}
+
+func (l *life) saidOfServers() []entry {
+	if l.lvs == nil {
+		return nil
+	}
+	return l.lvs.lines()
+}
+
+// service is what a line of the other pipe is about, VS [10.0.0.1]:tcp:80 UP: all but its
+// last word.
+func (e entry) service() string {
+	i := strings.LastIndex(string(e), " ")
+	return string(e)[:max(i, 0)]
 }
 
 // settled is a condition: every instance has come to where it stays while nobody else
@@ -313,6 +348,42 @@ func (l *life) settled(after int, been string) func() error {
 		for subject, state := range last {
 			if state != "MASTER" && state != "FAULT" {
 				return fmt.Errorf("%s: %s is in %s", l.Name, subject, state)
+			}
+		}
+		return nil
+	}
+}
+
+// begun is a condition: something has been said.
+func (l *life) begun() error {
+	if len(l.pipe.lines()) == 0 {
+		return errNotYet
+	}
+	return nil
+}
+
+// servers is a condition: the last that was said of the real servers with those addresses
+// (without any: of all there are) is that word.
+func (l *life) servers(word string, of ...netip.Addr) func() error {
+	return func() error {
+		last := map[string]string{}
+		for _, e := range l.saidOfServers() {
+			last[e.service()] = strings.TrimSpace(string(e)[len(e.service()):])
+		}
+		for _, a := range l.row.realServers(l.scene) {
+			if len(of) > 0 && !slices.Contains(of, a) {
+				continue
+			}
+			for subject, is := range last {
+				if strings.HasPrefix(subject, fmt.Sprintf("RS [%v]", a)) {
+					if is != word {
+						return fmt.Errorf("%s: %s is %s", l.Name, subject, is)
+					}
+					a = netip.Addr{}
+				}
+			}
+			if a.IsValid() {
+				return fmt.Errorf("%s: nothing is said of %v: %q", l.Name, a, l.saidOfServers())
 			}
 		}
 		return nil

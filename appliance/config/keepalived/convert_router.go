@@ -187,7 +187,11 @@ func (c *converter) addresses(in *Instance, t *Table, six bool) {
 			return
 		}
 		seen[a.Prefix.Addr()] = true
-		text := a.Prefix.String()
+		prefix := a.Prefix
+		if prefix.Addr().Is6() && prefix.Addr().IsLinkLocalUnicast() {
+			prefix = netip.PrefixFrom(prefix.Addr(), 64) // without a length it is 128 there, and all are in one network
+		}
+		text := prefix.String()
 		if a.Dev != "" && a.Dev != in.Interface.V {
 			text += " dev " + a.Dev
 		}

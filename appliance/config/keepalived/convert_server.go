@@ -97,6 +97,9 @@ func (o Option) on() bool {
 
 func (o Option) origin() Origin { return Origin{o.At, o.Word} }
 
+// groupOf begins the key of the virtual_server_group that an entry point is a line of.
+const groupOf = "virtual_server_group of "
+
 // services are what a virtual server is called by: of a group several.
 func (c *converter) services(v *VirtualServer) (list []service) {
 	switch {
@@ -199,7 +202,11 @@ func (c *converter) entry(nat *Table, v *VirtualServer, s service) {
 		return
 	}
 	t := newTable(o)
-	t.set("name", c.unique("entry", asName(s.name)), o)
+	name := c.unique("entry", asName(s.name))
+	t.set("name", name, o)
+	if v.Group != "" {
+		c.given[groupOf+name] = v.Group
+	}
 	switch {
 	case s.mark != 0:
 		t.set("fwmark", "0x"+strconv.FormatUint(uint64(s.mark), 16), o)
@@ -285,11 +292,18 @@ func addressText(a netip.AddrPort) string {
 	return a.String()
 }
 
-// entryNotify says which program is told.
+// entryNotify says which program is told: of all lines of a group once.
 func (c *converter) entryNotify(t *Table, options []Option, word string, on []string, server string, v *VirtualServer) {
 	o := optionOf(options, word)
 	if !o.set() {
 		return
+	}
+	if v.Group != "" {
+		key := fmt.Sprintf("%s %s %s %v", word, v.Group, server, v.At)
+		if c.taken[key] {
+			return
+		}
+		c.taken[key] = true
 	}
 	p := &parser{world: c.world, file: c.file}
 	argv, user, ok := p.command(&Node{Word: o.Word, Args: o.Args, At: o.At}, word)

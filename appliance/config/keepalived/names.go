@@ -76,7 +76,7 @@ func (c *converter) inherit(key, name string) {
 		return
 	}
 	for k, n := range c.given {
-		if n == name && !strings.HasPrefix(k, "vrrp_instance ") {
+		if n == name && !strings.HasPrefix(k, "vrrp_instance ") && !strings.HasPrefix(k, groupOf) {
 			return
 		}
 	}

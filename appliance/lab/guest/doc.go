@@ -18,8 +18,8 @@
 //
 // In the guest a test is root and alone: it may load modules and change what it
 // likes, and makes namespaces all the same, for the next test is in the same
-// machine. The program itself is there as [Program], teamd and teamnl as well. There is one
-// boot for all tests, so a test that kills the kernel fails those after it.
+// machine. The program itself is there as [Program], teamd, teamnl and keepalived
+// (with the samples of its package) as well. There is one boot for all tests, so a test that kills the kernel fails those after it.
 //
 // The machine is emulated, not virtualised: about ten times slower than the one
 // that it is on. Nothing in it may be measured.

@@ -33,13 +33,14 @@ type Image struct {
 	Run      string   // -test.run of every suite
 	Timeout  string   // -test.timeout of every suite
 	Programs []string // of this machine, with the libraries that they need
+	Packages []string // directories with an unpacked package each, for its data
 }
 
 // Write stages the image in dir, which must be empty, and packs it into the initrd
 // at file. The initrd is not compressed: an emulated processor is longer at it
 // than a disk is at reading.
 func (im Image) Write(ctx context.Context, dir, file string) error {
-	for _, step := range []func(context.Context, string) error{im.base, im.modules, im.suites, im.programs} {
+	for _, step := range []func(context.Context, string) error{im.base, im.modules, im.suites, im.packages, im.programs} {
 		if err := step(ctx, dir); err != nil {
 			return fmt.Errorf("guest: image: %w", err)
 		}
@@ -169,6 +170,26 @@ func (im Image) programs(ctx context.Context, dir string) error {
 			if err := install(f, filepath.Join(dir, f)); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// packages copies what unpacked packages have to where it is when they are installed.
+func (im Image) packages(_ context.Context, dir string) error {
+	for _, p := range im.Packages {
+		err := filepath.WalkDir(p, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || !d.Type().IsRegular() {
+				return err
+			}
+			rel, err := filepath.Rel(p, path)
+			if err != nil {
+				return err
+			}
+			return install(path, filepath.Join(dir, rel))
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return nil

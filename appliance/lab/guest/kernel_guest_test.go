@@ -122,10 +122,10 @@ func TestGuestOtherModules(t *testing.T) {
 	})
 }
 
-// The program runs here, and so does teamd.
+// The program runs here, and so do teamd and keepalived.
 func TestGuestPrograms(t *testing.T) {
 	Require(t)
-	for _, p := range [][]string{{Program, "version"}, {"teamd", "--version"}} {
+	for _, p := range [][]string{{Program, "version"}, {"teamd", "--version"}, {"keepalived", "--version"}} {
 		if out, err := exec.Command(p[0], p[1:]...).CombinedOutput(); err != nil {
 			t.Errorf("%q: %v: %s", p, err, out)
 		}
