@@ -95,6 +95,7 @@ func (n *node) openEntries(cfg *config.Config, dir string) (err error) {
 	n.undo = append(n.undo, table.Close)
 	moves := newMoves(table, n.log)
 	moves.event = n.history.add
+	moves.heal = func() (int, error) { return splicenet.Heal(table) }
 	copies, err := nft.OpenLogged(nft.Config{})
 	if err != nil {
 		return err

@@ -38,6 +38,9 @@ type moves struct {
 	log    *slog.Logger
 	need   chan struct{} // holds one: there is something to note
 	event  func(history.Event)
+	// heal ends what a predecessor that died has left in the table, once.
+	heal   func() (freed int, err error)
+	healed bool
 	// partner is where a connection is replayed all along, if it is.
 	partner func(splice.Ends) (netip.AddrPort, bool)
 
@@ -59,7 +62,7 @@ const notesRetry = time.Second
 
 func newMoves(table moveTable, log *slog.Logger) *moves {
 	return &moves{table: table, listen: func() (*splicenet.Listener, error) { return splicenet.Listen(nft.MovesGroup) }, log: log,
-		need: make(chan struct{}, 1), event: func(history.Event) {}, partner: func(splice.Ends) (netip.AddrPort, bool) { return netip.AddrPort{}, false }, counts: map[string]*moveCounts{}}
+		need: make(chan struct{}, 1), event: func(history.Event) {}, heal: func() (int, error) { return 0, nil }, partner: func(splice.Ends) (netip.AddrPort, bool) { return netip.AddrPort{}, false }, counts: map[string]*moveCounts{}}
 }
 
 // apply has the servers noted whose connections are to be moved.
@@ -75,7 +78,17 @@ func (m *moves) apply(points []entry.Point) (changed bool, err error) {
 	if len(servers) > 0 {
 		wakeUp(m.need)
 	}
-	return m.table.Apply(servers)
+	if changed, err = m.table.Apply(servers); err == nil && !m.healed {
+		m.healed = true // from now on what is in the table is ours
+		freed, err := m.heal()
+		switch {
+		case err != nil:
+			m.log.Warn("what a predecessor had frozen stays so until its time is over", "err", err)
+		case freed > 0:
+			m.log.Info("what a predecessor had frozen goes on", "ways", freed)
+		}
+	}
+	return changed, err
 }
 
 // run listens to what servers say, from when there is something to note.

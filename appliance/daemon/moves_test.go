@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -155,4 +156,24 @@ func TestServersNoted(t *testing.T) {
 	}
 	cancel()
 	<-done
+}
+
+// What a predecessor has left is freed once, when there is a table: what is in it later is ours.
+func TestPredecessorsMovesAreHealedOnce(t *testing.T) {
+	k := &movesTwin{err: errors.New("no kernel")}
+	m := newMoves(k, slog.New(slog.DiscardHandler))
+	m.heal = func() (int, error) { k.said = append(k.said, "heal"); return 0, errors.New("in vain") }
+	apply := func(want error) {
+		t.Helper()
+		if _, err := m.apply([]entry.Point{movingPoint("web", entry.Move)}); err != want {
+			t.Error(err)
+		}
+	}
+	apply(k.err)
+	k.err = nil
+	apply(nil)
+	apply(nil)
+	if got := fmt.Sprint(k.said); strings.Count(got, "heal") != 1 || len(k.said) != 4 || k.said[2] != "heal" {
+		t.Errorf("%s", got)
+	}
 }

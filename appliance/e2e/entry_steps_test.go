@@ -24,6 +24,8 @@ import (
 	"understudy/appliance/lab/pair"
 	"understudy/appliance/lab/probe"
 	"understudy/nat/entry"
+	"understudy/nat/entry/entrynet/lognet"
+	"understudy/nat/nft"
 )
 
 // Gateways that die, or whose program does, while connections are moved.
@@ -116,7 +118,10 @@ type steps struct {
 	at     netip.AddrPort
 	nodes  []*lab.Node
 	active *pair.Gateway
+	before map[string]string // sysctls of a gateway on which nothing ran
 }
+
+const stepsPort = 7000
 
 // stepsBound is the longest that a connection may be silent: as long as what a killed program has
 // frozen is, and then the pause of a client that says it again.
@@ -124,8 +129,10 @@ const stepsBound = 40 * time.Second
 
 func newSteps(t *testing.T, how entry.How) *steps {
 	t.Helper()
-	s := &steps{how: how, at: netip.AddrPortFrom(entryAddress.Addr(), 7000)}
-	s.scene = newScene(t, pair.Options{RouterKeys: "preempt = false", Extra: replayPoint("sums", s.at, how)})
+	s := &steps{how: how, at: netip.AddrPortFrom(entryAddress.Addr(), stepsPort)}
+	// A busy machine must not look like a dead one.
+	s.scene = newScene(t, pair.Options{Interval: 300 * time.Millisecond, RouterKeys: "preempt = false", Extra: replayPoint("sums", s.at, how)})
+	s.before = s.sysctls(s.gw1.Node)
 	var err error
 	s.nodes, err = s.Servers(2)
 	s.must(err)
@@ -289,6 +296,12 @@ func (s *steps) next(died *pair.Gateway) {
 	}
 	s.must(died.Reboot())
 	s.must(died.Start())
+	s.calm()
+}
+
+// calm waits until all is as in the beginning.
+func (s *steps) calm() {
+	s.t.Helper()
 	s.settled(s.active)
 	for _, g := range s.Gateways {
 		for i := range s.nodes {
@@ -304,30 +317,92 @@ func (s *steps) dies(resets *capture.Capture) (died *pair.Gateway, early map[uin
 	died = s.active
 	_, err := died.Crash()
 	s.must(err)
-	early = map[uint16]bool{}
-	for _, f := range resets.Frames() {
-		early[capture.Decode(f.Data).DstPort] = true
-	}
+	early = ports(resets)
 	s.active = s.Other(died)
 	s.wait(s.active.Name+" to take over", s.active.Is("active"))
 	return died, early
 }
 
-// The active gateway dies right before a server's death is found, in the middle of its connections' moves,
-// when they have just been moved. What clients hear is right, and who cannot go on is reset, with
-// a reason.
-func TestEntryGatewayDiesWhileItMoves(t *testing.T) {
+// The program dies in the middle of moves, with a server that was only cut off and with one that is dead; the
+// active gateway dies right before a server's death is found, in the middle of moves, and when all has
+// just been moved. What clients hear is right, and who cannot go on is reset, with a reason. In
+// the end nothing is left in the kernel of a gateway whose program was killed.
+func TestEntryDeathsWhileItMoves(t *testing.T) {
 	for _, how := range []entry.How{entry.Lazy, entry.Replay, entry.Warm} {
 		t.Run(string(how), func(t *testing.T) {
 			s := newSteps(t, how)
+			s.programDies(true)
+			s.programDies(false)
 			s.diesBefore()
 			s.diesBetween()
 			s.diesAfter()
+			s.cleans()
 		})
 	}
 }
 
+// programDies has the program be killed with connections in each step of a move, and start anew. If the
+// server comes back meanwhile they go on, with whom they are.
+func (s *steps) programDies(back bool) {
+	s.t.Helper()
+	of, resets, release := s.hold()
+	pid := s.kill(s.active, "daemon")
+	if back {
+		s.must(s.nodes[0].PlugAll())
+	}
+	early := ports(resets)
+	release()
+	s.wait("another daemon", replaced(s.active, pid, "daemon"))
+	alive := s.outcomes(of, early, false)
+	s.t.Logf("the program was killed in the middle, and the server is back: %v: %d go on, %d had been reset", back, alive, len(early))
+	if back && alive+len(early) < len(of) {
+		s.t.Errorf("%d of %d go on, %d had been reset before", alive, len(of), len(early))
+	}
+	s.wait("nothing to be frozen", s.nothingFrozen)
+	if !back {
+		if n := s.servedBy(s.active, pair.ServerHost(1), of); n > 0 {
+			s.t.Errorf("the kernel has %d entries of a server that is dead", n)
+		}
+		s.must(s.nodes[0].PlugAll())
+	}
+	for _, k := range of {
+		k.conn.Close()
+	}
+	s.calm()
+}
+
+// nothingFrozen is a condition: the active gateway has frozen nothing.
+func (s *steps) nothingFrozen(context.Context) error {
+	var text []byte
+	s.must(s.active.Do(func() (err error) {
+		text, err = exec.Command("nft", "list", "table", "inet", nft.MovesTable).CombinedOutput()
+		return err
+	}))
+	_, rest, ok := strings.Cut(string(text), "set frozen {")
+	if body, _, _ := strings.Cut(rest, "\n\t}"); !ok || strings.Contains(body, "elements") {
+		return fmt.Errorf("frozen is %q", body)
+	}
+	return nil
+}
+
+// cleans has the program be killed, with all that it was started with, and what it has left removed.
+func (s *steps) cleans() {
+	s.t.Helper()
+	g := s.active
+	s.logs(g)
+	s.must(g.Kill())
+	if tables := s.ourTables(g); !slices.Contains(tables, nft.MovesTable) || slices.Contains(tables, nft.LoggedTable) != s.how.Logged() {
+		s.t.Errorf("a program that was killed has left the tables %v", tables)
+	}
+	if _, err := g.Netlink().LinkByName(lognet.SideName); (err == nil) != s.how.Logged() {
+		s.t.Errorf("a program that was killed has left a side device: %v", err)
+	}
+	s.ok(g, "clean")
+	s.pristine(g, s.before)
+}
+
 func (s *steps) diesBefore() {
+	s.t.Helper()
 	of := s.dial(12)
 	s.replicated(of)
 	resets := s.resets()
@@ -341,69 +416,70 @@ func (s *steps) diesBefore() {
 	s.next(died)
 }
 
-// diesBetween has connections be in each step of a move when the gateway dies: four of them each where their
-// client does not say how far it is, where the new server does not accept, where it does not
-// acknowledge what is said, and where all is done.
-func (s *steps) diesBetween() {
-	of := s.dial(16)
+// hold has connections be in each step of a move: four of them each where their client does not say how
+// far it is, where the new server does not accept, where it does not acknowledge what is said, and
+// where all is done. What holds them is over when release is called.
+func (s *steps) hold() (of []*spoken, resets *capture.Capture, release func()) {
+	s.t.Helper()
+	of = s.dial(16)
 	silent, shut, slow, done := of[:4], of[4:8], of[8:12], of[12:]
 	s.replicated(of)
 	s.rules(s.nodes[1], fmt.Sprintf("table ip hold { chain in { type filter hook input priority 0; tcp sport { %s } tcp flags & (syn|ack) == syn drop; tcp sport { %s } ip length > %d drop; }; }",
-		ports(shut), ports(slow), spokenLine))
+		list(shut), list(slow), spokenLine))
 	for i, k := range of {
 		s.must(k.say())
 		if i%2 == 0 || s.how == entry.Lazy {
 			s.must(k.hear())
 		}
 	}
-	resets := s.resets()
+	resets = s.resets()
 	s.wait("the standby to have them as they are", s.Equal(s.active))
 	s.must(s.nodes[0].UnplugAll())
-	s.rules(s.Outside, fmt.Sprintf("table ip hold { chain out { type filter hook output priority 0; tcp sport { %s } drop; }; }", ports(silent)))
+	s.rules(s.Outside, fmt.Sprintf("table ip hold { chain out { type filter hook output priority 0; tcp sport { %s } drop; }; }", list(silent)))
+	second := pair.ServerHost(2)
 	asked := s.watch(s.WAN, func(p capture.Packet) bool { return p.Src == s.at.Addr() && has(silent, p.DstPort) })
-	told := s.watch(s.LAN, func(p capture.Packet) bool { return p.Dst == pair.ServerHost(2) })
+	opened := s.watch(s.LAN, func(p capture.Packet) bool {
+		return p.Dst == second && p.Flags&capture.SYN != 0 && has(shut, p.SrcPort)
+	})
+	told := s.watch(s.LAN, func(p capture.Packet) bool {
+		return p.Dst == second && p.Flags&capture.PSH != 0 && has(slow, p.SrcPort)
+	})
 	for _, k := range append(slow[:2:2], done[:2]...) {
 		s.must(k.say())
 	}
-	second := pair.ServerHost(2)
-	s.wait("all to be in a step of their own", func(context.Context) error {
-		ask, open := map[uint16]bool{}, map[uint16]bool{}
-		for _, f := range asked.Frames() {
-			ask[capture.Decode(f.Data).DstPort] = true
-		}
-		var say = map[uint16]bool{}
-		for _, f := range told.Frames() {
-			p := capture.Decode(f.Data)
-			if p.Flags&capture.SYN != 0 && has(shut, p.SrcPort) {
-				open[p.SrcPort] = true
-			}
-			if f.Len > spokenLine && has(slow, p.SrcPort) {
-				say[p.SrcPort] = true
-			}
-		}
-		n := s.servedBy(s.active, second, done)
-		saying := len(slow)
-		if s.how == entry.Lazy {
-			saying = 2
-		}
-		opening := len(shut)
-		if s.how == entry.Warm { // it is open already
-			opening = 0
-		}
-		if len(ask) < len(silent) || len(open) < opening || len(say) < saying || n < len(done) {
-			return fmt.Errorf("%d asked, %d opened, %d told, %d done", len(ask), len(open), len(say), n)
+	opening, telling := len(shut), len(slow)
+	switch s.how {
+	case entry.Lazy: // what was said is all that there is to be told
+		telling = 2
+	case entry.Warm: // the new server has accepted long ago
+		opening = 0
+	}
+	s.wait("each to be in its step", func(context.Context) error {
+		a, o, t, d := len(ports(asked)), len(ports(opened)), len(ports(told)), s.servedBy(s.active, second, done)
+		if a < len(silent) || o < opening || t < telling || d < len(done) {
+			return fmt.Errorf("%d were asked, %d begun, %d told, %d done", a, o, t, d)
 		}
 		return nil
 	})
+	return of, resets, func() {
+		s.t.Helper()
+		s.rules(s.Outside, "delete table ip hold")
+		s.rules(s.nodes[1], "delete table ip hold")
+	}
+}
+
+func (s *steps) diesBetween() {
+	s.t.Helper()
+	of, resets, release := s.hold()
 	died, early := s.dies(resets)
-	s.rules(s.Outside, "delete table ip hold")
-	s.rules(s.nodes[1], "delete table ip hold")
+	release()
 	alive := s.outcomes(of, early, false)
 	s.t.Logf("in the middle: %d go on, %d had been reset by %s", alive, len(early), died.Name)
 	s.next(died)
 }
 
 func (s *steps) diesAfter() {
+	s.t.Helper()
 	of := s.dial(12)
 	s.replicated(of)
 	resets := s.resets()
@@ -426,11 +502,22 @@ func has(of []*spoken, port uint16) bool {
 	return slices.ContainsFunc(of, func(k *spoken) bool { return k.at.Port() == port })
 }
 
-// ports are those of clients, as nftables wants them.
-func ports(of []*spoken) string {
+// list are the ports of clients, as nftables wants them.
+func list(of []*spoken) string {
 	var out []string
 	for _, k := range of {
 		out = append(out, fmt.Sprint(k.at.Port()))
 	}
 	return strings.Join(out, ", ")
+}
+
+// ports are those of clients in a recording.
+func ports(c *capture.Capture) map[uint16]bool {
+	out := map[uint16]bool{}
+	for _, f := range c.Frames() {
+		p := capture.Decode(f.Data)
+		out[p.SrcPort], out[p.DstPort] = true, true
+	}
+	delete(out, stepsPort)
+	return out
 }
