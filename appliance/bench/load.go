@@ -27,6 +27,8 @@ type LoadOptions struct {
 	Loops    int
 	Sessions int
 	Only     string // name of the one program to watch; "": both
+
+	together int // of keepalived's settings at the same time; 0: one
 }
 
 func (o LoadOptions) withDefaults() LoadOptions {
@@ -104,30 +106,33 @@ func RunLoad(ctx context.Context, opt LoadOptions) (_ *LoadReport, err error) {
 	}
 	// The limits go back last: what is in the tables must be gone by then.
 	defer func() { err = errors.Join(err, k.close()) }()
-	turns := []struct {
+	type turn struct {
 		row LoadRow
 		run func(context.Context, LoadOptions) (Strain, error)
-	}{{LoadRow{Software: ours{}.Name(), Sessions: opt.Sessions}, strainOurs}}
+	}
+	turns := []turn{{LoadRow{Software: ours{}.Name(), Sessions: opt.Sessions}, strainOurs}}
 	for _, set := range []string{"", "vrrp_priority -20", "vrrp_rt_priority 50"} {
-		turns = append(turns, struct {
-			row LoadRow
-			run func(context.Context, LoadOptions) (Strain, error)
-		}{LoadRow{Software: keepalived{}.Name(), Setting: set}, func(ctx context.Context, opt LoadOptions) (Strain, error) {
+		turns = append(turns, turn{LoadRow{Software: keepalived{}.Name(), Setting: set}, func(ctx context.Context, opt LoadOptions) (Strain, error) {
 			return strainTheirs(ctx, opt, set)
 		}})
 	}
 	for range opt.Runs {
-		for i := range turns {
-			row := &turns[i].row
-			if opt.Only != "" && opt.Only != row.Software {
-				continue
+		for _, part := range [][]turn{turns[:1], turns[1:]} {
+			if err := atOnce(len(part), opt.together, func(i int) error {
+				row := &part[i].row
+				if opt.Only != "" && opt.Only != row.Software {
+					return nil
+				}
+				one, err := part[i].run(ctx, opt)
+				if err != nil {
+					return fmt.Errorf("bench: %s %s under load: %w", row.Software, row.Setting, err)
+				}
+				row.Strains = append(row.Strains, one)
+				opt.say("%s %s: %s", row.Software, row.Setting, one)
+				return nil
+			}); err != nil {
+				return nil, err
 			}
-			one, err := turns[i].run(ctx, opt)
-			if err != nil {
-				return nil, fmt.Errorf("bench: %s %s under load: %w", row.Software, row.Setting, err)
-			}
-			row.Strains = append(row.Strains, one)
-			opt.say("%s %s: %s", row.Software, row.Setting, one)
 		}
 	}
 	for i := range turns {
@@ -255,16 +260,21 @@ func (s *stage) resyncing(ctx context.Context, one *Strain) error {
 		if !whole {
 			syncing += now.Sub(last)
 		} else if pid, err := daemonOf(s.standby); err == nil {
-			if err := unix.Kill(pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+			switch err := unix.Kill(pid, unix.SIGKILL); {
+			case err == nil:
+				one.Resyncs++
+			case !errors.Is(err, unix.ESRCH):
 				return fmt.Errorf("kill the daemon of %s: %w", s.standby.Name, err)
 			}
-			one.Resyncs++
 		}
 		last = now
 	}
 	one.Syncing = round(syncing.Seconds() / time.Since(began).Seconds())
 	return nil
 }
+
+// missPatience is how long a death that we caused may go unnoticed.
+const missPatience = 10 * time.Second
 
 // strain watches a window under load. beside runs meanwhile; its context ends with
 // the window.
@@ -288,6 +298,12 @@ func (s *stage) strain(ctx context.Context, opt LoadOptions, said *words, beside
 	err = beside(window, &one)
 	<-window.Done()
 	cancel()
+	// Whom we killed last may not have been missed yet.
+	for end := time.Now().Add(missPatience); said.counts().died-before.died < one.Resyncs-1 && time.Now().Before(end); {
+		if sleep(ctx, 10*time.Millisecond) != nil {
+			break
+		}
+	}
 	after := said.counts()
 	err = errors.Join(err, burn.Kill(), w.stop(&one), ctx.Err())
 	one.Takeovers, one.Returns = after.active[1]-before.active[1], after.active[0]-before.active[0]

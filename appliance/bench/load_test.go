@@ -10,7 +10,7 @@ import (
 // resynchronised all the time, and adverts are counted. With intervals like these
 // nobody has a reason to take over.
 func TestRunLoad(t *testing.T) {
-	r, err := RunLoad(patient(t), LoadOptions{Beside: besideT(t).once(), Interval: time.Second, Window: 4 * time.Second, Loops: 3, Sessions: 1000})
+	r, err := RunLoad(patient(t), LoadOptions{Beside: besideT(t).once(), Interval: time.Second, Window: 6 * time.Second, Loops: 2, Sessions: 1000, together: 3})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,9 @@ type SessionsOptions struct {
 
 	calm      time.Duration // before each measurement; 0: 1 s
 	unaudited bool          // see [plan]
+	// Of lives, and how many of them a second; of first packets, and of flows in a flood. 0: what
+	// the rate gives.
+	lives, livesRate, first, flood int
 }
 
 func (o SessionsOptions) withDefaults(runs int, sessions ...int) SessionsOptions {
@@ -44,6 +48,8 @@ func (o SessionsOptions) withDefaults(runs int, sessions ...int) SessionsOptions
 	if o.calm == 0 {
 		o.calm = time.Second
 	}
+	o.lives, o.livesRate = cmp.Or(o.lives, 4*o.Rate), cmp.Or(o.livesRate, o.Rate)
+	o.first, o.flood = cmp.Or(o.first, 3000), cmp.Or(o.flood, min(100_000, 20*o.Rate))
 	if o.Progress == nil {
 		o.Progress = io.Discard
 	}
@@ -136,7 +142,7 @@ func RunModes(ctx context.Context, opt SessionsOptions) (_ *ModesReport, err err
 
 // plan is everything that the survey's table has a column for.
 func (o SessionsOptions) plan(n int) plan {
-	return plan{sessions: n, rate: o.Rate, lives: 4 * o.Rate, flood: min(100_000, 20*o.Rate), first: 3000, crash: true, calm: o.calm, unaudited: o.unaudited, say: o.say}
+	return plan{sessions: n, rate: o.Rate, lives: o.lives, livesRate: o.livesRate, flood: o.flood, first: o.first, crash: true, calm: o.calm, unaudited: o.unaudited, say: o.say}
 }
 
 // off is the row without replication for the same number of sessions.

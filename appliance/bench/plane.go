@@ -50,11 +50,13 @@ type plan struct {
 	sessions int
 	rate     int // connections a second
 	lives    int
-	flood    int // flows; 0: none
-	first    int // flows whose first packet is timed; 0: none
-	resync   bool
-	crash    bool
-	calm     time.Duration
+	// livesRate is how many of them begin in a second.
+	livesRate int
+	flood     int // flows; 0: none
+	first     int // flows whose first packet is timed; 0: none
+	resync    bool
+	crash     bool
+	calm      time.Duration
 	// unaudited: memory is measured before the standby's program has been told of what its
 	// kernel saw.
 	unaudited bool
@@ -199,7 +201,7 @@ func (m *measurement) audited(ctx context.Context, n int) error {
 }
 
 func (m *measurement) lives(ctx context.Context) error {
-	n, rate := m.plan.lives, m.plan.rate
+	n, rate := m.plan.lives, m.plan.livesRate
 	l, err := m.livesOf(m.plan.sessions, rate, n)
 	if err != nil {
 		return err

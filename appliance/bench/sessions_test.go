@@ -11,7 +11,7 @@ import (
 // minutes is for what starts many gateways.
 func minutes(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -101,7 +101,7 @@ func TestRunModes(t *testing.T) {
 	binary := built(t)
 	r, err := RunModes(minutes(t), SessionsOptions{
 		Binary: binary, Modes: []string{bestMode(t, binary), modeActive}, Sessions: []int{1000}, Runs: 1, Rate: 1000, Progress: t.Output(),
-		calm: 100 * time.Millisecond, unaudited: true,
+		calm: 100 * time.Millisecond, unaudited: true, lives: 2000, livesRate: 4000, first: 500, flood: 5000,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -136,8 +136,8 @@ func TestRunModes(t *testing.T) {
 func TestRunVersus(t *testing.T) {
 	conntrackdT(t)
 	r, err := RunVersus(minutes(t), VersusOptions{
-		SessionsOptions: SessionsOptions{Binary: built(t), Sessions: []int{1000}, Runs: 1, Rate: 1000, Progress: t.Output(), calm: 100 * time.Millisecond},
-		Idle:            6 * time.Second, Truth: 1000,
+		SessionsOptions: SessionsOptions{Binary: built(t), Sessions: []int{1000}, Runs: 1, Rate: 1000, Progress: t.Output(), calm: 100 * time.Millisecond, lives: 2000, livesRate: 4000},
+		Idle:            6 * time.Second, Truth: 1000, together: 4,
 	})
 	if err != nil {
 		t.Fatal(err)

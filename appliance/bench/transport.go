@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -18,6 +19,9 @@ type TransportOptions struct {
 
 	Progress io.Writer // nil: nobody
 	Log      io.Writer // what the gateways write; nil: only with an error
+
+	segments int // of each connection whose packets are measured; 0: 512
+	together int // of modes whose stalls are measured at the same time; 0: one
 }
 
 func (o TransportOptions) withDefaults() TransportOptions {
@@ -32,6 +36,9 @@ func (o TransportOptions) withDefaults() TransportOptions {
 	}
 	if o.Held <= 0 {
 		o.Held = 50_000
+	}
+	if o.segments <= 0 {
+		o.segments = madeSegments
 	}
 	if o.Progress == nil {
 		o.Progress = io.Discard
@@ -108,13 +115,17 @@ type MovingMemory struct {
 func RunTransport(ctx context.Context, o TransportOptions) (*TransportReport, error) {
 	o = o.withDefaults()
 	out := &TransportReport{Machine: thisMachine(time.Now()), Deaths: o.Deaths}
-	for _, m := range transportModes {
-		rows, err := measureStalls(ctx, o, m)
-		if err != nil {
-			return nil, fmt.Errorf("bench: %s: %w", m.name, err)
+	stalls := make([][]StallRow, len(transportModes))
+	if err := atOnce(len(transportModes), o.together, func(i int) (err error) {
+		m := transportModes[i]
+		if stalls[i], err = measureStalls(ctx, o, m); err != nil {
+			return fmt.Errorf("bench: %s: %w", m.name, err)
 		}
-		out.Stalls = append(out.Stalls, rows...)
+		return nil
+	}); err != nil {
+		return nil, err
 	}
+	out.Stalls = slices.Concat(stalls...)
 	for _, m := range transportModes {
 		rows, memory, err := measurePackets(ctx, o, m)
 		if err != nil {

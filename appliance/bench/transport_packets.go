@@ -293,7 +293,7 @@ func measurePackets(ctx context.Context, o TransportOptions, m transportMode) (r
 			if mode == noMove && at == madeProtected {
 				continue
 			}
-			made, err := b.byHand(at, 0, madeFlows, madeSegments, madeBytes, madeBytes)
+			made, err := b.byHand(at, 0, madeFlows, o.segments, madeBytes, madeBytes)
 			if err != nil {
 				return nil, nil, err
 			}

@@ -34,7 +34,7 @@ func TestTextOfTransport(t *testing.T) {
 // Little of everything: the beds work, nobody is lost, and the program is told of what
 // protected servers say, and of nothing else.
 func TestRunTransport(t *testing.T) {
-	r, err := RunTransport(t.Context(), TransportOptions{Binary: built(t), Connections: []int{10}, Deaths: 1, Rounds: 2, Held: 2000})
+	r, err := RunTransport(t.Context(), TransportOptions{Binary: built(t), Connections: []int{10}, Deaths: 1, Rounds: 2, Held: 500, segments: 64, together: 3})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,8 @@ type VersusOptions struct {
 	// Truth is the number of sessions of the tables that are compared after a storm
 	// and after a restart; 0: 20,000, below 0: they are not.
 	Truth int
+
+	together int // of the programs whose tables are compared at the same time; 0: one
 }
 
 // VersusReport is what [RunVersus] found. Its JSON form is a contract: keys may be
@@ -93,16 +95,20 @@ func RunVersus(ctx context.Context, opt VersusOptions) (_ *VersusReport, err err
 		}
 		r.Rows = append(r.Rows, rows...)
 	}
-	for _, c := range all {
-		if opt.Truth < 0 {
-			break
+	if opt.Truth > 0 {
+		r.Truths = make([]TruthRow, len(all))
+		if err := atOnce(len(all), opt.together, func(i int) error {
+			c := all[i]
+			opt.say("%s, %s", c.Software, c.Setting)
+			t, err := measureTruths(ctx, c, opt.Truth, opt.Idle, opt.say)
+			if err != nil {
+				return fmt.Errorf("bench: %s, %s, %w", c.Software, c.Setting, err)
+			}
+			r.Truths[i] = TruthRow{c.Software, c.Setting, t}
+			return nil
+		}); err != nil {
+			return nil, err
 		}
-		opt.say("%s, %s", c.Software, c.Setting)
-		t, err := measureTruths(ctx, c, opt.Truth, opt.Idle, opt.say)
-		if err != nil {
-			return nil, fmt.Errorf("bench: %s, %s, %w", c.Software, c.Setting, err)
-		}
-		r.Truths = append(r.Truths, TruthRow{c.Software, c.Setting, t})
 	}
 	r.aim()
 	r.Machine.LoadAfter = load()
@@ -159,7 +165,7 @@ func (o VersusOptions) measure(ctx context.Context, all []contender, n int) ([]V
 	for range o.runsOf(n) {
 		for i, c := range all {
 			o.say("%s, %s, %d sessions", c.Software, c.Setting, n)
-			p := plan{sessions: n, rate: o.Rate, lives: 4 * o.Rate, resync: true, crash: true, calm: o.calm, say: o.say}
+			p := plan{sessions: n, rate: o.Rate, lives: o.lives, livesRate: o.livesRate, resync: true, crash: true, calm: o.calm, say: o.say}
 			one, err := measurePlane(ctx, c, p)
 			if err != nil {
 				return nil, fmt.Errorf("bench: %s, %s, %d sessions: %w", c.Software, c.Setting, n, err)
