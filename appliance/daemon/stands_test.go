@@ -21,11 +21,14 @@ func TestStandings(t *testing.T) {
 	answered := splice.Position{Last: at, Answer: at, Known: true, Answered: true}
 	asked := answered
 	asked.Last.Ack++
+	client6 := netip.MustParseAddrPort("[2001:db8:9::9]:40000")
 	lazy := movingPoint("web", entry.Move)
 	wide := lazy
 	wide.Match.Ports = nat.Ports{First: 80, Last: 82}
 	huge := lazy
 	huge.Match.Ports = nat.Ports{First: 80, Last: 8000}
+	six := lazy
+	six.Six, six.Match.Address, six.Servers = true, netip.MustParseAddr("2001:db8::10"), []netip.AddrPort{netip.MustParseAddrPort("[fd00::21]:80")}
 	replayed := lazy
 	replayed.How = entry.Replay
 	warm := lazy
@@ -40,6 +43,7 @@ func TestStandings(t *testing.T) {
 		want   session.Stand
 	}{
 		{"answered", lazy, first, answered, 0, 1, session.Stand{Mode: session.ByPosition, Known: true, End: 500, Acked: 90, Window: 7}},
+		{"of IPv6", six, six.Servers[0], answered, 0, 1, session.Stand{Mode: session.ByPosition, Known: true, End: 500, Acked: 90, Window: 7}},
 		{"asked", lazy, first, asked, 0, 1, session.Stand{Mode: session.ByPosition, Why: uint8(splice.Unanswered)}},
 		{"one of some ports", wide, first, answered, 0, 3, session.Stand{Mode: session.ByPosition, Known: true, End: 500, Acked: 90, Window: 7}},
 		{"one of many ports", huge, first, answered, 0, standPorts, session.Stand{Mode: session.ByPosition, Known: true, End: 500, Acked: 90, Window: 7}},
@@ -54,12 +58,16 @@ func TestStandings(t *testing.T) {
 			}
 			return []splice.Reason{row.log}
 		}}
+		client, family := client, uint8(4)
+		if row.point.Six {
+			client, family = client6, 6
+		}
 		got := s.standings([]entry.Point{movingPoint("else", entry.Reset), row.point}, []splice.Rest{{Ends: splice.Ends{Server: row.server, Client: client}, Position: row.at}})
 		if len(got) != row.ports {
 			t.Errorf("%s: told for %d ports, want %d", row.name, len(got), row.ports)
 		}
 		for i, st := range got {
-			key := session.Key{Src: session.AddrFrom(client.Addr()), Dst: session.AddrFrom(row.point.Match.Address), SrcPort: 40000, DstPort: uint16(80 + i), Proto: 6, Family: 4}
+			key := session.Key{Src: session.AddrFrom(client.Addr()), Dst: session.AddrFrom(row.point.Match.Address), SrcPort: 40000, DstPort: uint16(80 + i), Proto: 6, Family: family}
 			if st != (replica.Standing{Key: key, Server: row.server, Stand: row.want}) {
 				t.Errorf("%s: %+v", row.name, st)
 			}
