@@ -64,6 +64,7 @@ var layers = map[string][]string{
 	"appliance/notify":          {"health/program"},
 	"appliance/replica":         {"nat/session", "nat/conntrack", "appliance/replica/journal"},
 	"appliance/replica/journal": {"nat/session"},
+	"appliance/replica/carry":   {"nat/session", "nat/conntrack", "appliance/replica/journal"},
 	"appliance/config":          {"appliance/config/keepalived", "vrrp", "garp", "garp/ra", "vrrp/witness", "nat", "nat/entry", "nat/session", "health", "health/expect", "appliance/identity"},
 	"appliance/control":         {"appliance", "appliance/history"},
 	"appliance/metrics":         {"appliance"},
@@ -108,7 +109,7 @@ var layers = map[string][]string{
 	"appliance/interop":       nil,
 
 	// The command starts processes: the election it is, or the daemon.
-	"cmd/understudy": {"appliance", "vrrp/record", "appliance/replay", "vrrp/election", "appliance/daemon", "appliance/config", "appliance/config/keepalived", "appliance/decode", "appliance/control", "appliance/demo", "appliance/bench", "appliance/kernel", "appliance/dog", "appliance/dropin", "health/heartbeat", "health/program", "health/pulse", "lacp", "lacp/lacpnet", "appliance/history", "appliance/doctor", "appliance/logs"},
+	"cmd/understudy": {"appliance", "vrrp/record", "appliance/replay", "vrrp/election", "appliance/daemon", "appliance/config", "appliance/config/keepalived", "appliance/decode", "appliance/control", "appliance/replica/carry", "appliance/demo", "appliance/bench", "appliance/kernel", "appliance/dog", "appliance/dropin", "health/heartbeat", "health/program", "health/pulse", "lacp", "lacp/lacpnet", "appliance/history", "appliance/doctor", "appliance/logs"},
 }
 
 // pure packages decide and do nothing else.

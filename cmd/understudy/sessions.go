@@ -29,6 +29,7 @@ func newSessions() *cobra.Command {
 	)
 	c := &cobra.Command{
 		Use:   "sessions",
+		Args:  cobra.NoArgs,
 		Short: "list the replicated sessions of a running node, or how they differ from a peer's",
 		Long: "Lists the sessions that the node has, its own and those that it holds for a peer.\n" +
 			"With --diff: what the peer lacks, flow by flow, and why; what it has otherwise; what only it\n" +
@@ -60,6 +61,7 @@ func newSessions() *cobra.Command {
 	c.Flags().StringVar(&peer, "peer", "", "with --diff: which peer (the one that has most)")
 	c.Flags().BoolVar(&takeovers, "takeovers", false, "what the last takeovers did")
 	c.Flags().StringVar(&filter.Group, "group", "", "only those of this group")
+	c.AddCommand(newExport(), newImportSessions())
 	c.Flags().StringVar(&filter.Protocol, "protocol", "", "only those of this protocol: tcp, udp, icmp, icmpv6, sctp, gre or a number")
 	return c
 }
