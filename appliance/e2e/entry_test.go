@@ -91,6 +91,22 @@ func (s *scene) clients(at netip.AddrPort, count, idle int) (c *probe.Clients) {
 	return c
 }
 
+// together connects clients that are all to be with one server, whichever. They are not if
+// another one comes up in the kernel meanwhile; then others have to be.
+func (s *scene) together(at netip.AddrPort, count, idle int) (c *probe.Clients) {
+	s.t.Helper()
+	s.wait("clients of one address to be with one server", func(ctx context.Context) (err error) {
+		c, err = probe.StartClients(ctx, probe.ClientsOptions{Client: s.Outside, Target: at, Count: count, Idle: idle})
+		if err == nil && len(c.With()) != 1 {
+			err = fmt.Errorf("they are with %v", readable(c.With()))
+			c.Stop()
+		}
+		return err
+	})
+	s.t.Cleanup(c.Stop)
+	return c
+}
+
 // newcomers is a condition: so many new clients are with these servers.
 func (s *scene) newcomers(at netip.AddrPort, count int, want map[byte]int) func(context.Context) error {
 	return func(ctx context.Context) error {
@@ -250,11 +266,8 @@ func TestEntrySurvivesAGatewayCrash(t *testing.T) {
 			nodes := s.servers(2)
 			s.ready(2, "web", "web6-")
 			// One address, so persist has them all at one server, whichever.
-			c, c6 := s.clients(entryAddress, 20, 10), s.clients(entryAddress6, 20, 10)
+			c, c6 := s.together(entryAddress, 20, 10), s.together(entryAddress6, 20, 10)
 			with, with6 := c.With(), c6.With()
-			if len(with) != 1 || len(with6) != 1 {
-				t.Fatalf("clients of one address are with %v and %v", readable(with), readable(with6))
-			}
 			s.wait("the standby to have every flow", s.Equal(s.gw1)) // of both families
 
 			s.crash(s.gw1)

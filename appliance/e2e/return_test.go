@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"context"
+	"errors"
 	"net/netip"
 	"strings"
 	"testing"
@@ -67,6 +69,14 @@ func TestReturnWithAStaleTable(t *testing.T) {
 
 	// What happens while it is away.
 	leavers.Stop()
+	s.wait("gw2 to know that they have ended", func(context.Context) error {
+		for f := range natted(s.table(s.gw2)) {
+			if strings.Contains(f, ":9100,") {
+				return errors.New(f)
+			}
+		}
+		return nil
+	})
 	newcomers := s.conns(9101, 10)
 	rebound.conn.Close()
 	s.forget(s.gw2, pair.InsideHost, 40000)
