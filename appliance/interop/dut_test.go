@@ -175,7 +175,7 @@ func (d *dut) firstAfter(t time.Time) advert {
 // between fails unless got is from least to most.
 func (s *scene) between(what string, got, least, most time.Duration) {
 	s.t.Helper()
-	if got < least || got > most {
+	if got < least || got > most+away() {
 		s.t.Errorf("%s: after %v, want %v to %v", what, got, least, most)
 	}
 }

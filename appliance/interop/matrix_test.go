@@ -308,7 +308,7 @@ func (d *duel) serves(c contender) func() error {
 		}
 		if a := list[len(list)-1]; a.Priority == 0 {
 			return fmt.Errorf("%s has released it", name)
-		} else if silent := time.Since(a.At); silent > 2*a.Interval+slack {
+		} else if silent := time.Since(a.At); silent > 2*a.Interval+slack+away() {
 			return fmt.Errorf("%s is silent for %v", name, silent)
 		}
 		if on, err := c.holds(); err != nil || !on {

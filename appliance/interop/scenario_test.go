@@ -122,7 +122,7 @@ func release(d *duel) {
 		d.t.Fatalf("the last word of a was %v", goodbye)
 	}
 	gap := d.firstWord(d.b, goodbye.At).Sub(goodbye.At)
-	if least := skew(100, interval) - grain; gap < least || gap > 3*interval {
+	if least := skew(100, interval) - grain; gap < least || gap > 3*interval+away() {
 		d.t.Errorf("b took over after %v; Skew_Time is %v", gap, skew(100, interval))
 	}
 }
@@ -164,7 +164,7 @@ func (d *duel) tookOverAfter(want time.Duration) {
 	d.t.Helper()
 	sent := d.wire.adverts(d.a.machine().Name)
 	end := sent[len(sent)-1].At
-	if gap := d.firstWord(d.b, end).Sub(end); gap < want-grain || gap > want+slack {
+	if gap := d.firstWord(d.b, end).Sub(end); gap < want-grain || gap > want+slack+away() {
 		d.t.Errorf("b took over after %v; Active_Down_Interval is %v", gap, want)
 	}
 }
