@@ -60,6 +60,7 @@ var corpus = []corpusRow{
 		// And what the kernel refuses: a source that is nobody's address, a gateway in no network, a rule that leads back.
 		edit: []string{"10.98.1.0/24 dev eth1 track_group far", "10.98.1.0/24 dev eth1 track_group far\n        10.98.3.0/24 via 10.95.0.253 src 10.95.0.77\n        10.98.4.0/24 via 10.97.0.254 dev eth0",
 			"from 10.98.2.0/24 table 100 priority 904", "from 10.98.2.0/24 table 100 priority 904\n        from 10.98.5.0/24 goto 100 priority 905"}},
+	{file: "strict.conf", on: "eth0 10.99.0.2/24, eth1 10.99.1.2/24", server: true},
 	{file: "rare.conf", on: "eth0 10.97.0.2/24 2001:db8:97::2/64, eth1 10.97.4.2/24", cut: "eth1", server: true},
 	{file: "drain.conf", on: "eth0 10.71.0.2/24, eth1, eth2", edit: []string{"/etc/keepalived/", spyDir + "/"}},
 	{file: "big.conf", on: "eth0.1 10.80.1.2/24, eth0.2 10.80.2.2/24, eth0.3 10.80.3.2/24, eth0.4 10.80.4.2/24, eth0.5 10.80.5.2/24, " +

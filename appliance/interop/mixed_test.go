@@ -19,7 +19,7 @@ import (
 // mixedRows are the configurations of the corpus that two nodes share.
 var mixedRows = []string{"vrrp", "vrrp.sync", "vrrp.scripts", "vrrp.localcheck", "neutron.conf", "amphora.conf", "vyos.conf", "firewall.conf", "dual.conf", "drain.conf",
 	"vrrp.routes", "vrrp.rules", "vrrp.static_ipaddress", "vrrp.lvs_syncd", "track_interface", "conditional_conf", "sample", "default",
-	"vyos-servers.conf", "kubernetes.conf", "cloud.conf", "openshift.conf", "servers.conf", "namespace.conf", "keywords.conf", "static.conf", "mail.conf", "rare.conf"}
+	"vyos-servers.conf", "kubernetes.conf", "cloud.conf", "openshift.conf", "servers.conf", "namespace.conf", "keywords.conf", "static.conf", "mail.conf", "rare.conf", "strict.conf"}
 
 // notMixed are the others, and why.
 var notMixed = map[string]string{

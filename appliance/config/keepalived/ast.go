@@ -130,6 +130,11 @@ type Instance struct {
 	Accept       Of[bool]
 	VMAC         Of[bool]
 	VMACAddr     Of[bool] // use_vmac_addr
+
+	// What only strict mode asks for: state BACKUP, garp_lower_prio_repeat and _delay other
+	// than 0, higher_prio_send_advert.
+	Standby, LowerRepeat, LowerDelay, HigherSends Of[bool]
+
 	Track        []Tracked
 	Notify       []Notified
 	Pace         Pace

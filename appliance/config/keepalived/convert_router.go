@@ -61,6 +61,9 @@ func (c *converter) router(in *Instance) {
 	c.heed(in, c.interval(in, t, version))
 	c.addresses(in, t, six)
 	strict := in.Strict.or(c.file.Global.Strict.V)
+	if strict {
+		c.strict(in, priority, version, six)
+	}
 	if in.VMAC.Set {
 		t.set("mac", "virtual", Origin{in.VMAC.At, "use_vmac"})
 	}

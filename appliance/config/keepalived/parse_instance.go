@@ -24,6 +24,8 @@ func (p *parser) instanceLine(in *Instance, n *Node) {
 		case "BACKUP":
 			if in.Master.V {
 				p.say(n.At, Fault, "(%s) state previously set as MASTER - ignoring BACKUP", in.Name)
+			} else {
+				in.Standby = of(true, n.At)
 			}
 		default:
 			p.say(n.At, Fault, "(%s) unknown state '%s', defaulting to BACKUP", in.Name, n.arg(0))
@@ -121,6 +123,12 @@ func (p *parser) instanceLine(in *Instance, n *Node) {
 		in.Group = p.multicast(n, strings.Contains(n.arg(0), ":"))
 	case "vmac_xmit_base":
 		in.BaseMAC = p.boolean(n)
+	case "garp_lower_prio_repeat":
+		in.LowerRepeat = of(n.arg(0) != "0", n.At)
+	case "garp_lower_prio_delay":
+		in.LowerDelay = of(n.arg(0) != "0", n.At)
+	case "higher_prio_send_advert":
+		in.HigherSends = p.boolean(n)
 	case "smtp_alert":
 		in.Alert = p.boolean(n)
 	default:

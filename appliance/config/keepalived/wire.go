@@ -50,14 +50,14 @@ func (c *converter) wire(in *Instance, t *Table, six, strict bool) {
 	if group.Set && !in.Unicast {
 		t.set("multicast", group.V.String(), Origin{group.At, word})
 	}
-	// keepalived asks for it in strict mode only, and sends the addresses as they are written.
-	if six && !in.Addresses[0].Prefix.Addr().IsLinkLocalUnicast() && !strict {
+	// keepalived complains of it in strict mode only, and sends the addresses as they are written.
+	if six && !in.Addresses[0].Prefix.Addr().IsLinkLocalUnicast() {
 		t.set("link_local", false, Origin{in.Addresses[0].At, "virtual_ipaddress"})
 	}
 	if in.BaseMAC.V && in.VMAC.V {
 		t.set("advert_mac", "interface", Origin{in.BaseMAC.At, "vmac_xmit_base"})
 	}
-	if down := c.downAdverts(in); down.Set {
+	if down := c.downAdverts(in); down.Set && down.V != 3 {
 		t.set("down_adverts", down.V, Origin{down.At, "down_timer_adverts"})
 	}
 	quiet := in.Wire.Quiet
