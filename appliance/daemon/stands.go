@@ -102,7 +102,7 @@ func standingsOf(p entry.Point, r splice.Rest) (out []replica.Standing) {
 	}
 	for port, n := p.Match.Ports.First, 0; n < standPorts; port, n = port+1, n+1 {
 		k.DstPort = port
-		out = append(out, replica.Standing{Key: k, Server: r.Server, Stand: st})
+		out = append(out, replica.Standing{Key: k, Server: r.Server, Stand: st, Old: r.Position.Told && why == splice.None})
 		if port == p.Match.Ports.Last {
 			break
 		}

@@ -13,6 +13,8 @@ type Standing struct {
 	session.Key
 	Server netip.AddrPort // that it is assigned to
 	session.Stand
+	// Old: it is from before another node's turn. Whatever that has told is better.
+	Old bool
 }
 
 // SetStands tells peers how connections stand, those of groups that are Active here. One that is
@@ -40,6 +42,9 @@ func (e *Engine) setStands(now time.Time, some []Standing) {
 			continue
 		}
 		if e.table.Record(s, &r); serverOf(&r) != some[i].Server {
+			continue
+		}
+		if some[i].Old && e.table.Stand(s).Mode != 0 {
 			continue
 		}
 		if e.table.SetStand(s, some[i].Stand) && !e.table.Young(s) {

@@ -45,6 +45,12 @@ func TestStandsReachTheStandby(t *testing.T) {
 	if got := w.b.engine.Standing(); len(got) != 1 || got[class] != 2 {
 		t.Errorf("the standby counts %v", got)
 	}
+	old := third
+	old.End, old.Old = 1, true
+	w.a.engine.SetStands([]replica.Standing{old})
+	if !are(w.a, first, third)() {
+		t.Errorf("what is old takes the place of what was told: %+v", w.a.engine.Stands("gw"))
+	}
 	third.End++
 	w.a.engine.SetStands([]replica.Standing{third})
 	rs[0].Mark = 7

@@ -33,6 +33,9 @@ func (n *Notes) Note(b []byte) {
 	if was.Known && before(m.Ack, was.Last.Ack) { // overtaken, or said before
 		m.Ack = was.Last.Ack
 	}
+	if !was.Answered && was.Last.Flags&SYN != 0 && m.Ack == was.Last.Ack && end == data && !before(was.Last.End, m.End) {
+		m.End, m.Flags = was.Last.End, m.Flags|SYN // a keepalive: nothing was said since
+	}
 	was.Last, was.Known = m, true
 	if s.Flags&PSH != 0 && !(was.Answered && before(m.End, was.Answer.End)) {
 		was.Answer, was.Answered = m, true

@@ -22,6 +22,7 @@ func TestNotes(t *testing.T) {
 	}{
 		{"nothing", nil, 0, 0, NoPosition},
 		{"the beginning", [][]byte{packet(SYN|ACK, top, 1, 0)}, top + 1, 1, None},
+		{"a keepalive behind it", [][]byte{packet(SYN|ACK, top, 1, 0), packet(ACK, top, 1, 0), packet(ACK, top+1, 1, 0)}, top + 1, 1, None},
 		{"a request acknowledged", [][]byte{packet(SYN|ACK, top, 1, 0), packet(ACK, top+1, 50, 0)}, 0, 0, Unanswered},
 		{"and answered", [][]byte{packet(SYN|ACK, top, 1, 0), packet(ACK, top+1, 50, 0), packet(ACK|PSH, top+1, 50, 1000)}, 1001 - 16, 50, None},
 		{"in two segments", [][]byte{packet(ACK, top+1, 50, 1000), packet(ACK|PSH, 985, 50, 10)}, 995, 50, None},

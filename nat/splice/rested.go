@@ -47,11 +47,12 @@ func (n *Notes) Rested(most int) (out []Rest) {
 }
 
 // Take notes what another gateway has told when packets went its way. What is noted of these servers
-// from before that is doubtful as well.
+// from before that is doubtful as well; where nothing is told of it, it may still rest.
 func (n *Notes) Take(servers func(Ends) bool, told []Rest) {
 	for e, v := range n.of {
 		if servers(e) && !v.Told {
 			v.Told = true
+			n.hear(e, &v)
 			n.of[e] = v
 		}
 	}
