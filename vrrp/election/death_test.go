@@ -36,7 +36,7 @@ func TestDeathDaemonKilledIsRestartedAndTheGroupStaysActive(t *testing.T) {
 
 func TestDeathDaemonHungIsKilledAndRestarted(t *testing.T) {
 	c := newCable(t)
-	n, wire := activeNode(t, c, play{Watchdog: 400 * time.Millisecond})
+	n, wire := activeNode(t, c, play{Watchdog: 3 * time.Second})
 	first := n.noted("ready", 1)
 	n.signal(first, unix.SIGSTOP)
 	n.noted("ready", 2)

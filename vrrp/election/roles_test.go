@@ -101,7 +101,7 @@ func (p play) election() int {
 	if os.Getenv("UNDERSTUDY_TEST_RESPAWNED") != "" {
 		opt.Link, opt.Board = InheritedFiles()
 		if p.told("slow-election") {
-			time.Sleep(5 * p.Config.Routers[0].Interval)
+			time.Sleep(3 * p.Config.Routers[0].Interval) // more than two, and less than what a start may take
 		}
 	}
 	err := Run(context.Background(), opt)
