@@ -3,10 +3,12 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"understudy/appliance"
@@ -43,6 +45,7 @@ type capturing struct {
 	open    func(*bytelog.Log) (recorder, error)
 	devices func([]netip.AddrPort) ([]string, error)
 	remove  func() (bool, error) // what a capture, or a program that was killed, has left
+	can     func() error         // why nothing can be copied; nil: it can
 }
 
 // logged is the log, and what it is filled by.
@@ -52,6 +55,7 @@ type logged struct {
 	watch  func(splice.Packet) // nil: nobody wants to know what is logged
 	need   chan struct{}       // holds one: there may be something else to log
 	missed chan struct{}       // holds one: packets went another way for a while
+	able   atomic.Bool         // the kernel has been asked whether it can
 
 	mu      sync.Mutex
 	servers []netip.AddrPort
@@ -72,8 +76,8 @@ func newLogged(kernel capturing, log *slog.Logger) *logged {
 }
 
 // kernelCapturing is the kernel's own.
-func kernelCapturing(table loggedTable) capturing {
-	return capturing{table: table, devices: lognet.Devices, remove: lognet.RemoveSide,
+func kernelCapturing(table *nft.Logged) capturing {
+	return capturing{table: table, can: table.Can, devices: lognet.Devices, remove: lognet.RemoveSide,
 		open: func(l *bytelog.Log) (recorder, error) {
 			c, err := lognet.Open(l)
 			if err != nil {
@@ -96,6 +100,23 @@ func (g *logged) bounded() bytelog.Config {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.bounds
+}
+
+// possible says why what is to be replayed cannot be logged here, if something is to be.
+func (g *logged) possible(points []entry.Point) error {
+	if g.able.Load() {
+		return nil
+	}
+	for _, p := range points {
+		if p.How.Logged() && slices.Contains(p.Move, true) {
+			if err := g.kernel.can(); err != nil {
+				return fmt.Errorf("move = %q of %s cannot be had: %w", p.How, p.Name, err)
+			}
+			g.able.Store(true)
+			return nil
+		}
+	}
+	return nil
 }
 
 // apply has connections to these servers of entry points be logged, and no others, soon.
@@ -280,6 +301,9 @@ func (t loggedTables) Steer(points ...entry.Point) error {
 }
 
 func (t loggedTables) Apply(points []entry.Point) (changed bool, err error) {
+	if err := t.logged.possible(points); err != nil {
+		return false, err
+	}
 	t.warm.apply(points)
 	if changed, err = t.entryTable.Apply(points); err == nil {
 		t.logged.apply(points)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -159,5 +160,35 @@ func TestDoubtWhenPacketsGoAnotherWay(t *testing.T) {
 		for len(g.missed) > 0 {
 			<-g.missed
 		}
+	}
+}
+
+// A kernel that cannot copy packets is found out before anything is applied, where something is to be
+// replayed, and asked no more when it can.
+func TestLoggedWhereTheKernelCannot(t *testing.T) {
+	why, asked := nft.ErrNoCopies, 0
+	g := newLogged(capturing{can: func() error { asked++; return why }}, slog.New(slog.DiscardHandler))
+	table := &entryTwin{}
+	tables := loggedTables{table, g, newWarm(nil, slog.New(slog.DiscardHandler))}
+	lazy, replay := movingPoint("lazy", entry.Move), movingPoint("quotes", entry.Move)
+	lazy.How, replay.How = entry.Lazy, entry.Replay
+	if _, err := tables.Apply([]entry.Point{lazy}); err != nil || asked > 0 {
+		t.Errorf("lazy: %v, and the kernel was asked %d times", err, asked)
+	}
+	_, err := tables.Apply([]entry.Point{lazy, replay})
+	if !errors.Is(err, nft.ErrNoCopies) || !strings.Contains(err.Error(), `move = "replay" of quotes cannot be had: `) {
+		t.Errorf("refused: %v", err)
+	}
+	if got := table.said(); got != "apply 1" {
+		t.Errorf("what was refused is applied: %q", got)
+	}
+	why = nil
+	for range 2 {
+		if _, err := tables.Apply([]entry.Point{lazy, replay}); err != nil {
+			t.Error(err)
+		}
+	}
+	if asked != 2 {
+		t.Errorf("the kernel was asked %d times", asked)
 	}
 }
