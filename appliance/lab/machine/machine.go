@@ -86,8 +86,8 @@ func (m *Machine) wait(ended <-chan struct{}) {
 			m.t.Fatalf("the machine did not boot:\n%s", m.said.String())
 		case <-time.After(100 * time.Millisecond):
 		}
-		if m.init == "" {
-			m.init = child(m.nspawn.Process.Pid)
+		// Again each time: the first one that there is only makes the one that stays.
+		if m.init = child(m.nspawn.Process.Pid); m.init == "" {
 			continue
 		}
 		if out, _ := m.Try("systemctl", "is-system-running"); strings.TrimSpace(out) == "running" {
