@@ -98,7 +98,7 @@ test-packages: ## the packages, installed, upgraded and removed on a machine wit
 	@UNDERSTUDY_REQUIRE_NETNS=$(if $(CI),1,$(UNDERSTUDY_REQUIRE_NETNS)) \
 		$(GO) test -count=1 -timeout 15m -json $(PACKAGES) | $(SUM) -part packages $(if $(CI),-no-skip)
 
-test-guest: build ## under Debian's kernel, in an emulated machine: bonds, teams, watchdog
+test-guest: build ## under Debian's kernel, in an emulated machine: bonds, teams, watchdog, IPVS
 	@$(GO) run ./.ci/guest -kernel $(GUESTDIR)/kernel -busybox $(GUESTDIR)/busybox/bin/busybox -program $(BIN) \
 		-package $(GUESTDIR)/keepalived $(if $(CI),-require) $(if $(GUEST_RUN),-run '$(GUEST_RUN)') $(GUEST) | $(SUM) -part guest $(if $(CI),-no-skip)
 

@@ -106,7 +106,11 @@ func (l *life) files() {
 	l.must(l.WriteFile("/run/keepalived/.keep", nil, 0o644)) // some have their pipe there
 	put := func(inside string, src []byte) {
 		var out strings.Builder
-		for line := range strings.Lines(l.row.edited(string(src))) {
+		text := l.row.edited(string(src))
+		if l.farm != nil {
+			text = l.row.telling(text)
+		}
+		for line := range strings.Lines(text) {
 			word, _, _ := strings.Cut(strings.TrimSpace(line), " ")
 			program, is := toldProgram, strings.HasPrefix(word, "notify") || l.farm != nil && strings.HasPrefix(word, "quorum_")
 			if word == "script" || l.farm != nil && word == "misc_path" {
