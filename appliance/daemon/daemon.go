@@ -338,15 +338,18 @@ func (n *node) run(ctx context.Context) error {
 		g.Go(func() error { return n.sessions.Run(ctx) })
 		g.Go(func() error { n.watchSessions(ctx); return nil })
 	}
+	left := func() {}
 	g.Go(func() error {
 		defer cancel() // the end of the loop is the end of all
 		if err := n.runner.Run(ctx); err != nil {
 			return err
 		}
+		left = n.leaving()
 		n.farewell(ctx)
 		return nil
 	})
 	err := g.Wait()
+	defer left()
 	if errors.Is(err, context.Canceled) {
 		err = nil
 	}
@@ -356,8 +359,33 @@ func (n *node) run(ctx context.Context) error {
 	return n.leave()
 }
 
-// farewellBound is how long an orderly stop waits for peers. The control loop does not
-// beat any more: see beatPeriod.
+// leaveBound is how long an orderly end may take: what the election gives us for it.
+const leaveBound = 5 * time.Second
+
+// leaving beats in place of the control loop, which has ended, until it is stopped: on a busy
+// machine it takes longer to tidy up than the election takes silence for.
+func (n *node) leaving() (stop func()) {
+	ctx, cancel := context.WithTimeout(context.Background(), leaveBound)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		t := time.NewTicker(beatPeriod)
+		defer t.Stop()
+		for ctx.Err() == nil {
+			n.client.Beat()
+			select {
+			case <-ctx.Done():
+			case <-t.C:
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+// farewellBound is how long an orderly stop waits for peers.
 const farewellBound = 500 * time.Millisecond
 
 // farewell waits for the peers to have heard the last of our sessions.

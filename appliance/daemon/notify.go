@@ -131,31 +131,16 @@ func (n *node) beforeActivation(ctx context.Context, a appliance.Notify) {
 	n.notify.Before(ctx, n.news(a))
 }
 
-// sayGoodbye waits, within bounds, until programs have heard of the end. The loop
-// that beats has ended, and the election is to know that we have not.
+// sayGoodbye waits, within bounds, until programs have heard of the end.
 func (n *node) sayGoodbye() {
 	ctx, cancel := context.WithTimeout(context.Background(), goodbyeBound)
 	defer cancel()
 	n.entries.end()
-	doneC := make(chan struct{})
-	go func() {
-		defer close(doneC)
-		var both sync.WaitGroup
-		both.Go(func() { n.notify.Finish(ctx) })
-		both.Go(func() { n.pipes.end(ctx) })
-		both.Go(func() { n.mail.Finish(ctx) })
-		both.Wait()
-	}()
-	t := time.NewTicker(beatPeriod)
-	defer t.Stop()
-	for {
-		select {
-		case <-doneC:
-			return
-		case <-t.C:
-			n.client.Beat()
-		}
-	}
+	var all sync.WaitGroup
+	all.Go(func() { n.notify.Finish(ctx) })
+	all.Go(func() { n.pipes.end(ctx) })
+	all.Go(func() { n.mail.Finish(ctx) })
+	all.Wait()
 }
 
 func (n *node) notifyStatus(kind notify.Kind, name string) []appliance.NotifyStatus {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
@@ -23,8 +24,16 @@ import (
 type state map[string]bool
 
 // readState reads the kernel of a node. The settings are the slow part: they are asked
-// for when the rest is as it should be.
-func readState(n *lab.Node, settings bool) (state, error) {
+// for when the rest is as it should be. A list that has changed while it was read is read anew.
+func readState(n *lab.Node, settings bool) (s state, err error) {
+	for end := time.Now().Add(patience); ; {
+		if s, err = readOnce(n, settings); !errors.Is(err, netlink.ErrDumpInterrupted) || time.Now().After(end) {
+			return s, err
+		}
+	}
+}
+
+func readOnce(n *lab.Node, settings bool) (state, error) {
 	s := state{}
 	nl := n.Netlink()
 	links, err := nl.LinkList()
