@@ -92,6 +92,11 @@ func notSYN() []expr.Any {
 	return []expr.Any{transport(13, 1, 0), masked(0, 0x17), differ(0, 0x02)}
 }
 
+// synACK is tcp flags & (fin|syn|rst|ack) == syn|ack.
+func synACK() []expr.Any {
+	return []expr.Any{transport(13, 1, 0), masked(0, 0x17), equal(0, 0x12)}
+}
+
 // solicitation is an ICMPv6 Neighbor Solicitation (RFC 4861 section 4.3).
 func solicitation() []expr.Any {
 	return []expr.Any{l4proto(0), equal(0, protoICMPv6), icmpType(0), equal(0, 135)}

@@ -19,7 +19,8 @@ import (
 //
 //	packet in
 //	   |
-//	moves  -300   from a server that has died, of a connection that was moved: drop
+//	moves  -300   from a server that has died, of a connection that was moved, or replayed there all along:
+//	   |          drop, until it agrees to a new one
 //	   |          from a server: its headers are told to whoever notes how far it is
 //	   |          of a connection that is being moved: drop
 //	   |
@@ -130,7 +131,7 @@ func movesForm(servers []netip.AddrPort) (out wanted) {
 		if len(of.elements) == 0 {
 			continue
 		}
-		out.sets = append(out.sets, of, set{Set: f.waysSet(setFrozen, frozenKept)}, set{Set: f.waysSet(setFenced, fencedKept)},
+		out.sets = append(out.sets, of, set{Set: f.waysSet(setFrozen, frozenKept)}, set{Set: f.fencedSet()},
 			set{Set: f.waysSet(setOwn, frozenKept)})
 		in.rules = append(in.rules, f.moveRules()...)
 		own.rules = append(own.rules, say("in the name of an end"+f.suffix, f.is(), protocol(protoTCP), f.way(), do(within(f.name(setOwn)), &expr.Notrack{})))
@@ -151,6 +152,13 @@ func (f family) waysSet(name string, kept time.Duration) *nftables.Set {
 	return &nftables.Set{Table: movesTable(), Name: f.name(name), Concatenation: true, HasTimeout: true, Timeout: kept, KeyType: f.wayKey()}
 }
 
+// fencedSet is changed by packets, too.
+func (f family) fencedSet() *nftables.Set {
+	s := f.waysSet(setFenced, fencedKept)
+	s.Dynamic = true
+	return s
+}
+
 // way loads where a packet comes from and goes to.
 func (f family) way() []expr.Any {
 	n := f.words()
@@ -162,6 +170,9 @@ func (f family) moveRules() []rule {
 	n := f.words()
 	told := &expr.Log{Key: 1<<unix.NFTA_LOG_GROUP | 1<<unix.NFTA_LOG_SNAPLEN | 1<<unix.NFTA_LOG_QTHRESHOLD, Group: MovesGroup, Snaplen: movesTold, QThreshold: 1}
 	return []rule{
+		// Its client calls it anew, from the same port.
+		say("a server that begins anew"+f.suffix, f.is(), protocol(protoTCP), synACK(), f.way(),
+			do(&expr.Dynset{SrcRegKey: word(0), SetName: f.name(setFenced), Operation: nftDynsetDelete})),
 		say("a server that is not heard any more"+f.suffix, f.is(), protocol(protoTCP), f.way(), do(within(f.name(setFenced)), drop())),
 		say("a server's words"+f.suffix, f.is(), protocol(protoTCP), do(f.saddr(0), sport(n), within(f.name(setProtected)), told)),
 		say("being moved"+f.suffix, f.is(), protocol(protoTCP), f.way(), do(within(f.name(setFrozen)), drop())),
@@ -185,7 +196,7 @@ func (m *Moves) Freeze(flows []splice.Flow) error {
 			own = append(own, wayElement(w.Entry, w.Client), wayElement(w.Client, w.To))
 		}
 		// The new server may be one that was fenced.
-		return errors.Join(t.takeOut(f.waysSet(setFenced, fencedKept), heard), t.putAnew(f.waysSet(setFenced, fencedKept), fenced),
+		return errors.Join(t.takeOut(f.fencedSet(), heard), t.putAnew(f.fencedSet(), fenced),
 			t.putAnew(f.waysSet(setFrozen, frozenKept), frozen), t.putAnew(f.waysSet(setOwn, frozenKept), own))
 	})
 }
@@ -201,7 +212,7 @@ func (m *Moves) Thaw(flows []splice.Flow, moved bool) error {
 		}
 		err := t.takeOut(f.waysSet(setFrozen, frozenKept), frozen)
 		if !moved {
-			err = errors.Join(err, t.takeOut(f.waysSet(setFenced, fencedKept), fenced))
+			err = errors.Join(err, t.takeOut(f.fencedSet(), fenced))
 		}
 		return err
 	})
@@ -212,6 +223,14 @@ func (m *Moves) Thaw(flows []splice.Flow, moved bool) error {
 func (m *Moves) Shadow(flows []splice.Ends) error {
 	return m.shadow("shadow", flows, func(t *transaction, f family, heard, own []element) error {
 		return errors.Join(t.putAnew(f.waysSet(setFrozen, frozenKept), heard), t.putAnew(f.waysSet(setOwn, frozenKept), own))
+	})
+}
+
+// Silence ends that, but for what the servers say: they may be only cut off, with a connection that
+// nobody can end. They are not heard on it any more.
+func (m *Moves) Silence(flows []splice.Ends) error {
+	return m.shadow("silence", flows, func(t *transaction, f family, heard, own []element) error {
+		return errors.Join(t.putAnew(f.fencedSet(), heard), t.takeOut(f.waysSet(setFrozen, frozenKept), heard), t.takeOut(f.waysSet(setOwn, frozenKept), own))
 	})
 }
 

@@ -29,32 +29,32 @@ const patience = time.Minute
 
 // network is
 //
-//	client 192.0.2.9, 2001:db8:9::9 ── wan [gateway] lan ── server 0, 10.0.0.21, 2001:db8:1::21, and server 1
+//	client 192.0.2.9, 2001:db8:9::9 ── wan [gateway] lan ── server 0, 10.0.0.21, 2001:db8:1::21, and servers 1 and 2
 //	               192.0.2.1, 2001:db8:9::1   10.0.0.1, 2001:db8:1::1
 //
 // with an entry point of one family at the gateway's address, port 80.
 type network struct {
 	t               *testing.T
 	web             netip.AddrPort
-	at              [2]netip.AddrPort // the servers
+	at              [3]netip.AddrPort // the servers
 	client, gateway *lab.Node
-	servers         [2]*lab.Node
+	servers         [3]*lab.Node
 	wan, lan        *lab.Segment
 	moves           *nft.Moves
 	notes           *splicenet.Listener
 	mover           *splicenet.Mover
 	kernel          *conntrack.Kernel
 	tried           []splicenet.Job
-	served          [2]atomic.Int32 // requests that reached a server
+	served          [3]atomic.Int32 // requests that reached a server
 }
 
 func newNetwork(t *testing.T, six bool) *network {
 	l := lab.NewT(t)
 	wan, lan := l.Segment("wan"), l.Segment("lan")
 	n := &network{t: t, client: l.Node("client"), gateway: l.Node("gateway"), wan: wan, lan: lan}
-	n.web, n.at = netip.MustParseAddrPort("192.0.2.1:80"), [2]netip.AddrPort{netip.MustParseAddrPort("10.0.0.21:8080"), netip.MustParseAddrPort("10.0.0.22:8080")}
+	n.web, n.at = netip.MustParseAddrPort("192.0.2.1:80"), [3]netip.AddrPort{netip.MustParseAddrPort("10.0.0.21:8080"), netip.MustParseAddrPort("10.0.0.22:8080"), netip.MustParseAddrPort("10.0.0.23:8080")}
 	if six {
-		n.web, n.at = netip.MustParseAddrPort("[2001:db8:9::1]:80"), [2]netip.AddrPort{netip.MustParseAddrPort("[2001:db8:1::21]:8080"), netip.MustParseAddrPort("[2001:db8:1::22]:8080")}
+		n.web, n.at = netip.MustParseAddrPort("[2001:db8:9::1]:80"), [3]netip.AddrPort{netip.MustParseAddrPort("[2001:db8:1::21]:8080"), netip.MustParseAddrPort("[2001:db8:1::22]:8080"), netip.MustParseAddrPort("[2001:db8:1::23]:8080")}
 	}
 	l.Join(n.client, wan, "eth0", "192.0.2.9/24", "2001:db8:9::9/64")
 	l.Join(n.gateway, wan, "wan0", "192.0.2.1/24", "2001:db8:9::1/64")

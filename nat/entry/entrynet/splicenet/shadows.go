@@ -50,6 +50,8 @@ const (
 type ShadowTable interface {
 	Shadow(of []splice.Ends) error
 	Unshadow(of []splice.Ends) error
+	// Silence is Unshadow of those whose server is not to be heard on them any more.
+	Silence(of []splice.Ends) error
 }
 
 // Heirs tells of connections that called an entry point, and are at a server, whether they are to be
@@ -103,6 +105,8 @@ type shadow struct {
 	doubt   time.Time // since when packets may be missing
 	dirty   bool
 	taken   bool
+	foreign bool              // somebody else has begun a connection of these ends
+	deaf    bool              // its new server may not have heard that it is over
 	late    []*splice.Segment // what has come since it was taken
 }
 
@@ -218,7 +222,15 @@ func (s *Shadows) work(now time.Time) (next time.Time, err error) {
 		}
 	}
 	s.drop(gone)
-	if s.again.Swap(false) || now.Sub(s.looked) >= shadowPeriod {
+	again := s.again.Swap(false)
+	if again { // there may be somebody now
+		for _, w := range s.without {
+			if w.why == splice.Gone {
+				w.next = now
+			}
+		}
+	}
+	if again || now.Sub(s.looked) >= shadowPeriod {
 		s.looked = now
 		if err := s.look(now); err != nil {
 			return next, err
@@ -257,6 +269,7 @@ func (s *Shadows) deliver(now time.Time) (gone []*shadow) {
 		case l.kind == words:
 			gone = s.stepped(gone, h, now, splice.Input{Kind: splice.InServer, Segment: &l.segment})
 		case l.kind == foreign:
+			h.foreign = true
 			gone = s.stepped(gone, h, now, splice.Input{Kind: splice.InGone})
 		default:
 			gone = s.logged(gone, h, now)
@@ -313,11 +326,16 @@ func (s *Shadows) step(h *shadow, now time.Time, in splice.Input) splice.Reason 
 		return out.Refused // there is nothing to be protected
 	case splice.Gone:
 		w.tries-- // that is not its fault
+		h.deaf = !h.foreign
+	case splice.ServerSilent:
+		h.deaf = true
 	case splice.Diverged, splice.Short, splice.ScaleDiffers:
 		w.tried = append(w.tried, h.with.Server)
 	}
 	s.counts.Dropped[out.Refused]++
-	w.next = now.Add(min(shadowAgain<<min(w.tries, 10), shadowAgainMax))
+	if w.next = now.Add(min(shadowAgain<<min(w.tries, 10), shadowAgainMax)); h.deaf && out.Refused == splice.Gone {
+		w.next = now // another can take its place
+	}
 	s.without[h.ends] = w
 	return out.Refused
 }
@@ -328,15 +346,24 @@ func (s *Shadows) drop(gone []*shadow) {
 	if len(gone) == 0 {
 		return
 	}
-	all := make([]splice.Ends, len(gone))
+	var over, deaf []splice.Ends
 	s.log.With(func(l *bytelog.Log) {
-		for i, h := range gone {
+		for _, h := range gone {
 			h.record.Follow(false)
-			all[i] = h.with
 			l.End(h.with)
+			if h.deaf {
+				deaf = append(deaf, h.with)
+			} else {
+				over = append(over, h.with)
+			}
 		}
 	})
-	_ = s.table.Unshadow(all)
+	if len(over) > 0 {
+		_ = s.table.Unshadow(over)
+	}
+	if len(deaf) > 0 {
+		_ = s.table.Silence(deaf)
+	}
 }
 
 // look begins to replay connections that are not yet, and ends it where it is not wanted any more.

@@ -18,12 +18,13 @@ import (
 	"understudy/nat/splice/bytelog"
 )
 
-// shading is a network whose connections are replayed all along at the server at which they are not.
+// shading is a network whose connections are replayed all along at the server at which they are not. The
+// third has to be made alive first.
 type shading struct {
 	*network
 	log     *lognet.Capture
 	shadows *splicenet.Shadows
-	alive   [2]atomic.Bool
+	alive   [3]atomic.Bool
 }
 
 func newShading(t *testing.T, six bool, cfg bytelog.Config) *shading {
