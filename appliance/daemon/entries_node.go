@@ -104,6 +104,7 @@ func (n *node) openEntries(cfg *config.Config, dir string) (err error) {
 	logged := newLogged(kernelCapturing(copies), n.log)
 	warm := newWarm(func() (*splicenet.Shadows, error) { return splicenet.OpenShadows(table, logged) }, n.log)
 	logged.watch, moves.partner = warm.heard, warm.partner
+	moves.awaited = splicenet.LogTapes{Log: logged}.Awaited
 	open := func() (entryFlows, error) {
 		flows, err := entrynet.Open(n.dumps.note)
 		if err != nil {

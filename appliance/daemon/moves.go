@@ -43,6 +43,9 @@ type moves struct {
 	healed bool
 	// partner is where a connection is replayed all along, if it is.
 	partner func(splice.Ends) (netip.AddrPort, bool)
+	// awaited tells whether the server has still something to say on a connection that the kernel
+	// takes for one that is over, as its client has said its last word twice.
+	awaited func(splice.Ends) bool
 
 	mu     sync.Mutex
 	notes  *splicenet.Listener // nil: nothing is noted yet
@@ -62,7 +65,8 @@ const notesRetry = time.Second
 
 func newMoves(table moveTable, log *slog.Logger) *moves {
 	return &moves{table: table, listen: func() (*splicenet.Listener, error) { return splicenet.Listen(nft.MovesGroup) }, log: log,
-		need: make(chan struct{}, 1), event: func(history.Event) {}, heal: func() (int, error) { return 0, nil }, partner: func(splice.Ends) (netip.AddrPort, bool) { return netip.AddrPort{}, false }, counts: map[string]*moveCounts{}}
+		need: make(chan struct{}, 1), awaited: func(splice.Ends) bool { return false }, event: func(history.Event) {}, heal: func() (int, error) { return 0, nil },
+		partner: func(splice.Ends) (netip.AddrPort, bool) { return netip.AddrPort{}, false }, counts: map[string]*moveCounts{}}
 }
 
 // apply has the servers noted whose connections are to be moved.
@@ -265,8 +269,8 @@ func (f *movingFlows) move(points []entry.Point, dead []entrynet.Server, end fun
 	var jobs []splicenet.Job
 	var of []entrynet.Server // whose each is
 	for _, a := range found {
-		if r := &a.Record; r.Proto == uint8(nat.TCP) && splicenet.IsOpen(r.TCP.State) {
-			p := points[a.Server.Point]
+		p := points[a.Server.Point]
+		if r := &a.Record; r.Proto == uint8(nat.TCP) && (splicenet.IsOpen(r.TCP.State) || p.How.Logged() && r.TCP.State == session.TCPTimeWait && f.moves.awaited(endsOf(r))) {
 			all := heirs(p, a.Server.Point, dead)
 			to := all[len(jobs)%len(all)]
 			if partner, ok := f.moves.partner(endsOf(r)); ok && p.How == entry.Warm && alive(p, a.Server.Point, partner, dead) {

@@ -86,6 +86,7 @@ func (r *running) answer(line []byte) []byte {
 // own in each answer.
 type replayed struct {
 	random bool
+	waits  chan struct{} // not nil: what it says last it says when this is closed
 	mu     sync.Mutex
 	conns  []*net.TCPConn
 }
@@ -127,6 +128,9 @@ func (s *replayed) serve(c net.Conn) {
 		line, err := r.ReadBytes('\n')
 		if err != nil {
 			if err == io.EOF && len(line) == 0 {
+				if s.waits != nil {
+					<-s.waits
+				}
 				c.Write(state.answer([]byte("100 the end")))
 			}
 			return

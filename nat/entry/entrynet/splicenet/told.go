@@ -42,3 +42,14 @@ func (t LogTapes) Whole(of []splice.Ends) []splice.Reason {
 	})
 	return out
 }
+
+// Awaited tells whether a server has still something to say on a connection whose client has said its last
+// word: it has not ended it, and all is logged. When the client says its last word twice, the kernel
+// takes that for the end of both.
+func (t LogTapes) Awaited(of splice.Ends) (yes bool) {
+	t.Log.With(func(l *bytelog.Log) {
+		r := l.Record(of)
+		yes = r != nil && r.Refusal() == bytelog.None && r.Client.FIN() && !r.Server.FIN()
+	})
+	return yes
+}
