@@ -269,13 +269,9 @@ func measureStalls(ctx context.Context, o TransportOptions, m transportMode) (ro
 				return nil, err
 			}
 		}
-		for _, asked := range []string{askedBefore, askedAfter} {
-			row := StallRow{Mode: m.name, Connections: n, Asked: asked, N: len(all.took[asked]), Lost: all.lost[asked], Wrong: all.wrong[asked]}
-			if s := sorted(all.took[asked]); len(s) > 0 {
-				row.Min, row.Median, row.P90, row.Max = s[0], summarize(s).Median, s[len(s)*9/10], s[len(s)-1]
-			}
+		for _, row := range all.rows(m.name, n) {
 			rows = append(rows, row)
-			fmt.Fprintf(o.Progress, "%s, %d connections, asked %s the decision: first byte after %s / %s / %s ms, %d lost\n", m.name, n, asked,
+			fmt.Fprintf(o.Progress, "%s, %d connections, asked %s the decision: first byte after %s / %s / %s ms, %d lost\n", m.name, n, row.Asked,
 				number(row.Min), number(row.Median), number(row.Max), row.Lost)
 		}
 	}
@@ -286,6 +282,22 @@ func measureStalls(ctx context.Context, o TransportOptions, m transportMode) (ro
 type stalls struct {
 	took        map[string][]float64
 	lost, wrong map[string]int
+}
+
+// rows are one for each time at which anybody asked: a client that is alone asks at one of
+// them only, at each death.
+func (s *stalls) rows(mode string, connections int) (rows []StallRow) {
+	for _, asked := range []string{askedBefore, askedAfter} {
+		row := StallRow{Mode: mode, Connections: connections, Asked: asked, N: len(s.took[asked]), Lost: s.lost[asked], Wrong: s.wrong[asked]}
+		if row.N+row.Lost+row.Wrong == 0 {
+			continue
+		}
+		if t := sorted(s.took[asked]); len(t) > 0 {
+			row.Min, row.Median, row.P90, row.Max = t[0], summarize(t).Median, t[len(t)*9/10], t[len(t)-1]
+		}
+		rows = append(rows, row)
+	}
+	return rows
 }
 
 // Of clients that asked.

@@ -3,6 +3,7 @@ package bench
 import (
 	"bytes"
 	"os"
+	"slices"
 	"testing"
 )
 
@@ -28,6 +29,20 @@ func TestTextOfTransport(t *testing.T) {
 	}
 	if !bytes.Equal(want, got.Bytes()) {
 		t.Errorf("want\n%s\ngot\n%s", want, got.Bytes())
+	}
+}
+
+// When nobody asked, there is no row; when all who asked were lost, there is one.
+func TestRowsOfStalls(t *testing.T) {
+	alone := &stalls{took: map[string][]float64{askedBefore: {7}}}
+	want := []StallRow{{Mode: "lazy", Connections: 1, Asked: askedBefore, N: 1, Min: 7, Median: 7, P90: 7, Max: 7}}
+	if got := alone.rows("lazy", 1); !slices.Equal(got, want) {
+		t.Errorf("one client: %+v, want %+v", got, want)
+	}
+	lost := &stalls{took: map[string][]float64{askedBefore: {3, 1, 2}}, lost: map[string]int{askedAfter: 1}, wrong: map[string]int{askedBefore: 2}}
+	want = []StallRow{{Mode: "warm", Connections: 6, Asked: askedBefore, N: 3, Min: 1, Median: 2, P90: 3, Max: 3, Wrong: 2}, {Mode: "warm", Connections: 6, Asked: askedAfter, Lost: 1}}
+	if got := lost.rows("warm", 6); !slices.Equal(got, want) {
+		t.Errorf("one is lost: %+v, want %+v", got, want)
 	}
 }
 
