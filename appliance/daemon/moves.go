@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
-	"time"
 
 	"understudy/appliance"
 	"understudy/appliance/history"
@@ -60,9 +59,6 @@ type moveCounts struct {
 	stall    stall
 }
 
-// notesRetry is the pause after what servers say could not be listened to.
-const notesRetry = time.Second
-
 func newMoves(table moveTable, log *slog.Logger) *moves {
 	return &moves{table: table, listen: func() (*splicenet.Listener, error) { return splicenet.Listen(nft.MovesGroup) }, log: log,
 		need: make(chan struct{}, 1), awaited: func(splice.Ends) bool { return false }, event: func(history.Event) {}, heal: func() (int, error) { return 0, nil },
@@ -97,20 +93,7 @@ func (m *moves) apply(points []entry.Point) (changed bool, err error) {
 
 // run listens to what servers say, from when there is something to note.
 func (m *moves) run(ctx context.Context) {
-	select {
-	case <-ctx.Done():
-		return
-	case <-m.need:
-	}
-	for ctx.Err() == nil {
-		if err := m.note(ctx); err != nil {
-			m.log.Error("noting how far servers are", "err", err)
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(notesRetry):
-		}
-	}
+	whenNeeded(ctx, m.need, m.note, func(err error) { m.log.Error("noting how far servers are", "err", err) })
 }
 
 func (m *moves) note(ctx context.Context) error {

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"understudy/appliance"
 	"understudy/nat"
@@ -124,20 +123,7 @@ func warmHeirs(points []entry.Point) splicenet.Heirs {
 
 // run replays, from when there is something to.
 func (w *warm) run(ctx context.Context) {
-	select {
-	case <-ctx.Done():
-		return
-	case <-w.need:
-	}
-	for ctx.Err() == nil {
-		if err := w.replay(ctx); err != nil {
-			w.log.Error("replaying connections all along", "err", err)
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(notesRetry):
-		}
-	}
+	whenNeeded(ctx, w.need, w.replay, func(err error) { w.log.Error("replaying connections all along", "err", err) })
 }
 
 func (w *warm) replay(ctx context.Context) error {
