@@ -1,5 +1,7 @@
 package bytelog
 
+import "understudy/nat/splice"
+
 // Reason is why a connection cannot be replayed.
 type Reason uint8
 
@@ -18,15 +20,33 @@ const (
 	reasons
 )
 
-var reasonWords = [reasons]string{"", "no-syn", "gap", "lost", "too-much", "crowded", "too-old", "closed", "bad-options", "differs"}
+// Of each the word, and what it is to a move, which tells less apart.
+var ofReason = [reasons]struct {
+	word string
+	move splice.Reason
+}{
+	None:       {"", splice.None},
+	NoSYN:      {"no-syn", splice.Unlogged},
+	Gap:        {"gap", splice.Gap},
+	Lost:       {"lost", splice.Gap},
+	TooMuch:    {"too-much", splice.LogFull},
+	Crowded:    {"crowded", splice.LogFull},
+	TooOld:     {"too-old", splice.TooOld},
+	Closed:     {"closed", splice.Closing},
+	BadOptions: {"bad-options", splice.Unlogged},
+	Differs:    {"differs", splice.Differs},
+}
 
 // String is the reason as one word.
 func (r Reason) String() string {
 	if r >= reasons {
 		return "unknown"
 	}
-	return reasonWords[r]
+	return ofReason[r].word
 }
+
+// Move is why the connection cannot go on at another server.
+func (r Reason) Move() splice.Reason { return ofReason[r].move }
 
 // Reasons are all of them.
 func Reasons() (out []Reason) {

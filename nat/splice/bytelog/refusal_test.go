@@ -339,3 +339,19 @@ func TestNothingIsAllocated(t *testing.T) {
 		t.Error(why)
 	}
 }
+
+// None of them may pass for a connection that can be moved.
+func TestReasonsOfMoves(t *testing.T) {
+	seen := map[string]bool{}
+	for _, r := range Reasons() {
+		if s := r.String(); s == "" || seen[s] {
+			t.Errorf("reason %d is called %q", r, s)
+		}
+		if seen[r.String()] = true; r.Move() == splice.None {
+			t.Errorf("%v is no reason to a move", r)
+		}
+	}
+	if None.Move() != splice.None {
+		t.Errorf("what can be replayed is refused: %v", None.Move())
+	}
+}

@@ -52,11 +52,6 @@ type logTape struct {
 	why    splice.Reason // it was not whole to begin with
 }
 
-var refusals = map[bytelog.Reason]splice.Reason{
-	bytelog.None: splice.None, bytelog.NoSYN: splice.Unlogged, bytelog.BadOptions: splice.Unlogged, bytelog.Gap: splice.Gap, bytelog.Lost: splice.Gap,
-	bytelog.TooMuch: splice.LogFull, bytelog.Crowded: splice.LogFull, bytelog.TooOld: splice.TooOld, bytelog.Closed: splice.Closing, bytelog.Differs: splice.Differs,
-}
-
 func (t *logTape) Refusal() (why splice.Reason) {
 	if t.record == nil {
 		return splice.Unlogged
@@ -64,7 +59,7 @@ func (t *logTape) Refusal() (why splice.Reason) {
 	if t.why != splice.None {
 		return t.why
 	}
-	t.log.With(func(*bytelog.Log) { why = refusals[t.record.Refusal()] })
+	t.log.With(func(*bytelog.Log) { why = t.record.Refusal().Move() })
 	return why
 }
 

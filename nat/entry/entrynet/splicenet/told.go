@@ -36,7 +36,7 @@ func (t LogTapes) Whole(of []splice.Ends) []splice.Reason {
 			case r.Client.Trimmed() > 0:
 				out[i] = splice.LogFull
 			default:
-				out[i] = refusals[r.Refusal()]
+				out[i] = r.Refusal().Move()
 			}
 		}
 	})
