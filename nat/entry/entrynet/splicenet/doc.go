@@ -7,5 +7,10 @@
 // How far servers are is noted from the headers of their packets, which nftables tells to a
 // [Listener] by nfnetlink_log. Packets of other servers are not touched.
 //
-// Methods, but those of a Listener, are not safe for concurrent use. They need CAP_NET_ADMIN and CAP_NET_RAW.
+// [Shadows] replay connections all along at a server that they may go on at, so that a [Mover] has
+// nothing left to say there: which connections is in shadows_look.go, at which server in
+// shadows_partner.go, what becomes of one in shadow.go, why others are not in shadows_without.go, and
+// how a Mover gets one in shadows_take.go.
+//
+// Methods, but those of a Listener and of Shadows, are not safe for concurrent use. They need CAP_NET_ADMIN and CAP_NET_RAW.
 package splicenet

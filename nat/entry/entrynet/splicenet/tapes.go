@@ -104,3 +104,24 @@ func (t *logTape) Forget(off uint64) {
 		t.record.ForgetOutput(t.check.At())
 	})
 }
+
+// shadowTape keeps the log whole as long as there is room, so that the connection can be replayed
+// at another server still.
+type shadowTape struct {
+	*logTape
+	with splice.Ends
+}
+
+func (t *shadowTape) Forget(off uint64) {
+	t.log.With(func(l *bytelog.Log) {
+		one, all := t.record.Pressed()
+		if !one && !all {
+			return
+		}
+		t.record.Forget(off)
+		t.record.ForgetOutput(t.check.At())
+		if all {
+			l.End(t.with)
+		}
+	})
+}
