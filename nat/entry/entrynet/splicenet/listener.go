@@ -103,9 +103,8 @@ func (l *Listener) Close() error { return os.NewSyscallError("close", unix.Close
 // Run notes what comes until ctx is done.
 func (l *Listener) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
-		p := []unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLIN}}
-		if _, err := unix.Poll(p, int(listenerPoll/time.Millisecond)); err != nil && err != unix.EINTR {
-			return fmt.Errorf("splicenet: %w", os.NewSyscallError("poll", err))
+		if err := poll(listenerPoll, l.fd); err != nil {
+			return fmt.Errorf("splicenet: %w", err)
 		}
 		l.mu.Lock()
 		err := l.drain()

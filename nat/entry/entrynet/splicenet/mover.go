@@ -241,7 +241,7 @@ func (m *Mover) move(at []*moving, flows []splice.Flow, refused func([]int)) (er
 		if next.IsZero() {
 			return nil
 		}
-		if err := t.wait(time.Until(next)); err != nil {
+		if err := poll(time.Until(next), t.fds...); err != nil {
 			return err
 		}
 		for {

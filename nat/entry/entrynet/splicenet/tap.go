@@ -140,18 +140,6 @@ func (t *tap) close() (err error) {
 	return err
 }
 
-// wait waits until something has come, or until the time has passed.
-func (t *tap) wait(d time.Duration) error {
-	p := make([]unix.PollFd, len(t.fds))
-	for i, fd := range t.fds {
-		p[i] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
-	}
-	if _, err := unix.Poll(p, int(max(0, (d+time.Millisecond-1)/time.Millisecond))); err != nil && err != unix.EINTR {
-		return os.NewSyscallError("poll", err)
-	}
-	return nil
-}
-
 // next returns a packet; ok is false when there is none any more. It is valid until the next
 // call. What is spoilt is left out.
 func (t *tap) next() (p splice.Packet, ok bool, err error) {
