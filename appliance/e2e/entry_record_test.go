@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"understudy/appliance/lab/pair"
+	"understudy/appliance/lab/probe"
 	"understudy/nat/entry"
 )
 
@@ -43,7 +44,7 @@ func TestEntryMoveAfterATakeover(t *testing.T) {
 	var hanging [2]chan struct{}
 	for i := range nodes {
 		hanging[i] = s.serveHTTP(nodes[i], netip.AddrPortFrom(pair.ServerHost(i+1), 443), i+1)
-		s.serveSums(nodes[i], netip.AddrPortFrom(pair.ServerHost(i+1), sums.Port()), false)
+		s.serveSums(nodes[i], netip.AddrPortFrom(pair.ServerHost(i+1), sums.Port()), probe.SumServer{})
 	}
 	s.ready(2, "web", "sums")
 	idle, fresh, late, waiting := s.keepAlive(entryAddress), s.keepAlive(entryAddress), s.keepAlive(entryAddress), s.keepAlive(entryAddress)

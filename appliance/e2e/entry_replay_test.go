@@ -1,11 +1,8 @@
 package e2e
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -23,38 +20,18 @@ import (
 	"understudy/nat/entry"
 )
 
-// answerTo is what a server says to a line: it depends on all lines before.
-func answerTo(sum *[sha256.Size]byte, line []byte) []byte {
-	*sum = sha256.Sum256(append(sum[:], line...))
-	return bytes.Repeat(sum[:], answerSize/len(sum))
-}
+// answerSize is how much a server is asked to say to each line.
+const answerSize = 64_000
 
-const answerSize = 2000 * sha256.Size
-
-// serveSums answers each line of each connection; a server that makes it up says what nobody could
-// have said before.
-func (s *scene) serveSums(node *lab.Node, at netip.AddrPort, makesUp bool) {
+// serveSums has a server answer the lines that it hears.
+func (s *scene) serveSums(node *lab.Node, at netip.AddrPort, server probe.SumServer) {
 	s.t.Helper()
 	var l net.Listener
 	s.wait("an address to listen at", func(context.Context) error {
 		return node.Do(func() (err error) { l, err = net.Listen("tcp", at.String()); return err })
 	})
 	s.t.Cleanup(func() { l.Close() })
-	probe.Accept(l, func(c net.Conn) {
-		r, sum := bufio.NewReader(c), [sha256.Size]byte{}
-		for {
-			line, err := r.ReadBytes('\n')
-			if err != nil {
-				return
-			}
-			if makesUp {
-				rand.Read(sum[:])
-			}
-			if _, err := c.Write(answerTo(&sum, line)); err != nil {
-				return
-			}
-		}
-	})
+	probe.Accept(l, server.Talk)
 }
 
 // replayPoint is an entry point whose connections are replayed, when their server dies or all along.
@@ -71,7 +48,7 @@ func replayPoint(name string, at netip.AddrPort, how entry.How) string {
 type summing struct {
 	s    *scene
 	conn net.Conn
-	sum  [sha256.Size]byte
+	sums probe.Sums
 	n    int
 	want []byte
 }
@@ -91,11 +68,11 @@ func (k *summing) say(lines int) {
 	k.s.t.Helper()
 	for range lines {
 		k.n++
-		line := fmt.Appendf(nil, "line %d\n", k.n)
+		line := fmt.Appendf(nil, "%d line %d\n", answerSize, k.n)
 		k.s.must(k.conn.SetDeadline(time.Now().Add(patience)))
 		_, err := k.conn.Write(line)
 		k.s.must(err)
-		k.want = append(k.want, answerTo(&k.sum, line)...)
+		k.want = append(k.want, k.sums.Answer(line)...)
 	}
 }
 
@@ -124,8 +101,8 @@ func newReplayScene(t *testing.T, how entry.How) (s *scene, nodes []*lab.Node, r
 	nodes, err := s.Servers(2)
 	s.must(err)
 	for i, node := range nodes {
-		s.serveSums(node, netip.AddrPortFrom(pair.ServerHost(i+1), right.Port()), false)
-		s.serveSums(node, netip.AddrPortFrom(pair.ServerHost(i+1), wrong.Port()), true)
+		s.serveSums(node, netip.AddrPortFrom(pair.ServerHost(i+1), right.Port()), probe.SumServer{})
+		s.serveSums(node, netip.AddrPortFrom(pair.ServerHost(i+1), wrong.Port()), probe.SumServer{MakesUp: true})
 	}
 	s.ready(2, "sums", "tales")
 	return s, nodes, right, wrong
@@ -237,7 +214,7 @@ func TestEntryWarm(t *testing.T) {
 		s.wait("the server to be up", serverIs(s.gw1, "sums", moved+1, "up"))
 		s.wait("it to be replayed all along", shadowed(one))
 	}
-	t.Logf("%d bytes of %d had still to be said", replayed, a.n*len("line 10\n"))
+	t.Logf("%d bytes of %d had still to be said", replayed, a.n*len("64000 line 10\n"))
 
 	// A gateway that hands over replays nothing any more, and the connection goes on.
 	s.wait("the standby to have the connection", s.Equal(s.gw1))

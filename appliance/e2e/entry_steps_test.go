@@ -1,10 +1,8 @@
 package e2e
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -49,7 +47,7 @@ type spoken struct {
 	conn    net.Conn
 	at      netip.AddrPort
 	forgets bool
-	sum     [sha256.Size]byte
+	sums    probe.Sums
 	n       int
 	want    []byte
 }
@@ -65,12 +63,12 @@ var errWrong = errors.New("a wrong byte")
 
 func (k *spoken) say() error {
 	k.n++
-	line := append(fmt.Appendf(nil, "%v says %d ", k.at, k.n), bytes.Repeat([]byte{'x'}, spokenLine)...)
+	line := append(fmt.Appendf(nil, "%d %v says %d ", answerSize, k.at, k.n), bytes.Repeat([]byte{'x'}, spokenLine)...)
 	line = append(line, '\n')
 	if k.forgets {
-		k.sum = [sha256.Size]byte{}
+		k.sums = probe.Sums{}
 	}
-	k.want = append(k.want, answerTo(&k.sum, line)...)
+	k.want = append(k.want, k.sums.Answer(line)...)
 	_, err := k.conn.Write(line)
 	return err
 }
@@ -137,36 +135,12 @@ func newSteps(t *testing.T, how entry.How) *steps {
 	s.nodes, err = s.Servers(2)
 	s.must(err)
 	for i, node := range s.nodes {
-		s.serveSpoken(node, netip.AddrPortFrom(pair.ServerHost(i+1), s.at.Port()))
+		s.serveSums(node, netip.AddrPortFrom(pair.ServerHost(i+1), s.at.Port()), probe.SumServer{Forgets: how == entry.Lazy})
 	}
 	s.ready(2, "sums")
 	s.active = s.gw1
 	s.logs(s.active)
 	return s
-}
-
-func (s *steps) serveSpoken(node *lab.Node, at netip.AddrPort) {
-	s.t.Helper()
-	var l net.Listener
-	s.wait("an address to listen at", func(context.Context) error {
-		return node.Do(func() (err error) { l, err = net.Listen("tcp", at.String()); return err })
-	})
-	s.t.Cleanup(func() { l.Close() })
-	probe.Accept(l, func(c net.Conn) {
-		r, sum := bufio.NewReader(c), [sha256.Size]byte{}
-		for {
-			line, err := r.ReadBytes('\n')
-			if err != nil {
-				return
-			}
-			if s.how == entry.Lazy {
-				sum = [sha256.Size]byte{}
-			}
-			if _, err := c.Write(answerTo(&sum, line)); err != nil {
-				return
-			}
-		}
-	})
 }
 
 // logs waits until a gateway logs what it may have to replay.

@@ -5,7 +5,8 @@
 //	Stream   one long, paced TCP transfer, verified to the byte
 //	Conns    many TCP connections with requests on every other one
 //
-// And packets that no socket makes, for flows of other kinds: sctp.go.
+// Servers whose every word depends on all that they have heard, for connections that go on at
+// another one: sums.go. And packets that no socket makes, for flows of other kinds: sctp.go.
 //
 // Each runs in goroutines of its own from Start to Stop, keeps the time of
 // everything that arrived, and is asked afterwards about any stretch of time:

@@ -1,11 +1,8 @@
 package splicenet_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -66,29 +63,12 @@ func (n *network) logs(cfg bytelog.Config) *lognet.Capture {
 	return c
 }
 
-// running is the words of a server of which each depends on all that it heard before.
-type running struct{ sum [sha256.Size]byte }
-
-// answer is what it says to a line, which begins with how many bytes that is to be.
-func (r *running) answer(line []byte) []byte {
-	r.sum = sha256.Sum256(append(r.sum[:], line...))
-	var size int
-	fmt.Sscan(string(line), &size)
-	out := make([]byte, 0, size+sha256.Size)
-	for block := r.sum; len(out) < size; {
-		block = sha256.Sum256(block[:])
-		out = append(out, block[:]...)
-	}
-	return out[:size]
-}
-
-// replayed is a server that answers each line. One that is not deterministic says something of its
-// own in each answer.
+// replayed is a server that answers each line.
 type replayed struct {
-	random bool
-	waits  chan struct{} // not nil: what it says last it says when this is closed
-	mu     sync.Mutex
-	conns  []*net.TCPConn
+	probe.SumServer
+	waits chan struct{} // not nil: what it says last it says when this is closed
+	mu    sync.Mutex
+	conns []*net.TCPConn
 }
 
 // forgets has a server that is off the network know nothing of its connections when it comes back.
@@ -113,7 +93,12 @@ func (n *network) serveLines(i int, random bool) *replayed {
 	n.until("an address to listen at", func() bool {
 		return n.servers[i].Do(func() (err error) { l, err = net.Listen("tcp", n.at[i].String()); return err }) == nil
 	})
-	s := &replayed{random: random}
+	s := &replayed{SumServer: probe.SumServer{MakesUp: random}}
+	s.Last = func() {
+		if s.waits != nil {
+			<-s.waits
+		}
+	}
 	n.t.Cleanup(func() { l.Close() })
 	probe.Accept(l, s.serve)
 	return s
@@ -123,26 +108,7 @@ func (s *replayed) serve(c net.Conn) {
 	s.mu.Lock()
 	s.conns = append(s.conns, c.(*net.TCPConn))
 	s.mu.Unlock()
-	r, state := bufio.NewReader(c), running{}
-	for {
-		line, err := r.ReadBytes('\n')
-		if err != nil {
-			if err == io.EOF && len(line) == 0 {
-				if s.waits != nil {
-					<-s.waits
-				}
-				c.Write(state.answer([]byte("100 the end")))
-			}
-			return
-		}
-		out := state.answer(line)
-		if s.random {
-			rand.Read(out[len(out)/2:])
-		}
-		if _, err := c.Write(out); err != nil {
-			return
-		}
-	}
+	s.Talk(c)
 }
 
 // talker says lines and looks at each byte of the answers.
@@ -150,7 +116,7 @@ type talker struct {
 	n     *network
 	conn  *net.TCPConn
 	from  netip.AddrPort
-	said  running
+	said  probe.Sums
 	lines int
 	heard atomic.Int64
 	want  bytes.Buffer
@@ -166,7 +132,7 @@ func (k *talker) line(size, ask int) []byte {
 	k.lines++
 	b := append(fmt.Appendf(nil, "%d line %d ", size, k.lines), strings.Repeat("x", ask)...)
 	b = append(b, '\n')
-	k.want.Write(k.said.answer(b))
+	k.want.Write(k.said.Answer(b))
 	return b
 }
 
@@ -214,7 +180,7 @@ func (k *talker) take(bytesOf int, pause time.Duration) error {
 // ends hears the server's last words, and that there are no more.
 func (k *talker) ends() {
 	k.n.t.Helper()
-	k.want.Write(k.said.answer([]byte("100 the end")))
+	k.want.Write(k.said.Answer([]byte(probe.LastLine)))
 	k.hear(-1, 0)
 	if m, err := k.conn.Read(make([]byte, 1)); err != io.EOF {
 		k.n.t.Fatalf("behind the end: %d bytes, %v", m, err)

@@ -281,7 +281,7 @@ func TestShadowsThatAreDropped(t *testing.T) {
 	}
 	s.must(k.conn.Close())
 
-	liar.random = false // of connections to come
+	liar.MakesUp = false // of connections to come
 	quiet, other := s.talk(), s.talk()
 	quiet.ask(5, 1000)
 	other.ask(5, 1000)

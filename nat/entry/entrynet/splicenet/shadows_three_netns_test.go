@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"understudy/appliance/lab/capture"
+	"understudy/appliance/lab/probe"
 	"understudy/nat/splice"
 	"understudy/nat/splice/bytelog"
 )
@@ -120,7 +121,7 @@ func TestShadowsOfThreeServers(t *testing.T) {
 			return err
 		}
 		t.Cleanup(func() { c.Close() })
-		k.conn, k.said = c.(*net.TCPConn), running{}
+		k.conn, k.said = c.(*net.TCPConn), probe.Sums{}
 		return nil
 	}))
 	k.ask(3, 3000)
