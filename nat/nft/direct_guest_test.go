@@ -62,9 +62,9 @@ func (n *directLab) life(t *testing.T, s *entry.Set, clients []netip.Addr) {
 	const flows = 24
 	count, at, conns := make([]int, directServers), []int{}, []net.Conn{}
 	for i := range flows {
-		c, err := n.call(clients[i%len(clients)], vipOf(s))
+		c, err := n.Call(clients[i%len(clients)], vipOf(s))
 		n.must(err)
-		got := n.ask(c)
+		got := n.Ask(c)
 		if i >= len(clients) && steer.ByClient() && got != at[i-len(clients)] {
 			t.Errorf("%v is with server %d, was with %d", clients[i%len(clients)], got, at[i-len(clients)])
 		}
@@ -85,13 +85,13 @@ func (n *directLab) life(t *testing.T, s *entry.Set, clients []netip.Addr) {
 	if !slices.Equal(held, count) {
 		t.Errorf("flows known are %v of %v", held, count)
 	}
-	first := n.ask(conns[0])
+	first := n.Ask(conns[0])
 	n.step(s, entry.Input{Kind: entry.InDrain, Server: s.Config().Servers[first].Address, On: true})
-	if got := n.ask(conns[0]); got != first {
+	if got := n.Ask(conns[0]); got != first {
 		t.Errorf("a flow of server %d, which is drained, is with %d", first, got)
 	}
 	for _, client := range clients {
-		if got := n.who(client, s); got == first {
+		if got := n.Who(client, vipOf(s)); got == first {
 			t.Errorf("server %d is drained, and gets new flows", first)
 		}
 	}
@@ -108,7 +108,7 @@ func (n *directLab) life(t *testing.T, s *entry.Set, clients []netip.Addr) {
 	for i := range directServers {
 		n.is(s, i, health.Down)
 	}
-	if c, err := n.call(netip.Addr{}, vipOf(s)); err == nil {
+	if c, err := n.Call(netip.Addr{}, vipOf(s)); err == nil {
 		c.Close()
 		t.Error("nobody serves, and somebody answers")
 	} else if !errors.Is(err, unix.ECONNREFUSED) && !errors.Is(err, unix.EHOSTUNREACH) && !errors.Is(err, unix.EACCES) {

@@ -14,7 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"understudy/appliance/lab"
-	"understudy/appliance/lab/probe"
 	"understudy/health"
 	"understudy/nat"
 	"understudy/nat/entry"
@@ -31,6 +30,7 @@ import (
 // answer by their own links to the client's network.
 type directLab struct {
 	t               testing.TB
+	nft.Caller      // the client
 	client, gateway *lab.Node
 	servers         []*lab.Node
 	d               handing
@@ -65,6 +65,7 @@ func newHandingLab(t testing.TB, far bool) *directLab {
 	l := lab.NewT(t)
 	wan, lan := l.Segment("wan"), l.Segment("lan")
 	n := &directLab{t: t, client: l.Node("client"), gateway: l.Node("gateway")}
+	n.Caller = nft.NewCaller(t, n.client.Do)
 	l.Join(n.client, wan, "eth0", "192.0.2.9/24", "2001:db8:9::9/64")
 	l.Join(n.gateway, wan, "wan0", "192.0.2.1/24", "192.0.2.10/32", "2001:db8:9::1/64", "2001:db8:9::10/128")
 	l.Join(n.gateway, lan, "lan0", "10.0.0.1/24", "2001:db8:1::1/64")
@@ -152,8 +153,7 @@ func (n *directLab) is(s *entry.Set, server int, state health.State) {
 	n.step(s, entry.Input{Kind: entry.InHealth, Check: fmt.Sprint(server), State: state})
 }
 
-// serve has every server accept connections at the VIP, and echo what it hears behind its
-// own number.
+// serve has every server accept connections at the VIP.
 func (n *directLab) serve(six bool, port uint16) {
 	n.t.Helper()
 	for i, s := range n.servers {
@@ -162,58 +162,8 @@ func (n *directLab) serve(six bool, port uint16) {
 			l, err = net.Listen("tcp", netip.AddrPortFrom(directVIPs[six], port).String())
 			return err
 		}))
-		n.t.Cleanup(func() { l.Close() })
-		probe.Accept(l, func(c net.Conn) {
-			b := make([]byte, 1)
-			for {
-				if _, err := io.ReadFull(c, b); err != nil {
-					return
-				}
-				if _, err := c.Write([]byte{byte('0' + i)}); err != nil {
-					return
-				}
-			}
-		})
+		nft.Number(n.t, l, i)
 	}
-}
-
-func (n *directLab) call(from netip.Addr, to netip.AddrPort) (c net.Conn, err error) {
-	n.t.Helper()
-	d := net.Dialer{Timeout: 20 * time.Second, KeepAlive: -1}
-	if from.IsValid() {
-		d.LocalAddr = &net.TCPAddr{IP: from.AsSlice()}
-	}
-	for end := time.Now().Add(20 * time.Second); ; { // who has a fresh address of IPv6 may not be found at once
-		err = n.client.Do(func() (err error) { c, err = d.Dial("tcp", to.String()); return err })
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, unix.EHOSTUNREACH) || time.Now().After(end) {
-			return nil, err
-		}
-	}
-	n.t.Cleanup(func() { c.Close() })
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
-	return c, nil
-}
-
-// ask returns which server answers on a connection, several times.
-func (n *directLab) ask(c net.Conn) int {
-	n.t.Helper()
-	who := -1
-	for range 3 {
-		b := []byte{'?'}
-		_, err := c.Write(b)
-		n.must(err)
-		_, err = io.ReadFull(c, b)
-		n.must(err)
-		if got := int(b[0] - '0'); who >= 0 && got != who {
-			n.t.Fatalf("server %d answers, then server %d", who, got)
-		} else {
-			who = got
-		}
-	}
-	return who
 }
 
 // cut says something on a connection, and tells whether it has been reset, just now or
@@ -229,14 +179,6 @@ func (n *directLab) cut(c net.Conn) bool {
 		n.t.Fatal(err)
 	}
 	return err != nil
-}
-
-func (n *directLab) who(from netip.Addr, s *entry.Set) int {
-	n.t.Helper()
-	c, err := n.call(from, vipOf(s))
-	n.must(err)
-	defer c.Close()
-	return n.ask(c)
 }
 
 func vipOf(s *entry.Set) netip.AddrPort {

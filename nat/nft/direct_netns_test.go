@@ -47,9 +47,9 @@ func TestDirectSteering(t *testing.T) {
 				count, at, conns := make([]int, directServers), []int{}, []net.Conn{}
 				for i := range flows {
 					client := clients[i%len(clients)]
-					c, err := n.call(client, vipOf(s))
+					c, err := n.Call(client, vipOf(s))
 					n.must(err)
-					got := n.ask(c)
+					got := n.Ask(c)
 					if want := int(s.Table().Slots[entry.SlotOf(client, len(s.Table().Slots))]); steer.ByClient() && got != want {
 						t.Errorf("%v is with server %d; any node would say %d", client, got, want)
 					}
@@ -74,15 +74,15 @@ func TestDirectSteering(t *testing.T) {
 					t.Errorf("flows known are %v of %v", held, count)
 				}
 				// Drained: flows stay, and new ones go elsewhere.
-				first := n.ask(conns[0])
+				first := n.Ask(conns[0])
 				n.step(s, entry.Input{Kind: entry.InDrain, Server: s.Config().Servers[first].Address, On: true})
 				for i, c := range conns {
-					if got := n.ask(c); i == 0 && got != first {
+					if got := n.Ask(c); i == 0 && got != first {
 						t.Errorf("a flow of server %d, which is drained, is with %d", first, got)
 					}
 				}
 				for _, client := range clients {
-					if got := n.who(client, s); got == first {
+					if got := n.Who(client, vipOf(s)); got == first {
 						t.Errorf("server %d is drained, and gets new flows", first)
 					}
 				}
@@ -111,14 +111,14 @@ func TestDirectKeepAndEnd(t *testing.T) {
 	n.families(func(six bool) {
 		s := direct(six, entry.Primary, func(c *entry.Config) { c.OnFailure = entry.Keep })
 		n.apply(s)
-		c, err := n.call(netip.Addr{}, vipOf(s))
+		c, err := n.Call(netip.Addr{}, vipOf(s))
 		n.must(err)
-		n.ask(c)
+		n.Ask(c)
 		n.is(s, 0, health.Down)
-		if got := n.ask(c); got != 0 {
+		if got := n.Ask(c); got != 0 {
 			t.Errorf("six %v: server %d answers", six, got)
 		}
-		if got := n.who(netip.Addr{}, s); got != 1 {
+		if got := n.Who(netip.Addr{}, vipOf(s)); got != 1 {
 			t.Errorf("six %v: a new flow is with server %d", six, got)
 		}
 		port := c.LocalAddr().(*net.TCPAddr).Port
@@ -138,14 +138,14 @@ func TestDirectKeepAndEnd(t *testing.T) {
 		d := net.Dialer{LocalAddr: &net.TCPAddr{Port: port}, Timeout: 20 * time.Second}
 		n.must(n.client.Do(func() (err error) { c, err = d.Dial("tcp", vipOf(s).String()); return err }))
 		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
-		if got := n.ask(c); got != 1 {
+		if got := n.Ask(c); got != 1 {
 			t.Errorf("six %v: a new flow of the same ports is with server %d", six, got)
 		}
 		// All of the flows are forgotten, one that is not there as well: they go where new
 		// ones would, which is where they are.
 		known, err := n.d.Flows("web")
 		n.must(err)
-		if n.must(n.d.Forget("web", append(known, known[0]))); n.ask(c) != 1 {
+		if n.must(n.d.Forget("web", append(known, known[0]))); n.Ask(c) != 1 {
 			t.Errorf("six %v: forgotten, and elsewhere", six)
 		}
 		c.Close()
@@ -164,9 +164,9 @@ func TestDirectTakeover(t *testing.T) {
 				var conns []net.Conn
 				var at []int
 				for range 9 {
-					c, err := n.call(netip.Addr{}, vipOf(s))
+					c, err := n.Call(netip.Addr{}, vipOf(s))
 					n.must(err)
-					conns, at = append(conns, c), append(at, n.ask(c))
+					conns, at = append(conns, c), append(at, n.Ask(c))
 				}
 				// Nothing arrives between one node and the next.
 				n.must(n.gateway.Link("wan0").Silence())
@@ -174,7 +174,7 @@ func TestDirectTakeover(t *testing.T) {
 				n.apply(s)
 				n.must(n.gateway.Link("wan0").Unsilence())
 				for i, c := range slices.Backward(conns) { // not the one that was steered first
-					if got := n.ask(c); got != at[i] {
+					if got := n.Ask(c); got != at[i] {
 						t.Errorf("%s, persist %v: with server %d, was with %d", steer, persist, got, at[i])
 					}
 				}
@@ -193,18 +193,18 @@ func TestDirectPersist(t *testing.T) {
 	n.families(func(six bool) {
 		s := direct(six, entry.RoundRobin, func(c *entry.Config) { c.Persist = time.Minute })
 		n.apply(s)
-		first := n.who(netip.Addr{}, s)
+		first := n.Who(netip.Addr{}, vipOf(s))
 		n.is(s, first, health.Down)
-		second := n.who(netip.Addr{}, s)
+		second := n.Who(netip.Addr{}, vipOf(s))
 		n.is(s, first, health.Up)
 		for range 4 {
-			if got := n.who(netip.Addr{}, s); got != second || got == first {
+			if got := n.Who(netip.Addr{}, vipOf(s)); got != second || got == first {
 				t.Errorf("with server %d, then %d, then %d", first, second, got)
 			}
 		}
 		from := map[bool]netip.Addr{false: netip.MustParseAddr("192.0.2.9"), true: netip.MustParseAddr("2001:db8:9::9")}[six]
 		n.must(n.d.Remember("web", []nft.Remembered{{Client: from, Server: first}}))
-		if got := n.who(netip.Addr{}, s); got != first {
+		if got := n.Who(netip.Addr{}, vipOf(s)); got != first {
 			t.Errorf("with server %d, was told %d", got, first)
 		}
 		n.apply()
@@ -219,10 +219,10 @@ func TestDirectByPort(t *testing.T) {
 		n.apply(s)
 		slots, seen := s.Table().Slots, map[int]bool{}
 		for range 30 {
-			c, err := n.call(netip.Addr{}, vipOf(s))
+			c, err := n.Call(netip.Addr{}, vipOf(s))
 			n.must(err)
 			from := c.LocalAddr().(*net.TCPAddr).AddrPort()
-			got := n.ask(c)
+			got := n.Ask(c)
 			if want := int(slots[entry.SlotOfFlow(netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), len(slots))]); got != want {
 				t.Errorf("%v is with server %d; any node would say %d", from, got, want)
 			}
@@ -255,10 +255,10 @@ func TestDirectPersistPrefix(t *testing.T) {
 			t.Helper()
 			first := -1
 			for _, from := range clients {
-				c, err := n.call(netip.MustParseAddr(from), vipOf(s))
+				c, err := n.Call(netip.MustParseAddr(from), vipOf(s))
 				n.must(err)
 				conns = append(conns, c)
-				switch got := n.ask(c); {
+				switch got := n.Ask(c); {
 				case first < 0:
 					first = got
 				case got != first:
@@ -290,7 +290,7 @@ func TestDirectPersistPrefix(t *testing.T) {
 			}
 		}
 		for _, c := range conns[len(clients):] {
-			if got := n.ask(c); got != second {
+			if got := n.Ask(c); got != second {
 				t.Errorf("six %v: a connection to server %d is with server %d", six, second, got)
 			}
 		}
@@ -323,9 +323,9 @@ func TestDirectOffers(t *testing.T) {
 		for _, port := range []uint16{80, 85, 9090} {
 			seen := map[int]bool{}
 			for range 40 {
-				c, err := n.call(netip.Addr{}, netip.AddrPortFrom(directVIPs[six], port))
+				c, err := n.Call(netip.Addr{}, netip.AddrPortFrom(directVIPs[six], port))
 				n.must(err)
-				seen[n.ask(c)] = true
+				seen[n.Ask(c)] = true
 				c.Close()
 			}
 			if len(seen) != directServers {
@@ -337,7 +337,7 @@ func TestDirectOffers(t *testing.T) {
 			n.is(mark, i, health.Down)
 		}
 		for _, port := range []uint16{80, 9090} {
-			if _, err := n.call(netip.Addr{}, netip.AddrPortFrom(directVIPs[six], port)); !errors.Is(err, unix.ECONNREFUSED) {
+			if _, err := n.Call(netip.Addr{}, netip.AddrPortFrom(directVIPs[six], port)); !errors.Is(err, unix.ECONNREFUSED) {
 				t.Errorf("six %v, port %d: nobody serves: %v", six, port, err)
 			}
 		}
@@ -345,7 +345,7 @@ func TestDirectOffers(t *testing.T) {
 			t.Errorf("six %v: %d refused (%v)", six, c.Unserved, err)
 		}
 		n.is(s, 2, health.Up)
-		if got := n.who(netip.Addr{}, s); got != 2 {
+		if got := n.Who(netip.Addr{}, vipOf(s)); got != 2 {
 			t.Errorf("six %v: server %d answers", six, got)
 		}
 		n.apply()
@@ -410,7 +410,7 @@ func TestDirectTables(t *testing.T) {
 		if changed, err := n.d.Apply([]entry.Point{s.Point(), six.Point()}); err != nil || !changed {
 			t.Errorf("%s: %v, %v", name, changed, err)
 		}
-		n.who(netip.Addr{}, s)
+		n.Who(netip.Addr{}, vipOf(s))
 	}
 	// Gone again, and a server dies before anybody looks.
 	n.must(n.gateway.Do(func() error {
@@ -423,7 +423,7 @@ func TestDirectTables(t *testing.T) {
 	}))
 	n.is(s, 0, health.Down)
 	for range 4 {
-		if got := n.who(netip.Addr{}, s); got == 0 {
+		if got := n.Who(netip.Addr{}, vipOf(s)); got == 0 {
 			t.Error("server 0 is down, and answers")
 		}
 	}

@@ -2,17 +2,13 @@ package nft
 
 import (
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
-	"os"
 	"testing"
 	"time"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
-	"understudy/appliance/lab/probe"
 	"understudy/health"
 	"understudy/nat"
 	"understudy/nat/entry"
@@ -35,12 +31,17 @@ func servers(six bool) []netip.Addr {
 // entryLab is a lab of both families whose host inside has the servers' addresses.
 type entryLab struct {
 	*lab
-	e *Entries
+	Caller // outside
+	e      *Entries
 }
 
 func newEntryLab(t testing.TB) *entryLab {
 	t.Helper()
 	l := &entryLab{lab: active6(t)}
+	l.Caller = NewCaller(t, func(f func() error) (err error) {
+		l.server.do(func() error { err = f(); return nil })
+		return err
+	})
 	l.client.sysctl("ipv6/conf/eth0/accept_dad", "0")
 	for _, six := range []bool{false, true} {
 		for _, a := range servers(six) {
@@ -88,8 +89,7 @@ func (l *entryLab) is(s *entry.Set, server int, state health.State) {
 	}
 }
 
-// serve has every server accept connections at a port; what it says to each is which
-// server it is.
+// serve has every server accept connections at a port.
 func (l *entryLab) serve(six bool, port uint16) {
 	l.t.Helper()
 	for i, a := range servers(six) {
@@ -101,87 +101,8 @@ func (l *entryLab) serve(six bool, port uint16) {
 				}
 			}
 		})
-		l.t.Cleanup(func() { ln.Close() })
-		probe.Accept(ln, func(c net.Conn) {
-			_ = c.SetDeadline(time.Now().Add(time.Minute))
-			b := make([]byte, 1)
-			for {
-				if _, err := io.ReadFull(c, b); err != nil {
-					return
-				}
-				if _, err := c.Write([]byte{byte('0' + i)}); err != nil {
-					return
-				}
-			}
-		})
+		Number(l.t, ln, i)
 	}
-}
-
-// call connects from an address outside (or any, if it is invalid) to the entry point.
-func (l *entryLab) call(from netip.Addr, to netip.AddrPort) (net.Conn, error) {
-	var conn net.Conn
-	var failed error
-	l.server.do(func() error {
-		family, local, remote := unix.AF_INET, unix.Sockaddr(nil), unix.Sockaddr(nil)
-		if to.Addr().Is6() {
-			family, remote = unix.AF_INET6, &unix.SockaddrInet6{Addr: to.Addr().As16(), Port: int(to.Port())}
-		} else {
-			remote = &unix.SockaddrInet4{Addr: to.Addr().As4(), Port: int(to.Port())}
-		}
-		if from.Is6() {
-			local = &unix.SockaddrInet6{Addr: from.As16()}
-		} else if from.IsValid() {
-			local = &unix.SockaddrInet4{Addr: from.As4()}
-		}
-		fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			return err
-		}
-		f := os.NewFile(uintptr(fd), "tcp")
-		defer f.Close()
-		if local != nil {
-			for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) { // a fresh address of IPv6 takes a moment
-				if err := unix.Bind(fd, local); err == nil {
-					break
-				} else if time.Now().After(end) {
-					return err
-				}
-			}
-		}
-		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Sec: 20}); err != nil {
-			return err
-		}
-		if failed = unix.Connect(fd, remote); failed != nil {
-			return nil
-		}
-		conn, err = net.FileConn(f)
-		return err
-	})
-	if conn != nil {
-		l.t.Cleanup(func() { conn.Close() })
-		_ = conn.SetDeadline(time.Now().Add(time.Minute))
-	}
-	return conn, failed
-}
-
-// ask returns which server answers on a connection: bytes go both ways.
-func (l *entryLab) ask(c net.Conn) int {
-	l.t.Helper()
-	b := []byte{'?'}
-	_, err := c.Write(b)
-	l.must(err)
-	_, err = io.ReadFull(c, b)
-	l.must(err)
-	return int(b[0] - '0')
-}
-
-// who connects, and returns which server answers.
-func (l *entryLab) who(from netip.Addr, to netip.AddrPort) int {
-	l.t.Helper()
-	c, err := l.call(from, to)
-	l.must(err)
-	defer c.Close()
-	return l.ask(c)
 }
 
 func at(s *entry.Set) netip.AddrPort {

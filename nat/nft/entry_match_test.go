@@ -32,13 +32,13 @@ func TestEntryPortRange(t *testing.T) {
 		for _, port := range []uint16{8080, 8085} {
 			seen := map[int]bool{}
 			for range 3 {
-				seen[l.who(netip.Addr{}, netip.AddrPortFrom(at(s).Addr(), port))] = true
+				seen[l.Who(netip.Addr{}, netip.AddrPortFrom(at(s).Addr(), port))] = true
 			}
 			if len(seen) != 3 {
 				t.Errorf("port %d: servers %v have answered, want all", port, seen)
 			}
 		}
-		if _, err := l.call(netip.Addr{}, netip.AddrPortFrom(at(s).Addr(), 8090)); !errors.Is(err, unix.ECONNREFUSED) {
+		if _, err := l.Call(netip.Addr{}, netip.AddrPortFrom(at(s).Addr(), 8090)); !errors.Is(err, unix.ECONNREFUSED) {
 			t.Errorf("a port beside the range: %v", err)
 		}
 	})
@@ -65,7 +65,7 @@ func TestEntryByMark(t *testing.T) {
 		}
 		seen := map[int]bool{}
 		for range 3 {
-			seen[l.who(netip.Addr{}, to)] = true
+			seen[l.Who(netip.Addr{}, to)] = true
 		}
 		if len(seen) != 3 {
 			t.Errorf("servers %v have answered, want all", seen)
@@ -73,7 +73,7 @@ func TestEntryByMark(t *testing.T) {
 		for i := range 3 {
 			l.is(s, i, health.Down)
 		}
-		if _, err := l.call(netip.Addr{}, to); !errors.Is(err, unix.ECONNREFUSED) {
+		if _, err := l.Call(netip.Addr{}, to); !errors.Is(err, unix.ECONNREFUSED) {
 			t.Errorf("nobody serves: %v", err)
 		}
 	})

@@ -35,7 +35,7 @@ func TestEntryPrimary(t *testing.T) {
 			want   int
 		}{{0, health.Up, 0}, {0, health.Down, 1}, {1, health.Down, 2}, {0, health.Up, 0}} {
 			l.is(s, step.server, step.state)
-			if got := l.who(netip.Addr{}, at(s)); got != step.want {
+			if got := l.Who(netip.Addr{}, at(s)); got != step.want {
 				t.Errorf("server %d %v: server %d answers, want %d", step.server, step.state, got, step.want)
 			}
 		}
@@ -74,7 +74,7 @@ func TestEntrySteering(t *testing.T) {
 				home := map[netip.Addr]int{}
 				for i := range flows {
 					client := clients[i%len(clients)]
-					got := l.who(client, at(s))
+					got := l.Who(client, at(s))
 					if was, ok := home[client]; ok && was != got && steer.ByClient() {
 						t.Errorf("%v was with server %d, is with %d", client, was, got)
 					}
@@ -94,7 +94,7 @@ func TestEntrySteering(t *testing.T) {
 				dead := home[clients[0]]
 				l.is(s, dead, health.Down)
 				for _, client := range clients {
-					got := l.who(client, at(s))
+					got := l.Who(client, at(s))
 					if got == dead {
 						t.Errorf("%v: server %d is down, and answers", client, dead)
 					}
@@ -177,9 +177,9 @@ func TestEntryPersist(t *testing.T) {
 		l.must(err)
 		stays := func(when string) int {
 			t.Helper()
-			first := l.who(netip.Addr{}, at(s))
+			first := l.Who(netip.Addr{}, at(s))
 			for range 4 {
-				if got := l.who(netip.Addr{}, at(s)); got != first {
+				if got := l.Who(netip.Addr{}, at(s)); got != first {
 					t.Errorf("%s: with server %d, then with %d", when, first, got)
 				}
 			}
@@ -214,10 +214,10 @@ func TestEntryByPort(t *testing.T) {
 			l.must(err)
 			slots, seen := s.Table().Slots, map[int]bool{}
 			for range 40 {
-				c, err := l.call(netip.Addr{}, at(s))
+				c, err := l.Call(netip.Addr{}, at(s))
 				l.must(err)
 				from := c.LocalAddr().(*net.TCPAddr).AddrPort()
-				got := l.ask(c)
+				got := l.Ask(c)
 				if want := int(slots[entry.SlotOfFlow(netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), len(slots))]); got != want {
 					t.Errorf("%s: %v is with server %d; any node would say %d", steer, from, got, want)
 				}
@@ -256,9 +256,9 @@ func TestEntryPersistPrefix(t *testing.T) {
 			l.must(err)
 			together := func(when string, clients []netip.Addr) int {
 				t.Helper()
-				first := l.who(clients[0], at(s))
+				first := l.Who(clients[0], at(s))
 				for _, c := range clients[1:] {
-					if got := l.who(c, at(s)); got != first {
+					if got := l.Who(c, at(s)); got != first {
 						t.Errorf("%s, %s: %v is with server %d, %v with %d", steer, when, clients[0], first, c, got)
 					}
 				}
@@ -305,14 +305,14 @@ func TestEntryWithoutServers(t *testing.T) {
 		for i := range 3 {
 			l.is(s, i, health.Down)
 		}
-		if _, err := l.call(netip.Addr{}, at(s)); !errors.Is(err, unix.ECONNREFUSED) {
+		if _, err := l.Call(netip.Addr{}, at(s)); !errors.Is(err, unix.ECONNREFUSED) {
 			t.Errorf("nobody serves: %v", err)
 		}
 		if c, err := l.e.Counters(); err != nil || c.Unserved == 0 {
 			t.Errorf("refused %d (%v)", c.Unserved, err)
 		}
 		l.is(s, 2, health.Up)
-		if got := l.who(netip.Addr{}, at(s)); got != 2 {
+		if got := l.Who(netip.Addr{}, at(s)); got != 2 {
 			t.Errorf("server %d answers", got)
 		}
 	})
@@ -325,15 +325,15 @@ func TestEntryKeepsFlows(t *testing.T) {
 	s := web(false, entry.Primary, nil)
 	_, err := l.e.Apply([]entry.Point{s.Point()})
 	l.must(err)
-	c, err := l.call(netip.Addr{}, at(s))
+	c, err := l.Call(netip.Addr{}, at(s))
 	l.must(err)
-	l.ask(c)
+	l.Ask(c)
 	s.Step(time.Now(), entry.Input{Kind: entry.InDrain, Server: s.Config().Servers[0].Address, On: true})
 	l.must(l.e.Steer(s.Point()))
-	if got, want := l.ask(c), 0; got != want {
+	if got, want := l.Ask(c), 0; got != want {
 		t.Errorf("the flow is with server %d, want %d", got, want)
 	}
-	if got := l.who(netip.Addr{}, at(s)); got != 1 {
+	if got := l.Who(netip.Addr{}, at(s)); got != 1 {
 		t.Errorf("a new flow is with server %d, want 1", got)
 	}
 }
@@ -347,11 +347,11 @@ func TestEntryCut(t *testing.T) {
 		_, err := l.e.Apply([]entry.Point{s.Point()})
 		l.must(err)
 		l.must(l.e.SetUnknown(UnknownDrop)) // as right after an activation
-		c, err := l.call(netip.Addr{}, at(s))
+		c, err := l.Call(netip.Addr{}, at(s))
 		l.must(err)
-		l.ask(c)
+		l.Ask(c)
 		l.must(l.e.Cut([]CutFlow{{Client: c.LocalAddr().(*net.TCPAddr).AddrPort(), To: at(s), Proto: unix.IPPROTO_TCP}}))
-		l.ask(c) // while it is known it goes on
+		l.Ask(c) // while it is known it goes on
 		l.forget()
 		// An acknowledgement that was late may have been answered so already.
 		if _, err = c.Write([]byte("?")); err == nil {
@@ -360,7 +360,7 @@ func TestEntryCut(t *testing.T) {
 		if !errors.Is(err, unix.ECONNRESET) {
 			t.Errorf("a flow that was cut: %v, want a reset", err)
 		}
-		if got := l.who(netip.Addr{}, at(s)); got != 0 {
+		if got := l.Who(netip.Addr{}, at(s)); got != 0 {
 			t.Errorf("a new flow is with server %d", got)
 		}
 		if v, err := l.e.Counters(); err != nil || v.Cut == 0 {
@@ -416,7 +416,7 @@ func TestEntryHairpin(t *testing.T) {
 			l.server = l.client // calls come from inside
 			seen := map[int]bool{}
 			for range 3 {
-				seen[l.who(client, at(s))] = true
+				seen[l.Who(client, at(s))] = true
 			}
 			l.server = outer
 			if len(seen) != 3 {
@@ -424,9 +424,9 @@ func TestEntryHairpin(t *testing.T) {
 			}
 		}
 		home := l.capture0(l.client, six)
-		c, err := l.call(l.client0(six), at(s))
+		c, err := l.Call(l.client0(six), at(s))
 		l.must(err)
-		l.ask(c)
+		l.Ask(c)
 		// The SYN: connections from inside may still be ending.
 		_, first := home.until("a connection from outside", func(p packet) bool { return p.proto == unix.IPPROTO_TCP && p.dport == 80 && p.flags&syn != 0 })
 		if first.src != l.client0(six) {
@@ -446,7 +446,7 @@ func TestEntryRepair(t *testing.T) {
 	points := []entry.Point{s.Point()}
 	_, err := l.e.Apply(points)
 	l.must(err)
-	first := l.who(netip.Addr{}, at(s))
+	first := l.Who(netip.Addr{}, at(s))
 	breaks := map[string]func(c *nftables.Conn){
 		"a chain without its rules": func(c *nftables.Conn) { c.FlushChain(&nftables.Chain{Table: entryTable(), Name: "to_web"}) },
 		"a map without its elements": func(c *nftables.Conn) {
@@ -468,7 +468,7 @@ func TestEntryRepair(t *testing.T) {
 		if changed, err := l.e.Apply(points); err != nil || !changed {
 			t.Errorf("%s: %v, %v", name, changed, err)
 		}
-		if got := l.who(netip.Addr{}, at(s)); got != first {
+		if got := l.Who(netip.Addr{}, at(s)); got != first {
 			t.Errorf("%s: with server %d, was with %d", name, got, first)
 		}
 	}
@@ -483,7 +483,7 @@ func TestEntryRepair(t *testing.T) {
 	})
 	l.is(s, 0, health.Down)
 	for range 4 {
-		if got := l.who(netip.Addr{}, at(s)); got == 0 {
+		if got := l.Who(netip.Addr{}, at(s)); got == 0 {
 			t.Error("server 0 is down, and answers")
 		}
 	}
@@ -502,7 +502,7 @@ func TestEntryReload(t *testing.T) {
 	six := web(true, entry.Primary, func(c *entry.Config) { c.Name = "six" }).Point()
 	_, err := l.e.Apply([]entry.Point{s.Point()})
 	l.must(err)
-	first := l.who(netip.Addr{}, at(s))
+	first := l.Who(netip.Addr{}, at(s))
 	for i, points := range [][]entry.Point{
 		{s.Point(), other("a", 81), six},
 		{s.Point(), other("a", 82), other("b", 81)},
@@ -516,12 +516,12 @@ func TestEntryReload(t *testing.T) {
 		if again, err := l.entries().Apply(points); err != nil || again {
 			t.Errorf("reload %d: another program finds something to do: %v, %v", i, again, err)
 		}
-		if got := l.who(netip.Addr{}, at(s)); got != first {
+		if got := l.Who(netip.Addr{}, at(s)); got != first {
 			t.Errorf("reload %d: with server %d, was with %d", i, got, first)
 		}
 		for _, p := range points {
 			if !p.Six && p.Name != "web" {
-				l.who(netip.Addr{}, netip.AddrPortFrom(vip2, p.Match.Ports.First))
+				l.Who(netip.Addr{}, netip.AddrPortFrom(vip2, p.Match.Ports.First))
 			}
 		}
 	}

@@ -142,13 +142,13 @@ func TestGuestTunnelByTheProgram(t *testing.T) {
 	}
 	t.Cleanup(func() { first.Close() })
 	n.must(first.SetDeadline(time.Now().Add(90 * time.Second)))
-	with := n.ask(first)
+	with := n.Ask(first)
 	seen := map[int]bool{}
 	for range 2 * directServers {
-		seen[n.who(netip.Addr{}, s)] = true
+		seen[n.Who(netip.Addr{}, vipOf(s))] = true
 	}
-	if len(seen) != directServers || n.ask(first) != with {
-		t.Errorf("new flows are with %v, the first, which was with %d, with %d", seen, with, n.ask(first))
+	if len(seen) != directServers || n.Ask(first) != with {
+		t.Errorf("new flows are with %v, the first, which was with %d, with %d", seen, with, n.Ask(first))
 	}
 	n.upload(s)
 	if list := n.services(); strings.Count(list, " Tunnel ") != directServers || !strings.Contains(list, "TCP  C000020A:0050 wrr") {
@@ -238,7 +238,7 @@ func (n *directLab) unwrapped(server int) uint64 {
 // upload sends what takes packets of full size, and waits for the answers.
 func (n *directLab) upload(s *entry.Set) {
 	n.t.Helper()
-	c, err := n.call(netip.Addr{}, vipOf(s))
+	c, err := n.Call(netip.Addr{}, vipOf(s))
 	n.must(err)
 	defer c.Close()
 	n.must(c.SetDeadline(time.Now().Add(90 * time.Second)))
