@@ -121,14 +121,7 @@ func (g *logged) possible(points []entry.Point) error {
 
 // apply has connections to these servers of entry points be logged, and no others, soon.
 func (g *logged) apply(points []entry.Point) {
-	var servers []netip.AddrPort
-	for _, p := range points {
-		for i, move := range p.Move {
-			if move && p.How.Logged() && !slices.Contains(servers, p.Servers[i]) {
-				servers = append(servers, p.Servers[i])
-			}
-		}
-	}
+	servers := serversToMove(points, func(p entry.Point) bool { return p.How.Logged() })
 	g.mu.Lock()
 	g.servers = servers
 	g.mu.Unlock()

@@ -67,14 +67,7 @@ func newMoves(table moveTable, log *slog.Logger) *moves {
 
 // apply has the servers noted whose connections are to be moved.
 func (m *moves) apply(points []entry.Point) (changed bool, err error) {
-	var servers []netip.AddrPort
-	for _, p := range points {
-		for i, move := range p.Move {
-			if move && !slices.Contains(servers, p.Servers[i]) {
-				servers = append(servers, p.Servers[i])
-			}
-		}
-	}
+	servers := serversToMove(points, func(entry.Point) bool { return true })
 	if len(servers) > 0 {
 		wakeUp(m.need)
 	}
@@ -89,6 +82,18 @@ func (m *moves) apply(points []entry.Point) (changed bool, err error) {
 		}
 	}
 	return changed, err
+}
+
+// serversToMove are the servers whose connections are to be moved, of some entry points, each once.
+func serversToMove(points []entry.Point, of func(entry.Point) bool) (servers []netip.AddrPort) {
+	for _, p := range points {
+		for i, move := range p.Move {
+			if move && of(p) && !slices.Contains(servers, p.Servers[i]) {
+				servers = append(servers, p.Servers[i])
+			}
+		}
+	}
+	return servers
 }
 
 // run listens to what servers say, from when there is something to note.
