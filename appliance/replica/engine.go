@@ -71,6 +71,7 @@ type Engine struct {
 	arrived     [session.MaxGroups]uint64    // its position behind what the last full transfer brought
 	distrusted  bool                         // an installed entry was found wrong
 	audits      session.GroupSet             // groups whose kernel entries must be compared
+	unaudited   session.GroupSet             // groups of which they never were, since this program runs
 	reconcile   time.Time                    // when the owner's dump is due
 	lost        bool                         // events were, since the last dump began
 	owed        bool                         // so they were before it, and it is not through yet
@@ -143,6 +144,7 @@ func (e *Engine) newTable() {
 		names = append(names, g.Name)
 	}
 	e.groups = session.NewGroups(e.cfg.Node, names...)
+	e.unaudited = e.groups.All()
 	e.scope, e.flows = session.NewScope(e.cfg.scopeOf(nil)), flowsOf(&e.cfg)
 	e.young = session.NewNursery(e.cfg.Classes)
 	e.holder = session.NewHolder(e.cfg.Renew)

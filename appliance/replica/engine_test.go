@@ -144,6 +144,31 @@ func TestReturnerWithAStaleTable(t *testing.T) {
 	}
 }
 
+// In sync is what a node may take over with: not before its kernel has forgotten an
+// earlier life, as what the kernel of an owner has is told to all others.
+func TestInSyncIsWithoutLeftovers(t *testing.T) {
+	w := newWorld(t)
+	w.a.start()
+	w.a.activate(1)
+	rs := flows(50)
+	w.a.born(rs...)
+	w.b.born(flows(10_000)[50:]...)
+	w.b.start()
+	for deadline := time.Now().Add(settle); !w.b.engine.Status().InSync; time.Sleep(100 * time.Microsecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("not in sync")
+		}
+	}
+	if d := w.b.differs(rs); d != "" {
+		t.Errorf("in sync, and the kernel %s", d)
+	}
+	w.b.activate(2)
+	eventually(t, "what the kernel has is its own", func() bool { return w.b.engine.Status().Counters.Dumps > 0 })
+	if s := w.b.engine.Status(); s.Local != len(rs) {
+		t.Errorf("%d sessions of its own, want %d", s.Local, len(rs))
+	}
+}
+
 // Traffic that reached the standby made an entry; a flow of the owner then gets
 // the same public port.
 func TestStrayInTheWay(t *testing.T) {

@@ -188,10 +188,15 @@ func (e *Engine) entry(ev *conntrack.Event, g int, gen uint16) (offloaded bool) 
 
 // audit makes the kernel of a standby what the peers' sessions say. A box that
 // was Active, or that was restarted, has entries that nobody vouches for; they
-// would clash with what the owner does now.
+// would clash with what the owner does now. Until it has been through once, such a
+// box is not in sync: who takes over owns what his kernel has, and flows that have
+// long ended would live again on every node.
 func (e *Engine) audit(groups session.GroupSet) error {
 	var stale []session.Key
 	now := time.Now()
+	e.mu.Lock()
+	begun := e.settledOf(groups)
+	e.mu.Unlock()
 	err := e.dumpGroups(groups, func(ev *conntrack.Event, g int) {
 		if !e.settled(g) {
 			return
@@ -224,9 +229,30 @@ func (e *Engine) audit(groups session.GroupSet) error {
 		}
 		return true
 	})
+	if err != nil {
+		e.audits |= groups // with the next turn of the timer
+	} else if first := begun & e.settledOf(groups) & e.unaudited; first != 0 {
+		e.unaudited &^= first
+		for g := range e.cfg.Groups {
+			if first.Has(g) {
+				e.arrived[g] = e.table.KernelQueue() // what has got room
+			}
+		}
+		e.notify(Change{Kind: SyncChanged})
+	}
 	e.mu.Unlock()
 	kick(e.install)
 	return err
+}
+
+// settledOf is those of the groups that are settled. Held: e.mu.
+func (e *Engine) settledOf(groups session.GroupSet) (out session.GroupSet) {
+	for g := range e.cfg.Groups {
+		if groups.Has(g) && e.settled(g) {
+			out |= 1 << uint(g)
+		}
+	}
+	return out
 }
 
 // settled tells whether the table is the truth about group g, which is not

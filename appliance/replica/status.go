@@ -154,9 +154,12 @@ func (e *Engine) Status() Status {
 }
 
 // inSync tells whether all sessions of group g are here, and in the kernel if they
-// are to be there: a takeover has nothing to do. Held: e.mu.
+// are to be there, and nothing there is left of an earlier life: a takeover has nothing
+// to do. Held: e.mu.
 func (e *Engine) inSync(g int) bool {
-	return e.told(g) && (e.groups.At(g).Active || e.kernelDone >= e.arrived[g])
+	st := e.groups.At(g)
+	owned := st.Holder != "" // else nobody tells what is left
+	return e.told(g) && (st.Active || e.kernelDone >= e.arrived[g] && !(owned && e.unaudited.Has(g)))
 }
 
 // told tells whether all sessions of group g are known here: it is Active here, or
