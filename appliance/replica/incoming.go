@@ -186,6 +186,9 @@ func (e *Engine) heed(now time.Time, p *peer) (changes []Change) {
 			// Who gives way is decided elsewhere. What began there lives here as well,
 			// in case it is the other.
 			e.acceptLate(p, n.Group, now)
+		case session.NoticeClaim:
+			e.claimed(now, p, n.Group)
+			c.Kind = SyncChanged
 		case session.NoticeSynced:
 			p.synced = now
 			e.arrived[n.Group] = e.table.KernelQueue()

@@ -122,14 +122,21 @@ func (e *Engine) watchOwners(now time.Time) {
 	}
 }
 
-// meet is when p is heard again, or for the first time. If it says that it is Active for
-// a group that is Active here, flows have begun on both while they were apart. Held: e.mu.
+// meet is when p is heard again, or for the first time. Held: e.mu.
 func (e *Engine) meet(now time.Time, p *peer) {
 	for g := range e.cfg.Groups {
-		if e.owned().Has(g) && p.receiver.Claims(g) {
-			p.receiver.AskAgain(g)
-			e.beginSalvage(now, g, false)
-		}
+		e.claimed(now, p, g)
+	}
+}
+
+// claimed is when p begins or ceases to say that it is Active for group g. If it is Active
+// here as well, flows have begun on both while they were apart: p is asked for its own as
+// soon as it has let go. What it may have answered before is of no account, as who is
+// Active has kept nothing. Held: e.mu.
+func (e *Engine) claimed(now time.Time, p *peer, g int) {
+	if e.owned().Has(g) && p.receiver.Claims(g) {
+		p.receiver.AskAgain(g)
+		e.beginSalvage(now, g, false)
 	}
 }
 
