@@ -79,7 +79,7 @@ mutations: ## mistakes made on purpose: how soon the simulator notices each
 # One package at a time: these tests share two cores with the gateways they run.
 test-kernel: build ## real kernel, in network namespaces (root)
 	@UNDERSTUDY_REQUIRE_NETNS=$(if $(CI),1,$(UNDERSTUDY_REQUIRE_NETNS)) UNDERSTUDY_BINARY=$(CURDIR)/$(BIN) \
-		$(GO) test -p 1 -timeout 30m -json $(KERNEL) | $(SUM) -part namespaces $(if $(CI),-no-skip)
+		$(GO) test -p 1 -timeout 45m -json $(KERNEL) | $(SUM) -part namespaces $(if $(CI),-no-skip)
 
 test-interop: build ## beside keepalived and FRR, in network namespaces (root)
 	@UNDERSTUDY_REQUIRE_NETNS=$(if $(CI),1,$(UNDERSTUDY_REQUIRE_NETNS)) UNDERSTUDY_BINARY=$(CURDIR)/$(BIN) \
