@@ -13,11 +13,11 @@ const (
 	intervalMask      = 0x0fff // the four bits above are Reserve: ignored on receipt (RFC 9568, 5.2.6)
 )
 
-// Version 2 authentication types: RFC 3768 has only none, RFC 2338 had simple text as well.
+// Version 2 authentication types: RFC 3768 has only none, RFC 2338 had simple text and the IP Authentication Header as well.
 const (
 	AuthNone   uint8 = 0
 	AuthSimple uint8 = 1
-	authHeader uint8 = 2
+	AuthHeader uint8 = 2
 )
 
 // Advert is a VRRP ADVERTISEMENT, version 2 or 3. The same value is read into again and again; its address list
@@ -29,6 +29,8 @@ type Advert struct {
 	ByGroup                 bool          // FormPseudo over IPv4, to a single router: it has the group's address all the same
 	AuthType                uint8         // version 2
 	Auth                    [8]byte       // version 2; zero-padded text
+	Key                     [8]byte       // AuthHeader, of what is to be sent: of the packet; it is never read
+	Sequence                uint32        // AuthHeader: of the packet; 0 without
 	Count                   uint8         // addresses in the list
 	list                    []byte        // Count addresses of 4 or 16 octets
 }
@@ -79,7 +81,7 @@ type Expect struct {
 	Version   uint8
 	VRID      uint8
 	AuthType  uint8         // version 2
-	Auth      [8]byte       // version 2
+	Auth      [8]byte       // version 2: the password, or the key of AuthHeader
 	Interval  time.Duration // version 2
 	Addresses []netip.Addr  // version 2
 	Owner     bool          // version 2
@@ -100,7 +102,7 @@ func ParseExpected(d Datagram, a *Advert, want *Expect) Reason {
 
 func parseAdvert(d Datagram, a *Advert, want *Expect, addressed *Unicast) Reason {
 	b := d.Payload
-	*a = Advert{}
+	*a = Advert{Sequence: d.sequence()}
 	if len(b) < messageHeader {
 		return ReasonTruncated
 	}
@@ -139,7 +141,11 @@ func parseAdvert(d Datagram, a *Advert, want *Expect, addressed *Unicast) Reason
 	} else {
 		a.Interval = Centis(binary.BigEndian.Uint16(b[4:]) & intervalMask).Duration()
 	}
-	return a.judge(d, want)
+	r := a.judge(d, want)
+	if r == ReasonNone && want != nil {
+		return want.sealed(d, a)
+	}
+	return r
 }
 
 // judge does the rungs of the ladder that follow the length.
@@ -157,7 +163,7 @@ func (a *Advert) judge(d Datagram, want *Expect) Reason {
 		}
 	}
 	switch {
-	case a.AuthType > authHeader:
+	case a.AuthType > AuthHeader:
 		return ReasonAuth
 	case a.Interval == 0:
 		return ReasonInterval

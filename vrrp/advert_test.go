@@ -223,7 +223,7 @@ func TestReasonNames(t *testing.T) {
 		names = append(names, r.String())
 	}
 	want := []string{"truncated", "ttl", "destination", "version", "type", "addr_count", "length", "checksum", "vrid",
-		"auth", "interval", "link_local", "address_list", "source", "own", "delay"}
+		"auth", "interval", "link_local", "address_list", "source", "own", "delay", "icv", "replay"}
 	if !slices.Equal(names, want) {
 		t.Errorf("want %v\n got %v", want, names)
 	}

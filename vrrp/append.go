@@ -55,17 +55,17 @@ func AppendAdvertTo(b []byte, a *Advert, addrs []netip.Addr, src, dst netip.Addr
 }
 
 // AppendPacket appends the whole IP packet of an advert: TTL 255, class CS6, from src to the family's group.
-// Without options, and IPv4 with "don't fragment" and identification 0 (RFC 6864).
+// Without options, and IPv4 with "don't fragment" and identification 0 (RFC 6864). With AuthHeader it is sealed.
 func AppendPacket(b []byte, a *Advert, addrs []netip.Addr, src netip.Addr) []byte {
 	return AppendPacketTo(b, a, addrs, src, groupOf(src))
 }
 
 // AppendPacketTo is AppendPacket to a router of its own instead of the group.
 func AppendPacketTo(b []byte, a *Advert, addrs []netip.Addr, src, dst netip.Addr) []byte {
-	return appendPacket(b, a, addrs, src, dst, ttl)
+	return appendPacket(b, a, addrs, src, dst, ttl, !dst.IsMulticast())
 }
 
-func appendPacket(b []byte, a *Advert, addrs []netip.Addr, src, dst netip.Addr, ttl uint8) []byte {
+func appendPacket(b []byte, a *Advert, addrs []netip.Addr, src, dst netip.Addr, ttl uint8, single bool) []byte {
 	start := len(b)
 	if src.Is4() {
 		s, d := src.As4(), dst.As4()
@@ -75,6 +75,9 @@ func appendPacket(b []byte, a *Advert, addrs []netip.Addr, src, dst netip.Addr, 
 		header := b[start : start+ipv4Header]
 		binary.BigEndian.PutUint16(header[2:], uint16(len(b)-start))
 		binary.BigEndian.PutUint16(header[10:], ^fold(sum(0, header)))
+		if a.Version == 2 && a.AuthType == AuthHeader {
+			b = append(b[:start], seal(b[start:], a.Key, a.Sequence, single)...)
+		}
 		return b
 	}
 	s, d := src.As16(), dst.As16()

@@ -50,7 +50,8 @@ type RouterConfig struct {
 	Family          uint8         // 4 or 6; 0: that of the addresses
 	VirtualMAC      bool          // adverts come from [VirtualMAC]; the sender's affair, the election does not look at it
 	Track           []string      // interfaces: one down is a fault of this router
-	Auth            string        // version 2 simple text password, at most 8 octets; "" is none
+	Auth            string        // version 2 password, at most 8 octets; "" is none
+	AuthHeader      bool          // Auth is not sent, but the key of an authentication header (RFC 2338, 5.3.6.3)
 	Source          netip.Addr    // adverts come from; invalid: the interface's primary address
 	Peers           []Peer        // adverts go to; none: to the group
 	Multicast       netip.Addr    // the group; invalid: that of RFC 9568
@@ -119,6 +120,9 @@ func (r RouterConfig) validate() error {
 	}
 	if len(r.Auth) > 8 || (r.Auth != "" && r.Version != 2) {
 		bad("auth: version 2 only, at most 8 octets")
+	}
+	if r.AuthHeader && r.Auth == "" {
+		bad("auth: no key of the authentication header")
 	}
 	switch r.Checksum {
 	case ChecksumAuto, ChecksumRFC9568, ChecksumRFC5798, ChecksumGroup:
@@ -254,6 +258,9 @@ func (r RouterConfig) expect() Expect {
 	if r.Auth != "" {
 		e.AuthType = AuthSimple
 		copy(e.Auth[:], r.Auth)
+	}
+	if r.AuthHeader {
+		e.AuthType = AuthHeader
 	}
 	return e
 }

@@ -34,11 +34,13 @@ type Datagram struct {
 	TTL      uint8  // or Hop Limit
 	Protocol uint8  // or Next Header; 0 where a raw socket has vouched for it
 	Payload  []byte // aliases the input
+	Sealed   []byte // the packet, IP header and all, of a payload in an authentication header; nil: it is in none
 }
 
 // ParseDatagram reads an IPv4 or IPv6 packet. It honours the IPv4 header length and IPv6 options, and cuts Ethernet padding off by
 // the packet's own length: the smallest frame pads a one-address advert by 14 octets. The only reason it gives is
-// ReasonTruncated. A fragment counts as truncated: an advert is never longer than a link's smallest packet.
+// ReasonTruncated. A fragment counts as truncated: an advert is never longer than a link's smallest packet. An authentication
+// header (RFC 4302) is taken off an IPv4 packet; whether it is genuine, Set.Parse and ParseExpected say.
 func ParseDatagram(ip []byte) (Datagram, Reason) {
 	if len(ip) == 0 {
 		return Datagram{}, ReasonTruncated
@@ -63,13 +65,21 @@ func parse4(ip []byte) (Datagram, Reason) {
 		binary.BigEndian.Uint16(ip[6:])&moreFragmentsOrOffset != 0 {
 		return Datagram{}, ReasonTruncated
 	}
-	return Datagram{
+	d := Datagram{
 		Src:      netip.AddrFrom4([4]byte(ip[12:16])),
 		Dst:      netip.AddrFrom4([4]byte(ip[16:20])),
 		TTL:      ip[8],
 		Protocol: ip[9],
 		Payload:  ip[header:total],
-	}, ReasonNone
+	}
+	if d.Protocol == protocolAH {
+		next, at, ok := unseal(ip[:total], header)
+		if !ok {
+			return Datagram{}, ReasonTruncated
+		}
+		d.Sealed, d.Protocol, d.Payload = ip[:total], next, ip[at:total]
+	}
+	return d, ReasonNone
 }
 
 func parse6(ip []byte) (Datagram, Reason) {

@@ -1,11 +1,12 @@
 // Package vrrp is the election of a gateway: the VRRP packet codec (RFC 9568 version 3 for IPv4 and IPv6, RFC 3768
-// version 2 with the simple text of RFC 2338), the state machine of one virtual router, and the Set of all virtual
+// version 2 with the simple text and the authentication header of RFC 2338), the state machine of one virtual router, and the Set of all virtual
 // routers of a node with the groups in which they move. It has no clock, socket, goroutine or log: time comes as an
 // argument, what to do goes out as a list.
 //
 // # The map
 //
 //	datagram.go advert.go append.go   codec: ParseDatagram, ParseAdvert, AppendAdvert, AppendPacket; no allocation
+//	seal.go                           the authentication header around adverts of version 2, and its sequence numbers
 //	checksum.go units.go reason.go    both IPv4 checksum forms, 1/100 s, why a packet was dropped
 //	machine.go                        Machine: one virtual router, section 6.4 with errata 8298-8301
 //	set.go set_step.go group.go       Set: machines, groups, links, eligibility, hand-over, terms

@@ -80,6 +80,7 @@ type Op struct {
 	Router   int
 	Old      bool // OpSend: Router counts in the configuration before the Reconfigure that returned this
 	Priority uint8
+	Sequence uint32 // OpSend: of the packet, if it is sealed
 	Group    string
 	From, To State
 	Leaving  bool // OpTransition: still Active and serving, but priority 0 is out

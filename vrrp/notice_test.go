@@ -163,7 +163,7 @@ func TestNoticesAreBoundedTogether(t *testing.T) {
 		t.Errorf("told %q", got)
 	}
 	// Those that had to wait have their turn, with what they have counted.
-	for w := range 8 {
+	for w := range 16 {
 		g.now = g.now.Add(vrrp.NoticeWindow)
 		if lines := flood(); lines != 16 {
 			t.Errorf("%d lines in window %d", lines, w+1)

@@ -58,6 +58,7 @@ type router struct {
 	flap   flap
 	double double
 	paces  paces
+	seals  sequence // with AuthHeader
 }
 
 // rival is the last other router heard.
@@ -228,8 +229,12 @@ func (s *Set) outgoing(op Op) (*router, Advert) {
 		r = s.old
 	}
 	cfg := &r[op.Router].cfg
-	return r[op.Router], Advert{Version: cfg.Version, VRID: cfg.VRID, Priority: op.Priority, Interval: cfg.Interval,
+	a := Advert{Version: cfg.Version, VRID: cfg.VRID, Priority: op.Priority, Interval: cfg.Interval,
 		Form: r[op.Router].form, ByGroup: r[op.Router].byGroup, AuthType: r[op.Router].expect.AuthType, Auth: r[op.Router].expect.Auth}
+	if cfg.AuthHeader {
+		a.Auth, a.Key, a.Sequence = [8]byte{}, a.Auth, op.Sequence
+	}
+	return r[op.Router], a
 }
 
 // Members are the routers of a group by their index, the anchor first.
@@ -261,5 +266,9 @@ func (s *Set) send(now time.Time, r *router, priority uint8) {
 		r.facts.zeroSent++
 	}
 	r.double.sent(now, priority)
-	s.op(Op{Kind: OpSend, Router: r.index, Group: r.group.name, Priority: priority})
+	op := Op{Kind: OpSend, Router: r.index, Group: r.group.name, Priority: priority}
+	if r.cfg.AuthHeader {
+		op.Sequence = r.seals.next(now.Unix())
+	}
+	s.op(op)
 }

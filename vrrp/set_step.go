@@ -38,6 +38,7 @@ func (s *Set) start(now time.Time, g *group, cause Cause) {
 		return
 	}
 	for _, r := range g.members {
+		r.seals.heard = 0 // what was said meanwhile it has not heard: a sender may have begun anew
 		s.step(now, r, s.startup(r))
 	}
 	s.transition(now, g, Backup, string(cause))
@@ -144,10 +145,15 @@ func (r *router) admit(in SetInput) Reason {
 		expect = &e
 	}
 	reason := expect.Check(in.Advert)
-	if reason == ReasonNone && !r.expect.Unicast.Knows(in.Src.WithZone("")) {
+	switch {
+	case reason != ReasonNone:
+		return reason
+	case !r.expect.Unicast.Knows(in.Src.WithZone("")):
 		return ReasonSource
+	case r.cfg.AuthHeader && r.seals.replayed(in.Advert.Sequence):
+		return ReasonReplay
 	}
-	return reason
+	return ReasonNone
 }
 
 // observe keeps what an accepted advert tells beside the election.

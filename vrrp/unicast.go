@@ -121,6 +121,9 @@ func (s *Set) Parse(router int, d Datagram, a *Advert) Reason {
 	if reason == ReasonLinkLocal && r.cfg.AnyFirst {
 		return ReasonNone // it is the last that is looked for
 	}
+	if reason == ReasonNone {
+		return r.expect.sealed(d, a)
+	}
 	return reason
 }
 
@@ -134,7 +137,7 @@ func (s *Set) Peers(op Op) []Peer {
 // AppendPacketTo is AppendPacket for one of Peers.
 func (s *Set) AppendPacketTo(b []byte, op Op, peer netip.Addr) []byte {
 	r, a := s.outgoing(op)
-	return appendPacket(b, &a, r.cfg.Addresses, r.m.cfg.Source, peer, cmp.Or(r.cfg.HopLimit, ttl))
+	return appendPacket(b, &a, r.cfg.Addresses, r.m.cfg.Source, peer, cmp.Or(r.cfg.HopLimit, ttl), true)
 }
 
 // unsourced says why the router has no address to send from.

@@ -108,6 +108,9 @@ func (e ethernet) isVRRP() bool {
 		if len(e.body) < 10 {
 			return e.dst == lacp.MAC{0x01, 0x00, 0x5e, 0, 0, 0x12}
 		}
+		if d, reason := vrrp.ParseDatagram(e.body); reason == vrrp.ReasonNone && d.Sealed != nil {
+			return d.Protocol == protocol
+		}
 		return e.body[0]>>4 == 4 && e.body[9] == protocol
 	case etherIPv6:
 		if len(e.body) < 7 {

@@ -75,6 +75,7 @@ func TestFieldsOf(t *testing.T) {
 		{"v3_ipv4_rfc5798_pseudo", `"source":"10.0.1.1","destination":"224.0.0.18","ttl":255,"version":3,"type":1,"vrid":5,"priority":200,"addr_count":1,"interval_cs":100,"addresses":["10.0.1.16"],"checksum":"0x0ff5","checksum_form":"rfc5798"}`},
 		{"v3_ipv4_rfc9568", `"checksum":"0xfb5c","checksum_form":"rfc9568"}`},
 		{"v2_simple_password", `"interval_cs":100,"addresses":["10.0.1.6","10.0.1.7"],"checksum":"0x27a1","checksum_form":"rfc9568","auth_type":1}`},
+		{"v2_authentication_header", `"checksum":"0x4ebc","checksum_form":"rfc9568","auth_type":2,"sequence":1}`},
 		{"bad_checksum_zero", `"addresses":["10.0.1.8"],"checksum":"0x0000","checksum_form":null}`},
 		{"bad_ttl_254", `"ttl":254,"version":3,"type":1,"vrid":53,"priority":200,"addr_count":1,"interval_cs":100,"addresses":["10.0.1.8"]`},
 		{"bad_hoplimit_64_v6", `"ttl":64,"version":3,"type":1,"vrid":54,"priority":200,"addr_count":1,"interval_cs":100,"addresses":["fe80::5:54"],"checksum":`},

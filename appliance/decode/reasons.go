@@ -19,7 +19,7 @@ func Reasons(p Protocol) []Meaning {
 		for _, r := range vrrp.Reasons() {
 			// Whether it is its own is judged by a running router, which knows its address; and whether
 			// it takes part yet.
-			if r != vrrp.ReasonOwn && r != vrrp.ReasonDelay {
+			if r != vrrp.ReasonOwn && r != vrrp.ReasonDelay && r != vrrp.ReasonReplay {
 				out = append(out, Meaning{r.String(), meaningVRRP(r)})
 			}
 		}
@@ -66,6 +66,8 @@ func meaningVRRP(r vrrp.Reason) string {
 		return "VRID 0, or not configured on the interface (7.1); version 2: we own its addresses"
 	case vrrp.ReasonAuth:
 		return "version 2: unknown authentication type, or not what is configured (RFC 3768, 7.1)"
+	case vrrp.ReasonICV:
+		return "version 2, auth_type AH: the integrity check value is not that of the configured key (RFC 4302, 3.4.4)"
 	case vrrp.ReasonInterval:
 		return "interval 0 (erratum 8301); version 2: not the configured one (RFC 3768, 7.1)"
 	case vrrp.ReasonLinkLocal:

@@ -52,6 +52,8 @@ func refusal(reason vrrp.Reason, d vrrp.Datagram, a *vrrp.Advert, router *vrrp.R
 			return fmt.Sprintf("authentication type %d is unknown", a.AuthType)
 		case a.AuthType == vrrp.AuthSimple && router.Auth != "":
 			return "the password is not the configured one"
+		case (d.Sealed != nil) != router.AuthHeader:
+			return map[bool]string{true: "it is in no authentication header", false: "it is in an authentication header"}[router.AuthHeader]
 		}
 		return fmt.Sprintf("authentication type %d is not the configured one", a.AuthType)
 	case vrrp.ReasonInterval:

@@ -84,7 +84,7 @@ func routerConfig(line string) (*vrrp.RouterConfig, error) {
 		case "interval":
 			rc.Interval, err = time.ParseDuration(value)
 		case "auth":
-			rc.Auth = strings.TrimPrefix(value, "none")
+			rc.Auth, rc.AuthHeader = strings.CutPrefix(strings.TrimPrefix(value, "none"), "ah:")
 		case "addresses":
 			rc.Addresses, err = addresses(value)
 		case "source":

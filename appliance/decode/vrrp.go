@@ -88,6 +88,9 @@ func expect(rc *vrrp.RouterConfig) vrrp.Expect {
 		e.AuthType = vrrp.AuthSimple
 		copy(e.Auth[:], rc.Auth)
 	}
+	if rc.AuthHeader {
+		e.AuthType = vrrp.AuthHeader
+	}
 	return e
 }
 
@@ -119,6 +122,9 @@ func showAdvert(r *Result, d vrrp.Datagram, a *vrrp.Advert, reason vrrp.Reason) 
 	}
 	if a.Version == 2 {
 		f.add("auth_type", a.AuthType) // the password itself is nobody's business
+		if d.Sealed != nil {
+			f.add("sequence", a.Sequence)
+		}
 	}
 	r.Summary += fmt.Sprintf(", every %v: %s", a.Interval, list(addresses))
 	if a.Version == 3 && d.Src.Is4() && reason != vrrp.ReasonChecksum {

@@ -25,7 +25,7 @@ const contract = `{
    "last_transition?":"time","adverts":{"sent":"number","received":"number"},
    "drops":{"truncated":"number","ttl":"number","destination":"number","version":"number","type":"number","addr_count":"number",
      "length":"number","checksum":"number","vrid":"number","auth":"number","interval":"number","link_local":"number",
-     "address_list":"number","source":"number","own":"number","delay":"number"}}],
+     "address_list":"number","source":"number","own":"number","delay":"number","icv":"number","replay":"number"}}],
  "groups":[{"name":"string","state":"initialize|backup|active|fault","term":"number","members":["string"],
    "reason":"string","last_transition?":"time"}],
  "sessions?":{"mode":"string","local":"number","foreign":"number","in_sync":"bool","lag_seconds?":"number","dirty":"number",
