@@ -17,6 +17,7 @@ type port struct {
 	port   *vrrpnet.Port // nil: there is no such interface
 	link   vrrpnet.Link
 	single bool // some of the routers have peers
+	sealed bool // … and some of those an authentication header
 	want   vrrpnet.Wanted
 	groups []netip.Addr // of adverts, beside VRRP's own
 	vrids  [256]int16   // index of the router, -1: not ours
@@ -85,7 +86,7 @@ func (t *tables) build(cfg vrrp.SetConfig) tables {
 				// The old one still sends what the old routers have to say.
 				was := *old
 				p = &was
-				p.single, p.groups = false, nil
+				p.single, p.sealed, p.groups = false, false, nil
 			}
 			for v := range p.vrids {
 				p.vrids[v] = -1
@@ -94,6 +95,7 @@ func (t *tables) build(cfg vrrp.SetConfig) tables {
 		}
 		p.vrids[r.VRID] = int16(i)
 		p.single = p.single || len(r.Peers) > 0
+		p.sealed = p.sealed || len(r.Peers) > 0 && r.AuthHeader
 		group := slices.IndexFunc(cfg.Groups, func(g vrrp.GroupConfig) bool { return slices.Contains(g.Routers, r.Name) })
 		next.groups[group].routers = append(next.groups[group].routers, i)
 		_, to := vrrpnet.Group(r.Family)
@@ -207,6 +209,9 @@ func (l *loop) follow(p *port, link vrrpnet.Link) {
 	}
 	if err == nil && p.single {
 		err = p.port.OpenUnicast()
+	}
+	if err == nil && p.sealed {
+		err = p.port.OpenSealed()
 	}
 	if err != nil {
 		p.failed = true

@@ -14,7 +14,8 @@
 // some of it, for counters: all of it, or a random sample.
 //
 // What goes to single routers leaves by a raw IP socket of the port, whose way the
-// kernel finds.
+// kernel finds. Adverts of version 2 may come in an authentication header (protocol
+// 51); the packet socket has those too, and whether they are genuine is not looked at here.
 //
 // Why packet sockets and not raw IP sockets: the source MAC can be the virtual
 // one, the checksum of a bad IPv6 packet reaches our counters instead of being

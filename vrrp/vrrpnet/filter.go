@@ -37,7 +37,7 @@ const (
 )
 
 // filter makes the classic BPF program for a part of the VRRP packets (protocol
-// 112) of a family. Frames for somebody else are in no part: an adapter in
+// 112, over IPv4 in an authentication header too) of a family. Frames for somebody else are in no part: an adapter in
 // promiscuous mode and a VLAN that nobody configured here both show them to us.
 // Nor is our own output, which some drivers loop back.
 //
@@ -85,7 +85,10 @@ func sampled(list []unix.SockFilter, rate int, shift uint8) { list[rate].K = eve
 // packet4 leaves the VRID in M[0] and goes on at group or single.
 func (a *program) packet4() {
 	a.add(bpf.LoadAbsolute{Off: network + 9, Size: 1}) // protocol
-	a.jump(bpf.JumpNotEqual, 112, "other", "")
+	a.jump(bpf.JumpEqual, 112, "plain", "")
+	a.jump(bpf.JumpNotEqual, 51, "other", "")
+	a.sealed()
+	a.label("plain")
 	if a.part == all {
 		a.goTo("good")
 		return
@@ -98,11 +101,35 @@ func (a *program) packet4() {
 		bpf.ALUOpConstant{Op: bpf.ALUOpShiftLeft, Val: 2}) // length of the header, with options
 	a.jump(bpf.JumpLessThan, v4Head, "bad", "")
 	a.add(bpf.TAX{})
+	a.label("message")
 	a.load()
 	a.add(bpf.LoadAbsolute{Off: network + 16, Size: 4}) // destination
 	a.jump(bpf.JumpNotEqual, 224<<24|18, "single", "")
 	a.add(bpf.LoadAbsolute{Off: network + 8, Size: 1}) // TTL
 	a.jump(bpf.JumpEqual, 255, "group", "bad")
+}
+
+// sealed leaves X at the message behind an authentication header (protocol 51), which tells
+// what it is. One for something else than VRRP, or a fragment, is in no part.
+func (a *program) sealed() {
+	const seal, kind = 24, 112<<8 | 4 // octets; the next header and its own length
+	a.add(bpf.LoadAbsolute{Off: network + 6, Size: 2})
+	a.jump(bpf.JumpBitsSet, 0x3fff, "other", "")
+	a.add(bpf.LoadAbsolute{Off: network, Size: 1}, bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: 15},
+		bpf.ALUOpConstant{Op: bpf.ALUOpShiftLeft, Val: 2})
+	a.jump(bpf.JumpLessThan, v4Head, "other", "")
+	a.add(bpf.TAX{}, bpf.LoadIndirect{Off: network, Size: 2})
+	a.jump(bpf.JumpEqual, kind, "sealed", "")
+	a.add(bpf.ALUOpConstant{Op: bpf.ALUOpShiftRight, Val: 8})
+	a.jump(bpf.JumpNotEqual, kind>>8, "other", "")
+	a.goTo(map[part]string{all: "good", good: "bad", bad: "bad"}[a.part])
+	a.label("sealed")
+	if a.part == all {
+		a.goTo("good")
+		return
+	}
+	a.add(bpf.TXA{}, bpf.ALUOpConstant{Op: bpf.ALUOpAdd, Val: seal}, bpf.TAX{})
+	a.goTo("message")
 }
 
 // packet6 does the same. It looks behind as many extension headers as the reader.

@@ -126,6 +126,12 @@ func said(vrid uint8, src, dst netip.Addr) []byte {
 	return vrrp.AppendPacketTo(nil, &a, []netip.Addr{vip}, src, dst)
 }
 
+// sealed is said in version 2, in an authentication header.
+func sealed(vrid uint8, src, dst netip.Addr) []byte {
+	a := vrrp.Advert{Version: 2, VRID: vrid, Priority: 200, Interval: time.Second, AuthType: vrrp.AuthHeader, Sequence: 7}
+	return vrrp.AppendPacketTo(nil, &a, []netip.Addr{netip.MustParseAddr("10.0.0.1")}, src, dst)
+}
+
 // TestFilter: what comes through, what is refused, and what is no VRRP at all.
 func TestFilter(t *testing.T) {
 	inNamespace(t)
@@ -170,6 +176,20 @@ func TestFilter(t *testing.T) {
 		{"cut in the message", 4, said(7, theirs4, vrrp.Group4())[:21], "bad"},
 		{"cut in the header", 4, said(7, theirs4, vrrp.Group4())[:19], "bad"},
 		{"another protocol", 4, spoil(said(7, theirs4, vrrp.Group4()), 9, 113), "none"},
+		{"sealed", 4, sealed(7, theirs4, vrrp.Group4()), "good"},
+		{"sealed, with options", 4, withOptions(sealed(7, theirs4, vrrp.Group4()), 10), "good"},
+		{"sealed, to us, from afar", 4, spoil(sealed(31, theirs4, mine4), 8, 3), "good"},
+		{"sealed wrongly: a matter of the reader", 4, spoil(sealed(7, theirs4, vrrp.Group4()), 33, 0), "good"},
+		{"sealed, another VRID", 4, sealed(8, theirs4, vrrp.Group4()), "bad"},
+		{"sealed, another VRID behind options", 4, withOptions(sealed(8, theirs4, vrrp.Group4()), 3), "bad"},
+		{"sealed, TTL 254", 4, spoil(sealed(7, theirs4, vrrp.Group4()), 8, 254), "bad"},
+		{"sealed, group, but by unicast", 4, sealed(7, theirs4, mine4), "bad"},
+		{"sealed at another length", 4, spoil(sealed(7, theirs4, vrrp.Group4()), 21, 5), "bad"},
+		{"sealed, cut in the message", 4, sealed(7, theirs4, vrrp.Group4())[:45], "bad"},
+		{"sealed, cut in the seal", 4, sealed(7, theirs4, vrrp.Group4())[:30], "bad"},
+		{"sealed, cut before what it seals", 4, sealed(7, theirs4, vrrp.Group4())[:20], "none"},
+		{"sealed, a fragment", 4, spoil(sealed(7, theirs4, vrrp.Group4()), 6, 0x20), "none"},
+		{"sealed, another protocol", 4, spoil(sealed(7, theirs4, vrrp.Group4()), 20, 6), "none"},
 		{"cut before the protocol", 4, said(7, theirs4, vrrp.Group4())[:9], "none"},
 
 		{"wanted", 6, said(7, theirs6, vrrp.Group6()), "good"},
@@ -260,6 +280,9 @@ func TestFilterKeepsAwayNothingThatCounts(t *testing.T) {
 				to = mine
 			}
 			p := said(id, theirs, to)
+			if family == 4 && rng.IntN(3) == 0 {
+				p = sealed(id, theirs, to)
+			}
 			for rng.IntN(2) == 0 {
 				switch {
 				case rng.IntN(4) == 0:
@@ -328,7 +351,11 @@ func accepts(p []byte, group, single []uint8, mine netip.Addr) bool {
 // without bounds but the packet's.
 func looksLikeVRRP(p []byte) bool {
 	if p[0]>>4 == 4 {
-		return len(p) > 9 && p[9] == 112
+		if len(p) < 10 || p[9] != 51 {
+			return len(p) > 9 && p[9] == 112
+		}
+		at := 4 * int(p[0]&15)
+		return p[6]&0x3f == 0 && p[7] == 0 && at >= 20 && len(p) > at+1 && p[at] == 112
 	}
 	if len(p) < 7 {
 		return false

@@ -71,6 +71,7 @@ type Port struct {
 	joined    []netip.Addr // groups beside VRRP's own
 	fd, group int          // the packet socket; the datagram socket that holds the membership
 	one       *unicast     // nil: not asked for
+	sealed    int          // the socket of OpenSealed; -1: not asked for
 	away      *refused     // nil: the filter lets everything through
 	wanted    Wanted
 
@@ -96,7 +97,7 @@ func OpenPort(name string, index int, family uint8) (_ *Port, err error) {
 	if len(ifi.HardwareAddr) != 6 {
 		return nil, fmt.Errorf("vrrpnet: interface %q is not an Ethernet", name)
 	}
-	p := &Port{Interface: name, Index: ifi.Index, Family: family, MAC: MAC(ifi.HardwareAddr), fd: -1, group: -1}
+	p := &Port{Interface: name, Index: ifi.Index, Family: family, MAC: MAC(ifi.HardwareAddr), fd: -1, group: -1, sealed: -1}
 	defer func() {
 		if err != nil {
 			p.Close()
@@ -265,7 +266,7 @@ func (p *Port) Lost() uint64 {
 func (p *Port) Close() {
 	p.CloseUnicast()
 	p.closeRefused()
-	for _, fd := range []*int{&p.fd, &p.group} {
+	for _, fd := range []*int{&p.fd, &p.group, &p.sealed} {
 		if *fd >= 0 {
 			unix.Close(*fd)
 			*fd = -1

@@ -61,20 +61,14 @@ func openUnicast(name string, index int, family uint8) (_ *unicast, err error) {
 	}
 	const vrrp = 112
 	u := &unicast{}
-	u.fd, err = unix.Socket(domain, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, vrrp)
-	if err != nil {
-		return nil, fmt.Errorf("raw socket: %w", err)
+	if u.fd, err = deaf(domain, vrrp); err != nil {
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
 			unix.Close(u.fd)
 		}
 	}()
-	nothing := []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K, K: 0}}
-	if err := unix.SetsockoptSockFprog(u.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
-		&unix.SockFprog{Len: 1, Filter: &nothing[0]}); err != nil {
-		return nil, fmt.Errorf("filter: %w", err)
-	}
 	// The router is on this interface and its adverts say how that is doing: they
 	// do not leave by another one, whatever the routes.
 	if err := unix.BindToDevice(u.fd, name); err != nil {
@@ -89,6 +83,41 @@ func openUnicast(name string, index int, family uint8) (_ *unicast, err error) {
 	_ = unix.SetsockoptInt(u.fd, unix.SOL_SOCKET, unix.SO_PRIORITY, 7)
 	u.prepare(index, family)
 	return u, nil
+}
+
+// deaf is a raw socket for a protocol that gets nothing.
+func deaf(domain, protocol int) (int, error) {
+	fd, err := unix.Socket(domain, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, protocol)
+	if err != nil {
+		return -1, fmt.Errorf("raw socket: %w", err)
+	}
+	nothing := []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K, K: 0}}
+	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
+		&unix.SockFprog{Len: 1, Filter: &nothing[0]}); err != nil {
+		unix.Close(fd)
+		return -1, fmt.Errorf("filter: %w", err)
+	}
+	return fd, nil
+}
+
+// OpenSealed has the kernel not tell peers whose adverts come in an authentication header that
+// nobody listens. Calling it again does nothing.
+func (p *Port) OpenSealed() error {
+	if p.sealed >= 0 {
+		return nil
+	}
+	const ah = 51
+	fd, err := deaf(unix.AF_INET, ah)
+	if err == nil {
+		if err = unix.BindToDevice(fd, p.Interface); err != nil {
+			unix.Close(fd)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("vrrpnet: interface %q: authentication header: %w", p.Interface, err)
+	}
+	p.sealed = fd
+	return nil
 }
 
 // prepare lays out what does not change: struct sockaddr_in or _in6, and a

@@ -260,28 +260,35 @@ func drain(p *Port) (packets [][]byte) {
 	}
 }
 
-// A kernel that has nobody for protocol 112 says so to the sender of each advert.
+// A kernel that has nobody for protocol 112, or 51, says so to the sender of each advert.
 func TestUnicastIsNotRefused(t *testing.T) {
 	for _, row := range []struct {
 		family             uint8
 		here, there        string
 		counters, received string
+		open               func(*Port) error
+		packet             func(here, there string) (netip.Addr, []byte)
 	}{
-		{4, "10.0.0.2", "10.0.0.3", "/proc/thread-self/net/snmp", "Icmp InDestUnreachs"},
-		{6, "2001:db8::2", "2001:db8::3", "/proc/thread-self/net/snmp6", "Icmp6InParmProblems"},
+		{4, "10.0.0.2", "10.0.0.3", "/proc/thread-self/net/snmp", "Icmp InDestUnreachs", (*Port).OpenUnicast, advertTo},
+		{6, "2001:db8::2", "2001:db8::3", "/proc/thread-self/net/snmp6", "Icmp6InParmProblems", (*Port).OpenUnicast, advertTo},
+		{4, "10.0.0.2", "10.0.0.3", "/proc/thread-self/net/snmp", "Icmp InDestUnreachs", (*Port).OpenSealed,
+			func(here, there string) (netip.Addr, []byte) {
+				to := netip.MustParseAddr(there)
+				return to, sealed(7, netip.MustParseAddr(here), to)
+			}},
 	} {
 		for _, open := range []bool{true, false} {
 			f := faraway(t, []string{row.here + "/24"}, []string{row.there + "/24"})
 			a, b := single(t, row.family), f.open(row.family)
 			if open {
 				f.do(func() {
-					if err := b.OpenUnicast(); err != nil {
+					if err := row.open(b); err != nil {
 						t.Error(err)
 					}
 				})
 			}
 			before := counter(t, row.counters, row.received)
-			to, packet := advertTo(row.here, row.there)
+			to, packet := row.packet(row.here, row.there)
 			if err := a.SendTo(to, packet); err != nil {
 				t.Fatal(err)
 			}
