@@ -52,6 +52,9 @@ func (c *Config) Agreement() string {
 		if r.Version != 3 {
 			line += fmt.Sprintf(" version %d", r.Version)
 		}
+		if r.AuthType == AuthAH {
+			line += " auth_type ah"
+		}
 		if r.RA != nil { // RFC 9568 section 8.2.3
 			line += " advertises " + r.RA.String()
 		}

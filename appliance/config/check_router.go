@@ -72,6 +72,7 @@ func (c *checker) router(path string, raw *rawRouter) []routerAt {
 	r.Notify = c.notifications(join(path, "notify"), raw.Notify)
 	r.TellPriority = or(raw.TellPriority, def.TellPriority)
 	r.Mail = c.mailed(join(path, "mail"), raw.Mail, MailRouters)
+	r.AuthType = c.authType(path, raw, r.Version)
 	r.AuthPass = c.authPass(join(path, "auth_pass"), raw.AuthPass, r.Version)
 	return c.exclude(c.families(r, raw, addresses), excluded)
 }

@@ -35,6 +35,23 @@ func (c *checker) advertiseSeconds(path, v string, d time.Duration) {
 	}
 }
 
+// authType reads what the password of version 2 is for.
+func (c *checker) authType(path string, raw *rawRouter, version uint8) AuthType {
+	def := c.defaults.Router.AuthType
+	path = join(path, "auth_type")
+	t := known(c, path, raw.AuthType, def, []AuthType{AuthPass, AuthAH})
+	switch {
+	case raw.AuthType == nil || t == def:
+	case version != 2:
+		c.add(path, "version 3 has no authentication (RFC 9568 section 9)", "remove it")
+		return def
+	case raw.AuthPass == nil:
+		c.add(path, fmt.Sprintf("%q without a key", t), "write auth_pass, 1 to 8 characters, the same on all nodes")
+		return def
+	}
+	return t
+}
+
 // authPass reads the password of version 2. What is wrong is said without it.
 func (c *checker) authPass(path string, v *string, version uint8) string {
 	switch {

@@ -81,7 +81,8 @@ type Router struct {
 	Accept       bool
 	Checksum     Checksum
 	Version      uint8
-	AuthPass     string                  // version 2: the password that anybody can read on the wire; empty: none
+	AuthPass     string                  // version 2: the password that anybody can read on the wire, or the key; empty: none
+	AuthType     AuthType                // what AuthPass is
 	Unicast      []netip.Addr            // nodes that adverts go to one by one; none: to the multicast group
 	UnicastTTL   uint8                   // of adverts to Unicast
 	PeerTTLs     map[netip.Addr]TTLRange // of adverts of these, where the file says one
@@ -197,6 +198,14 @@ const (
 	ChecksumRFC9568 Checksum = "rfc9568" // over the message alone
 	ChecksumRFC5798 Checksum = "rfc5798" // with the pseudo-header
 	ChecksumGroup   Checksum = "group"   // with that of the group, by unicast too
+)
+
+// AuthType tells what the password of version 2 is for.
+type AuthType string
+
+const (
+	AuthPass AuthType = "pass" // it is in every advert
+	AuthAH   AuthType = "ah"   // it is the key of an authentication header
 )
 
 // Group names routers that are active on the same node at any time.
@@ -545,6 +554,7 @@ func Default() Defaults {
 			Settle:    2 * time.Second,
 			Accept:    true, // the RFC says false; a gateway that does not answer a ping of its address surprises people
 			Checksum:  ChecksumAuto,
+			AuthType:  AuthPass,
 			Version:   3,
 
 			LinkLocal: true, DownAdverts: 3, Assert: true, TrackOwn: true, UnicastTTL: 255,

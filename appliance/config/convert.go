@@ -15,7 +15,7 @@ func (c *Config) Election() vrrp.SetConfig {
 	for _, r := range c.Routers {
 		rc := vrrp.RouterConfig{
 			Name: r.Name, Interface: r.Interface,
-			VRID: r.VRID, Priority: r.Priority, Version: r.Version, Auth: r.AuthPass,
+			VRID: r.VRID, Priority: r.Priority, Version: r.Version, Auth: r.AuthPass, AuthHeader: r.AuthType == AuthAH && r.AuthPass != "",
 			Interval: r.Advertise,
 			Preempt:  r.Preempt, PreemptDelay: r.PreemptDelay, Settle: r.Settle,
 			Accept:   r.Accept,

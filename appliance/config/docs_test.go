@@ -97,7 +97,7 @@ func TestDocumentation(t *testing.T) {
 		"router.ra.interval": plain(d.RA.Interval), "router.ra.preference": d.RA.Preference, "router.ra.autonomous": d.RA.Autonomous,
 		"router.ra.onlink": d.RA.OnLink, "router.ra.valid": plain(d.RA.Valid), "router.ra.preferred": plain(d.RA.Preferred),
 		"router.ra.managed": d.RA.Managed, "router.ra.other": d.RA.Other, "router.ra.hop_limit": d.RA.HopLimit,
-		"router.checksum": d.Router.Checksum, "router.version": d.Router.Version, "nat.unknown": d.Mappings.Unknown, "nat.move_memory": d.Mappings.Moves.Memory, "nat.move_connection": d.Mappings.Moves.Connection, "nat.move_age": d.Mappings.Moves.Age, "nat.source.ports": d.Source.Ports,
+		"router.checksum": d.Router.Checksum, "router.version": d.Router.Version, "router.auth_type": d.Router.AuthType, "nat.unknown": d.Mappings.Unknown, "nat.move_memory": d.Mappings.Moves.Memory, "nat.move_connection": d.Mappings.Moves.Connection, "nat.move_age": d.Mappings.Moves.Age, "nat.source.ports": d.Source.Ports,
 		"nat.source.onlink": d.Source.Onlink, "nat.static.onlink": d.Static.Onlink, "nat.forward.onlink": d.Forward.Onlink,
 		"nat.entry.steer": d.Entry.Steer, "nat.entry.on_failure": d.Entry.OnFailure, "nat.entry.servers.weight": d.Server.Weight, "nat.entry.forward": "nat", "nat.entry.tunnel": "ipip", "nat.entry.move": d.Entry.How,
 		"router.notify.when": d.Notify.When, "router.notify.arguments": d.Notify.Arguments,

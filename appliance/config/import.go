@@ -120,7 +120,7 @@ func (out *Imported) sort(name string) {
 
 // vital are keys without which a table cannot be.
 var vital = map[string]bool{"name": true, "interface": true, "vrid": true, "addresses": true, "routers": true, "priority": true, "version": true,
-	"unicast": true, "source": true, "auth_pass": true}
+	"unicast": true, "source": true, "auth_pass": true, "auth_type": true}
 
 // removable is what has to go if what is at path is refused: an element of a list, a
 // key that can be left out, a table that cannot be without. "": nothing can.

@@ -84,6 +84,7 @@ type (
 		Accept       *bool     `toml:"accept" like:"true"`
 		Checksum     *string   `toml:"checksum" like:"\"auto\""`
 		Version      *int64    `toml:"version" like:"3"`
+		AuthType     *string   `toml:"auth_type" like:"\"pass\""`
 		AuthPass     *string   `toml:"auth_pass" like:"\"secret\""`
 		Unicast      []*string `toml:"unicast" like:"[\"10.0.0.3\"]"`
 		UnicastTTL   *int64    `toml:"unicast_ttl" like:"64"`

@@ -30,6 +30,25 @@ addresses = ["10.0.0.1/24"]
 	}
 }
 
+// TestAuthType: the key of an authentication header is not sent as a password, and nodes agree on which it is.
+func TestAuthType(t *testing.T) {
+	src := "node = \"gw1\"\n[[router]]\nname = \"a\"\ninterface = \"lan0\"\nvrid = 51\naddresses = [\"10.0.0.1/24\"]\nversion = 2\nauth_pass = \"hush\"\n"
+	pass, ah := parse(t, "f", src+"auth_type = \"pass\"\n"), parse(t, "f", src+"auth_type = \"ah\"\n")
+	if pass.Hash() == ah.Hash() || pass.Hash() != parse(t, "f", src).Hash() {
+		t.Error("the hash does not tell them apart")
+	}
+	if r := pass.Election().Routers[0]; r.AuthHeader || r.Auth != "hush" {
+		t.Errorf("pass: %+v", r)
+	}
+	set := ah.Election()
+	if r := set.Routers[0]; !r.AuthHeader || r.Auth != "hush" {
+		t.Errorf("ah: %+v", r)
+	}
+	if _, err := vrrp.NewSet(set); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestVersionIsAgreedOn: nodes with different versions would both be active, so
 // they do not agree. The password is nobody's business.
 func TestVersionIsAgreedOn(t *testing.T) {

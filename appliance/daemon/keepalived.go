@@ -202,7 +202,7 @@ func (v viewer) instance(in *keepalived.Instance) (dropin.Instance, bool) {
 		Notify: map[string][]string{}, User: map[string]string{}, Stats: spokenStats(st),
 	}
 	if r.AuthPass != "" {
-		out.Auth = "PASS"
+		out.Auth = strings.ToUpper(string(r.AuthType))
 	}
 	if state == dropin.Fault {
 		out.Faults = 1
@@ -304,7 +304,7 @@ func spokenStats(st vrrp.RouterStatus) dropin.Stats {
 		Received: st.Received, Sent: st.Sent, Became: st.Became, Released: st.Released,
 		Length: d(vrrp.ReasonLength) + d(vrrp.ReasonTruncated), TTL: d(vrrp.ReasonTTL), Type: d(vrrp.ReasonType),
 		Interval: d(vrrp.ReasonInterval) + st.IntervalMismatch, Addresses: d(vrrp.ReasonAddressList) + st.AddressMismatch,
-		AuthFailure: d(vrrp.ReasonAuth), ZeroReceived: st.ZeroReceived, ZeroSent: st.ZeroSent,
+		AuthFailure: d(vrrp.ReasonAuth) + d(vrrp.ReasonICV) + d(vrrp.ReasonReplay), ZeroReceived: st.ZeroReceived, ZeroSent: st.ZeroSent,
 	}
 }
 

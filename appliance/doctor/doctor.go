@@ -14,7 +14,10 @@ import (
 	"understudy/vrrp"
 )
 
-const protocolVRRP = 112
+const (
+	protocolVRRP = 112
+	protocolAH   = 51 // around VRRP, with auth_type = "ah"
+)
 
 // Options say what is looked at.
 type Options struct {

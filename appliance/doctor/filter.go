@@ -344,7 +344,7 @@ func (p *traffic) payload(base expr.PayloadBase, offset, n uint32) []byte {
 			put(12, p.src.AsSlice())
 		}
 		put(16, p.dst.AsSlice())
-		if p.protocol == protocolVRRP {
+		if p.protocol == protocolVRRP || p.protocol == protocolAH {
 			put(8, []byte{255})
 		}
 	default:
@@ -353,7 +353,7 @@ func (p *traffic) payload(base expr.PayloadBase, offset, n uint32) []byte {
 			put(8, p.src.AsSlice())
 		}
 		put(24, p.dst.AsSlice())
-		if p.protocol == protocolVRRP {
+		if p.protocol == protocolVRRP || p.protocol == protocolAH {
 			put(7, []byte{255})
 		}
 	}

@@ -234,18 +234,22 @@ func (x *exam) packets() (out []wanted) {
 		if r.Family == 6 {
 			family = "ip6"
 		}
+		protocol, word := uint8(protocolVRRP), "vrrp"
+		if r.AuthType == config.AuthAH && r.AuthPass != "" {
+			protocol, word = protocolAH, "ah"
+		}
 		if len(r.Unicast) == 0 {
-			in := traffic{what: "an advert that comes in", in: r.Interface, dst: group[r.Family], protocol: protocolVRRP}
-			add(wanted{traffic: in, subject: r.Name, hook: nftables.ChainHookIngress, netdev: true, worst: Error, fix: "in that netdev table: " + family + " protocol vrrp accept, first"})
-			leaving := traffic{what: "an advert that goes out", out: r.Interface, dst: group[r.Family], protocol: protocolVRRP}
-			add(wanted{traffic: leaving, subject: r.Name, hook: hookEgress, netdev: true, worst: Error, fix: "in that netdev table: " + family + " protocol vrrp accept, first"})
+			in := traffic{what: "an advert that comes in", in: r.Interface, dst: group[r.Family], protocol: protocol}
+			add(wanted{traffic: in, subject: r.Name, hook: nftables.ChainHookIngress, netdev: true, worst: Error, fix: "in that netdev table: " + family + " protocol " + word + " accept, first"})
+			leaving := traffic{what: "an advert that goes out", out: r.Interface, dst: group[r.Family], protocol: protocol}
+			add(wanted{traffic: leaving, subject: r.Name, hook: hookEgress, netdev: true, worst: Error, fix: "in that netdev table: " + family + " protocol " + word + " accept, first"})
 			in.what = "an advert to the host's input chains"
 			add(wanted{traffic: in, subject: r.Name, hook: nftables.ChainHookInput, worst: Info,
-				note: ". Understudy hears it all the same, before them; keepalived, on the other node, would not", fix: "for a keepalived: nft insert rule inet filter input iifname " + r.Interface + " meta l4proto vrrp accept"})
+				note: ". Understudy hears it all the same, before them; keepalived, on the other node, would not", fix: "for a keepalived: nft insert rule inet filter input iifname " + r.Interface + " meta l4proto " + word + " accept"})
 		}
 		for _, to := range r.Unicast {
-			add(wanted{traffic: traffic{what: "a unicast advert to " + to.String(), out: r.Interface, src: r.Source, dst: to, protocol: protocolVRRP}, subject: r.Name, hook: nftables.ChainHookOutput, worst: Error,
-				fix: "nft insert rule inet filter output " + family + " daddr " + to.String() + " meta l4proto vrrp accept"})
+			add(wanted{traffic: traffic{what: "a unicast advert to " + to.String(), out: r.Interface, src: r.Source, dst: to, protocol: protocol}, subject: r.Name, hook: nftables.ChainHookOutput, worst: Error,
+				fix: "nft insert rule inet filter output " + family + " daddr " + to.String() + " meta l4proto " + word + " accept"})
 		}
 	}
 	if x.cfg.Sessions == nil {

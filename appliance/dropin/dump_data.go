@@ -129,9 +129,12 @@ func (p *printer) instance(i *Instance) {
 	}
 	p.line("   Promote_secondaries = disabled")
 	if i.Version == 2 {
-		if i.Auth != "" {
+		switch i.Auth {
+		case "PASS":
 			p.line("   Authentication type = SIMPLE_PASSWORD")
-		} else {
+		case "AH":
+			p.line("   Authentication type = IPSEC_AH")
+		default:
 			p.line("   Authentication type = none")
 		}
 	}

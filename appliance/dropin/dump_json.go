@@ -175,7 +175,7 @@ func (i *Instance) data() (f fields) {
 	f.lines("track_ifp", i.tracked("interface"))
 	f.lines("track_script", i.tracked("script"))
 	f.lines("track_process", i.tracked("process"))
-	f.add("auth_type", number(i.Auth != ""))
+	f.add("auth_type", map[string]int{"PASS": 1, "AH": 2}[i.Auth])
 	if i.Auth != "" {
 		f.add("auth_data", "********")
 	}

@@ -3,6 +3,7 @@ package dropin
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"io"
 	"net/netip"
@@ -147,5 +148,25 @@ func TestDump(t *testing.T) {
 	}
 	if _, err := (Dumps{}).Write("nonsense", sample()); err == nil {
 		t.Error("a dump of nonsense")
+	}
+}
+
+// How adverts are authenticated, as 2.2.7 has it in its dumps.
+func TestDumpAuthentication(t *testing.T) {
+	for auth, want := range map[string][2]string{
+		"":     {"Authentication type = none\n", `"auth_type":0}`},
+		"PASS": {"Authentication type = SIMPLE_PASSWORD\n", `"auth_type":1,"auth_data":"********"}`},
+		"AH":   {"Authentication type = IPSEC_AH\n", `"auth_type":2,"auth_data":"********"}`},
+	} {
+		v := sample()
+		v.Instances = v.Instances[:1]
+		v.Instances[0].Auth = auth
+		var data, text bytes.Buffer
+		if err := errors.Join(WriteData(&data, v), WriteJSON(&text, v)); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(data.String(), want[0]) || !strings.Contains(text.String(), want[1]) {
+			t.Errorf("%q: %s\n%s", auth, data.String(), text.String())
+		}
 	}
 }

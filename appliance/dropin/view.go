@@ -53,7 +53,7 @@ type Instance struct {
 	Interval, MasterInterval            time.Duration
 	Accept, Preempt, Strict             bool
 	PreemptDelay                        time.Duration
-	Auth                                string // PASS; "": none
+	Auth                                string // PASS or AH; "": none
 
 	GARP Announcing
 

@@ -71,7 +71,7 @@ func (c *converter) router(in *Instance) {
 	if in.Untracked.V {
 		t.set("track_own", false, Origin{in.Untracked.At, "dont_track_primary"})
 	}
-	c.preempt(in, t, priority, strict)
+	c.preempt(in, t, priority, strict, in.sealed(version, strict))
 	switch {
 	case in.Accept.Set && !in.Accept.V:
 		t.set("accept", false, Origin{in.Accept.At, "no_accept"})
@@ -235,12 +235,13 @@ func (c *converter) onOwnDevice(in *Instance, a Address, six bool) bool {
 	return a.Virtual || in.VMACAddr.Set && !here
 }
 
-func (c *converter) preempt(in *Instance, t *Table, priority uint8, strict bool) {
+func (c *converter) preempt(in *Instance, t *Table, priority uint8, strict, sealed bool) {
+	master := in.Master.V && !sealed // else it has been said that it does not begin so
 	if strict && in.Master.Set && priority != 255 {
 		c.say(in.Master.At, Fault, "(%s) State MASTER must match being address owner", in.Name)
 	}
 	no, delay := in.NoPreempt.V, in.PreemptDelay
-	if no && (priority == 255 || in.Master.V) {
+	if no && (priority == 255 || master) {
 		if priority == 255 {
 			c.say(in.NoPreempt.At, Fault, "(%s) nopreempt is incompatible with priority 255. resetting nopreempt", in.Name)
 		} else {
@@ -253,7 +254,7 @@ func (c *converter) preempt(in *Instance, t *Table, priority uint8, strict bool)
 	case strict:
 		c.say(delay.At, Fault, "(%s) preempt_delay is incompatible with strict mode - resetting", in.Name)
 		delay.V = 0
-	case priority == 255 || in.Master.V:
+	case priority == 255 || master:
 		c.say(delay.At, Fault, "(%s) Warning - preempt delay will not work with initial state MASTER - clearing", in.Name)
 		delay.V = 0
 	case no:
@@ -268,6 +269,11 @@ func (c *converter) preempt(in *Instance, t *Table, priority uint8, strict bool)
 	}
 }
 
+// sealed tells whether the adverts are in an authentication header.
+func (in *Instance) sealed(version uint8, strict bool) bool {
+	return version == 2 && !strict && in.AuthType.V == "AH" && in.AuthPass.Set
+}
+
 func (c *converter) auth(in *Instance, t *Table, version uint8, strict bool) {
 	switch {
 	case !in.AuthType.Set && !in.AuthPass.Set:
@@ -275,11 +281,12 @@ func (c *converter) auth(in *Instance, t *Table, version uint8, strict bool) {
 		c.say(orPlace(in.AuthType.At, in.AuthPass.At), Fault, "(%s) VRRP version 3 does not support authentication. Ignoring.", in.Name)
 	case strict:
 		c.say(orPlace(in.AuthType.At, in.AuthPass.At), Fault, "(%s) Strict mode does not support authentication. Ignoring.", in.Name)
-	case in.AuthType.V == "AH":
+	case in.sealed(version, strict):
 		if in.Master.V {
 			c.say(in.AuthType.At, Fault, "(%s) Initial state master is incompatible with AH authentication - clearing", in.Name)
 		}
-		c.say(in.AuthType.At, Warning, "(%s) auth_type AH: not carried over: adverts are sent without it, and those of keepalived with it are not understood", in.Name)
+		t.set("auth_type", "ah", Origin{in.AuthType.At, "auth_type"})
+		t.set("auth_pass", in.AuthPass.V, Origin{in.AuthPass.At, "auth_pass"})
 	case in.AuthType.Set && in.AuthPass.Set:
 		t.set("auth_pass", in.AuthPass.V, Origin{in.AuthPass.At, "auth_pass"})
 	case in.AuthType.Set:
