@@ -20,6 +20,8 @@ func TestVersion2Disagrees(t *testing.T) {
 		{"keepalived, interval", "v2", "keepalived", "interval", "version = 2", 2 * time.Second},
 		{"frr, interval", "v2", "frr", "interval", "version = 2", 2 * time.Second},
 		{"keepalived, password", "v2 PASS", "keepalived", "auth", "version = 2\nauth_pass = \"other\"", time.Second},
+		{"keepalived, key", "v2 AH", "keepalived", "icv", "version = 2\nauth_type = \"ah\"\nauth_pass = \"other\"", time.Second},
+		{"keepalived, no header here", "v2 AH", "keepalived", "auth", "version = 2", time.Second},
 		{"keepalived, none here", "v2 PASS", "keepalived", "auth", "version = 2", time.Second},
 		{"frr, none there", "v2", "frr", "auth", "version = 2\nauth_pass = \"s3cr3t\"", time.Second},
 		{"keepalived, version 3", "v3 IPv4", "keepalived", "version", "version = 2", time.Second},

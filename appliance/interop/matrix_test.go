@@ -30,6 +30,7 @@ type variant struct {
 	only       []string // the scenarios to play; nil: all
 	virtual    bool     // adverts come from the virtual MAC
 	unicast    bool     // they go to the other one alone
+	sealed     bool     // … in an authentication header
 	group      string   // they go to; "": that of RFC 9568
 }
 
@@ -86,6 +87,13 @@ var variants = []variant{
 		only: []string{"preempt", "crash"}, // the rest is as without
 	},
 	{
+		name: "v2 AH", version: 2, vrid: 51, address: netip.MustParsePrefix("10.0.1.254/24"), interval: time.Second,
+		low: "10.0.1.2/24", high: "10.0.1.3/24",
+		ours:       "version = 2\nauth_type = \"ah\"\nauth_pass = \"s3cr3t\"",
+		keepalived: "version 2\n  authentication {\n    auth_type AH\n    auth_pass s3cr3t\n  }", peers: []string{"keepalived"},
+		only: []string{"preempt", "crash"},
+	},
+	{
 		name: "v3 IPv4 another group", version: 3, vrid: 51, address: netip.MustParsePrefix("10.0.1.254/24"), interval: 200 * time.Millisecond,
 		learns: true, low: "10.0.1.2/24", high: "10.0.1.3/24",
 		ours: `multicast = "224.0.0.99"`, keepalived: "version 3\n  mcast_dst_ip 224.0.0.99", peers: []string{"keepalived"},
@@ -117,6 +125,14 @@ var variants = []variant{
 		interval: 200 * time.Millisecond, learns: true, low: "fe80::2/64", high: "fe80::8000:0:0:3/64", unicast: true,
 		ours: "unicast = [\"OTHER\"]", keepalived: "version 3\n  unicast_src_ip OWN\n  unicast_peer {\n    OTHER\n  }",
 		peers: []string{"keepalived"},
+	},
+	{
+		name: "v2 unicast AH", version: 2, vrid: 51, address: netip.MustParsePrefix("10.0.1.254/24"), interval: time.Second,
+		low: "10.0.1.2/24", high: "10.0.1.3/24", unicast: true, sealed: true,
+		ours: "version = 2\nauth_type = \"ah\"\nauth_pass = \"s3cr3t\"\nunicast = [\"10.0.1.2\", \"10.0.1.3\"]",
+		keepalived: "version 2\n  authentication {\n    auth_type AH\n    auth_pass s3cr3t\n  }\n" +
+			"  unicast_src_ip OWN\n  unicast_peer {\n    OTHER\n  }",
+		peers: []string{"keepalived"}, only: []string{"preempt", "crash"},
 	},
 	{
 		name: "v2 unicast PASS", version: 2, vrid: 51, address: netip.MustParsePrefix("10.0.1.254/24"), interval: time.Second,

@@ -19,11 +19,10 @@ import (
 // mixedRows are the configurations of the corpus that two nodes share.
 var mixedRows = []string{"vrrp", "vrrp.sync", "vrrp.scripts", "vrrp.localcheck", "neutron.conf", "amphora.conf", "vyos.conf", "firewall.conf", "dual.conf", "drain.conf",
 	"vrrp.routes", "vrrp.rules", "vrrp.static_ipaddress", "vrrp.lvs_syncd", "track_interface", "conditional_conf", "sample", "default",
-	"vyos-servers.conf", "kubernetes.conf", "cloud.conf", "openshift.conf", "servers.conf", "namespace.conf", "keywords.conf", "static.conf", "mail.conf", "rare.conf", "strict.conf"}
+	"vyos-servers.conf", "kubernetes.conf", "cloud.conf", "openshift.conf", "servers.conf", "namespace.conf", "keywords.conf", "static.conf", "mail.conf", "rare.conf", "strict.conf", "SSL_GET"}
 
 // notMixed are the others, and why.
 var notMixed = map[string]string{
-	"SSL_GET":         "auth_type AH, which is not spoken: each refuses the other, and both are MASTER",
 	"torture.conf":    "keepalived does not put all of its addresses in place",
 	"everything.conf": "what it tracks moves priorities by itself, and keepalived does not get one of its addresses into the kernel",
 	"big.conf":        "a hundred instances twice, for nothing that the others do not have",

@@ -233,6 +233,8 @@ func listens(n *lab.Node, v variant) func() error {
 		group = fmt.Sprintf("%02X%02X%02X%02X", a[3], a[2], a[1], a[0])
 	case v.unicast && v.six():
 		file, group = "/proc/thread-self/net/raw6", ":0070 "
+	case v.unicast && v.sealed:
+		file, group = "/proc/thread-self/net/raw", ":0033 "
 	case v.unicast:
 		file, group = "/proc/thread-self/net/raw", ":0070 "
 	case v.six():

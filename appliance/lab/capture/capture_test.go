@@ -70,6 +70,7 @@ func TestDecode(t *testing.T) {
 		{"TCP reset after IP options", frame("10.0.0.9", 6, 0, true, tcpRST), "tcp 10.0.0.9:3000 > 203.0.113.9:80 RST,ACK"},
 		{"UDP", frame("10.0.0.9", 17, 0, false, udp), "udp 10.0.0.9:3000 > 203.0.113.9:53"},
 		{"ICMP", frame("10.0.0.9", 1, 0, false, unreac), "icmp 10.0.0.9 > 203.0.113.9 type 3 code 3"},
+		{"sealed VRRP", frame("203.0.113.2", 51, 0, false, "7004"+strings.Repeat("00", 22)+advert), "vrrp 203.0.113.2 > 203.0.113.9 vrid 51 priority 11"},
 		{"VRRP", frame("203.0.113.2", 112, 0, false, advert), "vrrp 203.0.113.2 > 203.0.113.9 vrid 51 priority 11"},
 		{"a later fragment has no ports", frame("10.0.0.9", 17, 5, false, udp), "ip 10.0.0.9 > 203.0.113.9 protocol 17"},
 		{"gratuitous ARP", unhex(arpReq), "arp announce 203.0.113.1 is at 02:1a:b0:00:00:01 (op 1)"},

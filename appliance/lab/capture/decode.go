@@ -173,6 +173,11 @@ func (p *Packet) transport(b []byte) {
 		}
 	case 17:
 		p.Kind = UDP
+	case 51: // authentication header (RFC 4302) of an advert
+		const seal = 24
+		if len(b) > seal+2 && b[0] == 112 {
+			p.Kind, p.VRID, p.Priority = VRRP, b[seal+1], b[seal+2]
+		}
 	case 112:
 		p.Kind, p.VRID, p.Priority = VRRP, b[1], b[2]
 	}
