@@ -148,10 +148,11 @@ func (p *Pipe) keep(ctx context.Context, reader *program.Program) {
 	}
 }
 
-// Close says nothing more. The program that reads sees the end, and has until ctx ends
-// to be done with what it has read; then it is ended. The FIFO is gone after it.
+// Close says nothing more. The program that reads sees the end when it has read all, and has
+// until ctx ends to be done with it; then it is ended. The FIFO is gone after it.
 func (p *Pipe) Close(ctx context.Context) {
 	close(p.closing)
+	p.drain(ctx)
 	p.shut()
 	select {
 	case <-p.endedC:
@@ -160,6 +161,24 @@ func (p *Pipe) Close(ctx context.Context) {
 		<-p.endedC // bounded by grace
 	}
 	p.stop()
+}
+
+// drain waits for our program to read what is there. It may have been started a moment ago, and
+// not have opened the FIFO: what nobody has open loses what is in it.
+func (p *Pipe) drain(ctx context.Context) {
+	for {
+		left, err := unix.IoctlGetInt(p.fd, unix.TIOCINQ)
+		if err != nil || left == 0 {
+			return
+		}
+		select {
+		case <-time.After(2 * time.Millisecond):
+		case <-p.endedC: // or there never was one
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 func (p *Pipe) shut() {

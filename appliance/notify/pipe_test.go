@@ -124,3 +124,21 @@ echo end >>$OUT`)
 	cancel()
 	p.Close(over) // returns, or the test does not
 }
+
+// What is said just before the end is read by a program that takes its time to open the pipe.
+func TestPipeReaderOpensLate(t *testing.T) {
+	b := newBench(t, "")
+	c := b.command("reader", `for last; do :; done; echo begin >>$OUT; sleep 0.3
+while read -r line; do
+  echo "$line" >>$OUT
+done <$last
+echo end >>$OUT`)
+	p, err := OpenPipe(PipeConfig{Path: filepath.Join(b.dir, "fifo"), Command: c.Argv})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.hears("reader", "begin")
+	p.Say("last")
+	p.Close(t.Context())
+	b.hears("reader", "begin", "last", "end")
+}
