@@ -42,28 +42,24 @@ func (n NATStatus) writeEntries(t io.Writer) {
 
 // text tells how many connections are replayed all along, and why others are not.
 func (s *ShadowStatus) text() string {
-	text := fmt.Sprintf("Replayed all along: %d connections", s.Connections)
-	var why []string
-	for _, r := range slices.Sorted(maps.Keys(s.Without)) {
-		why = append(why, fmt.Sprintf("%d %s", s.Without[r], r))
-	}
-	if len(why) > 0 {
-		text += "; not: " + strings.Join(why, ", ")
-	}
-	return text
+	return fmt.Sprintf("Replayed all along: %d connections", s.Connections) + butNot(s.Without)
 }
 
 // text tells what a takeover would do with connections that outlive their servers.
 func (m *TakeoverMoves) text(name string) string {
-	text := fmt.Sprintf("After a takeover of %s: %d connections can be moved at once", name, m.Known)
+	return fmt.Sprintf("After a takeover of %s: %d connections can be moved at once", name, m.Known) + butNot(m.Lost)
+}
+
+// butNot tells of how many that is not so, by reason; nothing if there are none.
+func butNot(by map[string]int) string {
+	if len(by) == 0 {
+		return ""
+	}
 	var why []string
-	for _, r := range slices.Sorted(maps.Keys(m.Lost)) {
-		why = append(why, fmt.Sprintf("%d %s", m.Lost[r], r))
+	for _, r := range slices.Sorted(maps.Keys(by)) {
+		why = append(why, fmt.Sprintf("%d %s", by[r], r))
 	}
-	if len(why) > 0 {
-		text += "; not: " + strings.Join(why, ", ")
-	}
-	return text
+	return "; not: " + strings.Join(why, ", ")
 }
 
 // movesText tells what became of connections whose servers died; nothing if none did.

@@ -375,15 +375,22 @@ func (s *steps) cleans() {
 	s.pristine(g, s.before)
 }
 
-func (s *steps) diesBefore() {
+// unanswered are connections whose server is gone, and half of them have asked something since.
+func (s *steps) unanswered() (of []*spoken, resets *capture.Capture) {
 	s.t.Helper()
-	of := s.dial(12)
+	of = s.dial(12)
 	s.replicated(of)
-	resets := s.resets()
+	resets = s.resets()
 	s.must(s.nodes[0].UnplugAll())
 	for _, k := range of[:6] {
 		s.must(k.say())
 	}
+	return of, resets
+}
+
+func (s *steps) diesBefore() {
+	s.t.Helper()
+	of, resets := s.unanswered()
 	died, early := s.dies(resets)
 	alive := s.outcomes(of, early, true)
 	s.t.Logf("right before: %d go on, %d had been reset by %s", alive, len(early), died.Name)
@@ -454,13 +461,7 @@ func (s *steps) diesBetween() {
 
 func (s *steps) diesAfter() {
 	s.t.Helper()
-	of := s.dial(12)
-	s.replicated(of)
-	resets := s.resets()
-	s.must(s.nodes[0].UnplugAll())
-	for _, k := range of[:6] {
-		s.must(k.say())
-	}
+	of, resets := s.unanswered()
 	s.wait("all to be moved", func(context.Context) error {
 		if n := s.servedBy(s.active, pair.ServerHost(2), of); n < len(of) {
 			return fmt.Errorf("%d are", n)
