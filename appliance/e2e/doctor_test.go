@@ -108,14 +108,7 @@ func (w *ward) nft(n *lab.Node, rules string) (undo func()) {
 	w.t.Helper()
 	load := func(text string) {
 		w.t.Helper()
-		cmd := exec.Command("nft", "-f", "-")
-		cmd.Stdin = strings.NewReader(strings.ReplaceAll(text, "; } }", ";\n}\n}\n"))
-		w.must(n.Do(func() error {
-			if out, err := cmd.CombinedOutput(); err != nil {
-				return fmt.Errorf("%w: %s", err, out)
-			}
-			return nil
-		}))
+		w.must(n.Ruleset(strings.ReplaceAll(text, "; } }", ";\n}\n}\n")))
 	}
 	load(rules)
 	return func() { load("flush ruleset") }

@@ -31,14 +31,7 @@ import (
 // rules loads a ruleset into a machine's kernel.
 func (s *scene) rules(node *lab.Node, text string) {
 	s.t.Helper()
-	s.must(node.Do(func() error {
-		cmd := exec.Command("nft", "-f", "-")
-		cmd.Stdin = strings.NewReader(text)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("nft: %w: %s", err, out)
-		}
-		return nil
-	}))
+	s.must(node.Ruleset(text))
 }
 
 // spoken is a connection on which lines are said, each byte of whose answers is looked at. With a

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -127,15 +126,7 @@ func (g *gateways) use(i int) {
 // nft gives rules to the box's kernel.
 func (b *box) nft(rules string) {
 	b.t.Helper()
-	must(b.t, b.node.Do(func() error {
-		cmd := exec.Command("nft", "-f", "-")
-		cmd.Stdin = strings.NewReader(strings.ReplaceAll(rules, "}", "\n}")) // on one line, nft wants it so
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			return fmt.Errorf("nft: %w: %s", err, out)
-		}
-		return nil
-	}))
+	must(b.t, b.node.Ruleset(strings.ReplaceAll(rules, "}", "\n}"))) // on one line, nft wants it so
 }
 
 // nothingNew makes the box forward packets of flows that it knows, and no others:

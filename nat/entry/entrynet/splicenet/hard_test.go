@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"syscall"
@@ -29,14 +28,7 @@ import (
 // rules loads a ruleset into a node's kernel.
 func (n *network) rules(node *lab.Node, text string) {
 	n.t.Helper()
-	n.must(node.Do(func() error {
-		cmd := exec.Command("nft", "-f", "-")
-		cmd.Stdin = strings.NewReader(text)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("nft: %w: %s", err, out)
-		}
-		return nil
-	}))
+	n.must(node.Ruleset(text))
 }
 
 // lose has 3 % of what is on the way on each side of the gateway be lost, half of it at either end: also of
